@@ -1,0 +1,68 @@
+# The project's commands. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CLPIPS needs Python 3.11 or newer; name one with PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras; a change of the dependencies installs again.
+$(VENV)/.serve: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[cpu,report,test]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[cpu,report,torch,loadtest,test,dev]'
+	@touch $@ $(VENV)/.serve $(VENV)/.test
+
+.PHONY: serve
+serve: $(VENV)/.serve ## install what is needed and serve on HOST:PORT
+	$(BIN)/clpips serve --host $(HOST) --port $(PORT)
+
+.PHONY: test
+test: $(VENV)/.test ## install what is needed and run the tests
+	$(BIN)/python -m pytest
+
+.PHONY: dev
+dev: $(VENV)/.dev ## install everything a developer needs, PyTorch included
+
+.PHONY: lint
+lint: $(VENV)/.dev ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: check
+check: lint ## everything that CI checks: lint, and the tests with coverage
+	$(MAKE) test PYTEST_ADDOPTS="--cov --cov-report=term --cov-fail-under=90"
+
+.PHONY: format
+format: $(VENV)/.dev ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: constraints
+constraints: $(VENV)/.dev ## choose the newest versions of all dependencies again
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+		--no-emit-index-url --no-header --no-annotate --constraint constraints.in --output-file constraints.txt
+
+.PHONY: clean
+clean: ## delete what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist reports *.egg-info

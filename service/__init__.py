@@ -1,0 +1,1 @@
+"""The HTTP service around the metric. Imports `models`; `models` never imports this."""
