@@ -5,6 +5,7 @@ implements it. LPIPS (Zhang et al., CVPR 2018) taps it after each of its five Re
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +117,19 @@ def _checked(
     if not np.isfinite(tensor).all():
         raise BackboneError(f"{path}: {name} has values that are not finite")
     return np.ascontiguousarray(tensor, dtype=np.float32)
+
+
+def tensor_offsets(path: Path) -> dict[str, tuple[int, int]]:
+    """Where each tensor of a safetensors file lies in it: name → (first byte, number of bytes)."""
+    with path.open("rb") as file:
+        header_length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(header_length))
+    start = 8 + header_length
+    return {
+        name: (start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 def tap_sizes(height: int, width: int) -> list[tuple[int, int]]:

@@ -74,7 +74,7 @@ class LayerWeights:
         if self.backbone != fingerprint:
             raise WeightsError(
                 f"the weights {self.name!r} belong to the backbone {self.backbone[:12]}…, this one is "
-                f"{fingerprint[:12]}…; distances would mean nothing: load the backbone they were learned on, or fit again"
+                f"{fingerprint[:12]}…, and distances would mean nothing: load their backbone, or fit again"
             )
 
     def renamed(self, name: str) -> "LayerWeights":
@@ -82,7 +82,7 @@ class LayerWeights:
 
 
 def checked_values(values: NDArray[Any]) -> NDArray[np.float32]:
-    """`values` as a read-only float32 `(1152,)`; `WeightsError` where the shape, dtype or a value is not as it must be."""
+    """`values` as a read-only float32 `(1152,)`. Raises `WeightsError` for a wrong shape, dtype or value."""
     if values.shape != (TOTAL_CHANNELS,):
         raise WeightsError(f"weights must have the shape ({TOTAL_CHANNELS},), these have {values.shape}")
     if not np.issubdtype(values.dtype, np.floating):

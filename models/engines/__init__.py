@@ -49,3 +49,44 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give the device's memory back. The engine cannot be used afterwards."""
         ...
+
+
+def open_engine(
+    name: EngineName = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Precision = "exact",
+    backbone: Path | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Open an engine.
+
+    `auto` takes ONNX Runtime on the CPU for `exact`, and PyTorch where `fast` or CUDA is asked for. `backbone` names
+    another backbone file; `threads` bounds the cores that a run uses (None: all). Raises `EngineError` where
+    something is missing, with what to install, and `BackboneError` for a backbone file that is not sound.
+    """
+    if name == "auto":
+        name = "torch" if precision == "fast" or device == "cuda" else "onnx"
+    if device == "auto":
+        device = "cuda" if name == "torch" and _torch_sees_cuda() else "cpu"
+    weights = load_backbone(backbone)
+    if name == "torch":
+        try:
+            from models.engines.torch import TorchEngine
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                "PyTorch is not installed: pip install 'clpips[torch]', or choose the engine onnx with precision exact"
+            ) from error
+        return TorchEngine(device, precision, weights, threads)
+    if precision == "fast":
+        raise EngineError("the engine onnx has no precision fast: choose the engine torch, or precision exact")
+    from models.engines.onnx import OnnxEngine
+
+    return OnnxEngine(device, weights, threads)
+
+
+def _torch_sees_cuda() -> bool:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
+    return torch.cuda.is_available()

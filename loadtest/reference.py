@@ -1,0 +1,48 @@
+"""The original: `lpips.LPIPS` with this project's backbone weights, the measure of parity and of speed."""
+
+import contextlib
+import warnings
+from importlib.resources import files
+
+import torch
+from torch import nn
+
+from models.backbone import CONVOLUTIONS, load_backbone
+
+
+def load_lpips() -> nn.Module:
+    """`lpips.LPIPS(net="alex")`, v0.1, in eval mode and without gradients.
+
+    Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`. The package would download its backbone; the
+    project's own file holds the same numbers.
+    """
+    _declare_torchvision_operators()
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lpips 0.1.4 calls torchvision by names that are deprecated since
+        metric = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+    linear = files("lpips") / "weights" / "v0.1" / "alex.pth"
+    metric.load_state_dict(torch.load(str(linear), map_location="cpu", weights_only=True), strict=False)
+    backbone = load_backbone()
+    convolutions = [module for module in metric.net.modules() if isinstance(module, nn.Conv2d)]
+    for convolution, description in zip(convolutions, CONVOLUTIONS, strict=True):
+        convolution.load_state_dict(
+            {part: torch.from_numpy(backbone.tensors[f"{description.key}.{part}"]) for part in ("weight", "bias")}
+        )
+    # lpips keeps the layers twice, as lin0..lin4 and in `lins`: the same objects, so one load serves both.
+    result: nn.Module = metric.eval().requires_grad_(requires_grad=False)
+    return result
+
+
+def _declare_torchvision_operators() -> None:
+    """Let torchvision import beside a PyTorch of another build (CPU here, CUDA there).
+
+    Its compiled operators then do not load, and its import fails for want of their names. The metric uses none of
+    them: declaring those that it asks for is enough.
+    """
+    for operator in ("nms", "qnms"):
+        with contextlib.suppress(RuntimeError):  # declared already
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
