@@ -54,7 +54,9 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedContent(f"the body is encoded as {encoding!r}; send it unencoded")
-    too_large = BodyTooLarge(f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images")
+    too_large = BodyTooLarge(
+        f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images"
+    )
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise too_large
@@ -140,11 +142,12 @@ class Encoding:
     """One of the two encodings whose bodies are trees: decoders are built once and kept."""
 
     name: str
+    image: str  # what an image looks like in it
     decoder: Callable[[Any], Any]
 
     def __init__(self) -> None:
         self._decoders: dict[Any, Any] = {
-            shape: self.decoder(shape) for shape in (RankBody, DistanceBody, list[Raw], list[PairBody], bytes, str, bytes | str)
+            shape: self.decoder(shape) for shape in (RankBody, DistanceBody, list[Raw], list[PairBody], bytes, str)
         }
 
     def decode(self, shape: type[T], content: bytes | Raw, pointer: str = "") -> T:
@@ -155,7 +158,9 @@ class Encoding:
             decoded: T = self._decoders[shape].decode(content)
         except msgspec.ValidationError as error:
             fault = _fault(error, pointer)
-            raise InvalidRequest(f"{fault.pointer}: {fault.detail}" if fault.pointer else fault.detail, [fault]) from error
+            raise InvalidRequest(
+                f"{fault.pointer}: {fault.detail}" if fault.pointer else fault.detail, [fault]
+            ) from error
         except UNDECODABLE as error:
             raise MalformedBody(f"the body is not {self.name}: {_reason(error)}") from error
         return decoded
@@ -172,34 +177,33 @@ class Encoding:
 
     def slot(self, pointer: str, content: Raw) -> Slot:
         """The image in `content`."""
-        raise NotImplementedError
+        try:
+            return Slot(pointer, sent(self._decoders[bytes].decode(content)))  # plain bytes or base64, as mostly
+        except UNDECODABLE:
+            pass
+        try:
+            return Slot(pointer, image_from_text(self._decoders[str].decode(content)))
+        except UNDECODABLE as error:
+            return Slot(pointer, Unreadable(f"expected an image as {self.image}; {_reason(error)}"))
 
 
 class Json(Encoding):
     """JSON: images are base64, a `data:` URL, or `sha256:…`."""
 
     name = "JSON"
+    image = "base64 in a string"
     decoder = msgspec.json.Decoder
 
     def longer_than(self, most: int, content: Raw) -> bool:
         # Every item but the first costs a comma; a pair has one inside, and so has each data: URL.
         return bytes(content).count(b",") > 4 * most
 
-    def slot(self, pointer: str, content: Raw) -> Slot:
-        try:
-            return Slot(pointer, sent(self._decoders[bytes].decode(content)))  # plain base64, the common case
-        except UNDECODABLE:
-            pass
-        try:
-            return Slot(pointer, image_from_text(self._decoders[str].decode(content)))
-        except UNDECODABLE as error:
-            return Slot(pointer, Unreadable(f"expected the image as base64 in a string; {_reason(error)}"))
-
 
 class MessagePack(Encoding):
     """MessagePack: images are raw bytes; a string is read as in JSON."""
 
     name = "MessagePack"
+    image = "bytes"
     decoder = msgspec.msgpack.Decoder
 
     def longer_than(self, most: int, content: Raw) -> bool:
@@ -207,13 +211,6 @@ class MessagePack(Encoding):
         if head[:1] == b"\xdc":
             return int.from_bytes(head[1:3], "big") > most
         return head[:1] == b"\xdd" and int.from_bytes(head[1:5], "big") > most
-
-    def slot(self, pointer: str, content: Raw) -> Slot:
-        try:
-            image = self._decoders[bytes | str].decode(content)
-        except UNDECODABLE as error:
-            return Slot(pointer, Unreadable(f"expected the image as bytes; {_reason(error)}"))
-        return Slot(pointer, image_from_text(image) if isinstance(image, str) else sent(image))
 
 
 ENCODINGS: dict[str, Encoding] = {JSON: Json(), **dict.fromkeys(MSGPACK, MessagePack())}

@@ -143,4 +143,4 @@ EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
 
 def _response(details: ProblemDetails, headers: dict[str, str]) -> Response[bytes]:
     content = msgspec.json.encode(details)
-    return Response(content, status_code=details.status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(content, status_code=int(details.status), headers=headers, media_type=MEDIA_TYPE)

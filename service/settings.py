@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from models.backbone import MIN_SIDE
 from models.engines import EngineName, Precision
+from models.images import PILLOW_MAX_PIXELS
 
 PREFIX = "CLPIPS_"
-PILLOW_MAX_PIXELS = 89_478_485  # above it Pillow itself takes an image for a decompression bomb
 
 # Kubernetes and Docker announce a service called "clpips" to its neighbours by variables of these names.
 SERVICE_LINK = re.compile(r"CLPIPS_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
