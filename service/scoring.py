@@ -198,8 +198,8 @@ class Scorer:
             return min(self._max_pixels, self._max_scored_pixels // max(count, 1))
         if count * resolution**2 > self._max_scored_pixels:
             detail = (
-                f"{count} images of {resolution}×{resolution} pixels are more than the {self._max_scored_pixels:,} pixels "
-                "that a request may have; send fewer images, or a lower resolution"
+                f"{count} images of {resolution}×{resolution} pixels are more than the {self._max_scored_pixels:,} "
+                "pixels that a request may have; send fewer images, or a lower resolution"
             )
             raise BadImages(detail, [Fault("/resolution", detail)])
         return self._max_pixels
@@ -234,8 +234,8 @@ def _require_equal_sizes(pairs: Sequence[tuple[Slot, Slot]], pixels: Mapping[str
             faults.append(
                 Fault(
                     candidate.pointer,
-                    f"the image is {own_width}×{own_height} pixels and its target {width}×{height}; at native size they "
-                    "must be equal: resize one, or name a resolution",
+                    f"the image is {own_width}×{own_height} pixels and its target {width}×{height}; at native size "
+                    "they must be equal: resize one, or name a resolution",
                 )
             )
     if faults:
