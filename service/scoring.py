@@ -206,18 +206,20 @@ class Scorer:
 
 
 def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str]) -> None:
-    unreadable, unusable, not_held = [], [], []
+    """Raise the `Problem` of the slots whose image cannot be had; `bad` says why, by hash, for those that were sent."""
+    faults: list[Fault] = []
+    not_held: list[Fault] = []
+    kind: type[MalformedBody | BadImages] = BadImages
     for pointer, image in slots:
         if isinstance(image, Unreadable):
-            unreadable.append(Fault(pointer, image.detail))
+            kind = MalformedBody
+            faults.append(Fault(pointer, image.detail))
         elif isinstance(image, HeldImage):
             not_held.append(Fault(pointer, f"sha256:{image.sha256} is not held here; send the image's bytes"))
         elif image.sha256 in bad:
-            unusable.append(Fault(pointer, bad[image.sha256]))
-    if unreadable:
-        raise MalformedBody(_count(len(unreadable), "cannot be read"), [*unreadable, *unusable])
-    if unusable:
-        raise BadImages(_count(len(unusable), "cannot be used"), unusable)
+            faults.append(Fault(pointer, bad[image.sha256]))
+    if faults:
+        raise kind(_count(len(faults), "cannot be used"), faults)
     if not_held:
         raise ImagesNotHeld(_count(len(not_held), "must be sent"), not_held)
 
