@@ -58,7 +58,7 @@ _Outcomes = tuple[list[ResultT | BaseException], float, float]  # with the times
 
 
 class Batcher(Generic[ItemT, ResultT]):
-    """Runs `run(items) -> results` on `executor`, one batch at a time, from any number of waiting requests.
+    """Runs `run(items) -> results` on `executor`, `parallel` batches at a time, for any number of waiting requests.
 
     `run` gets 1 to `max_batch` items of one shape and returns as many results in the same order. When it raises, the
     batch is halved and tried again down to single items, so that a poisoned item fails alone.
@@ -75,21 +75,24 @@ class Batcher(Generic[ItemT, ResultT]):
         max_batch: int,
         max_queue: int,
         max_delay: float = 0.0,
+        parallel: int = 1,
         observe: Callable[[BatchReport], None] | None = None,
     ) -> None:
-        if max_batch < 1 or max_queue < 1 or max_delay < 0:
+        if min(max_batch, max_queue, parallel) < 1 or max_delay < 0:
             raise ValueError(
-                f"max_batch={max_batch} and max_queue={max_queue} must be 1 or more, max_delay={max_delay} 0 or more"
+                f"max_batch={max_batch}, max_queue={max_queue} and parallel={parallel} must be 1 or more, "
+                f"max_delay={max_delay} 0 or more"
             )
         self._run = run
         self._executor = executor
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._max_delay = max_delay
+        self._parallel = parallel
         self._observe = observe
         self._turns: dict[Hashable, _Turn[ItemT, ResultT]] = {}  # in the order in which they will be served
         self._waiting = 0
-        self._running: asyncio.Future[_Outcomes[ResultT]] | None = None
+        self._running: set[asyncio.Future[_Outcomes[ResultT]]] = set()
         self._delayed: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -133,7 +136,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 entry.result.exception()  # seen: asyncio need not log it where nobody waits any more
 
     async def close(self) -> None:
-        """Fail what waits with `ClosedError`, and let the running batch end. Idempotent."""
+        """Fail what waits with `ClosedError`, and let the running batches end. Idempotent."""
         self._closed = True
         if self._delayed:
             self._delayed.cancel()
@@ -145,21 +148,20 @@ class Batcher(Generic[ItemT, ResultT]):
         self._turns.clear()
         self._waiting = 0
         if self._running:
-            await asyncio.wait([self._running])
+            await asyncio.wait(self._running)
 
     def _dispatch(self) -> None:
-        """Start a batch, unless one runs, none is due, or nothing waits."""
-        if self._running or not self._waiting or self._closed:
-            return
-        if self._max_delay and self._waiting < self._max_batch:
-            loop = asyncio.get_running_loop()
-            due = self._oldest_arrival() + self._max_delay
-            if loop.time() < due:
-                if self._delayed is None:
-                    self._delayed = loop.call_at(due, self._delay_over)
-                return
-        if batch := self._take(asyncio.get_running_loop().time()):
-            self._start(batch)
+        """Start the batches that there is room for, unless none is due yet."""
+        loop = asyncio.get_running_loop()
+        while self._waiting and len(self._running) < self._parallel:
+            if self._max_delay and self._waiting < self._max_batch:
+                due = self._oldest_arrival() + self._max_delay
+                if loop.time() < due:
+                    if self._delayed is None:
+                        self._delayed = loop.call_at(due, self._delay_over)
+                    return
+            if batch := self._take(loop.time()):
+                self._start(batch)
 
     def _delay_over(self) -> None:
         self._delayed = None
@@ -220,11 +222,12 @@ class Batcher(Generic[ItemT, ResultT]):
         loop = asyncio.get_running_loop()
         items = [entry.item for entry in batch]
         try:
-            self._running = loop.run_in_executor(self._executor, self._timed, items, loop.time)
+            running = loop.run_in_executor(self._executor, self._timed, items, loop.time)
         except RuntimeError as error:  # the executor is shut down: to those who wait it is a batch that failed
-            self._running = loop.create_future()
-            self._running.set_exception(error)
-        self._running.add_done_callback(lambda running: self._finish(batch, running))
+            running = loop.create_future()
+            running.set_exception(error)
+        self._running.add(running)
+        running.add_done_callback(lambda ended: self._finish(batch, ended))
 
     def _timed(self, items: list[ItemT], clock: Callable[[], float]) -> "_Outcomes[ResultT]":
         started = clock()
@@ -245,16 +248,15 @@ class Batcher(Generic[ItemT, ResultT]):
         return [*results]
 
     def _finish(self, batch: list[_Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ResultT]]") -> None:
-        error = None if running.cancelled() else running.exception()
-        if running.cancelled() or error:
-            ended = asyncio.get_running_loop().time()
-            outcomes: list[ResultT | BaseException] = [error or ClosedError("the engine was stopped")] * len(batch)
-            started = ended
-        else:
+        self._running.discard(running)
+        outcomes: list[ResultT | BaseException]
+        try:
             outcomes, started, ended = running.result()
+        except BaseException as error:  # noqa: BLE001  whatever it is, those who wait must hear of it
+            outcomes = [error] * len(batch)
+            started = ended = asyncio.get_running_loop().time()
         for entry, outcome in zip(batch, outcomes, strict=True):
             _settle(entry, outcome)
-        self._running = None
         self._dispatch()
         if self._observe:
             failed = sum(isinstance(outcome, BaseException) for outcome in outcomes)

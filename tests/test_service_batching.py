@@ -156,6 +156,16 @@ def test_max_delay_does_not_hold_a_full_batch() -> None:
     assert engine.started == [(0.0, 4)]
 
 
+def test_as_many_batches_run_at_once_as_may() -> None:
+    engine = Engine()
+
+    async def main() -> None:
+        await asyncio.gather(*submit(batcher(engine, max_batch=1, parallel=3), range(7)))
+
+    run(main)
+    assert [at for at, _ in engine.started] == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0]
+
+
 def test_a_single_item_does_not_wait_for_all_of_a_large_request() -> None:
     engine = Engine()
 
@@ -372,9 +382,9 @@ def test_the_report_of_a_batch_tells_its_size_its_failures_and_its_times() -> No
     )  # the virtual engine does all its work at the batch's end
 
 
-@pytest.mark.parametrize("options", [{"max_batch": 0}, {"max_queue": 0}, {"max_delay": -1.0}])
+@pytest.mark.parametrize("options", [{"max_batch": 0}, {"max_queue": 0}, {"max_delay": -1.0}, {"parallel": 0}])
 def test_limits_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="max_"):
+    with pytest.raises(ValueError, match="or more"):
         batcher(Engine(), **options)
 
 
@@ -405,6 +415,7 @@ class Story:
     max_batch: int
     max_queue: int
     max_delay: float
+    parallel: int
     closed_at: float | None
 
 
@@ -426,6 +437,7 @@ STORIES = st.builds(
     max_batch=st.integers(1, 9),
     max_queue=st.integers(1, 50),
     max_delay=st.sampled_from([0.0, 0.0, 0.3, 2.0]),
+    parallel=st.sampled_from([1, 1, 2, 3]),
     closed_at=st.none() | st.none() | TICKS,
 )
 
@@ -466,6 +478,7 @@ def test_no_waiter_hangs_and_none_gets_anothers_answer(story: Story) -> None:
             max_batch=story.max_batch,
             max_queue=story.max_queue,
             max_delay=story.max_delay,
+            parallel=story.parallel,
             observe=reports.append,
         )
         original = engine.submit
