@@ -93,6 +93,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._turns: dict[Hashable, _Turn[ItemT, ResultT]] = {}  # in the order in which they will be served
         self._waiting = 0
         self._running: set[asyncio.Future[_Outcomes[ResultT]]] = set()
+        self._awake = False
         self._delayed: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -122,7 +123,9 @@ class Batcher(Generic[ItemT, ResultT]):
         entry: _Entry[ItemT, ResultT] = _Entry(item, deadline, now, loop.create_future())
         self._turns.setdefault(turn, {}).setdefault(shape, {})[entry] = None
         self._waiting += 1
-        self._dispatch()
+        if not self._awake:  # after all that come in this turn of the loop: they share the batch
+            self._awake = True
+            loop.call_soon(self._dispatch)
         try:
             async with asyncio.timeout_at(None if deadline == math.inf else deadline) as limit:
                 return await entry.result
@@ -152,6 +155,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _dispatch(self) -> None:
         """Start the batches that there is room for, unless none is due yet."""
+        self._awake = False
         loop = asyncio.get_running_loop()
         while self._waiting and len(self._running) < self._parallel:
             if self._max_delay and self._waiting < self._max_batch:

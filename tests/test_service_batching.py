@@ -127,10 +127,24 @@ def test_a_busy_engine_lets_the_next_batch_fill_up_to_max_batch() -> None:
     engine = Engine()
 
     async def main() -> None:
-        assert await asyncio.gather(*submit(batcher(engine), range(10))) == [item * 10 for item in range(10)]
+        queue = batcher(engine)
+        first = submit(queue, [0])
+        await settle()
+        rest = submit(queue, range(1, 10))
+        assert await asyncio.gather(*first, *rest) == [item * 10 for item in range(10)]
 
     run(main)
     assert engine.calls == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9]]
+
+
+def test_items_that_come_together_share_the_first_batch() -> None:
+    engine = Engine()
+
+    async def main() -> None:
+        await asyncio.gather(*submit(batcher(engine), range(4)))
+
+    run(main)
+    assert engine.calls == [[0, 1, 2, 3]]
 
 
 def test_max_delay_holds_an_idle_engine_for_a_fuller_batch_but_no_longer() -> None:
@@ -226,7 +240,9 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_holds() -> None:
 
     async def main() -> None:
         queue = batcher(engine, max_batch=1, max_queue=3)
-        kept = submit(queue, range(4))  # one runs, three wait
+        kept = submit(queue, [0])  # it runs
+        await settle()
+        kept += submit(queue, [1, 2, 3])  # they wait
         await settle()
         with pytest.raises(QueueFullError, match="the limit is 3"):
             await queue.submit(9, turn="b")
@@ -267,7 +283,9 @@ def test_a_cancelled_item_leaves_the_queue_and_never_runs() -> None:
 
     async def main() -> None:
         queue = batcher(engine)
-        first, gone, kept = submit(queue, [1, 2, 3])
+        (first,) = submit(queue, [1])
+        await settle()
+        gone, kept = submit(queue, [2, 3])
         await settle()
         gone.cancel()
         await asyncio.gather(first, gone, kept, return_exceptions=True)
@@ -295,7 +313,9 @@ def test_a_failed_batch_fails_all_its_waiters_and_the_next_one_runs() -> None:
 
     async def main() -> None:
         queue = batcher(engine)
-        outcomes = await asyncio.gather(*submit(queue, range(6)), return_exceptions=True)
+        first = submit(queue, [0])
+        await settle()
+        outcomes = await asyncio.gather(*first, *submit(queue, range(1, 6)), return_exceptions=True)
         assert [isinstance(outcome, RuntimeError) for outcome in outcomes] == [False, True, True, True, True, False]
         assert await queue.submit(8, turn="later") == 80
 
@@ -373,7 +393,10 @@ def test_the_report_of_a_batch_tells_its_size_its_failures_and_its_times() -> No
     engine = Engine(seconds=[2.0], poisoned=frozenset({2}))
 
     async def main() -> None:
-        await asyncio.gather(*submit(batcher(engine, observe=reports.append), range(4)), return_exceptions=True)
+        queue = batcher(engine, observe=reports.append)
+        first = submit(queue, [0])
+        await settle()
+        await asyncio.gather(*first, *submit(queue, range(1, 4)), return_exceptions=True)
 
     run(main)
     assert [(report.items, report.failed) for report in reports] == [(1, 0), (3, 1)]
