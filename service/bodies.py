@@ -6,7 +6,7 @@ Nothing here trusts the client: a body is bounded before it is parsed, a list is
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -86,7 +86,7 @@ def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
         fields = form.decode(RankBody, body)
         options = RankOptions(profile=fields.profile, resolution=fields.resolution)
         target = form.slot("/target", fields.target)
-        images = form.list_of(Raw, fields.candidates, "/candidates", limits.images - 1)
+        images = form.list_of(Raw, fields.candidates, "/candidates", limits)
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if not candidates:
         raise _invalid("/candidates", "there must be at least one candidate")
@@ -112,7 +112,7 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
         options = DistanceOptions(profile=fields.profile, resolution=fields.resolution, layers=fields.layers)
         pairs = [
             (form.slot(f"/pairs/{index}/target", pair.target), form.slot(f"/pairs/{index}/candidate", pair.candidate))
-            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits.images // 2))
+            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits))
         ]
     if not pairs:
         raise _invalid("/pairs", "there must be at least one pair")
@@ -165,10 +165,10 @@ class Encoding:
             raise MalformedBody(f"the body is not {self.name}: {_reason(error)}") from error
         return decoded
 
-    def list_of(self, shape: type[T], content: Raw, pointer: str, most: int) -> list[T]:
-        """`content` as a list of at most `most` items, each a `shape`."""
-        if self.longer_than(most, content):
-            raise _too_many(pointer, most)
+    def list_of(self, shape: type[T], content: Raw, pointer: str, limits: Limits) -> list[T]:
+        """`content` as a list of items that are a `shape` each, an image or more; far too many are not decoded."""
+        if self.longer_than(limits.images, content):
+            raise _too_many(pointer, limits.images)
         return self.decode(list[shape], content, pointer)  # type: ignore[valid-type]
 
     def longer_than(self, most: int, content: Raw) -> bool:
@@ -247,8 +247,13 @@ def _fault(error: msgspec.ValidationError, pointer: str) -> Fault:
     unknown = re.search(r"unknown field `(.*)`$", detail, re.DOTALL)
     steps = [step for step in re.split(r"[.\[\]]+", path) if step]
     if unknown:
-        steps.append(unknown[1].replace("~", "~0").replace("/", "~1"))
-    return Fault("/".join([pointer, *steps]), detail)
+        steps.append(unknown[1])
+    return Fault(_pointer(pointer, steps), detail)
+
+
+def _pointer(start: str, steps: Iterable[str]) -> str:
+    """A JSON pointer (RFC 6901) from `start` down the steps."""
+    return "/".join([start, *(step.replace("~", "~0").replace("/", "~1") for step in steps)])
 
 
 def _reason(error: Exception) -> str:
@@ -273,12 +278,16 @@ class Multipart:
 
     def options(self, shape: type[StructT], images: set[str]) -> StructT:
         """The parts that are not images, as a `shape`; raises `InvalidRequest` where one is unknown or wrong."""
+        known = {field.name for field in msgspec.structs.fields(shape)}
         texts: dict[str, str] = {}
         for name, parts in self._parts.items():
             if name in images:
                 continue
+            pointer = _pointer("", [name])
+            if name not in known:
+                raise _invalid(pointer, f"the form has a part {name!r}; known are {', '.join(sorted(images | known))}")
             if len(parts) > 1:
-                raise _invalid(f"/{name}", f"the form has {len(parts)} parts of this name, expected one")
+                raise _invalid(pointer, f"the form has {len(parts)} parts of this name, expected one")
             try:
                 texts[name] = parts[0].content.decode().strip()
             except UnicodeDecodeError as error:
