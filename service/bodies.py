@@ -34,6 +34,8 @@ MSGPACK = ("application/vnd.msgpack", "application/msgpack", "application/x-msgp
 MULTIPART = "multipart/form-data"
 CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
 
+LONGEST_ECHO = 200  # characters of what a client sent that an answer repeats
+
 T = TypeVar("T")
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -53,7 +55,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
     """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise UnsupportedContent(f"the body is encoded as {encoding!r}; send it unencoded")
+        raise UnsupportedContent(f"the body is encoded as {_short(encoding)!r}; send it unencoded")
     too_large = BodyTooLarge(
         f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images"
     )
@@ -232,12 +234,16 @@ def image_from_text(text: str) -> SentImage | HeldImage | Unreadable:
         head, comma, text = text.partition(",")
         if not comma or not head.endswith(";base64"):
             return Unreadable("a data: URL must be base64: data:image/png;base64,…")
-    for candidate in (text, "".join(text.split())):  # the second for lines wrapped by the base64 command
+    for candidate in (text, _unwrapped(text)):  # the second for lines wrapped by the base64 command
         try:
             return sent(msgspec.convert(candidate, bytes))
         except msgspec.ValidationError:
             continue
     return Unreadable("this is not base64; send the image's bytes in base64, or send the file as multipart/form-data")
+
+
+def _unwrapped(text: str) -> str:
+    return text.encode("ascii", "replace").translate(None, b" \t\r\n").decode()
 
 
 def _fault(error: msgspec.ValidationError, pointer: str) -> Fault:
@@ -247,8 +253,8 @@ def _fault(error: msgspec.ValidationError, pointer: str) -> Fault:
     unknown = re.search(r"unknown field `(.*)`$", detail, re.DOTALL)
     steps = [step for step in re.split(r"[.\[\]]+", path) if step]
     if unknown:
-        steps.append(unknown[1])
-    return Fault(_pointer(pointer, steps), detail)
+        steps.append(_short(unknown[1]))
+    return Fault(_pointer(pointer, steps), _short(detail))
 
 
 def _pointer(start: str, steps: Iterable[str]) -> str:
@@ -256,8 +262,13 @@ def _pointer(start: str, steps: Iterable[str]) -> str:
     return "/".join([start, *(step.replace("~", "~0").replace("/", "~1") for step in steps)])
 
 
+def _short(text: str) -> str:
+    """`text`, or its beginning where a client has made it longer than anyone reads."""
+    return text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "…"
+
+
 def _reason(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else _short(str(error))
 
 
 # --- multipart/form-data ----------------------------------------------------------------------------------------------
@@ -347,6 +358,6 @@ def _form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multi
         return ENCODINGS[media_type]
     except KeyError:
         raise UnsupportedContent(
-            f"the body comes as {media_type or 'no content type'!r}; send {', '.join(CONTENT_TYPES)}",
+            f"the body comes as {_short(media_type) or 'no content type'!r}; send {', '.join(CONTENT_TYPES)}",
             headers={"accept": ", ".join(CONTENT_TYPES)},
         ) from None

@@ -248,6 +248,12 @@ def test_an_invalid_request_is_a_422_with_a_pointer(fake: TestClient[Any], reque
     assert pointers(assert_problem(post(fake, (body, "application/json")), 422, "invalid-request")) == [pointer]
 
 
+def test_an_answer_repeats_no_more_of_a_request_than_is_worth_reading(fake: TestClient[Any]) -> None:
+    body = msgspec.json.encode({"target": GOOD, "candidates": [GOOD], "x" * 90_000: 1})
+    assert len(post(fake, (body, "application/json")).content) < 1_000
+    assert len(post(fake, (b"", "text/" + "x" * 30_000)).content) < 1_000
+
+
 @pytest.mark.parametrize(
     ("pairs", "pointer"),
     [

@@ -1,5 +1,6 @@
 """`POST /rank` and `POST /distance`."""
 
+import asyncio
 from typing import Any
 
 from litestar import Request, Response, post
@@ -10,7 +11,6 @@ from service.openapi import DistanceOperation, RankOperation, problems
 from service.replies import reply
 from service.schemas import DistanceReply, RankReply
 from service.scoring import Scorer
-from service.workers import Decoder
 
 SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
 
@@ -19,12 +19,11 @@ SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
 async def rank(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
-    decoder: NamedDependency[Decoder],
     limits: NamedDependency[Limits],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
     body = await read_bytes(request, limits.body_bytes)
-    parsed = await decoder.run(parse_rank, request.headers.get("content-type", ""), body, limits)
+    parsed = await asyncio.to_thread(parse_rank, request.headers.get("content-type", ""), body, limits)
     return reply(request, await scorer.rank(parsed))
 
 
@@ -32,10 +31,9 @@ async def rank(
 async def distance(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
-    decoder: NamedDependency[Decoder],
     limits: NamedDependency[Limits],
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
     body = await read_bytes(request, limits.body_bytes)
-    parsed = await decoder.run(parse_distance, request.headers.get("content-type", ""), body, limits)
+    parsed = await asyncio.to_thread(parse_distance, request.headers.get("content-type", ""), body, limits)
     return reply(request, await scorer.distance(parsed))
