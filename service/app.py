@@ -10,12 +10,12 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from models.engines import Engine, open_engine
-from service.bodies import Limits
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
 from service.logs import RequestLog
 from service.routes.health import Readiness, healthz, metrics, readyz
 from service.routes.scoring import distance, rank
+from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
 from service.settings import Settings, core_count
 from service.telemetry import Telemetry

@@ -58,6 +58,14 @@ class PairBody(msgspec.Struct, forbid_unknown_fields=True):
     candidate: Raw
 
 
+class Limits(NamedTuple):
+    """What a body may ask for at most."""
+
+    body_bytes: int
+    images: int
+    resolution: int
+
+
 class SentImage(NamedTuple):
     """An image that came as bytes."""
 

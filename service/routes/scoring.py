@@ -6,10 +6,10 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
-from service.bodies import Limits, parse_distance, parse_rank, read_bytes
+from service.bodies import parse_distance, parse_rank, read_bytes
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.replies import reply
-from service.schemas import DistanceReply, RankReply
+from service.schemas import DistanceReply, Limits, RankReply
 from service.scoring import Scorer
 
 SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
