@@ -414,7 +414,7 @@ HEAD = b"POST /rank HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: ap
 )
 def test_broken_http_gets_no_500_and_harms_nobody(address: tuple[str, int], request_: bytes) -> None:
     answer = exchange(address, request_)
-    assert answer == b"" or answer.split()[1] in {b"400", b"413", b"431"}
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert httpx.get("http://{}:{}/healthz".format(*address)).status_code == 200
 
 
