@@ -15,7 +15,15 @@ from service.scoring import Scorer
 SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
 
 
-@post("/rank", status_code=200, tags=["scoring"], operation_class=RankOperation, responses=SCORING_PROBLEMS)
+@post(
+    "/rank",
+    status_code=200,
+    operation_id="rank",
+    tags=["scoring"],
+    operation_class=RankOperation,
+    response_description="The candidates, the most similar first.",
+    responses=SCORING_PROBLEMS,
+)
 async def rank(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
@@ -27,7 +35,15 @@ async def rank(
     return reply(request, await scorer.rank(parsed))
 
 
-@post("/distance", status_code=200, tags=["scoring"], operation_class=DistanceOperation, responses=SCORING_PROBLEMS)
+@post(
+    "/distance",
+    status_code=200,
+    operation_id="distance",
+    tags=["scoring"],
+    operation_class=DistanceOperation,
+    response_description="A distance for each pair.",
+    responses=SCORING_PROBLEMS,
+)
 async def distance(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
