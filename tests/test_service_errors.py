@@ -116,7 +116,7 @@ def test_the_pixels_of_all_images_together_are_bounded() -> None:
         assert post(client, rank_body("json", images[0], images[1:3], resolution=64)).status_code == 200
         assert post(client, rank_body("json", images[0], [images[1]] * 5, resolution=64)).status_code == 200
         problem = assert_problem(
-            post(client, rank_body("json", images[0], images[1:], resolution=64)), 422, "bad-images"
+            post(client, rank_body("json", images[0], images[1:], resolution=64)), 422, "invalid-request"
         )
         assert pointers(problem) == ["/resolution"]
 
