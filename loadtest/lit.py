@@ -10,12 +10,12 @@ import litserve
 import torch
 from fastapi import Request
 
-from loadtest.reference import load_lpips
 from loadtest.plain import read
+from loadtest.reference import load_lpips
 
 
-class Ranking(litserve.LitAPI):
-    def setup(self, device: str) -> None:
+class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
+    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
         self.model = load_lpips()
 
     def decode_request(self, request: Request) -> tuple[torch.Tensor, torch.Tensor]:

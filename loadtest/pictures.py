@@ -1,7 +1,7 @@
 """Pictures for load: like photographs to a decoder, each file different from every other.
 
-A file is one of a few pictures, made unique by a comment inside it: whoever caches must go by the bytes, whoever decodes
-has all the work, and thousands of files are made in a second.
+A file is one of a few pictures, made unique by a comment inside it: whoever caches must go by the bytes,
+whoever decodes has all the work, and thousands of files are made in a second.
 """
 
 import io
@@ -50,7 +50,8 @@ def _photograph(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
         field += np.stack([np.asarray(plane) for plane in planes], axis=-1) / cells**0.8
     low, high = field.min(), field.max()
     noisy = (field - low) / (high - low) * 255 + rng.normal(0, 2, field.shape)
-    return noisy.clip(0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = noisy.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _encode(pixels: NDArray[np.uint8], form: Format) -> bytes:

@@ -11,13 +11,13 @@ from litestar.di import Provide
 
 from models.engines import Engine, open_engine
 from service.admission import Door
-from service.bodies import Limits
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
 from service.logs import RequestLog
 from service.pipeline import Pipeline
 from service.routes.health import Readiness, healthz, metrics, readyz
 from service.routes.scoring import Reception, distance, rank
+from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
 from service.settings import Settings, core_count
 from service.telemetry import Telemetry
@@ -62,7 +62,6 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     )
     scorer = Scorer(
         pipeline,
-        decoder,
         door,
         profiles,
         engine=described,
@@ -90,7 +89,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
-                "reception": Reception(door, decoder, limits, telemetry),
+                "reception": Reception(door, limits, telemetry),
                 "scorer": scorer,
                 "readiness": readiness,
                 "telemetry": telemetry,

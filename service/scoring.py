@@ -14,6 +14,7 @@ from models.images import ImageError, measure
 from models.weights import LayerWeights, load_weights, shipped_weights
 from service.admission import Door, Ticket
 from service.errors import BadImages, Fault, ImagesNotHeld, MalformedBody, UnknownProfile
+from service.faults import invalid
 from service.pipeline import Embedded, Pipeline
 from service.schemas import (
     DistanceReply,
@@ -29,7 +30,6 @@ from service.schemas import (
     Slot,
     Unreadable,
 )
-from service.workers import Decoder
 
 BASE = "lpips"  # the weights that everything is compared with
 
@@ -76,7 +76,6 @@ class Scorer:
     def __init__(
         self,
         pipeline: Pipeline,
-        decoder: Decoder,
         door: Door,
         profiles: Profiles,
         engine: EngineInfo,
@@ -84,7 +83,6 @@ class Scorer:
         max_scored_pixels: int,
     ) -> None:
         self._pipeline = pipeline
-        self._decoder = decoder
         self._door = door
         self._profiles = profiles
         self._engine = engine
@@ -180,22 +178,22 @@ class Scorer:
     async def _oversized(self, images: Collection[SentImage | HeldImage], resolution: int | None) -> dict[str, str]:
         """What is wrong with each image that is too large to be scored together with the others, by its hash.
 
-        Raises `BadImages` where the request's resolution is too high for so many.
+        Raises `InvalidRequest` where the request's resolution is too high for so many.
         """
         if resolution is not None:
             if len(images) * resolution**2 > self._max_scored_pixels:
-                detail = (
+                raise invalid(
+                    "/resolution",
                     f"{len(images)} images of {resolution}×{resolution} pixels are more than the "
                     f"{self._max_scored_pixels:,} pixels that a request may have; send fewer images, or a lower "
-                    "resolution"
+                    "resolution",
                 )
-                raise BadImages(detail, [Fault("/resolution", detail)])
             return {}
         share = self._max_scored_pixels // max(len(images), 1)
         if share >= self._max_pixels:
             return {}
         sent = [image for image in images if isinstance(image, SentImage)]
-        return await self._decoder.run(_larger_than, share, sent)
+        return await asyncio.to_thread(_larger_than, share, sent)
 
 
 def _larger_than(max_pixels: int, images: Iterable[SentImage]) -> dict[str, str]:

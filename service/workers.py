@@ -1,9 +1,9 @@
-"""The threads in which the work is done: a pool that reads and decodes, and the one thread that owns the engine."""
+"""The threads in which the work is done: a pool that decodes images, and the one thread that owns the engine."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -15,8 +15,6 @@ from models.images import Pixels
 from service.batching import BatchReport
 from service.telemetry import Telemetry
 
-T = TypeVar("T")
-
 WARM_UP_SIDE: Final = 256
 PROBE_SECONDS: Final = 1.0  # between two tries of an engine that fails
 
@@ -24,15 +22,11 @@ log = structlog.get_logger()
 
 
 class Decoder:
-    """A pool of threads that turns bytes into requests, and images into pixels."""
+    """A pool of threads that turns the bytes of images into pixels."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """`work(*arguments)` in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)

@@ -116,7 +116,7 @@ def test_the_pixels_of_all_images_together_are_bounded() -> None:
         assert post(client, rank_body("json", images[0], images[1:3], resolution=64)).status_code == 200
         assert post(client, rank_body("json", images[0], [images[1]] * 5, resolution=64)).status_code == 200
         problem = assert_problem(
-            post(client, rank_body("json", images[0], images[1:], resolution=64)), 422, "bad-images"
+            post(client, rank_body("json", images[0], images[1:], resolution=64)), 422, "invalid-request"
         )
         assert pointers(problem) == ["/resolution"]
 
@@ -246,6 +246,12 @@ GOOD = base64_of(IMAGE)
 def test_an_invalid_request_is_a_422_with_a_pointer(fake: TestClient[Any], request_: Any, pointer: str) -> None:
     body = msgspec.json.encode(request_)
     assert pointers(assert_problem(post(fake, (body, "application/json")), 422, "invalid-request")) == [pointer]
+
+
+def test_an_answer_repeats_no_more_of_a_request_than_is_worth_reading(fake: TestClient[Any]) -> None:
+    body = msgspec.json.encode({"target": GOOD, "candidates": [GOOD], "x" * 90_000: 1})
+    assert len(post(fake, (body, "application/json")).content) < 1_000
+    assert len(post(fake, (b"", "text/" + "x" * 30_000)).content) < 1_000
 
 
 @pytest.mark.parametrize(
@@ -408,7 +414,7 @@ HEAD = b"POST /rank HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: ap
 )
 def test_broken_http_gets_no_500_and_harms_nobody(address: tuple[str, int], request_: bytes) -> None:
     answer = exchange(address, request_)
-    assert answer == b"" or answer.split()[1] in {b"400", b"413", b"431"}
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert httpx.get("http://{}:{}/healthz".format(*address)).status_code == 200
 
 

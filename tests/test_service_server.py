@@ -134,7 +134,8 @@ def test_a_start_that_cannot_be_is_one_clear_line(
 
 def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> None:
     code = (
-        "from service.server import serve; from service.settings import Settings; from tests.services import FakeEngine; "
+        "from service.server import serve; from service.settings import Settings; "
+        "from tests.services import FakeEngine; "
         "engine = FakeEngine(); engine.failure = RuntimeError('no kernel image'); serve(Settings(port=0), engine)"
     )
     done = subprocess.run(

@@ -41,13 +41,13 @@ class Readiness:
         return None
 
 
-@get("/healthz", summary="Alive", tags=["health"], sync_to_thread=False)
+@get("/healthz", operation_id="healthz", summary="Alive", tags=["health"], sync_to_thread=False)
 def healthz() -> Health:
     """200 as long as the process answers at all."""
     return Health("alive")
 
 
-@get("/readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
+@get("/readyz", operation_id="readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
 def readyz(readiness: NamedDependency[Readiness]) -> Health:
     """200 once the engine has run a batch; 503 before that, while it fails, and from SIGTERM on."""
     if readiness.reason is not None:
@@ -55,7 +55,14 @@ def readyz(readiness: NamedDependency[Readiness]) -> Health:
     return Health("ready")
 
 
-@get("/metrics", summary="Metrics", tags=["health"], media_type=MediaType.TEXT, sync_to_thread=False)
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics",
+    tags=["health"],
+    media_type=MediaType.TEXT,
+    sync_to_thread=False,
+)
 def metrics(telemetry: NamedDependency[Telemetry]) -> Response[bytes]:
     """Metrics in Prometheus's text format."""
     return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)

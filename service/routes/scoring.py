@@ -1,5 +1,6 @@
 """`POST /rank` and `POST /distance`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -7,13 +8,12 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received
-from service.bodies import Limits, parse_distance, parse_rank, read_bytes
+from service.bodies import parse_distance, parse_rank, read_bytes
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.replies import reply
-from service.schemas import DistanceReply, RankReply
+from service.schemas import DistanceReply, Limits, RankReply
 from service.scoring import Scorer
 from service.telemetry import Telemetry
-from service.workers import Decoder
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
@@ -25,7 +25,6 @@ class Reception(NamedTuple):
     """The way of every scoring request: through the door, read, parsed, scored, answered; or out at any point."""
 
     door: Door
-    decoder: Decoder
     limits: Limits
     telemetry: Telemetry
 
@@ -40,12 +39,20 @@ class Reception(NamedTuple):
             body = await received(read_bytes(request, self.limits.body_bytes), ticket, self.telemetry)
             async with answering(request, ticket, self.telemetry):
                 content_type = request.headers.get("content-type", "")
-                asked = await self.decoder.run(parse, content_type, body, self.limits)
+                asked = await asyncio.to_thread(parse, content_type, body, self.limits)
                 del body  # the request holds its images
                 return reply(request, await score(asked, ticket))
 
 
-@post("/rank", status_code=200, tags=["scoring"], operation_class=RankOperation, responses=SCORING_PROBLEMS)
+@post(
+    "/rank",
+    status_code=200,
+    operation_id="rank",
+    tags=["scoring"],
+    operation_class=RankOperation,
+    response_description="The candidates, the most similar first.",
+    responses=SCORING_PROBLEMS,
+)
 async def rank(
     request: Request[Any, Any, Any], reception: NamedDependency[Reception], scorer: NamedDependency[Scorer]
 ) -> Response[RankReply]:
@@ -53,7 +60,15 @@ async def rank(
     return await reception.answer(request, parse_rank, scorer.rank)
 
 
-@post("/distance", status_code=200, tags=["scoring"], operation_class=DistanceOperation, responses=SCORING_PROBLEMS)
+@post(
+    "/distance",
+    status_code=200,
+    operation_id="distance",
+    tags=["scoring"],
+    operation_class=DistanceOperation,
+    response_description="A distance for each pair.",
+    responses=SCORING_PROBLEMS,
+)
 async def distance(
     request: Request[Any, Any, Any], reception: NamedDependency[Reception], scorer: NamedDependency[Scorer]
 ) -> Response[DistanceReply]:
