@@ -5,9 +5,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from service.cli import commands
+import service.cli
+from models.cli import commands
 from service.settings import SETTINGS, Setting
 
+assert callable(service.cli.main)  # importing it adds `serve` to the commands
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
