@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from models.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
 from models.engines import EngineError, Precision
-from models.engines.torch_graphs import GraphEmbedder, exact_convolutions, graph_embedder
+from models.engines.torch_graphs import GraphEmbedder, exact_convolutions
 from models.engines.torch_kernels import GraphKernels, Kernels, kernels_for
-from models.engines.torch_memory import in_halves, is_out_of_memory, release_cached_memory
+from models.engines.torch_memory import in_halves, largest_that_fits, release_cached_memory
 from models.engines.torch_network import AlexNetTaps, Layout, layout_of
 from models.engines.torch_slots import SlotPool, TorchFeatures
 
@@ -85,26 +85,26 @@ class TorchEngine:
         that are in use and kept nowhere; images beyond that, and of other sizes, get memory of their own.
         """
         self._pool = self._graphs = None
-        if isinstance(self._kernels, GraphKernels):
-            self._graphs = graph_embedder(self._network, self._kernels, side, largest, self.device)
+        layout = layout_of(side, side)
+        kernels = self._kernels
+        if isinstance(kernels, GraphKernels):
+            self._graphs = largest_that_fits(
+                lambda size: GraphEmbedder(self._network, kernels, side, size, self.device), largest, self.device
+            )
         blank = np.zeros((side, side, 3), np.uint8)
-        features = self.embed([blank] * largest)
+        features = self.embed([blank] * min(largest, self._limit(layout)))
         self.compare(features[:1], features[-1:])
+        slot_bytes = features[0].nbytes
+        del features
         if feature_bytes is None:
             feature_bytes = self._default_feature_bytes()
         spare = 2 * largest
-        slot_bytes = features[0].nbytes
         slots = feature_bytes // slot_bytes + spare
-        del features
-        while slots:
-            try:
-                self._pool = SlotPool(layout_of(side, side), slots, self._dtype, self.device)
-                break
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-            slots //= 2
-        return min(feature_bytes, max(slots - spare, 0) * slot_bytes)
+        self._pool = largest_that_fits(
+            lambda slots: SlotPool(layout, slots, self._dtype, self.device), slots, self.device
+        )
+        reserved = self._pool.slots if self._pool is not None else 0
+        return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
     @torch.inference_mode()
     def embed(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[TorchFeatures]:
@@ -142,7 +142,7 @@ class TorchEngine:
         if self.device == "cuda":
             batch = batch.pin_memory().to(self.device, non_blocking=True)
         with exact_convolutions(search=False):
-            maps = self._network(self._kernels.blocks(self._network, batch))
+            maps = self._network(self._kernels.blocks(batch))
         self._kernels.store(maps, features)
         return features
 

@@ -5,7 +5,6 @@ it does with rows, slots and padding is tested without a GPU.
 """
 
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
@@ -15,11 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.engines.torch_kernels import GraphKernels
-from models.engines.torch_memory import is_out_of_memory, release_cached_memory
 from models.engines.torch_network import AlexNetTaps, layout_of
 from models.engines.torch_slots import TorchFeatures
-
-logger = logging.getLogger(__name__)
 
 LANES = 2  # batches under way: one computed, one uploaded
 
@@ -72,11 +68,11 @@ class GraphEmbedder:
         self._lanes = cycle([_Lane(largest, side, device) for _ in range(LANES)])
         self._memory = self._accelerator.graph_pool_handle() if device == "cuda" else None
         self.largest = largest
-        # The largest first: the others then find their memory in what it left.
+        # All graphs share the memory that the largest needs: each is done with it when its features are written.
         self._graphs = {size: self._capture(size) for size in reversed(bucket_sizes(largest))}
 
     def _step(self, size: int) -> None:
-        maps = self._network(self._kernels.blocks(self._network, self._pixels[:size]))
+        maps = self._network(self._kernels.blocks(self._pixels[:size]))
         self._kernels.store_at(maps, self.layout, self._addresses[:size])
 
     def _capture(self, size: int) -> Callable[[], None]:
@@ -117,25 +113,6 @@ class GraphEmbedder:
         self._addresses[:size].copy_(lane.landed_addresses[:size])
         self._graphs[size]()
         lane.read.record(compute)
-
-
-def graph_embedder(
-    network: AlexNetTaps, kernels: GraphKernels, side: int, largest: int, device: str
-) -> GraphEmbedder | None:
-    """An embedder for batches of up to `largest` images, or of half, a quarter… where memory does not suffice.
-
-    None where it does not suffice for one.
-    """
-    while largest:
-        try:
-            return GraphEmbedder(network, kernels, side, largest, device)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        logger.warning("not enough device memory for batches of %d images of %d×%d pixels", largest, side, side)
-        release_cached_memory(device)
-        largest //= 2
-    return None
 
 
 def exact_convolutions(*, search: bool) -> contextlib.AbstractContextManager[None]:

@@ -10,9 +10,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.backbone import EPSILON, LAYERS, TOTAL_CHANNELS
-from models.engines.torch_network import AlexNetTaps, Layout
+from models.engines.torch_network import BLOCK, GAIN, OFFSET, Layout, block_grid
 from models.engines.torch_slots import TorchFeatures
 
 logger = logging.getLogger(__name__)
@@ -21,8 +22,12 @@ logger = logging.getLogger(__name__)
 class Kernels(Protocol):
     """What an engine needs beside the convolutions."""
 
-    def blocks(self, network: AlexNetTaps, images: Tensor) -> Tensor:
-        """uint8 RGB `(n, h, w, 3)` on the device → the network's input."""
+    def blocks(self, images: Tensor) -> Tensor:
+        """uint8 RGB `(n, h, w, 3)` on the device → the network's input `(n, 48, rows, columns)`, normalised.
+
+        The 48 numbers are 4 × 4 pixels, row by row; two pixels of zeros stand before the image, and behind it as many
+        as the last kernel reaches.
+        """
         ...
 
     def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
@@ -50,8 +55,19 @@ class GraphKernels(Kernels, Protocol):
 class PlainKernels:
     """In PyTorch's own operations, image by image and pair by pair."""
 
-    def blocks(self, network: AlexNetTaps, images: Tensor) -> Tensor:
-        return network.blocks(images)
+    def __init__(self, device: str, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._gain = torch.tensor(GAIN, device=device)
+        self._offset = torch.tensor(OFFSET, device=device)
+
+    def blocks(self, images: Tensor) -> Tensor:
+        n, height, width, _ = images.shape
+        rows, columns = block_grid(height, width)
+        x = torch.addcmul(self._offset, images.to(torch.float32), self._gain).to(self._dtype)
+        # A negative width cuts off what no kernel reaches.
+        x = functional.pad(x, (0, 0, 2, columns * BLOCK - width - 2, 2, rows * BLOCK - height - 2))
+        x = x.reshape(n, rows, BLOCK, columns, BLOCK, 3).permute(0, 1, 3, 2, 4, 5)
+        return x.reshape(n, rows, columns, BLOCK * BLOCK * 3).permute(0, 3, 1, 2)
 
     def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
         taps = [handle.taps() for handle in features]
@@ -73,7 +89,7 @@ class PlainKernels:
 def kernels_for(device: str, dtype: torch.dtype) -> Kernels:
     """Triton's kernels on CUDA, tried once; plain ones on the CPU, and where Triton cannot work, with a warning."""
     if device != "cuda":
-        return PlainKernels()
+        return PlainKernels(device, dtype)
     try:
         from models.engines.triton_kernels import TritonKernels
 
@@ -84,4 +100,4 @@ def kernels_for(device: str, dtype: torch.dtype) -> Kernels:
             "without CUDA graphs; Triton comes with PyTorch for CUDA and needs a C compiler (gcc) at run time",
             str(error).splitlines()[0] if str(error) else type(error).__name__,
         )
-        return PlainKernels()
+        return PlainKernels(device, dtype)

@@ -30,6 +30,20 @@ def release_cached_memory(device: str) -> None:
         torch.cuda.empty_cache()
 
 
+def largest_that_fits(build: Callable[[int], Result], size: int, device: str) -> Result | None:
+    """`build(size)`, or of half, a quarter… of it where memory does not suffice; None where it does not for 1."""
+    while size:
+        try:
+            return build(size)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        logger.warning("device memory ran out for %d at once: trying half", size)
+        release_cached_memory(device)
+        size //= 2
+    return None
+
+
 def in_halves(
     run: Callable[[Sequence[Item]], list[Result]],
     items: Sequence[Item],

@@ -50,9 +50,6 @@ class AlexNetTaps(nn.Module):
     channels fill a GPU's matrix units, which 3 leave idle.
     """
 
-    gain: Tensor
-    offset: Tensor
-
     def __init__(self, backbone: Backbone, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
@@ -66,23 +63,10 @@ class AlexNetTaps(nn.Module):
             convolution.load_state_dict({"weight": weight, "bias": bias})
             convolution.to(dtype).weight.data = weight.to(dtype).contiguous(memory_format=torch.channels_last)
             self.convolutions.append(convolution)
-        self.register_buffer("gain", torch.tensor(GAIN))
-        self.register_buffer("offset", torch.tensor(OFFSET))
         self.requires_grad_(requires_grad=False).eval()
 
-    def blocks(self, images: Tensor) -> Tensor:
-        """uint8 RGB `(n, h, w, 3)` → the first convolution's input `(n, 48, h/4 + 1, w/4 + 1)`, normalised."""
-        n, height, width, _ = images.shape
-        rows, columns = block_grid(height, width)
-        x = torch.addcmul(self.offset, images.to(torch.float32), self.gain).to(self.dtype)
-        # Two pixels of the convolution's own padding before; what the last kernel does not reach is cut off behind.
-        behind = (columns * BLOCK - width - 2, rows * BLOCK - height - 2)
-        x = functional.pad(x, (0, 0, 2, behind[0], 2, behind[1]))
-        x = x.reshape(n, rows, BLOCK, columns, BLOCK, 3).permute(0, 1, 3, 2, 4, 5)
-        return x.reshape(n, rows, columns, BLOCK * BLOCK * 3).permute(0, 3, 1, 2)
-
     def forward(self, x: Tensor) -> list[Tensor]:
-        """`blocks` of n images → the five ReLU maps `(n, c, h', w')`, channels last, not yet of unit length."""
+        """n images as blocks (see `Kernels.blocks`) → the five ReLU maps `(n, c, h', w')`, channels last in memory."""
         maps = []
         for convolution, description in zip(self.convolutions, CONVOLUTIONS, strict=True):
             if description.pooled:

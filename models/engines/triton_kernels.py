@@ -17,8 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models.backbone import CHANNELS, EPSILON, TOTAL_CHANNELS
-from models.engines.torch_network import GAIN, OFFSET, AlexNetTaps, Layout, block_grid, layout_of
+from models.backbone import CHANNELS, EPSILON, TOTAL_CHANNELS, tap_sizes
+from models.engines.torch_network import GAIN, OFFSET, Layout, block_grid, layout_of
 from models.engines.torch_slots import TorchFeatures
 
 CHANNEL_TILE = 64  # channels that one program compares; divides each tap's
@@ -27,6 +27,13 @@ POSITIONS_AN_ITEM = 256  # positions that it works through: 63 × 63 are 16 item
 NORM_TILE = 16  # positions whose channels one program brings to unit length
 
 BLOCKS_CONSTANTS = {f"gain_{i}": GAIN[i] for i in range(3)} | {f"offset_{i}": OFFSET[i] for i in range(3)}
+COMPARE_CONSTANTS = {"CHANNEL_TILE_": CHANNEL_TILE, "POSITION_TILE_": POSITION_TILE}
+
+
+def store_constants(channels: int) -> dict[str, float]:
+    """What `_store` is compiled with for a tap of so many channels."""
+    width = triton.next_power_of_2(channels)
+    return {"CHANNELS_": channels, "WIDTH": width, "TILE": NORM_TILE, "EPSILON_": EPSILON}
 
 
 @triton.jit
@@ -178,7 +185,11 @@ class TritonKernels:
 
     def _try(self) -> None:
         layout = layout_of(31, 31)
-        image = TorchFeatures(layout, torch.zeros(layout.elements, dtype=self._dtype, device=self._device))
+        image = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self._device))
+        self.blocks(torch.zeros((1, 31, 31, 3), dtype=torch.uint8, device=self._device))
+        shapes = zip(CHANNELS, tap_sizes(31, 31), strict=True)
+        maps = [torch.zeros((1, h, w, c), dtype=self._dtype, device=self._device) for c, (h, w) in shapes]
+        self.store([x.permute(0, 3, 1, 2) for x in maps], [image])
         self.compare([image], [image]).cpu()
 
     def _make_plan(self, layout: Layout) -> _Plan:
@@ -190,39 +201,33 @@ class TritonKernels:
     def addresses(self, features: Sequence[TorchFeatures]) -> Tensor:
         return torch.tensor([handle.buffer.data_ptr() for handle in features], dtype=torch.int64)
 
-    def blocks(self, network: AlexNetTaps, images: Tensor) -> Tensor:
+    def blocks(self, images: Tensor) -> Tensor:
         n, height, width, _ = images.shape
         rows, columns = block_grid(height, width)
-        x = torch.empty((n, rows, columns, 48), dtype=network.dtype, device=images.device)
+        x = torch.empty((n, rows, columns, 48), dtype=self._dtype, device=self._device)
         _blocks[rows, n](images, x, height, width, rows, columns, **BLOCKS_CONSTANTS, TILE=1024)
         return x.permute(0, 3, 1, 2)
 
     def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
-        self.store_at(maps, features[0].layout, self.addresses(features).to(self._device, non_blocking=True))
+        self.store_at(maps, features[0].layout, self._upload(self.addresses(features)))
 
     def store_at(self, maps: Sequence[Tensor], layout: Layout, addresses: Tensor) -> None:
         for x, start, positions, channels in zip(maps, layout.starts, layout.positions, CHANNELS, strict=True):
             if not x.is_contiguous(memory_format=torch.channels_last):
                 raise ValueError("maps must lie channels last in memory")
-            _store[triton.cdiv(positions, NORM_TILE), len(x)](
-                x,
-                addresses,
-                start,
-                positions,
-                CHANNELS_=channels,
-                WIDTH=triton.next_power_of_2(channels),
-                TILE=NORM_TILE,
-                EPSILON_=EPSILON,
-            )
+            grid = (triton.cdiv(positions, NORM_TILE), len(x))
+            _store[grid](x, addresses, start, positions, **store_constants(channels))
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
         plan = self._plan(targets[0].layout)
-        pairs = torch.stack([self.addresses(targets), self.addresses(candidates)], dim=1)
-        pairs = (pairs.pin_memory() if self._device == "cuda" else pairs).to(self._device, non_blocking=True)
+        pairs = self._upload(torch.stack([self.addresses(targets), self.addresses(candidates)], dim=1))
         partial = torch.empty((len(targets), len(plan.items), CHANNEL_TILE), device=self._device)
         z = torch.empty((len(targets), TOTAL_CHANNELS), device=self._device)
-        _compare[len(plan.items), len(targets)](
-            pairs, plan.items, partial, self._unit, CHANNEL_TILE_=CHANNEL_TILE, POSITION_TILE_=POSITION_TILE
-        )
+        _compare[len(plan.items), len(targets)](pairs, plan.items, partial, unit=self._unit, **COMPARE_CONSTANTS)
         _finish[len(plan.blocks), len(targets)](partial, plan.blocks, z, len(plan.items), CHANNEL_TILE_=CHANNEL_TILE)
         return z
+
+    def _upload(self, addresses: Tensor) -> Tensor:
+        if self._device == "cuda":
+            addresses = addresses.pin_memory()  # from ordinary memory the copy would wait for the device
+        return addresses.to(self._device, non_blocking=True)
