@@ -1,5 +1,7 @@
 """The backbone on ONNX Runtime: the engine of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,10 +11,17 @@ from numpy.typing import NDArray
 
 from models.backbone import DATA, TOTAL_CHANNELS, Backbone, load_backbone
 from models.distance import channel_distances
-from models.engines import EngineError, Precision
+from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
 
 EMBED_GRAPH = DATA / "embed.onnx"
 CHUNK = 4  # images a run: on two cores as fast as larger ones, and the activations of four stay small
+
+# Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
+# more than it gains, and may choose ones that round more.
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", {}),
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
+}
 
 
 class OnnxFeatures:
@@ -38,12 +47,13 @@ class OnnxEngine:
         """Open the session. Raises `EngineError` where ONNX Runtime or the device's provider is missing."""
         runtime = _runtime()
         backbone = backbone or load_backbone()
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
+        provider, settings = PROVIDERS[device]
         if provider not in runtime.get_available_providers():
             raise EngineError(
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, pip install 'clpips[gpu]' "
                 "(never beside clpips[cpu])"
             )
+        said = _load_cuda(runtime) if device == "cuda" else ""
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
         options.intra_op_num_threads = threads or 0
@@ -51,22 +61,35 @@ class OnnxEngine:
             list(backbone.tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in backbone.tensors.values()]
         )
         try:
-            self._session = runtime.InferenceSession(EMBED_GRAPH.read_bytes(), options, providers=[provider])
+            self._session = runtime.InferenceSession(
+                EMBED_GRAPH.read_bytes(),
+                options,
+                providers=[(provider, settings)],
+                enable_fallback=0,  # to the CPU, with a banner on stdout
+            )
         except Exception as error:
-            raise EngineError(f"ONNX Runtime cannot open the backbone on {device}: {error}") from error
+            raise EngineError(f"ONNX Runtime cannot open the backbone on {device}: {error}{said}") from error
         if provider not in self._session.get_providers():
             raise EngineError(
                 f"ONNX Runtime cannot use {device}: the CUDA libraries that it needs are missing or do not fit the "
-                "driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver"
+                f"driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver{said}"
             )
+        self.on_memory_pressure = nothing_to_free
         self._tensors = backbone.tensors  # the session reads them where they lie
         self.device = device
         self.fingerprint = backbone.fingerprint
 
-    def embed(self, images: NDArray[np.uint8]) -> list[OnnxFeatures]:
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        blank = np.zeros((side, side, 3), np.uint8)
+        target, *_, candidate = self.embed([blank] * max(2, min(largest, CHUNK)))
+        self.compare([target], [candidate])
+        return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
+
+    def embed(self, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
         for start in range(0, len(images), CHUNK):
-            maps = self._session.run(None, {"images": images[start : start + CHUNK]})  # five (n, c, h, w)
+            batch = np.stack(list(images[start : start + CHUNK]))
+            maps = self._session.run(None, {"images": batch})  # five (n, c, h, w)
             features += [OnnxFeatures(taps) for taps in zip(*maps, strict=True)]
         return features
 
@@ -92,6 +115,15 @@ def _runtime() -> Any:
     except ImportError as error:
         raise EngineError("ONNX Runtime is not installed: pip install 'clpips[cpu]' or 'clpips[gpu]'") from error
     return onnxruntime
+
+
+def _load_cuda(runtime: Any) -> str:
+    """Load the CUDA libraries that pip installed; what ONNX Runtime prints of those that it misses, for an error."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # stdout is the answer's
+        runtime.preload_dlls()
+    said = " ".join(printed.getvalue().split())
+    return f" ({said})" if said else ""
 
 
 def _is_installed(distribution: str) -> bool:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
-from models.engines import EngineError, Precision
+from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
 from models.engines.torch_graphs import GraphEmbedder, exact_convolutions
 from models.engines.torch_kernels import GraphKernels, Kernels, kernels_for
 from models.engines.torch_memory import in_halves, largest_that_fits, release_cached_memory
@@ -28,7 +28,6 @@ CPU_BATCH = 8  # images a run on the CPU, where larger ones gain nothing
 PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
 PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
 MEMORY_SHARE = 0.5  # of the card's free memory for features, where nobody says how much
-CPU_FEATURE_BYTES = 2**30  # for features, where nobody says how much
 
 
 def compute_dtype(device: str, precision: Precision) -> torch.dtype:
@@ -68,7 +67,7 @@ class TorchEngine:
         self.device = device
         self.precision = precision
         self.fingerprint = backbone.fingerprint
-        self.on_memory_pressure: Callable[[], None] = _nothing_to_free
+        self.on_memory_pressure: Callable[[], None] = nothing_to_free
         self._dtype = compute_dtype(device, precision)
         self._network = AlexNetTaps(backbone, self._dtype).to(device)
         self._kernels: Kernels = kernels_for(device, self._dtype)
@@ -78,11 +77,11 @@ class TorchEngine:
 
     @torch.inference_mode()
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
-        """Make ready for batches of up to `largest` images of `side` × `side` pixels, and reserve memory for features.
+        """As the protocol says: captures graphs on CUDA, and reserves a slot for each image that may be kept.
 
-        Returns how many bytes of features may be kept: `feature_bytes`, or less where the device has less; without
-        it, half of the card's free memory, or 1 GiB on the CPU. Slots for two batches more are reserved, for features
-        that are in use and kept nowhere; images beyond that, and of other sizes, get memory of their own.
+        The engine's own choice of `feature_bytes` is half of the card's free memory. Slots for two batches more are
+        reserved, for features that are in use and kept nowhere; images beyond that, and of other sizes, get memory of
+        their own.
         """
         self._pool = self._graphs = None
         layout = layout_of(side, side)
@@ -107,7 +106,7 @@ class TorchEngine:
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
     @torch.inference_mode()
-    def embed(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[TorchFeatures]:
+    def embed(self, images: Images) -> list[TorchFeatures]:
         rows = list(images)
         features: list[TorchFeatures] = []
         while len(features) < len(rows):
@@ -177,7 +176,7 @@ class TorchEngine:
 
     def _default_feature_bytes(self) -> int:
         if self.device != "cuda":
-            return CPU_FEATURE_BYTES
+            return DEFAULT_FEATURE_BYTES
         free, _ = torch.cuda.mem_get_info()
         return int(free * MEMORY_SHARE)
 
@@ -207,10 +206,6 @@ def _by_layout(targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatu
             raise ValueError(f"pair {place} has features of images of different sizes: {sizes} pixels")
         places[target.layout].append(place)
     return places.values()
-
-
-def _nothing_to_free() -> None:
-    """Nobody has said that they keep features."""
 
 
 def _nothing_to_lower(_: int) -> None:
