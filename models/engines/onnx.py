@@ -122,6 +122,7 @@ def _load_cuda(runtime: Any) -> str:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):  # stdout is the answer's
         runtime.preload_dlls()
+    runtime.set_default_logger_severity(4)  # else it says the same again, in four lines on stderr
     said = " ".join(printed.getvalue().split())
     return f" ({said})" if said else ""
 

@@ -71,8 +71,8 @@ class TorchEngine:
         self._dtype = compute_dtype(device, precision)
         self._network = AlexNetTaps(backbone, self._dtype).to(device)
         self._kernels: Kernels = kernels_for(device, self._dtype)
-        self._pool: SlotPool | None = None
-        self._graphs: GraphEmbedder | None = None
+        self.pool: SlotPool | None = None  # of the prepared size
+        self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
         self._limits: dict[Layout, int] = {}  # most images a run, learned when memory ran out
 
     @torch.inference_mode()
@@ -83,11 +83,11 @@ class TorchEngine:
         reserved, for features that are in use and kept nowhere; images beyond that, and of other sizes, get memory of
         their own.
         """
-        self._pool = self._graphs = None
+        self.pool = self.graphs = None
         layout = layout_of(side, side)
         kernels = self._kernels
         if isinstance(kernels, GraphKernels):
-            self._graphs = largest_that_fits(
+            self.graphs = largest_that_fits(
                 lambda size: GraphEmbedder(self._network, kernels, side, size, self.device), largest, self.device
             )
         blank = np.zeros((side, side, 3), np.uint8)
@@ -99,10 +99,10 @@ class TorchEngine:
             feature_bytes = self._default_feature_bytes()
         spare = 2 * largest
         slots = feature_bytes // slot_bytes + spare
-        self._pool = largest_that_fits(
+        self.pool = largest_that_fits(
             lambda slots: SlotPool(layout, slots, self._dtype, self.device), slots, self.device
         )
-        reserved = self._pool.slots if self._pool is not None else 0
+        reserved = self.pool.slots if self.pool is not None else 0
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
     @torch.inference_mode()
@@ -127,15 +127,15 @@ class TorchEngine:
 
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
-        self._pool = self._graphs = None
+        self.pool = self.graphs = None
         del self._network, self._kernels
         release_cached_memory(self.device)
 
     def _embed(self, images: Sequence[NDArray[np.uint8]]) -> list[TorchFeatures]:
         layout = _layout_of_all(images)
         features = [self._place(layout) for _ in images]
-        if self._graphs is not None and self._graphs.layout == layout:
-            self._graphs.embed(images, features)
+        if self.graphs is not None and self.graphs.layout == layout:
+            self.graphs.embed(images, features)
             return features
         batch = torch.from_numpy(np.stack(images))
         if self.device == "cuda":
@@ -151,15 +151,15 @@ class TorchEngine:
 
     def _place(self, layout: Layout) -> TorchFeatures:
         """Room for an image's features: a slot of the pool, or memory of their own where it is full or does not fit."""
-        features = self._pool.take() if self._pool is not None and self._pool.layout == layout else None
+        features = self.pool.take() if self.pool is not None and self.pool.layout == layout else None
         if features is None:
             features = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self.device))
         return features
 
     def _limit(self, layout: Layout) -> int:
         """Most images of one size in a run."""
-        if self._graphs is not None and self._graphs.layout == layout:
-            most = self._graphs.largest
+        if self.graphs is not None and self.graphs.layout == layout:
+            most = self.graphs.largest
         elif self.device == "cuda":
             most = max(1, PIXELS_A_RUN // (layout.height * layout.width))
         else:
@@ -167,7 +167,7 @@ class TorchEngine:
         return min(most, self._limits.get(layout, most))
 
     def _lower_limit(self, layout: Layout, failed: int) -> None:
-        if self._graphs is None or self._graphs.layout != layout:  # a graph's own memory is there already
+        if self.graphs is None or self.graphs.layout != layout:  # a graph's own memory is there already
             self._limits[layout] = failed // 2
 
     def _relieve(self) -> None:
