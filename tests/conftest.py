@@ -2,8 +2,14 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from litestar.testing import TestClient
+
+from models.engines import Engine, open_engine
+from tests.services import serving
 
 ON_GPU = os.environ.get("CLPIPS_TEST_GPU") == "1"
 if not ON_GPU:
@@ -20,3 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_torch)
         if item.get_closest_marker("gpu") and not ON_GPU:
             item.add_marker(no_gpu)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine of the default install."""
+    engine = open_engine("onnx", "cpu")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def client(engine: Engine) -> Iterator[TestClient[Any]]:
+    """A client of the whole service, real engine included."""
+    with serving(engine) as client:
+        yield client
