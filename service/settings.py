@@ -38,8 +38,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Meta(description="Where it runs; `auto` takes a GPU if there is one.")
     ] = "auto"
+    engine_fallback: Annotated[
+        bool, Meta(description="Whether an engine that is asked for on a GPU and cannot run there takes the CPU.")
+    ] = False
     precision: Annotated[
-        Precision, Meta(description="`exact` is float32; `fast` is bfloat16 (PyTorch engine): within 0.002 of exact.")
+        Precision,
+        Meta(
+            description="`exact` is float32; `fast` is half precision (PyTorch engine), within 0.002 of exact: for "
+            "GPUs, and for CPUs with bfloat16 units."
+        ),
     ] = "exact"
     backbone: Annotated[
         Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
@@ -73,6 +80,43 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "(422 above it). A pixel costs some 40 bytes of features: this bounds a request's memory.",
         ),
     ] = 256 * 256**2
+    max_batch: Annotated[
+        Count | None,
+        Meta(description="Most images in a forward pass; unset, 8 on a CPU (where more is no faster) and 64 on a GPU."),
+    ] = None
+    max_delay_ms: Annotated[
+        float, Meta(ge=0, le=1000, description="How long an idle engine waits for a fuller batch, in milliseconds.")
+    ] = 0.0
+    max_queue: Annotated[
+        Count,
+        Meta(description="Most images of all requests in hand that still cost work (503 and `Retry-After` above it)."),
+    ] = 512
+    request_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Longest time from a request's head to its answer (504 after it, 408 where the body is what is "
+            "late); a client may ask for less with `X-Request-Timeout-Ms`.",
+        ),
+    ] = 30.0
+    feature_cache_bytes: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Memory for the features of images seen before (2.6 MB each at 256×256, half of it with "
+            "`fast`), in bytes; unset, 512 MiB on a CPU and half of what is free on a GPU."
+        ),
+    ] = None
+    max_engine_failures: Annotated[
+        Count, Meta(description="Batches that fail in a row before the process exits, for its supervisor to restart.")
+    ] = 5
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="After SIGTERM, seconds that the port stays open at least, answering 503, so that a load "
+            "balancer sees `/readyz` fail before connections do.",
+        ),
+    ] = 0.0
     shutdown_seconds: Annotated[
         int, Meta(ge=0, description="After SIGTERM, seconds that requests in flight have to finish.")
     ] = 30

@@ -22,7 +22,7 @@ Precision = Literal["exact", "fast"]
 
 Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
 
-DEFAULT_FEATURE_BYTES = 2**30  # of main memory, for features that are kept
+DEFAULT_FEATURE_BYTES = 512 * 2**20  # of main memory, for features that are kept
 
 
 class EngineError(RuntimeError):

@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,7 +17,7 @@ from models.distance import channel_distances
 from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
 
 EMBED_GRAPH = DATA / "embed.onnx"
-CHUNK = 4  # images a run: on two cores as fast as larger ones, and the activations of four stay small
+CHUNK = 4  # images a run: as fast as larger ones, and the activations of four stay small
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
 # more than it gains, and may choose ones that round more.
@@ -47,37 +50,46 @@ class OnnxEngine:
         """Open the session. Raises `EngineError` where ONNX Runtime or the device's provider is missing."""
         runtime = _runtime()
         backbone = backbone or load_backbone()
-        provider, settings = PROVIDERS[device]
-        if provider not in runtime.get_available_providers():
+        if PROVIDERS[device][0] not in runtime.get_available_providers():
             raise EngineError(
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, pip install 'clpips[gpu]' "
                 "(never beside clpips[cpu])"
             )
-        said = _load_cuda(runtime) if device == "cuda" else ""
+        self.on_memory_pressure = nothing_to_free
+        self._tensors = backbone.tensors  # the sessions read them where they lie
+        self.device = device
+        self.fingerprint = backbone.fingerprint
+        self._session = self._open(runtime, threads or 0)
+        self._lanes = (threads or core_count()) if device == "cpu" else 1
+        if self._lanes > 1:
+            self._lane_session = self._open(runtime, 1)
+            self._pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="onnx")
+
+    def _open(self, runtime: Any, threads: int) -> Any:
+        provider, settings = PROVIDERS[self.device]
+        said = _load_cuda(runtime) if self.device == "cuda" else ""
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are for decoding
         options.add_external_initializers(
-            list(backbone.tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in backbone.tensors.values()]
+            list(self._tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in self._tensors.values()]
         )
         try:
-            self._session = runtime.InferenceSession(
+            session = runtime.InferenceSession(
                 EMBED_GRAPH.read_bytes(),
                 options,
                 providers=[(provider, settings)],
                 enable_fallback=0,  # to the CPU, with a banner on stdout
             )
         except Exception as error:
-            raise EngineError(f"ONNX Runtime cannot open the backbone on {device}: {error}{said}") from error
-        if provider not in self._session.get_providers():
+            raise EngineError(f"ONNX Runtime cannot open the backbone on {self.device}: {error}{said}") from error
+        if provider not in session.get_providers():
             raise EngineError(
-                f"ONNX Runtime cannot use {device}: the CUDA libraries that it needs are missing or do not fit the "
-                f"driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver{said}"
+                f"ONNX Runtime cannot use {self.device}: the CUDA libraries that it needs are missing or do not fit "
+                f"the driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver{said}"
             )
-        self.on_memory_pressure = nothing_to_free
-        self._tensors = backbone.tensors  # the session reads them where they lie
-        self.device = device
-        self.fingerprint = backbone.fingerprint
+        return session
 
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         blank = np.zeros((side, side, 3), np.uint8)
@@ -86,10 +98,22 @@ class OnnxEngine:
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
     def embed(self, images: Images) -> list[OnnxFeatures]:
+        """As `Engine.embed`. On a CPU one image is computed by all cores, several by one core each.
+
+        A core that has an image to itself never waits for the others after each layer: that saves a fifth of the time,
+        and more where other threads want the cores too.
+        """
+        if self._lanes == 1 or len(images) == 1:
+            return self._run(self._session, images)
+        chunk = min(max(len(images) // (2 * self._lanes), 1), CHUNK)
+        parts = [images[start : start + chunk] for start in range(0, len(images), chunk)]
+        return [one for part in self._pool.map(partial(self._run, self._lane_session), parts) for one in part]
+
+    @staticmethod
+    def _run(session: Any, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
         for start in range(0, len(images), CHUNK):
-            batch = np.stack(list(images[start : start + CHUNK]))
-            maps = self._session.run(None, {"images": batch})  # five (n, c, h, w)
+            maps = session.run(None, {"images": np.stack(list(images[start : start + CHUNK]))})  # five (n, c, h, w)
             features += [OnnxFeatures(taps) for taps in zip(*maps, strict=True)]
         return features
 
@@ -101,6 +125,9 @@ class OnnxEngine:
 
     def close(self) -> None:
         del self._session
+        if self._lanes > 1:
+            self._pool.shutdown()
+            del self._lane_session
 
 
 def _runtime() -> Any:
@@ -133,3 +160,8 @@ def _is_installed(distribution: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def core_count() -> int:
+    """Processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
