@@ -6,6 +6,7 @@ takes its work along.
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 LONGEST_RETRY_SECONDS: Final = 60
+SKIP_SECONDS: Final = 5.0
 PACE_MEMORY: Final = 128  # images over which the pace is averaged
 
 
@@ -64,7 +66,10 @@ class Door:
         seconds = self._seconds if timeout_header is None else min(self._seconds, _seconds(timeout_header))
         if self.closed:
             self._telemetry.rejected.labels("stopping").inc()
-            raise NotReady("the service is stopping; send the request to another replica, or again in a moment")
+            raise NotReady(
+                "the service is stopping; send the request to another replica, or again in a moment",
+                headers={"Connection": "close"},
+            )
         now = asyncio.get_running_loop().time()
         ticket = Ticket(now + seconds)
         if not self._inside:
@@ -125,6 +130,17 @@ async def received(reading: Awaitable[T], ticket: Ticket, telemetry: Telemetry) 
             "the body did not arrive within the request's deadline; send less, or send it faster",
             headers={"Connection": "close"},
         ) from None
+
+
+async def skip_body(request: Request[Any, Any, Any]) -> None:
+    """Read and forget the body of a request whose answer closes the connection.
+
+    A connection closed on bytes that nobody read is reset, and the client may never see its answer.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SKIP_SECONDS):
+            while (event := await request.receive())["type"] == "http.request" and event["more_body"]:
+                pass
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
-from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received
+from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
 from service.bodies import parse_distance, parse_rank, read_bytes
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.replies import reply
@@ -35,13 +35,18 @@ class Reception(NamedTuple):
         score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
     ) -> Response[AnswerT]:
         """The answer to a request, before its deadline. Raises a `Problem`, or `ClientGone`."""
+        if self.door.closed:
+            await skip_body(request)
         with self.door.admit(request.headers.get(TIMEOUT_HEADER)) as ticket:
             body = await received(read_bytes(request, self.limits.body_bytes), ticket, self.telemetry)
             async with answering(request, ticket, self.telemetry):
                 content_type = request.headers.get("content-type", "")
                 asked = await asyncio.to_thread(parse, content_type, body, self.limits)
                 del body  # the request holds its images
-                return reply(request, await score(asked, ticket))
+                answer = reply(request, await score(asked, ticket))
+        if self.door.closed:
+            answer.headers["Connection"] = "close"  # the client's next request is better sent elsewhere
+        return answer
 
 
 @post(
