@@ -49,7 +49,7 @@ class FakeEngine:
         self.closed = False
 
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
-        target, *_, candidate = self.embed(np.zeros((min(2, largest), side, side, 3), np.uint8))
+        target, *_, candidate = self.embed(np.zeros((max(2, min(largest, 4)), side, side, 3), np.uint8))
         self.compare([target], [candidate])
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
