@@ -56,7 +56,7 @@ def _time(call: Callable[[], object], calls: int, device: str) -> float:
 
 def matrix_ceiling(device: str, dtype: torch.dtype) -> float:
     """FLOP/s of a large matrix product of random numbers, without TF32: what the convolutions could reach at best."""
-    side = 8192 if device == "cuda" else 1024
+    side = 8192 if device == "cuda" else 2048 if dtype == torch.float32 else 512
     first, second = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     timing = in_turn({"product": lambda: first @ second}, device, rounds=5, seconds=0.2)["product"]
     return 2 * side**3 / timing.median
