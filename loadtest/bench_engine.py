@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import spearmanr
 
+from loadtest.exactness import WEIGHTS, as_lpips, check, check_half, scenes
 from loadtest.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
 from loadtest.reference import load_lpips
 from models.backbone import TOTAL_CHANNELS
@@ -30,32 +29,13 @@ from models.distance import weigh
 from models.engines import Engine, EngineError, open_engine
 from models.engines.torch import TorchEngine, compute_dtype, cpu_has_bfloat16
 from models.engines.torch_network import layout_of
-from models.weights import load_weights
 
-Pixels = NDArray[np.uint8]  # (n, h, w, 3)
-BOUNDS = {"exact": 1e-5, "fast": 2e-3}  # largest difference from float64; `fast` also keeps the order:
-SPEARMAN = 0.9999
 CONTENDERS = (("onnx", "exact"), ("torch", "exact"), ("torch", "fast"))
 SIDES = (64, 256, 512)
 BATCHES = {"cpu": (1, 4, 16), "cuda": (1, 4, 16, 64, 128, 256)}
 SLOW_PIXELS = 256**2  # a call, of a precision that is emulated
-WEIGHTS = load_weights("lpips").values
 
 console = Console()
-
-
-def scenes(count: int, side: int, seed: int = 0) -> Pixels:
-    """Pictures with the smoothness and the grain of photographs."""
-    rng = np.random.default_rng(seed)
-    pictures = []
-    for _ in range(count):
-        field = np.zeros((side, side, 3))
-        for cells in (3, 9, 27):
-            coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
-            field += np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)) / np.sqrt(cells)
-        field = (field - field.min()) / np.ptp(field) * 255 + rng.normal(0, 4, field.shape)
-        pictures.append(field.clip(0, 255).astype(np.uint8))
-    return np.stack(pictures)
 
 
 def open_all(device: str) -> dict[str, Engine]:
@@ -67,30 +47,6 @@ def open_all(device: str) -> dict[str, Engine]:
         except EngineError as error:
             console.print(f"[yellow]left out: {name} {precision}: {error}")
     return engines
-
-
-def as_lpips(images: Pixels, device: str, dtype: torch.dtype) -> torch.Tensor:
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(dtype) / 127.5 - 1
-
-
-def check(engines: dict[str, Engine]) -> list[dict[str, Any]]:
-    """Distances of 600 pairs, from near copies to strangers, against `lpips` in float64 on the CPU."""
-    originals = scenes(50, 64)
-    blends = np.linspace(0, 1, 50).reshape(-1, 1, 1, 1)
-    images = (originals * (1 - blends) + originals[::-1] * blends).round().astype(np.uint8)
-    pairs = np.array([(i, j) for i in range(50) for j in range(i)])[::2][:600]
-    with torch.inference_mode():
-        every = as_lpips(images, "cpu", torch.float64)
-        expected = load_lpips().double()(every[pairs[:, 0]], every[pairs[:, 1]]).flatten().numpy()
-    report = []
-    for name, engine in engines.items():
-        features = engine.embed(images)
-        z = engine.compare([features[i] for i in pairs[:, 0]], [features[i] for i in pairs[:, 1]])
-        found = weigh(z, WEIGHTS)
-        difference, order = float(np.abs(found - expected).max()), float(spearmanr(found, expected).statistic)
-        holds = difference <= BOUNDS[engine.precision] and order >= SPEARMAN
-        report.append({"engine": name, "largest_difference": difference, "spearman": order, "holds": holds})
-    return report
 
 
 def bench_embed(engines: dict[str, Engine], device: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
@@ -264,10 +220,13 @@ def main() -> int:
     if not all(row["holds"] for row in correctness):
         console.print("[red]a bound does not hold: nothing is timed")
         return 1
+    halves = check_half()
+    show("Half precision against float32, at 256 × 256", halves)
     half = compute_dtype(device, "fast")
     report: dict[str, Any] = {
         "device": describe(device),
         "correctness": correctness,
+        "half": halves,
         "ceilings": {
             "float32_tflops": matrix_ceiling(device, torch.float32) / 1e12,
             f"{str(half).removeprefix('torch.')}_tflops": matrix_ceiling(device, half) / 1e12,
