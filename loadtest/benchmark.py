@@ -47,13 +47,13 @@ def checked(load: Load) -> Load:
     return load
 
 
-def ranking(form: Format, side: int, requests: int) -> Scenario:
-    """`/rank`: 8 clients, a target and ten candidates, every image of every request unique."""
+def ranking(form: Format, side: int, requests: int, count: int = CLIENTS) -> Scenario:
+    """`/rank`: `count` clients, a target and ten candidates, every image of every request unique."""
 
     async def scenario(server: Server, round_number: int) -> Measured:
         pictures = Pictures(side, form, seed=round_number)
         clients = [
-            [rank_body(next(pictures), pictures.take(CANDIDATES)) for _ in range(requests)] for _ in range(CLIENTS)
+            [rank_body(next(pictures), pictures.take(CANDIDATES)) for _ in range(requests)] for _ in range(count)
         ]
         load = checked(await drive(server.port, clients))
         return {
