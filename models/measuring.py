@@ -1,12 +1,10 @@
 """Channel distances of all pairs that rankings name: each image embedded once, each pair kept on disk."""
 
 import hashlib
-import os
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.backbone import TOTAL_CHANNELS
+from models.distance_store import Key, key_of, open_store
 from models.engines import Engine
 from models.images import ImageError, Pixels, load_image
 from models.pairs import RankedPairs, expand_ranks, expand_votes
@@ -61,8 +60,13 @@ class Measured:
         if not better:
             none = np.zeros(0, np.intp)
             return RankedPairs(self.rows, none, none, np.zeros(0), none)
-        joined = (np.concatenate(parts) for parts in (better, worse, counts, targets))
-        return RankedPairs(self.rows, *joined)
+        return RankedPairs(
+            self.rows,
+            np.concatenate(better),
+            np.concatenate(worse),
+            np.concatenate(counts),
+            np.concatenate(targets),
+        )
 
 
 def measure(
@@ -71,22 +75,23 @@ def measure(
     resolution: int | None,
     fingerprint: str,
     cache: Path | None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Channel distances of every (target, candidate) of the rankings, from the cache where they are known.
 
-    `open_engine` is called only if something has to be computed; `fingerprint` is its backbone's. `cache` is a folder, or
-    None to keep nothing. Raises `RankingsError` naming every image that is missing, broken, or at native size not as
-    large as its target, and rankings whose `z` is of another backbone or resolution. What was computed until then stays.
+    `open_engine` is called only if something has to be computed; `fingerprint` is its backbone's. `cache` is a folder,
+    or None to keep nothing. Raises `RankingsError` naming every image that is missing, broken, or at native size not
+    as large as its target, and rankings whose `z` is of another backbone or resolution; what was computed until then
+    stays in the cache.
     """
     _require_comparable(rankings, fingerprint, resolution)
     hashes = _hash_images(rankings, resolution)
     wanted = {
-        _key(hashes[ranking.target], hashes[candidate]): (ranking.target, candidate)
+        key_of(hashes[ranking.target], hashes[candidate]): (ranking.target, candidate)
         for ranking in rankings
         for candidate in ranking.candidates
     }
-    with _open_store(cache, fingerprint, resolution) as store:
+    with open_store(cache, fingerprint, resolution) as store:
         known = store.read(wanted)
         missing = {key: paths for key, paths in wanted.items() if key not in known}
         if missing:
@@ -96,17 +101,11 @@ def measure(
                     problems += problem
                     store.write(done)
                     known |= done
-                    progress(len(known), len(wanted))
+                    if progress:
+                        progress(len(known), len(wanted))
             if problems:
                 raise RankingsError("images cannot be scored", sorted(set(problems)))
     return _assemble(rankings, hashes, known)
-
-
-Key = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
-
-
-def _key(first: str, second: str) -> Key:
-    return (first, second) if first <= second else (second, first)
 
 
 def _require_comparable(rankings: Sequence[Ranking], fingerprint: str, resolution: int | None) -> None:
@@ -179,7 +178,7 @@ def _compute(
                 )
                 continue
             found.setdefault(first.size, []).append((key, first.features, second.features))
-        done = {}
+        done: dict[Key, NDArray[np.float32]] = {}
         for group in found.values():
             keys, targets, candidates = zip(*group, strict=True)
             done |= dict(zip(keys, engine.compare(targets, candidates), strict=True))
@@ -252,7 +251,7 @@ def _assemble(rankings: Sequence[Ranking], hashes: dict[str, str], known: dict[K
     for ranking in rankings:
         if ranking.z is None:
             digest = hashes[ranking.target]
-            rows = [place[_key(digest, hashes[candidate])] for candidate in ranking.candidates]
+            rows = [place[key_of(digest, hashes[candidate])] for candidate in ranking.candidates]
             rows_of.append(np.array(rows, np.intp))
             name = f"sha256:{digest}"
         else:
@@ -263,78 +262,3 @@ def _assemble(rankings: Sequence[Ranking], hashes: dict[str, str], known: dict[K
         targets.append(numbers.setdefault(name, len(numbers)))
     rows_all = np.concatenate(blocks) if blocks else np.zeros((0, TOTAL_CHANNELS), np.float32)
     return Measured(rankings, rows_all, rows_of, np.array(targets, np.intp))
-
-
-class _Store:
-    """Channel distances on disk: SQLite, so that a killed process or two at a time leave it whole."""
-
-    def __init__(self, connection: sqlite3.Connection | None, fingerprint: str, resolution: int | None) -> None:
-        self._connection = connection
-        self._scope = (fingerprint, -1 if resolution is None else resolution)
-
-    def read(self, wanted: dict[Key, tuple[str, str]]) -> dict[Key, NDArray[np.float32]]:
-        if self._connection is None:
-            return {}
-        statement = "SELECT z FROM distances WHERE backbone = ? AND resolution = ? AND first = ? AND second = ?"
-        found = {}
-        for key in wanted:
-            row = self._connection.execute(statement, (*self._scope, *key)).fetchone()
-            if row and len(row[0]) == 4 * TOTAL_CHANNELS:
-                found[key] = np.frombuffer(row[0], "<f4")
-        return found
-
-    def write(self, distances: dict[Key, NDArray[np.float32]]) -> None:
-        if self._connection is None:
-            return
-        rows = [(*self._scope, *key, z.astype("<f4").tobytes()) for key, z in distances.items()]
-        try:
-            with self._connection:
-                self._connection.executemany("INSERT OR REPLACE INTO distances VALUES (?, ?, ?, ?, ?)", rows)
-        except sqlite3.OperationalError:  # a full or read-only disk: the fit goes on, only the next is not faster
-            self._connection.close()
-            self._connection = None
-
-
-@contextmanager
-def _open_store(folder: Path | None, fingerprint: str, resolution: int | None) -> Iterator[_Store]:
-    connection = None if folder is None else _connect(folder)
-    store = _Store(connection, fingerprint, resolution)
-    try:
-        yield store
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-def _connect(folder: Path) -> sqlite3.Connection | None:
-    """The folder's database; one that is damaged is begun anew, and where none can be written there is none."""
-    path = folder / "channel-distances-1.sqlite"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            return _prepared(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                return None
-            path.unlink()
-            return _prepared(path)
-    except (OSError, sqlite3.DatabaseError):
-        return None
-
-
-def _prepared(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30)
-    try:
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS distances (backbone TEXT, resolution INTEGER, first TEXT, second TEXT, z BLOB, "
-            "PRIMARY KEY (backbone, resolution, first, second)) WITHOUT ROWID"
-        )
-    except sqlite3.DatabaseError:
-        connection.close()
-        raise
-    return connection
-
-
-def default_cache() -> Path:
-    """Where channel distances are kept: `clpips` in the user's cache folder (`XDG_CACHE_HOME`, or `~/.cache`)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clpips"
