@@ -60,14 +60,19 @@ class MeanWithin:
     undefined: int
 
 
-def mean_spearman(people: Sequence[ArrayLike], metric: Sequence[ArrayLike]) -> MeanWithin:
-    """Mean of ρ within each set, with a t interval and p-value over sets.
+def within_spearman(people: ArrayLike, metric: ArrayLike) -> NDArray[np.float64]:
+    """ρ within each of m sets of k items, `(m, k)` each: float64 `(m,)`, NaN where a side ties everything or k < 2."""
+    x, y = (stats.rankdata(np.asarray(side, np.float64), axis=1) for side in (people, metric))
+    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray((x * y).sum(axis=1) / np.where(spread > 0, spread, NAN))
 
-    A set where either side ties everything, or with one item, has no ρ: it is counted as undefined.
-    """
-    within = np.array([_rho(*_series(x, y)) for x, y in zip(people, metric, strict=True)])
-    defined = within[~np.isnan(within)]
-    return MeanWithin(_mean(defined), len(defined), len(within) - len(defined))
+
+def mean_within(statistics: NDArray[np.float64]) -> MeanWithin:
+    """Mean over sets of one statistic a set, `(m,)`, with a t interval and p-value; NaN counts as undefined."""
+    defined = statistics[~np.isnan(statistics)]
+    return MeanWithin(_mean(defined), len(defined), len(statistics) - len(defined))
 
 
 def _mean(values: NDArray[np.float64]) -> Statistic:
@@ -79,12 +84,6 @@ def _mean(values: NDArray[np.float64]) -> Statistic:
     error = float(values.std(ddof=1)) / np.sqrt(len(values))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
     return Statistic(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, len(values) - 1)))
-
-
-def _rho(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    if len(x) < 2 or _constant(x) or _constant(y):
-        return NAN
-    return float(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1])
 
 
 @dataclass(frozen=True)
