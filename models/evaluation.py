@@ -1,7 +1,7 @@
 """A metric against people, beside a baseline: all statistics of agreement for one set of rankings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -107,8 +107,8 @@ def evaluate(
         sets=len(measured.rankings),
         targets=targets,
         pairs=len(majorities(pairs)),
-        metric=here.scores(names[0], {name: value for name, (value, _) in shares.items()}, _ceiling(pairs)),
-        baseline=there.scores(names[1], {name: value for name, (value, _) in swapped.items()}, _ceiling(pairs)),
+        metric=here.scores(names[0], shares | ranks, _ceiling(pairs)),
+        baseline=there.scores(names[1], swapped | bootstrap_ranks(there.table, here.table, seed), _ceiling(pairs)),
         difference={name: lead for name, (_, lead) in (shares | ranks).items()},
         sign_flip=sign_flip_test(_by_target(here.within - there.within, measured.targets), seed),
         warnings=_warnings(targets, here.within),
@@ -138,8 +138,8 @@ class _Side:
         parts: list[tuple[NDArray[Any], ...]] = []
         for size in np.unique(sizes):
             members = np.flatnonzero(sizes == size)
-            theirs = np.stack([people[index] for index in members])
-            ours = np.stack([distances[measured.rows_of[index]] for index in members])
+            theirs = np.stack([people[index] for index in members.tolist()])
+            ours = np.stack([distances[measured.rows_of[index]] for index in members.tolist()])
             self.within[members] = within_spearman(theirs, ours)
             sets = np.repeat(measured.targets[members], size)
             ranks = (rankdata(side, axis=1).ravel() for side in (theirs, ours))
@@ -148,14 +148,15 @@ class _Side:
         values = np.unique(np.arange(2, 2 * sizes.max() + 1) / 2)  # every whole and half rank
         self.table: RankTable = rank_table(self.people, self.metric, np.unique(sets, return_inverse=True)[1], values)
 
-    def scores(self, name: str, shares: dict[str, Statistic], ceiling: float) -> Scores:
+    def scores(self, name: str, bootstrapped: Mapping[str, tuple[Statistic, Statistic]], ceiling: float) -> Scores:
+        rho, (resampled, _) = spearman(self.people, self.metric), bootstrapped["spearman"]
         icc = intraclass_correlation(np.stack([self.people, self.metric], axis=1))
         return Scores(
             name,
-            shares["pair_agreement"],
-            shares["vote_agreement"],
+            bootstrapped["pair_agreement"][0],
+            bootstrapped["vote_agreement"][0],
             ceiling,
-            spearman(self.people, self.metric),
+            Statistic(rho.value, resampled.low, resampled.high, rho.p),
             spearman(self.people, self.distances),
             mean_within(self.within),
             kendall(self.people, self.metric),
@@ -180,7 +181,7 @@ def _share(
     pairs: RankedPairs, weights: NDArray[np.float32], baseline: NDArray[np.float32], seed: int
 ) -> tuple[Statistic, Statistic]:
     _, sets = np.unique(pairs.targets, return_inverse=True)
-    totals = np.bincount(sets, pairs.counts)
+    totals = np.bincount(sets, pairs.counts).astype(np.float64)
     here, there = (np.bincount(sets, pairs.counts * pairs.right(side)) / totals for side in (weights, baseline))
     return bootstrap_mean(here, there, totals, seed)
 
