@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -31,7 +32,7 @@ from models.learning import CurvePoint, Learned, Recipe, learn, learning_curve
 from models.measuring import Measured, measure
 from models.rankings import read_rankings
 from models.splitting import SplitBy
-from models.tables import comparison_rows
+from models.tables import LEGEND, comparison_rows
 from models.weights import load_weights
 
 rankings_argument = click.argument(
@@ -248,9 +249,9 @@ def _write_report(folder: Path, figures: dict[str, Any], *content: Any) -> None:
 
 def _print_evaluation(console: Console, result: Evaluation, where: str) -> None:
     """The paper's Table 3 (Spearman) and Table 4 (ICC), with the shares of pairs and votes."""
-    table = Table(title=f"agreement with people {where}", title_justify="left")
+    table = Table(title=f"agreement with people {where}", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("", result.baseline.name, result.metric.name, "difference"):
-        table.add_column(heading, justify="left" if not heading else "right")
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
     for row in comparison_rows(result):
         table.add_row(row.title, row.baseline, row.metric, row.difference)
     console.print(table)
@@ -265,5 +266,6 @@ def _print_evaluation(console: Console, result: Evaluation, where: str) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    console.print(LEGEND, soft_wrap=True, highlight=False)
     for warning in result.warnings:
         console.print(f"note: {warning}", soft_wrap=True, highlight=False)

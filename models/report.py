@@ -22,7 +22,7 @@ from models.evaluation import Evaluation
 from models.images import ImageError, decode
 from models.learning import CurvePoint
 from models.measuring import Measured
-from models.tables import comparison_rows
+from models.tables import LEGEND, Row, comparison_rows
 
 THUMBNAIL: Final = 112  # pixels
 STRIP: Final = 12  # images of a set that are shown
@@ -39,6 +39,7 @@ p { margin: .3rem 0 .8rem; max-width: 46rem } .lead { color: #4b5565 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem }
 th, td { padding: .32rem .8rem; border-bottom: 1px solid #e3e7ee; text-align: right; vertical-align: top }
 th:first-child, td:first-child { text-align: left; padding-left: 0 }
+small { display: block; color: #6b7484; font-size: .92em }
 svg { max-width: 100%; height: auto }
 .pair { display: flex; flex-wrap: wrap; gap: 1.5rem }
 .strip { display: flex; gap: .4rem; align-items: flex-end; margin: .35rem 0; overflow-x: auto }
@@ -84,6 +85,7 @@ def render(report: Report) -> str:
         "<h2>Agreement with people</h2>",
         _table(result),
         _verdicts(result),
+        f"<p>{LEGEND}</p>",
     ]
     if report.curve:
         sections += [
@@ -110,11 +112,15 @@ def render(report: Report) -> str:
 
 def _table(result: Evaluation) -> str:
     names = "".join(f"<th>{html.escape(name)}</th>" for name in (result.baseline.name, result.metric.name))
-    rows = "".join(
-        f"<tr><td>{html.escape(row.title)}</td><td>{row.baseline}</td><td>{row.metric}</td><td>{row.difference}</td></tr>"
-        for row in comparison_rows(result)
-    )
+    rows = "".join(f"<tr><td>{html.escape(row.title)}</td>{_cells(row)}</tr>" for row in comparison_rows(result))
     return f"<table><tr><th></th>{names}<th>difference</th></tr>{rows}</table>"
+
+
+def _cells(row: Row) -> str:
+    return "".join(
+        f"<td>{first}<small>{second}</small></td>"
+        for first, _, second in (cell.partition("\n") for cell in (row.baseline, row.metric, row.difference))
+    )
 
 
 def _verdicts(result: Evaluation) -> str:
