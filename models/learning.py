@@ -14,7 +14,7 @@ from models.splitting import Split, SplitBy, split_rankings
 from models.weights import LayerWeights
 
 Recipe = Literal["convex", "paper"]
-CURVE_SIZES: Final = (50, 200, 1000)  # rankings; and all of them
+CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
 
 @dataclass(frozen=True, eq=False)
