@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import rich_click as click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -46,6 +47,9 @@ def fit_rankings(
 ) -> None:
     """`clpips fit`: weights into `out`, the held-out comparison to standard output."""
     _require_torch(recipe)
+    _require_matplotlib(report)
+    if not out.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {out.parent}: make it first", param_hint="--out")
     start = load_weights(parent)
     fingerprint = load_backbone(backbone).fingerprint
     start.require_backbone(fingerprint)
@@ -62,13 +66,12 @@ def fit_rankings(
     if report and learned.held_out:
         judged = measured.take(learned.split.held_out)
         title = f"{start.name} and weights fitted to {rankings.name}"
-        _write_report(report, figures, title, learned.held_out, judged, learned.held_out_weights, start.values, curve)
+        shown = title, learned.held_out, judged, learned.held_out_weights, start.values, curve
+        _write_report(report, figures, shown)
     if as_json:
         print_json(figures)
         return
     console = Console()
-    if learned.split.warning:
-        console.print(f"note: {learned.split.warning}", soft_wrap=True, highlight=False)
     if learned.held_out:
         _print_evaluation(console, learned.held_out, f"on {learned.held_out.targets} targets held out")
     done = learned.fit
@@ -98,6 +101,7 @@ def evaluate_rankings(
     as_json: bool,
 ) -> None:
     """`clpips evaluate`: the comparison to standard output."""
+    _require_matplotlib(report)
     chosen, other = load_weights(weights), load_weights(baseline)
     fingerprint = load_backbone(backbone).fingerprint
     for each in (chosen, other):
@@ -106,7 +110,7 @@ def evaluate_rankings(
     result = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
     if report:
         title = f"{other.name} and {chosen.name} on {rankings.name}"
-        _write_report(report, result.as_json(), title, result, measured, chosen.values, other.values, [])
+        _write_report(report, result.as_json(), (title, result, measured, chosen.values, other.values, []))
     if as_json:
         print_json(result.as_json())
         return
@@ -116,6 +120,11 @@ def evaluate_rankings(
 def _require_torch(recipe: Recipe) -> None:
     if recipe == "paper" and not importlib.util.find_spec("torch"):
         raise EngineError("the paper recipe needs PyTorch: pip install 'clpips[torch]', or take --recipe convex")
+
+
+def _require_matplotlib(report: Path | None) -> None:
+    if report and not importlib.util.find_spec("matplotlib"):
+        raise EngineError("the report needs matplotlib: pip install 'clpips[report]', or leave --report out")
 
 
 def _measure(
@@ -159,7 +168,6 @@ def _fit_figures(learned: Learned, out: Path, curve: list[CurvePoint]) -> dict[s
             "parent_agreement": _number(fit.parent_agreement),
         },
         "held_out": learned.held_out.as_json() if learned.held_out else None,
-        "warnings": [learned.split.warning] if learned.split.warning else [],
     }
     if curve:
         figures["learning_curve"] = [asdict(point) for point in curve]
@@ -170,12 +178,10 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _write_report(folder: Path, figures: dict[str, Any], *content: Any) -> None:
-    try:
-        from models.report import Report, write_report
-    except ModuleNotFoundError as error:
-        raise EngineError(f"the report needs {error.name}: pip install 'clpips[report]'") from error
-    write_report(folder, figures, Report(*content))
+def _write_report(folder: Path, figures: dict[str, Any], shown: tuple[Any, ...]) -> None:
+    from models.report import Report, write_report  # matplotlib, which not every install has
+
+    write_report(folder, figures, Report(*shown))
 
 
 def _print_evaluation(console: Console, result: Evaluation, where: str) -> None:

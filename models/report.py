@@ -191,7 +191,7 @@ def _plot_layers(report: Report) -> Figure:
         axes.bar(places + shift, 100 * parts / (parts.sum() or 1), 0.38, color=colour, label=name)
     axes.set_xticks(places, [f"conv{layer + 1}" for layer in places])
     axes.set_ylabel("share of distance, %")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -246,11 +246,13 @@ def _strips(report: Report) -> list[str]:
         if ranking.z is None:
             rho = within_spearman([ranking.order], [report.judged.rows[rows].astype(np.float64) @ report.weights])[0]
             if not np.isnan(rho):
-                scored.append((float(rho), len(rows), index))
+                # Of pairs, whose ρ is 1 or −1, those come first on which people are surest.
+                votes = ranking.votes or (1.0, 0.0)
+                scored.append((float(rho) * abs(votes[0] - votes[1]), len(rows), float(rho), index))
     if not scored:
         return []
-    largest = max(size for _, size, _ in scored)  # long rankings show more than pairs
-    ordered = sorted((rho, index) for rho, size, index in scored if 2 * size >= largest)
+    largest = max(size for _, size, _, _ in scored)  # long rankings show more than pairs
+    ordered = [(rho, index) for _, size, rho, index in sorted(scored) if 2 * size >= largest]
     chosen = {"best": ordered[-1], "median": ordered[len(ordered) // 2], "worst": ordered[0]}
     head = "<h2>Images in the order of people, of the baseline and of the metric</h2><p>Most similar first.</p>"
     return [head, *(_strip(report, title, rho, index) for title, (rho, index) in chosen.items())]

@@ -1,5 +1,7 @@
 """The convex recipe: what it finds, when it declines, and that it is the optimum."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from models.backbone import TOTAL_CHANNELS
 from models.fitting import default_parents, fit_convex
 from models.pairs import RankedPairs, expand_ranks, expand_votes, join_pairs, majorities, pairs_of_ranking
 from models.solver import BoundedRanking
-from tests.observers import channel_distances, person, rankings_of
+from tests.observers import Observer, channel_distances, person, rankings_of
 
 LPIPS = default_parents()["lpips"]
 
@@ -36,8 +38,8 @@ def test_a_majority_counts_by_how_far_it_is_ahead() -> None:
 @pytest.mark.parametrize(("comparisons", "ridge"), [(40, 0.5), (40, 0.01), (400, 0.02), (1500, 0.05)])
 def test_the_solver_finds_the_optimum_that_an_independent_one_finds(comparisons: int, ridge: float) -> None:
     rng = np.random.default_rng(comparisons)
-    x = (rng.normal(size=(comparisons, 12)) @ rng.normal(size=(12, 300))).astype(np.float32) / 20
-    x += rng.normal(size=x.shape).astype(np.float32) / 20
+    low_rank = rng.normal(size=(comparisons, 12)) @ rng.normal(size=(12, 300))
+    x = ((low_rank + rng.normal(size=low_rank.shape)) / 20).astype(np.float32)
     votes_for, votes_against = rng.integers(0, 4, (2, comparisons)).astype(np.float64) / comparisons
     directions, _ = np.linalg.qr(np.abs(rng.normal(size=(300, 3))))
 
@@ -49,8 +51,9 @@ def test_the_solver_finds_the_optimum_that_an_independent_one_finds(comparisons:
         return 0.5 * value, x.T.astype(np.float64) @ (votes_against * excesses - votes_for * misses) + ridge * rest
 
     start = np.full(300, 0.01)
-    options = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-13, "gtol": 1e-9}
-    expected = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * 300, options=options)
+    options: Any = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-13, "gtol": 1e-9}
+    lbfgs: Any = minimize  # its stub knows no bounded problem with the gradient in the same call
+    expected = lbfgs(objective, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * 300, options=options)
     ours = BoundedRanking(x, votes_for, votes_against, directions, None).solve(ridge, start, 1e-9)
     assert ours.min() >= 0
     assert objective(ours)[0] == pytest.approx(expected.fun, rel=1e-5)
@@ -92,8 +95,6 @@ def test_fitted_distances_stay_on_the_parents_scale() -> None:
 
 
 def test_a_person_who_judges_as_lpips_keeps_its_order() -> None:
-    from tests.observers import Observer
-
     lpips = Observer(LPIPS, noise=0.2)
     fit = fit_convex(rankings_of(lpips, targets=40, candidates=6, seed=7))
     new = rankings_of(Observer(LPIPS), targets=60, candidates=6, seed=8, first_target=100)
