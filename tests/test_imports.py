@@ -15,6 +15,7 @@ WITH_TORCH = {
     *(f"models/engines/torch_{part}.py" for part in ("graphs", "kernels", "memory", "network", "slots")),
     "models/engines/triton_kernels.py",
     "models/export.py",
+    "models/paper.py",
 }
 HEAVY = ("torch", "torchvision", "lpips", "onnx", "matplotlib")
 
@@ -63,6 +64,11 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(module: str) -> None:
     code = f"import {module}, sys; sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_scoring_from_the_command_line_does_not_wait_for_statistics() -> None:
+    code = "import models.cli, sys; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_command_line_starts_without_a_web_framework() -> None:
