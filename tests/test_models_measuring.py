@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models import measuring
 from models.distance_store import DistanceStore
-from models.engines import Engine, Images, Precision, nothing_to_free, open_engine
+from models.engines import Engine, Images, Precision, open_engine
 from models.measuring import Measured, measure
 from models.rankings import Ranking, RankingsError
 from tests.pictures import encode, picture
@@ -26,7 +26,7 @@ class Counting:
         self.name, self.device = self._engine.name, self._engine.device
         self.precision: Precision = self._engine.precision
         self.fingerprint = self._engine.fingerprint
-        self.on_memory_pressure = nothing_to_free
+        self.on_memory_pressure = self._engine.on_memory_pressure
         self.images = self.pairs = self.opened = 0
 
     def open(self) -> Engine:
