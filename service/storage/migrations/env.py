@@ -1,0 +1,12 @@
+"""Alembic's entry: runs the migrations on the connection that `Database.migrate` hands in."""
+
+from alembic import context
+
+from service.storage.tables import DefaultBase
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=DefaultBase.metadata,
+    render_as_batch=True,  # SQLite cannot alter a table: it is copied
+)
+context.run_migrations()
