@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import msgspec
+import structlog
 from litestar import Litestar
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
 
-from models import __version__
 from models.engines import Engine, open_engine
 from service.bodies import Limits
+from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
 from service.logs import RequestLog
 from service.routes.health import Readiness, healthz, metrics, readyz
@@ -21,8 +21,9 @@ from service.settings import Settings, core_count
 from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThread
 
-
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
@@ -33,6 +34,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     engine = engine or open_engine(
         settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
     )
+    profiles = Profiles.shipped(engine.fingerprint)
+    described = describe_engine(engine)
     telemetry = Telemetry()
     telemetry.describe(engine)
     readiness = Readiness()
@@ -43,8 +46,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         decode=decoder.decode,
         embed=engine_thread.embed,
         compare=engine_thread.compare,
-        profiles=Profiles.shipped(engine.fingerprint),
-        engine=describe_engine(engine),
+        profiles=profiles,
+        engine=described,
         max_pixels=settings.max_pixels,
         max_scored_pixels=settings.max_scored_pixels,
     )
@@ -54,6 +57,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         try:
             await engine_thread.warm_up()
             readiness.reason = None
+            log.info("engine ready", **msgspec.structs.asdict(described), weights=profiles.names())
             yield
         finally:
             readiness.reason = "the service is stopping"
@@ -77,13 +81,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         middleware=[telemetry.http_config().middleware],
         lifespan=[lifetime],
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
-        openapi_config=OpenAPIConfig(
-            title="CLPIPS",
-            version=__version__,
-            description="Image similarity that learns what you mean by similar.",
-            use_handler_docstrings=True,
-            render_plugins=[SwaggerRenderPlugin()],
-        ),
+        openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(app.asgi_handler)
     return app

@@ -104,7 +104,7 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
         if len(targets) != len(candidates):
             raise _invalid(
                 "/pairs",
-                f"the form has {len(targets)} `target` and {len(candidates)} `candidate` parts; pairs need as many of each",
+                f"the form has {len(targets)} `target` and {len(candidates)} `candidate` parts; a pair needs both",
             )
         pairs = list(zip(targets, candidates, strict=True))
     else:

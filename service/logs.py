@@ -1,4 +1,4 @@
-"""Structured logs, one line a request, tied together by a request id that the client may choose and always gets back."""
+"""Structured logs, one line a request, tied together by a request id that the client may choose and gets back."""
 
 import logging
 import re
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.settings import Settings
@@ -27,7 +28,7 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)

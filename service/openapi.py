@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from PIL import Image
 
 from models.backbone import MIN_SIDE
@@ -67,7 +67,7 @@ def _base64_image() -> Schema:
 
 
 def _binary_image() -> Schema:
-    return Schema(type=OpenAPIType.STRING, format="binary", description=f"An image: {_IMAGE_FORMS}.")
+    return Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description=f"An image: {_IMAGE_FORMS}.")
 
 
 def _options() -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _distance_form() -> Schema:
 
 
 def _body(json: Schema, packed: Schema, form: Schema, example: dict[str, Any]) -> RequestBody:
-    examples = {"colours": Example(summary="Three tiny images", value=example)}
+    examples: dict[str, Example | Reference] = {"colours": Example(summary="Three tiny images", value=example)}
     content = {JSON: OpenAPIMediaType(schema=json, examples=examples), MULTIPART: OpenAPIMediaType(schema=form)}
     content |= {name: OpenAPIMediaType(schema=packed) for name in MSGPACK}
     return RequestBody(content=content, required=True, description="The same request in any of these forms.")

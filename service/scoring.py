@@ -198,26 +198,28 @@ class Scorer:
             return min(self._max_pixels, self._max_scored_pixels // max(count, 1))
         if count * resolution**2 > self._max_scored_pixels:
             detail = (
-                f"{count} images of {resolution}×{resolution} pixels are more than the {self._max_scored_pixels:,} pixels "
-                "that a request may have; send fewer images, or a lower resolution"
+                f"{count} images of {resolution}×{resolution} pixels are more than the {self._max_scored_pixels:,} "
+                "pixels that a request may have; send fewer images, or a lower resolution"
             )
             raise BadImages(detail, [Fault("/resolution", detail)])
         return self._max_pixels
 
 
 def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str]) -> None:
-    unreadable, unusable, not_held = [], [], []
+    """Raise the `Problem` of the slots whose image cannot be had; `bad` says why, by hash, for those that were sent."""
+    faults: list[Fault] = []
+    not_held: list[Fault] = []
+    kind: type[MalformedBody | BadImages] = BadImages
     for pointer, image in slots:
         if isinstance(image, Unreadable):
-            unreadable.append(Fault(pointer, image.detail))
+            kind = MalformedBody
+            faults.append(Fault(pointer, image.detail))
         elif isinstance(image, HeldImage):
             not_held.append(Fault(pointer, f"sha256:{image.sha256} is not held here; send the image's bytes"))
         elif image.sha256 in bad:
-            unusable.append(Fault(pointer, bad[image.sha256]))
-    if unreadable:
-        raise MalformedBody(_count(len(unreadable), "cannot be read"), [*unreadable, *unusable])
-    if unusable:
-        raise BadImages(_count(len(unusable), "cannot be used"), unusable)
+            faults.append(Fault(pointer, bad[image.sha256]))
+    if faults:
+        raise kind(_count(len(faults), "cannot be used"), faults)
     if not_held:
         raise ImagesNotHeld(_count(len(not_held), "must be sent"), not_held)
 
@@ -234,8 +236,8 @@ def _require_equal_sizes(pairs: Sequence[tuple[Slot, Slot]], pixels: Mapping[str
             faults.append(
                 Fault(
                     candidate.pointer,
-                    f"the image is {own_width}×{own_height} pixels and its target {width}×{height}; at native size they "
-                    "must be equal: resize one, or name a resolution",
+                    f"the image is {own_width}×{own_height} pixels and its target {width}×{height}; at native size "
+                    "they must be equal: resize one, or name a resolution",
                 )
             )
     if faults:

@@ -1,4 +1,4 @@
-"""Every Prometheus metric of the service is declared here, once. No label holds a profile, a key or a path parameter."""
+"""Every Prometheus metric of the service, declared once. No label holds a profile, a key or a path parameter."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from litestar import Request
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
@@ -75,7 +74,7 @@ class Telemetry:
 
     def http_config(self) -> PrometheusConfig:
         """Litestar's HTTP metrics, by route template, in this app's registry and not in the process's global one."""
-        return _HttpConfig(app_name="clpips", group_path=True, middleware_class=_HttpMetrics, telemetry=self)  # type: ignore[arg-type]
+        return _HttpConfig(app_name="clpips", group_path=True, middleware_class=_HttpMetrics, telemetry=self)
 
 
 @dataclass
@@ -91,14 +90,14 @@ class _HttpMetrics(PrometheusMiddleware):
         telemetry: Telemetry = self._config.telemetry  # type: ignore[attr-defined]
         return telemetry
 
-    def request_count(self, labels: dict[str, Any]) -> Counter:
+    def request_count(self, _: dict[str, Any]) -> Counter:
         return self._telemetry.http_requests
 
-    def request_time(self, labels: dict[str, Any]) -> Histogram:
+    def request_time(self, _: dict[str, Any]) -> Histogram:
         return self._telemetry.http_seconds
 
-    def requests_in_progress(self, labels: dict[str, Any]) -> Gauge:
+    def requests_in_progress(self, _: dict[str, Any]) -> Gauge:
         return self._telemetry.http_in_progress
 
-    def requests_error_count(self, labels: dict[str, Any]) -> Counter:
+    def requests_error_count(self, _: dict[str, Any]) -> Counter:
         return self._telemetry.http_errors

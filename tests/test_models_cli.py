@@ -1,0 +1,154 @@
+"""The command line as a person and as a program meet it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.cli import main
+from models.weights import LayerWeights
+from tests.pictures import encode, picture, variation
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A target, three candidates from near to far, and things that are no images; also the working directory."""
+    target = picture(1, 96)
+    (tmp_path / "target.png").write_bytes(encode(target))
+    for name, strength in (("far.webp", 0.9), ("near.jpg", 0.1), ("middle.bmp", 0.4)):
+        format_ = {"webp": "WEBP", "jpg": "JPEG", "bmp": "BMP"}[name.split(".")[1]]
+        (tmp_path / name).write_bytes(encode(variation(target, 2, strength), format_))
+    (tmp_path / "wide.png").write_bytes(encode(picture(1, 96, 120)))
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "cut.png").write_bytes(encode(target)[:400])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert run(*arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("folder")
+def test_distance_prints_one_object_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run_json(capsys, "distance", "target.png", "near.jpg")
+    assert set(answer) == {"distance", "layers", "weights", "resolution"}
+    assert answer["distance"] == pytest.approx(sum(answer["layers"]), abs=1e-6)
+    assert (answer["weights"], answer["resolution"], len(answer["layers"])) == ("lpips", 256, 5)
+
+
+@pytest.mark.usefixtures("folder")
+def test_distance_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = run_json(capsys, "distance", "target.png", "near.jpg")
+    assert run("distance", "target.png", "near.jpg") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{expected['distance']:.4f}  target.png ↔ near.jpg")
+    assert "conv5" in printed
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_image_is_at_distance_zero_from_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_json(capsys, "distance", "target.png", "target.png", "--resolution", "native")["distance"] == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_rank_orders_the_candidates(capsys: pytest.CaptureFixture[str]) -> None:
+    ranking = run_json(capsys, "rank", "target.png", "far.webp", "near.jpg", "middle.bmp")["ranking"]
+    assert [(row["rank"], row["path"]) for row in ranking] == [(1, "near.jpg"), (2, "middle.bmp"), (3, "far.webp")]
+    assert run("rank", "target.png", "far.webp", "near.jpg") == 0
+    printed = capsys.readouterr().out
+    assert printed.index("near.jpg") < printed.index("far.webp")
+
+
+@pytest.mark.usefixtures("folder")
+def test_rank_and_distance_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    ranking = run_json(capsys, "rank", "target.png", "far.webp", "near.jpg")["ranking"]
+    for row in ranking:
+        single = run_json(capsys, "distance", "target.png", row["path"])
+        assert single["distance"] == pytest.approx(row["distance"], abs=1e-6)
+
+
+@pytest.mark.usefixtures("folder")
+def test_equal_distances_keep_the_order_given(capsys: pytest.CaptureFixture[str]) -> None:
+    ranking = run_json(capsys, "rank", "target.png", "near.jpg", "target.png", "near.jpg")["ranking"]
+    assert [row["path"] for row in ranking] == ["target.png", "near.jpg", "near.jpg"]
+
+
+def test_other_weights_give_other_distances(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    LayerWeights(np.full(1152, 2, np.float32), name="twos").save(folder / "twos.safetensors")
+    answer = run_json(capsys, "distance", "target.png", "near.jpg", "--weights", "twos.safetensors")
+    assert answer["weights"] == "twos"
+    assert answer["distance"] != run_json(capsys, "distance", "target.png", "near.jpg")["distance"]
+
+
+def test_weights_of_another_backbone_are_refused(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    LayerWeights(np.ones(1152, np.float32), name="w", backbone="ab" * 32).save(folder / "w.safetensors")
+    assert run("distance", "target.png", "near.jpg", "--weights", "w.safetensors") == 2
+    assert "belong to the backbone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["distance", "target.png", "nowhere.png"], ["nowhere.png", "No such file"]),
+        (["distance", "target.png", "notes.txt"], ["notes.txt", "no image in a format"]),
+        (["rank", "target.png", "cut.png", "near.jpg", "nowhere.png"], ["cut.png", "truncated", "nowhere.png"]),
+        (
+            ["distance", "target.png", "wide.png", "--resolution", "native"],
+            ["target.png is 96×96", "wide.png is 120×96"],
+        ),
+        (["distance", "target.png", "near.jpg", "--resolution", "7"], ["7 is too small"]),
+        (["distance", "target.png", "near.jpg", "--resolution", "big"], ["'big' is neither"]),
+        (["distance", "target.png", "near.jpg", "--weights", "lpisp"], ["lpisp", "shipped"]),
+        (["distance", "target.png", "."], [".: Is a directory"]),
+        (["distance", "target.png"], ["Missing argument"]),
+        (["rank", "target.png"], ["Missing argument"]),
+        (["mirror"], ["No such command"]),
+        (["distance", "target.png", "near.jpg", "--loud"], ["--loud"]),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+) -> None:
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("clpips: ")
+    assert all(part in captured.err for part in parts), captured.err
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_backbone_can_be_named_in_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLPIPS_BACKBONE", os.fspath(Path("notes.txt")))
+    assert run("distance", "target.png", "near.jpg") == 2
+    assert "notes.txt is not a safetensors file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["distance"], ["rank"], ["export"]])
+def test_help_explains_every_command(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert run(*command, "--help") == 0
+    assert "Usage: clpips" in capsys.readouterr().out
+
+
+@pytest.mark.torch
+def test_export_prints_its_parity(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    answer = run_json(capsys, "export", "--out", "out/clpips.onnx")
+    assert all((folder / path).exists() for path in answer["files"])
+    assert max(row["largest_difference"] for row in answer["parity"]) <= 1e-5
+    assert run("export", "--out", "out/clpips.onnx") == 0
+    assert "largest difference" in capsys.readouterr().out

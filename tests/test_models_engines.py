@@ -1,0 +1,132 @@
+"""Both engines against the lpips package, against each other, and the properties that a distance has."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.backbone import MIN_SIDE, TOTAL_CHANNELS, BackboneError
+from models.distance import layer_shares, weigh
+from models.engines import Engine, EngineError, open_engine
+from models.weights import load_weights
+from tests.pictures import picture, variation
+
+SIZES = [(64, 64), (256, 256), (97, 131), (31, 45)]
+WEIGHTS = load_weights("lpips").values
+
+
+@pytest.fixture(scope="module", params=["onnx", pytest.param("torch", marks=pytest.mark.torch)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    opened = open_engine(request.param)
+    yield opened
+    opened.close()
+
+
+def pairs(count: int, height: int, width: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Targets and candidates, uint8 `(count, height, width, 3)`, from alike to unrelated."""
+    targets = np.stack([picture(seed + index, height, width) for index in range(count)])
+    strengths = np.linspace(0, 1, count)
+    candidates = [variation(t, seed + i, s) for i, (t, s) in enumerate(zip(targets, strengths, strict=True))]
+    return targets, np.stack(candidates)
+
+
+def distances(engine: Engine, targets: NDArray[np.uint8], candidates: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return weigh(engine.compare(engine.embed(targets), engine.embed(candidates)), WEIGHTS)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", [1, 9])
+def test_distances_are_those_of_the_lpips_package(engine: Engine, size: tuple[int, int], count: int) -> None:
+    import torch
+
+    from loadtest.reference import load_lpips
+
+    targets, candidates = pairs(count, *size, seed=3)
+    with torch.inference_mode():
+        tensors = [torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1 for images in (targets, candidates)]
+        expected = load_lpips()(*tensors).flatten().numpy()
+    assert np.abs(distances(engine, targets, candidates) - expected).max() <= 1e-6
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("size", SIZES)
+def test_both_engines_agree(size: tuple[int, int]) -> None:
+    targets, candidates = pairs(5, *size)
+    first, second = (distances(open_engine(name), targets, candidates) for name in ("onnx", "torch"))
+    assert np.abs(first - second).max() <= 1e-5
+
+
+def test_identical_images_are_at_distance_zero(engine: Engine) -> None:
+    image = picture(1, 80)[np.newaxis]
+    assert distances(engine, image, image.copy())[0] == 0
+
+
+def test_the_distance_is_symmetric_and_never_negative(engine: Engine) -> None:
+    targets, candidates = pairs(6, 64, 80)
+    forth, back = distances(engine, targets, candidates), distances(engine, candidates, targets)
+    assert np.array_equal(forth, back)
+    assert (engine.compare(engine.embed(targets), engine.embed(candidates)) >= 0).all()
+    assert (forth[1:] > 0).all()
+
+
+def test_a_distance_does_not_depend_on_what_else_is_in_the_batch(engine: Engine) -> None:
+    targets, candidates = pairs(11, 64, 64)
+    together = distances(engine, targets, candidates)
+    alone = [distances(engine, targets[i : i + 1], candidates[i : i + 1])[0] for i in range(len(targets))]
+    assert np.abs(together - np.array(alone)).max() <= 1e-6
+
+
+def test_black_and_white_have_finite_distances(engine: Engine) -> None:
+    black, white = np.zeros((1, 64, 64, 3), np.uint8), np.full((1, 64, 64, 3), 255, np.uint8)
+    assert np.isfinite(distances(engine, black, white)).all()
+
+
+def test_the_smallest_image_is_scored(engine: Engine) -> None:
+    targets, candidates = pairs(2, MIN_SIDE, MIN_SIDE)
+    assert np.isfinite(distances(engine, targets, candidates)).all()
+
+
+def test_no_images_give_no_features_and_no_pairs_no_distances(engine: Engine) -> None:
+    assert len(engine.embed(np.empty((0, 64, 64, 3), np.uint8))) == 0
+    assert engine.compare([], []).shape == (0, TOTAL_CHANNELS)
+
+
+def test_features_say_what_they_cost(engine: Engine) -> None:
+    (features,) = engine.embed(picture(1, 64)[np.newaxis])
+    sizes = sum(c * h * w for c, h, w in ((64, 15, 15), (192, 7, 7), (384, 3, 3), (256, 3, 3), (256, 3, 3)))
+    assert features.nbytes == 4 * sizes
+
+
+def test_layer_shares_add_up_to_the_distance(engine: Engine) -> None:
+    targets, candidates = pairs(4, 64, 64)
+    z = engine.compare(engine.embed(targets), engine.embed(candidates))
+    assert np.allclose(layer_shares(z, WEIGHTS).sum(axis=1), weigh(z, WEIGHTS), atol=1e-6)
+
+
+def test_every_row_may_have_weights_of_its_own(engine: Engine) -> None:
+    targets, candidates = pairs(3, 64, 64)
+    z = engine.compare(engine.embed(targets), engine.embed(candidates))
+    rows = np.stack([WEIGHTS, 2 * WEIGHTS, 0 * WEIGHTS])
+    assert np.allclose(weigh(z, rows), weigh(z, WEIGHTS) * [1, 2, 0])
+
+
+def test_fast_has_no_onnx_engine() -> None:
+    with pytest.raises(EngineError, match="choose the engine torch"):
+        open_engine("onnx", precision="fast")
+
+
+def test_a_missing_backbone_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"nowhere\.safetensors"):
+        open_engine("onnx", backbone=tmp_path / "nowhere.safetensors")
+
+
+def test_onnx_on_a_machine_without_cuda_says_what_to_install() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has the CUDA provider; the message is for those that have not")
+    with pytest.raises(EngineError, match=r"clpips\[gpu\]"):
+        open_engine("onnx", device="cuda")

@@ -1,0 +1,108 @@
+"""Weights files: what is written is read again, and what is not sound is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from models.weights import FORMAT, LayerWeights, WeightsError, load_weights, parse_weights, shipped_weights
+
+ONES = np.ones(1152, np.float32)
+
+
+def test_lpips_ships_with_its_published_weights() -> None:
+    weights = load_weights("lpips")
+    # Sums of lin0..lin4 of the lpips package's weights/v0.1/alex.pth.
+    assert np.allclose(np.array(weights.layer_shares()) * 105.27536, [2.34953, 16.14303, 39.26844, 27.19718, 20.31718])
+
+
+def test_a_file_keeps_the_weights_and_their_provenance(tmp_path: Path) -> None:
+    weights = LayerWeights(
+        np.random.default_rng(0).random(1152, np.float32),
+        name="ada",
+        parent="lpips",
+        resolution=None,
+        recipe="convex",
+        agreement={"pairs": 0.81},
+    )
+    weights.save(tmp_path / "ada.safetensors")
+    again = load_weights(tmp_path / "ada.safetensors")
+    assert np.array_equal(again.values, weights.values)
+    assert (again.name, again.parent, again.resolution, again.recipe) == ("ada", "lpips", None, "convex")
+    assert (again.created, again.backbone, again.agreement) == (weights.created, weights.backbone, {"pairs": 0.81})
+
+
+def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
+    LayerWeights(ONES, name="a").save(tmp_path / "a.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@given(arrays(np.float32, 1152, elements=st.floats(0, 1e6, width=32)))
+def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -> None:
+    assert np.array_equal(parse_weights(LayerWeights(values, name="x").to_bytes()).values, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ones(1151, np.float32), r"\(1152,\), these have \(1151,\)"),
+        (np.ones((1, 1152), np.float32), r"\(1, 1152\)"),
+        (np.ones(1152, np.int64), "floating-point"),
+        (np.where(np.arange(1152) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
+        (np.where(np.arange(1152) == 5, np.nan, ONES), "finite"),
+        (np.where(np.arange(1152) == 5, np.inf, ONES), "finite"),
+        (np.full(1152, 1e300), "float32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_values_that_cannot_be_weights_are_refused(values: NDArray[np.float64], message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        LayerWeights(values, name="bad")  # type: ignore[arg-type]
+
+
+def test_weights_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        load_weights("lpips").values[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a safetensors file"),
+        (b"\x80\x04pickle", "not a safetensors file"),
+        (LayerWeights(ONES, name="x").to_bytes()[:-10], "not a safetensors file"),
+        (save({"weights": ONES}), "format"),
+        (save({"other": ONES}, {"format": FORMAT}), "tensors \\['other'\\]"),
+        (save({"weights": ONES}, {"format": FORMAT}), "lacks"),
+        (save({"weights": ONES}, {"format": FORMAT, "name": "x", "backbone": "b", "resolution": "big"}), "big"),
+        (save({"weights": -ONES}, {"format": FORMAT, "name": "x", "backbone": "b", "resolution": "256"}), "≥ 0"),
+    ],
+)
+def test_a_file_that_is_not_sound_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        parse_weights(content)
+
+
+def test_weights_of_another_backbone_are_refused() -> None:
+    with pytest.raises(WeightsError, match="belong to the backbone"):
+        LayerWeights(ONES, name="x", backbone="ab" * 32).require_backbone("cd" * 32)
+
+
+def test_an_unknown_name_lists_the_shipped_ones() -> None:
+    with pytest.raises(WeightsError, match=r"'lpisp'.*lpips"):
+        load_weights("lpisp")
+
+
+def test_shipped_weights_are_sound_and_have_a_card() -> None:
+    card = (Path(__file__).parent.parent / "models" / "data" / "README.md").read_text()
+    for name in shipped_weights():
+        weights = load_weights(name)
+        assert weights.name == name
+        assert f"## `{name}`" in card
+        assert json.dumps(weights.agreement)
