@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -239,11 +239,8 @@ class ProfileStore:
             for table in (Version, Ranking):
                 await session.execute(delete(table).where(table.profile_id == profile.id))
             await session.execute(delete(Profile).where(Profile.id == profile.id))
-            await session.execute(
-                update(Tenant)
-                .where(Tenant.name == tenant)
-                .values(profiles=Tenant.profiles - 1, rankings=Tenant.rankings - counts[1])
-            )
+            owner.profiles -= 1
+            owner.rankings -= counts[1]
         return counts[0], counts[1]
 
 
