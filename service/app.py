@@ -27,13 +27,15 @@ log = structlog.get_logger()
 
 
 def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
-    """The service as an ASGI app. It closes the engine when it stops, its own or the one handed in.
+    """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used.
     """
-    engine = engine or open_engine(
-        settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
-    )
+    opened = None
+    if engine is None:
+        engine = opened = open_engine(
+            settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
+        )
     profiles = Profiles.shipped(engine.fingerprint)
     described = describe_engine(engine)
     telemetry = Telemetry()
@@ -63,7 +65,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             readiness.reason = "the service is stopping"
             decoder.close()
             engine_thread.close()
-            engine.close()
+            if opened is not None:
+                opened.close()
 
     app = Litestar(
         route_handlers=[rank, distance, healthz, readyz, metrics],

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -32,7 +33,7 @@ def healthz() -> Health:
 
 
 @get("/readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
-def readyz(readiness: Readiness) -> Health:
+def readyz(readiness: NamedDependency[Readiness]) -> Health:
     """200 once the engine has run a batch; 503 before that."""
     if readiness.reason is not None:
         raise NotReady(readiness.reason)
@@ -40,6 +41,6 @@ def readyz(readiness: Readiness) -> Health:
 
 
 @get("/metrics", summary="Metrics", tags=["health"], media_type=MediaType.TEXT, sync_to_thread=False)
-def metrics(telemetry: Telemetry) -> Response[bytes]:
+def metrics(telemetry: NamedDependency[Telemetry]) -> Response[bytes]:
     """Metrics in Prometheus's text format."""
     return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
