@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Operation, Reference, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from PIL import Image
 
@@ -39,22 +39,35 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 def _tiny_png(colour: tuple[int, int, int]) -> str:
-    """A PNG of 8×8 pixels of one colour with a light stripe, in base64."""
+    """A PNG of 8×8 pixels of one colour with a light stripe, as a `data:` URL."""
     pixels = np.full((8, 8, 3), colour, np.uint8)
     pixels[3:5] = 240
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 RED, ORANGE, BLUE = (_tiny_png(colour) for colour in ((200, 30, 30), (230, 120, 30), (30, 60, 200)))
 RANK_EXAMPLE = {"target": RED, "candidates": [BLUE, ORANGE], "profile": "lpips", "resolution": DEFAULT_RESOLUTION}
+DISTANCE_OPTIONS = {"profile": "lpips", "resolution": DEFAULT_RESOLUTION, "layers": True}
 DISTANCE_EXAMPLE = {
     "pairs": [{"target": RED, "candidate": ORANGE}, {"target": RED, "candidate": BLUE}],
-    "profile": "lpips",
-    "resolution": DEFAULT_RESOLUTION,
-    "layers": True,
+    **DISTANCE_OPTIONS,
 }
+DISTANCE_FORM_EXAMPLE = {"target": [RED, RED], "candidate": [ORANGE, BLUE], **DISTANCE_OPTIONS}
+
+RANK_DESCRIPTION = f"""
+Order the candidates by their distance from the target, the most similar first; equal distances keep their order.
+
+Image files go as a form, `curl -F target=@t.png -F candidates=@a.png -F candidates=@b.png HOST/rank`, or as bytes in
+MessagePack (`{MSGPACK[0]}`, `{MSGPACK[1]}` or `{MSGPACK[2]}`); in JSON they are base64.
+"""
+DISTANCE_DESCRIPTION = f"""
+The distance of each pair, in the order they came.
+
+As a form, the first `target` goes with the first `candidate` and so on: `curl -F target=@t.png -F candidate=@a.png
+HOST/distance`. MessagePack (`{MSGPACK[0]}`, `{MSGPACK[1]}` or `{MSGPACK[2]}`) takes bytes; in JSON images are base64.
+"""
 
 
 def _base64_image() -> Schema:
@@ -119,11 +132,19 @@ def _distance_form() -> Schema:
     return _object({**parts, **_options(), "layers": _layers()}, ["target", "candidate"])
 
 
-def _body(json: Schema, packed: Schema, form: Schema, example: dict[str, Any]) -> RequestBody:
-    examples: dict[str, Example | Reference] = {"colours": Example(summary="Three tiny images", value=example)}
-    content = {JSON: OpenAPIMediaType(schema=json, examples=examples), MULTIPART: OpenAPIMediaType(schema=form)}
-    content |= {name: OpenAPIMediaType(schema=packed) for name in MSGPACK}
+def _body(*forms: tuple[str, Schema, dict[str, Any]]) -> RequestBody:
+    content = {}
+    for media_type, schema, example in forms:
+        examples: dict[str, Example | Reference] = {"colours": Example(summary="Three tiny images", value=example)}
+        content[media_type] = OpenAPIMediaType(schema=schema, examples=examples)
     return RequestBody(content=content, required=True, description="The same request in any of these forms.")
+
+
+def _also_as_messagepack(operation: Operation) -> None:
+    """Say that a reply comes as MessagePack too."""
+    answer = (operation.responses or {})["200"]
+    if isinstance(answer, OpenAPIResponse) and answer.content:
+        answer.content[MSGPACK[0]] = answer.content[JSON]
 
 
 @dataclass
@@ -132,8 +153,14 @@ class RankOperation(Operation):
 
     def __post_init__(self) -> None:
         self.summary = "Rank candidates"
-        form = _rank_schema(_binary_image())
-        self.request_body = _body(_rank_schema(_base64_image()), form, form, RANK_EXAMPLE)
+        self.description = RANK_DESCRIPTION.strip()
+        binary = _rank_schema(_binary_image())
+        self.request_body = _body(
+            (JSON, _rank_schema(_base64_image()), RANK_EXAMPLE),
+            (MULTIPART, binary, RANK_EXAMPLE),
+            (MSGPACK[0], binary, RANK_EXAMPLE),
+        )
+        _also_as_messagepack(self)
 
 
 @dataclass
@@ -142,5 +169,10 @@ class DistanceOperation(Operation):
 
     def __post_init__(self) -> None:
         self.summary = "Measure pairs"
-        packed = _distance_schema(_binary_image())
-        self.request_body = _body(_distance_schema(_base64_image()), packed, _distance_form(), DISTANCE_EXAMPLE)
+        self.description = DISTANCE_DESCRIPTION.strip()
+        self.request_body = _body(
+            (JSON, _distance_schema(_base64_image()), DISTANCE_EXAMPLE),
+            (MULTIPART, _distance_form(), DISTANCE_FORM_EXAMPLE),
+            (MSGPACK[0], _distance_schema(_binary_image()), DISTANCE_EXAMPLE),
+        )
+        _also_as_messagepack(self)

@@ -2,12 +2,15 @@
 
 import base64
 import json
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
+import uvicorn
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
@@ -67,6 +70,22 @@ def serving(engine: Engine | None = None, **settings: Any) -> Iterator[TestClien
     """A client of an app with these settings, started and warm."""
     with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
         yield client
+
+
+@contextmanager
+def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
+    """The URL of an app with these settings behind a real socket."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(Settings(**settings), engine or FakeEngine()), log_config=None, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield "http://{}:{}".format(*listener.getsockname())
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
 
 
 def rank_body(form: Form, target: bytes, candidates: Sequence[bytes], **options: Any) -> tuple[bytes, str]:
