@@ -15,6 +15,7 @@ from msgspec import Raw
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
 from service.errors import BodyTooLarge, ClientGone, Fault, InvalidRequest, MalformedBody, UnsupportedContent
+from service.profile_schemas import PROFILE_BODIES
 from service.schemas import (
     DistanceBody,
     DistanceOptions,
@@ -77,7 +78,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
 
 def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
     """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
-    form = _form_of(content_type, body, limits)
+    form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(RankOptions, images={"target", "candidates"})
         target = form.one("target")
@@ -89,20 +90,20 @@ def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
         images = form.list_of(Raw, fields.candidates, "/candidates", limits.images - 1)
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if not candidates:
-        raise _invalid("/candidates", "there must be at least one candidate")
-    _check(1 + len(candidates), "/candidates", options, limits)
+        raise invalid("/candidates", "there must be at least one candidate")
+    check_images(1 + len(candidates), "/candidates", options.resolution, limits)
     return RankRequest(target, candidates, options)
 
 
 def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRequest:
     """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
-    form = _form_of(content_type, body, limits)
+    form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(DistanceOptions, images={"target", "candidate"})
         targets = form.images("target", "/pairs/{}/target")
         candidates = form.images("candidate", "/pairs/{}/candidate")
         if len(targets) != len(candidates):
-            raise _invalid(
+            raise invalid(
                 "/pairs",
                 f"the form has {len(targets)} `target` and {len(candidates)} `candidate` parts; a pair needs both",
             )
@@ -115,24 +116,32 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
             for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits.images // 2))
         ]
     if not pairs:
-        raise _invalid("/pairs", "there must be at least one pair")
-    _check(2 * len(pairs), "/pairs", options, limits)
+        raise invalid("/pairs", "there must be at least one pair")
+    check_images(2 * len(pairs), "/pairs", options.resolution, limits)
     return DistanceRequest(pairs, options)
 
 
-def _check(images: int, pointer: str, options: RankOptions, limits: Limits) -> None:
+def parse_fields(content_type: str, body: bytes, limits: Limits, shape: type[StructT]) -> StructT:
+    """A body without images, one of `PROFILE_BODIES`. Raises a `Problem`."""
+    form = form_of(content_type, body, limits)
+    return form.options(shape, images=set()) if isinstance(form, Multipart) else form.decode(shape, body)
+
+
+def check_images(images: int, pointer: str, resolution: int | None, limits: Limits) -> None:
+    """Raise `InvalidRequest` for more images than a request may have, or a resolution above the limit."""
     if images > limits.images:
         raise _too_many(pointer, limits.images)
-    if options.resolution is not None and options.resolution > limits.resolution:
-        raise _invalid("/resolution", f"{options.resolution} is above the limit of {limits.resolution} pixels a side")
+    if resolution is not None and resolution > limits.resolution:
+        raise invalid("/resolution", f"{resolution} is above the limit of {limits.resolution} pixels a side")
 
 
-def _invalid(pointer: str, detail: str) -> InvalidRequest:
-    return InvalidRequest(f"{pointer}: {detail}", [Fault(pointer, detail)])
+def invalid(pointer: str, detail: str) -> InvalidRequest:
+    """That `detail` is wrong with what `pointer` names in the body."""
+    return InvalidRequest(f"{pointer}: {detail}" if pointer else detail, [Fault(pointer, detail)])
 
 
 def _too_many(pointer: str, limit: int) -> InvalidRequest:
-    return _invalid(pointer, f"the request has more than {limit} images, which is the limit; send them in parts")
+    return invalid(pointer, f"the request has more than {limit} images, which is the limit; send them in parts")
 
 
 # --- JSON and MessagePack ---------------------------------------------------------------------------------------------
@@ -147,7 +156,8 @@ class Encoding:
 
     def __init__(self) -> None:
         self._decoders: dict[Any, Any] = {
-            shape: self.decoder(shape) for shape in (RankBody, DistanceBody, list[Raw], list[PairBody], bytes, str)
+            shape: self.decoder(shape)
+            for shape in (RankBody, DistanceBody, *PROFILE_BODIES, list[Raw], list[PairBody], bytes, str)
         }
 
     def decode(self, shape: type[T], content: bytes | Raw, pointer: str = "") -> T:
@@ -278,7 +288,7 @@ class Multipart:
             if name in images:
                 continue
             if len(parts) > 1:
-                raise _invalid(f"/{name}", f"the form has {len(parts)} parts of this name, expected one")
+                raise invalid(f"/{name}", f"the form has {len(parts)} parts of this name, expected one")
             try:
                 texts[name] = parts[0].content.decode().strip()
             except UnicodeDecodeError as error:
@@ -293,7 +303,7 @@ class Multipart:
         """The one image of this name."""
         slots = self.images(name, f"/{name}")
         if len(slots) != 1:
-            raise _invalid(f"/{name}", f"the form has {len(slots)} parts of this name, expected one")
+            raise invalid(f"/{name}", f"the form has {len(slots)} parts of this name, expected one")
         return slots[0]
 
     def images(self, name: str, pointer: str) -> list[Slot]:
@@ -330,7 +340,8 @@ def _multipart(content_type: str, body: bytes, limits: Limits) -> Multipart:
     return Multipart(parts)
 
 
-def _form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multipart:
+def form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multipart:
+    """What reads a body of this content type. Raises `UnsupportedContent` or `MalformedBody`."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:
         return _multipart(content_type, body, limits)

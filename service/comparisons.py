@@ -4,16 +4,17 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from service.errors import ComparisonNotFound
+from service.schemas import Slot, Unreadable
 from service.storage.comparisons import ComparisonStore
 from service.storage.database import StorageError
 from service.storage.profiles import unpack_channel_distances
@@ -36,6 +37,26 @@ class Comparison:
     candidates: list[str]  # (n,) sha256
     resolution: int | None
     backbone: str
+
+    @classmethod
+    def of(
+        cls,
+        tenant: str,
+        target: Slot,
+        candidates: Sequence[Slot],
+        channel_distances: NDArray[np.float32],
+        resolution: int | None,
+        backbone: str,
+    ) -> Self:
+        """What came of comparing the images in these slots, `(n, 1152)`."""
+        return cls(
+            tenant,
+            channel_distances.astype(np.float16),
+            _hash(target),
+            [_hash(candidate) for candidate in candidates],
+            resolution,
+            backbone,
+        )
 
     @property
     def nbytes(self) -> int:
@@ -99,6 +120,11 @@ class Comparisons:
                 return
             self._held.popitem(last=False)
             self._bytes -= oldest.nbytes
+
+
+def _hash(slot: Slot) -> str:
+    assert not isinstance(slot.image, Unreadable)  # noqa: S101 - scoring has refused such a request
+    return slot.image.sha256
 
 
 def _to_row(name: str, comparison: Comparison, ttl: int) -> ComparisonRow:

@@ -18,10 +18,15 @@ from service.errors import MEDIA_TYPE, ProblemDetails
 
 REASONS = {
     400: "The body is not what its content type says, or an image in it is not base64.",
+    401: "The API key is missing or not known.",
+    403: "The API key may not do this, or a limit of the tenant is reached.",
+    404: "There is no such profile, version or comparison.",
     409: "An image is named by a hash whose features the service does not hold.",
     413: "The body is too large.",
     415: "The body's content type or encoding is not one that the service reads.",
     422: "The request is not valid, or images in it cannot be used.",
+    429: "The API key has sent more requests than its rate allows.",
+    500: "The service failed on this request.",
     503: "The service cannot take requests at this moment.",
 }
 

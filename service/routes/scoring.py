@@ -2,17 +2,21 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from service.bodies import Limits, parse_distance, parse_rank, read_bytes
+from service.comparisons import Comparison, Comparisons
 from service.openapi import DistanceOperation, RankOperation, problems
+from service.profiles import Registry
 from service.replies import reply
 from service.schemas import DistanceReply, RankReply
 from service.scoring import Scorer
+from service.security import Caller
 from service.workers import Decoder
 
-SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
+SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 
 
 @post("/rank", status_code=200, tags=["scoring"], operation_class=RankOperation, responses=SCORING_PROBLEMS)
@@ -21,11 +25,24 @@ async def rank(
     scorer: NamedDependency[Scorer],
     decoder: NamedDependency[Decoder],
     limits: NamedDependency[Limits],
+    registry: NamedDependency[Registry],
+    comparisons: NamedDependency[Comparisons],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
     body = await read_bytes(request, limits.body_bytes)
     parsed = await decoder.run(parse_rank, request.headers.get("content-type", ""), body, limits)
-    return reply(request, await scorer.rank(parsed))
+    caller: Caller = request.state.caller
+    profile = await registry.resolve(caller.tenant, parsed.options.profile)
+    ranked, channel_distances = await scorer.rank(parsed, profile)
+    comparison = Comparison.of(
+        caller.tenant,
+        parsed.target,
+        parsed.candidates,
+        channel_distances,
+        parsed.options.resolution,
+        ranked.engine.backbone,
+    )
+    return reply(request, msgspec.structs.replace(ranked, comparison=await comparisons.keep(comparison)))
 
 
 @post("/distance", status_code=200, tags=["scoring"], operation_class=DistanceOperation, responses=SCORING_PROBLEMS)
@@ -34,8 +51,10 @@ async def distance(
     scorer: NamedDependency[Scorer],
     decoder: NamedDependency[Decoder],
     limits: NamedDependency[Limits],
+    registry: NamedDependency[Registry],
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
     body = await read_bytes(request, limits.body_bytes)
     parsed = await decoder.run(parse_distance, request.headers.get("content-type", ""), body, limits)
-    return reply(request, await scorer.distance(parsed))
+    profile = await registry.resolve(request.state.caller.tenant, parsed.options.profile)
+    return reply(request, await scorer.distance(parsed, profile))
