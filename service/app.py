@@ -74,7 +74,6 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
                 "scorer": scorer,
-                "decoder": decoder,
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,

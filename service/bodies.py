@@ -6,7 +6,7 @@ Nothing here trusts the client: a body is bounded before it is parsed, a list is
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -35,6 +35,8 @@ MSGPACK = ("application/vnd.msgpack", "application/msgpack", "application/x-msgp
 MULTIPART = "multipart/form-data"
 CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
 
+LONGEST_ECHO = 200  # characters of what a client sent that an answer repeats
+
 T = TypeVar("T")
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -54,7 +56,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
     """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise UnsupportedContent(f"the body is encoded as {encoding!r}; send it unencoded")
+        raise UnsupportedContent(f"the body is encoded as {_short(encoding)!r}; send it unencoded")
     too_large = BodyTooLarge(
         f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images"
     )
@@ -87,7 +89,7 @@ def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
         fields = form.decode(RankBody, body)
         options = RankOptions(profile=fields.profile, resolution=fields.resolution)
         target = form.slot("/target", fields.target)
-        images = form.list_of(Raw, fields.candidates, "/candidates", limits.images - 1)
+        images = form.list_of(Raw, fields.candidates, "/candidates", limits)
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if not candidates:
         raise invalid("/candidates", "there must be at least one candidate")
@@ -113,7 +115,7 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
         options = DistanceOptions(profile=fields.profile, resolution=fields.resolution, layers=fields.layers)
         pairs = [
             (form.slot(f"/pairs/{index}/target", pair.target), form.slot(f"/pairs/{index}/candidate", pair.candidate))
-            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits.images // 2))
+            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits))
         ]
     if not pairs:
         raise invalid("/pairs", "there must be at least one pair")
@@ -175,10 +177,10 @@ class Encoding:
             raise MalformedBody(f"the body is not {self.name}: {_reason(error)}") from error
         return decoded
 
-    def list_of(self, shape: type[T], content: Raw, pointer: str, most: int) -> list[T]:
-        """`content` as a list of at most `most` items, each a `shape`."""
-        if self.longer_than(most, content):
-            raise _too_many(pointer, most)
+    def list_of(self, shape: type[T], content: Raw, pointer: str, limits: Limits) -> list[T]:
+        """`content` as a list of items that are a `shape` each, an image or more; far too many are not decoded."""
+        if self.longer_than(limits.images, content):
+            raise _too_many(pointer, limits.images)
         return self.decode(list[shape], content, pointer)  # type: ignore[valid-type]
 
     def longer_than(self, most: int, content: Raw) -> bool:
@@ -242,12 +244,16 @@ def image_from_text(text: str) -> SentImage | HeldImage | Unreadable:
         head, comma, text = text.partition(",")
         if not comma or not head.endswith(";base64"):
             return Unreadable("a data: URL must be base64: data:image/png;base64,…")
-    for candidate in (text, "".join(text.split())):  # the second for lines wrapped by the base64 command
+    for candidate in (text, _unwrapped(text)):  # the second for lines wrapped by the base64 command
         try:
             return sent(msgspec.convert(candidate, bytes))
         except msgspec.ValidationError:
             continue
     return Unreadable("this is not base64; send the image's bytes in base64, or send the file as multipart/form-data")
+
+
+def _unwrapped(text: str) -> str:
+    return text.encode("ascii", "replace").translate(None, b" \t\r\n").decode()
 
 
 def _fault(error: msgspec.ValidationError, pointer: str) -> Fault:
@@ -257,12 +263,22 @@ def _fault(error: msgspec.ValidationError, pointer: str) -> Fault:
     unknown = re.search(r"unknown field `(.*)`$", detail, re.DOTALL)
     steps = [step for step in re.split(r"[.\[\]]+", path) if step]
     if unknown:
-        steps.append(unknown[1].replace("~", "~0").replace("/", "~1"))
-    return Fault("/".join([pointer, *steps]), detail)
+        steps.append(_short(unknown[1]))
+    return Fault(_pointer(pointer, steps), _short(detail))
+
+
+def _pointer(start: str, steps: Iterable[str]) -> str:
+    """A JSON pointer (RFC 6901) from `start` down the steps."""
+    return "/".join([start, *(step.replace("~", "~0").replace("/", "~1") for step in steps)])
+
+
+def _short(text: str) -> str:
+    """`text`, or its beginning where a client has made it longer than anyone reads."""
+    return text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "…"
 
 
 def _reason(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else _short(str(error))
 
 
 # --- multipart/form-data ----------------------------------------------------------------------------------------------
@@ -283,12 +299,16 @@ class Multipart:
 
     def options(self, shape: type[StructT], images: set[str]) -> StructT:
         """The parts that are not images, as a `shape`; raises `InvalidRequest` where one is unknown or wrong."""
+        known = {field.name for field in msgspec.structs.fields(shape)}
         texts: dict[str, str] = {}
         for name, parts in self._parts.items():
             if name in images:
                 continue
+            pointer = _pointer("", [name])
+            if name not in known:
+                raise invalid(pointer, f"the form has a part {name!r}; known are {', '.join(sorted(images | known))}")
             if len(parts) > 1:
-                raise invalid(f"/{name}", f"the form has {len(parts)} parts of this name, expected one")
+                raise invalid(pointer, f"the form has {len(parts)} parts of this name, expected one")
             try:
                 texts[name] = parts[0].content.decode().strip()
             except UnicodeDecodeError as error:
@@ -349,6 +369,6 @@ def form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multip
         return ENCODINGS[media_type]
     except KeyError:
         raise UnsupportedContent(
-            f"the body comes as {media_type or 'no content type'!r}; send {', '.join(CONTENT_TYPES)}",
+            f"the body comes as {_short(media_type) or 'no content type'!r}; send {', '.join(CONTENT_TYPES)}",
             headers={"accept": ", ".join(CONTENT_TYPES)},
         ) from None

@@ -41,3 +41,7 @@ def serve(host: str | None, port: int | None, engine: str | None, device: str | 
         )
     except SettingsError as error:
         raise BadSetting(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

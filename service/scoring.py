@@ -30,6 +30,7 @@ from service.schemas import (
 from service.workers import Pixels, grouped
 
 BASE = "lpips"  # the weights that everything is compared with
+DECODES_AT_ONCE = 8  # images of one request in the line for the decoding threads: a small request overtakes a large one
 
 
 class Decode(Protocol):
@@ -181,9 +182,13 @@ class Scorer:
         images = [slot.image for slot in slots]
         contents = {image.sha256: image.content for image in images if isinstance(image, SentImage)}
         max_pixels = self._fitting(len(contents), resolution)
-        outcomes = await asyncio.gather(
-            *(self._decode(content, resolution, max_pixels) for content in contents.values()), return_exceptions=True
-        )
+        share = asyncio.Semaphore(DECODES_AT_ONCE)
+
+        async def decode(content: bytes) -> Pixels:
+            async with share:
+                return await self._decode(content, resolution, max_pixels)
+
+        outcomes = await asyncio.gather(*map(decode, contents.values()), return_exceptions=True)
         pixels: dict[str, Pixels] = {}
         bad: dict[str, str] = {}
         for sha256, outcome in zip(contents, outcomes, strict=True):

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -139,13 +139,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 problems.append(f"{variable} is not a setting ({hint})")
                 continue
             try:
-                values[setting.field] = msgspec.convert(text.strip(), setting.type, strict=False)
+                values[setting.field] = msgspec.convert(text.strip(), setting.type, strict=False, dec_hook=_path)
             except msgspec.ValidationError as error:
                 problems.append(f"{variable}={text!r}: {_explain(setting, error)}")
         if problems:
             raise SettingsError("; ".join(problems))
         values.update({field: value for field, value in overrides.items() if value is not None})
-        return msgspec.convert(values, cls)
+        return msgspec.convert(values, cls, dec_hook=_path)
 
 
 class Setting(NamedTuple):
@@ -174,6 +174,10 @@ def _description(hint: Any) -> str:
 SETTINGS: dict[str, Setting] = _listing()
 
 
+def _path(_: type[Path], text: str) -> Path:
+    return Path(text)
+
+
 def _not_ours(variable: str, text: str) -> bool:
     if variable.startswith("CLPIPS_TEST_"):
         return True
@@ -182,13 +186,8 @@ def _not_ours(variable: str, text: str) -> bool:
 
 
 def _explain(setting: Setting, error: msgspec.ValidationError) -> str:
-    base = get_args(setting.type)[0]
-    choices = get_args(base) if isinstance(get_args(base)[:1], tuple) and _is_literal(base) else ()
-    return f"expected one of {', '.join(choices)}" if choices else str(error)
-
-
-def _is_literal(hint: Any) -> bool:
-    return getattr(hint, "__origin__", None) is Literal
+    kind = get_args(setting.type)[0]
+    return f"expected one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else str(error)
 
 
 def core_count() -> int:

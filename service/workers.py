@@ -1,4 +1,4 @@
-"""The threads in which the work is done: a pool that reads and decodes, and the one thread that owns the engine."""
+"""The threads in which the work is done: a pool that decodes images, and the one thread that owns the engine."""
 
 import asyncio
 from collections import defaultdict
@@ -22,7 +22,7 @@ WARM_UP_SIDE: Final = 256
 
 
 class Decoder:
-    """A pool of threads that turns bytes into requests, and images into pixels."""
+    """A pool of threads that turns the bytes of images into pixels."""
 
     def __init__(self, threads: int, telemetry: Telemetry) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -30,11 +30,8 @@ class Decoder:
 
     async def decode(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels:
         """An image at its scoring resolution, uint8 RGB `(h, w, 3)`. Raises `ImageError`."""
-        return await self.run(self._decode, content, resolution, max_pixels)
-
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """`work(*arguments)` in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._decode, content, resolution, max_pixels)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

@@ -102,6 +102,8 @@ def url() -> Iterator[str]:
 
 @schema.parametrize()
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_the_description_allows_or_forbids_gets_a_described_answer(case: schemathesis.Case, url: str) -> None:
+def test_whatever_the_description_allows_or_forbids_gets_a_described_answer(
+    case: schemathesis.Case[Any], url: str
+) -> None:
     # Which bytes are an image is more than a schema can say: a request may be as described and still be refused.
     case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance])

@@ -1,5 +1,6 @@
 """`POST /rank` and `POST /distance`."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -14,7 +15,6 @@ from service.replies import reply
 from service.schemas import DistanceReply, RankReply
 from service.scoring import Scorer
 from service.security import Caller
-from service.workers import Decoder
 
 SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 
@@ -23,14 +23,13 @@ SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 async def rank(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
-    decoder: NamedDependency[Decoder],
     limits: NamedDependency[Limits],
     registry: NamedDependency[Registry],
     comparisons: NamedDependency[Comparisons],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
     body = await read_bytes(request, limits.body_bytes)
-    parsed = await decoder.run(parse_rank, request.headers.get("content-type", ""), body, limits)
+    parsed = await asyncio.to_thread(parse_rank, request.headers.get("content-type", ""), body, limits)
     caller: Caller = request.state.caller
     profile = await registry.resolve(caller.tenant, parsed.options.profile)
     ranked, channel_distances = await scorer.rank(parsed, profile)
@@ -49,12 +48,11 @@ async def rank(
 async def distance(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
-    decoder: NamedDependency[Decoder],
     limits: NamedDependency[Limits],
     registry: NamedDependency[Registry],
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
     body = await read_bytes(request, limits.body_bytes)
-    parsed = await decoder.run(parse_distance, request.headers.get("content-type", ""), body, limits)
+    parsed = await asyncio.to_thread(parse_distance, request.headers.get("content-type", ""), body, limits)
     profile = await registry.resolve(request.state.caller.tenant, parsed.options.profile)
     return reply(request, await scorer.distance(parsed, profile))
