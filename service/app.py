@@ -1,5 +1,6 @@
 """`create_app` wires the parts together and owns their lifetimes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -7,17 +8,30 @@ from typing import TypeVar
 import msgspec
 import structlog
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 
 from models.engines import Engine, open_engine
 from service.bodies import Limits
+from service.comparisons import Comparisons
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
+from service.fits import FitWorker
+from service.learning import Learner
 from service.logs import RequestLog
+from service.profiles import Registry
+from service.routes.exchange import EXCHANGE_ROUTES
 from service.routes.health import Readiness, healthz, metrics, readyz
+from service.routes.profiles import PROFILE_ROUTES
 from service.routes.scoring import distance, rank
 from service.scoring import Profiles, Scorer, describe_engine
+from service.security import Access
 from service.settings import Settings, core_count
+from service.storage.comparisons import ComparisonStore
+from service.storage.database import Database
+from service.storage.profiles import Limits as StorageLimits
+from service.storage.profiles import ProfileStore
+from service.teaching import Teaching
 from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThread
 
@@ -29,15 +43,17 @@ log = structlog.get_logger()
 def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
-    Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used.
+    Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
+    `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
     opened = None
     if engine is None:
         engine = opened = open_engine(
             settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
         )
-    profiles = Profiles.shipped(engine.fingerprint)
+    shipped = Profiles.shipped(engine.fingerprint)
     described = describe_engine(engine)
+    access = Access.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
     readiness = Readiness()
@@ -48,28 +64,46 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         decode=decoder.decode,
         embed=engine_thread.embed,
         compare=engine_thread.compare,
-        profiles=profiles,
+        base=shipped.base,
         engine=described,
         max_pixels=settings.max_pixels,
         max_scored_pixels=settings.max_scored_pixels,
     )
 
+    database = Database(settings.database_url)
+    store = ProfileStore(database, StorageLimits(settings.max_profiles, settings.max_rankings))
+    registry = Registry(
+        shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
+    )
+    comparisons = Comparisons(
+        settings.comparison_ttl,
+        settings.comparison_bytes,
+        None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
+    )
+    fit_worker = FitWorker()
+    learner = Learner(store, registry, fit_worker, telemetry)
+    teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
+
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
+            await database.prepare()
             await engine_thread.warm_up()
             readiness.reason = None
-            log.info("engine ready", **msgspec.structs.asdict(described), weights=profiles.names())
+            log.info("engine ready", **msgspec.structs.asdict(described), weights=shipped.names())
             yield
         finally:
             readiness.reason = "the service is stopping"
             decoder.close()
             engine_thread.close()
+            await asyncio.to_thread(fit_worker.close)
+            await database.close()
             if opened is not None:
                 opened.close()
 
     app = Litestar(
-        route_handlers=[rank, distance, healthz, readyz, metrics],
+        route_handlers=[rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
+        state=State({"access": access}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
@@ -77,6 +111,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
+                "registry": registry,
+                "comparisons": comparisons,
+                "teaching": teaching,
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,

@@ -10,6 +10,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Meta
 
+from service.storage.database import StorageError
+
 MEDIA_TYPE = "application/problem+json"
 
 log = structlog.get_logger()
@@ -207,8 +209,15 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
 
 
+def answer_storage_error(_: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
+    """The answer where only the database knows, and does not answer: the log gets the reason, the client when to ask."""
+    log.error("database not available", reason=str(error))
+    return answer_problem(_, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"}))
+
+
 EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
     Problem: answer_problem,
+    StorageError: answer_storage_error,
     HTTPException: answer_http_exception,
     ClientGone: answer_client_gone,
     Exception: answer_unexpected,

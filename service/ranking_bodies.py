@@ -44,7 +44,7 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
         images = (
             []
             if tree.candidates is msgspec.UNSET
-            else form.list_of(msgspec.Raw, tree.candidates, "/candidates", limits.images - 1)
+            else form.list_of(msgspec.Raw, tree.candidates, "/candidates", limits)
         )
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if (fields.order is None) == (fields.ranks is None):

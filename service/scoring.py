@@ -95,7 +95,7 @@ class Scorer:
         decode: Decode,
         embed: Embed,
         compare: Compare,
-        profiles: Profiles,
+        base: Profile,
         engine: EngineInfo,
         max_pixels: int,
         max_scored_pixels: int,
@@ -103,7 +103,7 @@ class Scorer:
         self._decode = decode
         self._embed = embed
         self._compare = compare
-        self._profiles = profiles
+        self._base = base
         self._engine = engine
         self._max_pixels = max_pixels
         self._max_scored_pixels = max_scored_pixels
@@ -118,7 +118,7 @@ class Scorer:
         """The candidates of a request in order, and their channel distances `(n, 1152)`. Raises a `Problem`."""
         channel_distances = await self.compare(request.target, request.candidates, request.options.resolution)
         distances = weigh(channel_distances, profile.weights.values)
-        base_distances = weigh(channel_distances, self._profiles.base.weights.values)
+        base_distances = weigh(channel_distances, self._base.weights.values)
         base_ranks = np.empty(len(distances), np.intp)
         base_ranks[np.argsort(base_distances, kind="stable")] = np.arange(1, len(distances) + 1)
         reply = RankReply(

@@ -114,6 +114,12 @@ def require(scope: Scope) -> Guard:
     return check
 
 
+def tenant_of(request: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Whose profiles a request is about, once `require` has let it in."""
+    caller: Caller = request.state.caller
+    return caller.tenant
+
+
 class _Bucket:
     """A token bucket: a minute's worth at once, refilled evenly."""
 

@@ -35,6 +35,22 @@ class Telemetry:
         self.images = Counter(
             "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
         )
+        self.fit_seconds = Histogram(
+            "clpips_fit_seconds", "Time of one fit of a profile", registry=registry, buckets=SECONDS
+        )
+        self.fits = Counter(
+            "clpips_fits_total",
+            "Fits of profiles: their version was taken into use or only proposed, none came, another replica was "
+            "first, or the fit failed",
+            ["outcome"],
+            registry=registry,
+        )
+        self.profile_lookups = Counter(
+            "clpips_profile_lookups_total",
+            "Personal profiles that requests named: found in memory, found unchanged in the database, or loaded from it",
+            ["result"],
+            registry=registry,
+        )
         self.build = Info("clpips_build", "What this process runs", registry=registry)
         self.http_requests = Counter("litestar_requests_total", "Requests", HTTP_LABELS, registry=registry)
         self.http_errors = Counter(
@@ -53,6 +69,10 @@ class Telemetry:
         for stage in ("decode", "embed", "compare"):
             self.stage_seconds.labels(stage)
         self.images.labels("decoded")
+        for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
+            self.fits.labels(outcome)
+        for result in ("hit", "refreshed", "loaded"):
+            self.profile_lookups.labels(result)
 
     def describe(self, engine: Engine) -> None:
         """Say what runs: `clpips_build_info`."""

@@ -14,12 +14,19 @@ from service.profiles import Registry
 from service.replies import reply
 from service.schemas import DistanceReply, RankReply
 from service.scoring import Scorer
-from service.security import Caller
+from service.security import require, tenant_of
 
 SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 
 
-@post("/rank", status_code=200, tags=["scoring"], operation_class=RankOperation, responses=SCORING_PROBLEMS)
+@post(
+    "/rank",
+    status_code=200,
+    tags=["scoring"],
+    guards=[require("score")],
+    operation_class=RankOperation,
+    responses=SCORING_PROBLEMS,
+)
 async def rank(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
@@ -30,11 +37,11 @@ async def rank(
     """Order the candidates by their distance from the target, the most similar first."""
     body = await read_bytes(request, limits.body_bytes)
     parsed = await asyncio.to_thread(parse_rank, request.headers.get("content-type", ""), body, limits)
-    caller: Caller = request.state.caller
-    profile = await registry.resolve(caller.tenant, parsed.options.profile)
+    tenant = tenant_of(request)
+    profile = await registry.resolve(tenant, parsed.options.profile)
     ranked, channel_distances = await scorer.rank(parsed, profile)
     comparison = Comparison.of(
-        caller.tenant,
+        tenant,
         parsed.target,
         parsed.candidates,
         channel_distances,
@@ -44,7 +51,14 @@ async def rank(
     return reply(request, msgspec.structs.replace(ranked, comparison=await comparisons.keep(comparison)))
 
 
-@post("/distance", status_code=200, tags=["scoring"], operation_class=DistanceOperation, responses=SCORING_PROBLEMS)
+@post(
+    "/distance",
+    status_code=200,
+    tags=["scoring"],
+    guards=[require("score")],
+    operation_class=DistanceOperation,
+    responses=SCORING_PROBLEMS,
+)
 async def distance(
     request: Request[Any, Any, Any],
     scorer: NamedDependency[Scorer],
@@ -54,5 +68,5 @@ async def distance(
     """The distance of each pair, in the order they came."""
     body = await read_bytes(request, limits.body_bytes)
     parsed = await asyncio.to_thread(parse_distance, request.headers.get("content-type", ""), body, limits)
-    profile = await registry.resolve(request.state.caller.tenant, parsed.options.profile)
+    profile = await registry.resolve(tenant_of(request), parsed.options.profile)
     return reply(request, await scorer.distance(parsed, profile))
