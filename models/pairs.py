@@ -1,4 +1,4 @@
-"""People's judgments as ordered pairs: arrays that a fit and an evaluation share, whatever file or service they came from.
+"""People's judgments as ordered pairs: the arrays that fits and evaluations share, from a file or from the service.
 
 A *pair* says that, for one target, the candidate of one row of channel distances is more similar than that of another.
 """
@@ -54,9 +54,10 @@ class RankedPairs:
         )
 
     def agreement(self, weights: ArrayLike) -> float:
-        """Share of the people's choices that `w · z` makes too, in [0, 1]; equal distances count half. NaN without pairs.
+        """Share of the people's choices that `w · z` makes too, in [0, 1]; equal distances count half.
 
-        With votes this is the share of votes that the metric's choice gets; with rankings the share of their pairs.
+        NaN without pairs. With votes this is the share of votes that the metric's choice gets, with rankings the share
+        of their pairs.
         """
         if not len(self):
             return float("nan")

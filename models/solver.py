@@ -99,7 +99,9 @@ class _FewComparisons:
         rows = self._x if len(active) == len(self._x) else self._x[active]
         x = rows[:, free]
         projected = root[:, np.newaxis] * (x @ np.column_stack([gradient, q]).astype(np.float32))
-        small = (np.outer(root, root / ridge)).astype(np.float32) * self._on_free(active, free, rows, x)
+        small = self._on_free(active, free, rows, x)
+        small *= root.astype(np.float32)[:, np.newaxis]
+        small *= (root / ridge).astype(np.float32)
         small[np.diag_indices_from(small)] += 1
         factor = cho_factor(small, lower=True, overwrite_a=True, check_finite=False)
         solved = cho_solve(factor, projected.astype(np.float32), check_finite=False).astype(np.float64)
@@ -121,7 +123,7 @@ class _FewComparisons:
 
 
 class _ManyComparisons:
-    """By the Gram matrix of all weights, kept from call to call: only comparisons whose curvature changed are redone."""
+    """By the Gram matrix of all weights, kept from call to call: comparisons whose curvature stayed are not redone."""
 
     def __init__(self, x: Floats) -> None:
         self._x = x
