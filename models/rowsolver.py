@@ -100,7 +100,7 @@ class RowRanking:
         inverse = (sides - self._columns @ solved.astype(np.float32))[free] / ridge  # (ridge I + Xᵀ L X)⁻¹ sides
         inner = (1 + NUDGE) * np.eye(q.shape[1]) - ridge * (q.T @ inverse[:, 1:])
         a = np.linalg.solve(inner, -(q.T @ inverse[:, 0]))
-        return ridge * (inverse[:, 1:] @ a) - inverse[:, 0]
+        return np.asarray(ridge * (inverse[:, 1:] @ a) - inverse[:, 0])
 
     def _on(self, mask: NDArray[np.bool_]) -> Floats:
         """`x @ x.T` over the channels in `mask`: few of them change from one iteration to the next."""
@@ -114,4 +114,4 @@ class RowRanking:
                     x = self._columns[channels]
                     self._kernel = self._kernel + np.float32(sign) * (x.T @ x)
         self._seen = mask
-        return self._kernel
+        return np.asarray(self._kernel)

@@ -1,9 +1,8 @@
 """`create_app` wires the parts together and owns their lifetimes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -16,7 +15,7 @@ from service.bodies import Limits
 from service.comparisons import Comparisons
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
-from service.fits import FitWorker
+from service.fits import FitWorkers
 from service.learning import Learner
 from service.logs import RequestLog
 from service.profiles import Registry
@@ -36,6 +35,8 @@ from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThread
 
 T = TypeVar("T")
+
+FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the others wait
 
 log = structlog.get_logger()
 
@@ -80,8 +81,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         settings.comparison_bytes,
         None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
     )
-    fit_worker = FitWorker()
-    learner = Learner(store, registry, fit_worker, telemetry)
+    fit_workers = FitWorkers(FIT_WORKERS)
+    learner = Learner(store, registry, fit_workers, telemetry)
     teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
 
     @asynccontextmanager
@@ -96,7 +97,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             readiness.reason = "the service is stopping"
             decoder.close()
             engine_thread.close()
-            await asyncio.to_thread(fit_worker.close)
+            await fit_workers.close()
             await database.close()
             if opened is not None:
                 opened.close()

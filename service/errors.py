@@ -209,10 +209,12 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
 
 
-def answer_storage_error(_: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
-    """The answer where only the database knows, and does not answer: the log gets the reason, the client when to ask."""
+def answer_storage_error(request: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
+    """The answer where only the database knows, and does not answer: the log gets the reason."""
     log.error("database not available", reason=str(error))
-    return answer_problem(_, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"}))
+    return answer_problem(
+        request, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"})
+    )
 
 
 EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {

@@ -1,71 +1,124 @@
-"""The worker that fits weights: a process of its own, so that neither the event loop nor the engine shares a lock with it.
+"""The workers that fit weights: processes of their own, that share no lock with the event loop and the engine.
 
 A thread would: the solver holds the interpreter's lock in bursts of milliseconds, and every decode and every reply
-would wait for them.
+would wait for them. The processes are plain children on two pipes, not `multiprocessing`'s: those import the main
+module once more, and outlive a parent that is killed. These end when their input does.
 """
 
 import asyncio
-import multiprocessing
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Final, TypeVar
+import pickle
+import sys
+import traceback
+from contextlib import suppress
+from typing import BinaryIO, Final
 
 import structlog
-import threadpoolctl
 
-T = TypeVar("T")
+from service.fitting import FitJob, FitResult, fit
 
 NICENESS: Final = 10  # scoring comes first where both want a core
+MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
+LENGTH_BYTES: Final = 8
 
 log = structlog.get_logger()
 
 
 class FitWorkerError(Exception):
-    """The worker process ended in the middle of its work, twice."""
+    """A worker failed on a fit, ended in the middle of it, or took too long."""
 
 
-class FitWorker:
-    """One process that does one fit at a time; others wait in line. It starts with the first."""
+class FitWorkers:
+    """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed."""
 
-    def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._idle: list[asyncio.subprocess.Process] = []
 
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """`work(*arguments)` in the process. Raises what `work` raises, or `FitWorkerError`."""
-        for _ in range(2):
-            pool = self._pool = self._pool or _start()
+    async def fit(self, job: FitJob) -> FitResult:
+        """The job's result. Raises `FitWorkerError`; the next job gets a fresh process then."""
+        async with self._free:
+            process = self._idle.pop() if self._idle else await _start()
             try:
-                return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
-            except BrokenProcessPool as error:  # killed, for memory perhaps: the next may be luckier
-                log.error("the fit worker ended; starting another", reason=str(error))
-                if self._pool is pool:
-                    self._pool = None
-                pool.shutdown(wait=False)
-        raise FitWorkerError("the process that fits weights ended twice in the middle of it")
+                async with asyncio.timeout(MAX_SECONDS):
+                    result = await _ask(process, job)
+            except (OSError, EOFError, asyncio.IncompleteReadError) as error:
+                raise FitWorkerError("the process that fits weights ended in the middle of it") from error
+            except TimeoutError as error:
+                raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
+            else:
+                self._idle.append(process)
+            finally:
+                if process not in self._idle:
+                    await _end(process)
+        if isinstance(result, str):
+            log.error("fit failed in its worker", traceback=result)
+            raise FitWorkerError("the fit raised an error, which the service's log has")
+        return result
 
     async def warm_up(self) -> None:
-        """Start the process and let it import what it needs, ahead of the first fit."""
-        await self.run(_warm_up)
+        """Have a process ready, so that the first ranking does not wait for its imports."""
+        async with self._free:
+            if not self._idle:
+                self._idle.append(await _start())
 
-    def close(self) -> None:
-        """End the process; a fit under way is finished first."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-
-
-def _start() -> ProcessPoolExecutor:
-    # Not a fork: the engine's and the decoder's threads would be missing in the child while their locks are held.
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_initialise)
+    async def close(self) -> None:
+        """End the processes."""
+        while self._idle:
+            await _end(self._idle.pop())
 
 
-def _initialise() -> None:
+async def _start() -> asyncio.subprocess.Process:
+    # A session of its own: Ctrl-C in a terminal is for the service, which ends the worker when it is done with it.
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service.fits",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+async def _ask(process: asyncio.subprocess.Process, job: FitJob) -> FitResult | str:
+    """The result of a job, or the traceback of what it raised."""
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101
+    content = pickle.dumps(job, protocol=pickle.HIGHEST_PROTOCOL)
+    process.stdin.write(len(content).to_bytes(LENGTH_BYTES, "little") + content)
+    await process.stdin.drain()
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "little")
+    result: FitResult | str = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
+    return result
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()  # a fit is a calculation: nothing is lost but it
+    await process.wait()
+
+
+def work(jobs: BinaryIO, results: BinaryIO) -> None:
+    """What a worker process does until its input ends: a job in, a result or a traceback out."""
+    while len(head := jobs.read(LENGTH_BYTES)) == LENGTH_BYTES:
+        content = jobs.read(int.from_bytes(head, "little"))
+        try:
+            result: FitResult | str = fit(pickle.loads(content))  # noqa: S301 - from the parent process
+        except Exception:  # noqa: BLE001 - the parent decides what it means
+            result = traceback.format_exc()
+        answer = pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
+        results.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
+        results.flush()
+
+
+def main() -> None:
+    """The worker process."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    threadpoolctl.threadpool_limits(1)  # the vectors are short: a second thread would only take a core from scoring
+    with os.fdopen(os.dup(1), "wb") as results:
+        os.dup2(2, 1)  # whatever a library prints must not end up among the results
+        work(sys.stdin.buffer, results)
 
 
-def _warm_up() -> None:
-    import service.fitting  # noqa: F401
+if __name__ == "__main__":
+    main()

@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from service.errors import FitFailed
-from service.fits import FitWorker, FitWorkerError
-from service.fitting import FitJob, FitResult, fit
+from service.fits import FitWorkerError, FitWorkers
+from service.fitting import FitJob, FitResult
 from service.profiles import Registry
 from service.storage.profiles import NewVersion, ProfileStore, unpack_channel_distances, unpack_weights
 from service.storage.tables import Profile, Version
@@ -32,10 +32,10 @@ class Learned:
 class Learner:
     """Fits profiles. Whoever asks while a fit of the same profile runs waits for the next, together."""
 
-    def __init__(self, store: ProfileStore, registry: Registry, worker: FitWorker, telemetry: Telemetry) -> None:
+    def __init__(self, store: ProfileStore, registry: Registry, workers: FitWorkers, telemetry: Telemetry) -> None:
         self._store = store
         self._registry = registry
-        self._worker = worker
+        self._workers = workers
         self._telemetry = telemetry
         self._fits: dict[tuple[str, str], asyncio.Task[Learned]] = {}
 
@@ -101,16 +101,12 @@ class Learner:
         )
         try:
             with self._telemetry.fit_seconds.time():
-                return await self._worker.run(fit, job)
-        except Exception as error:
+                return await self._workers.fit(job)
+        except FitWorkerError as error:
             self._telemetry.fits.labels("failed").inc()
-            log.exception("fit failed", tenant=seen.tenant, profile=seen.name, rankings=len(rankings))
-            if isinstance(error, FitWorkerError):
-                detail = str(error)
-            else:
-                detail = "the service's log has the reason"
+            log.error("fit failed", tenant=seen.tenant, profile=seen.name, rankings=len(rankings), reason=str(error))  # noqa: TRY400
             raise FitFailed(
-                f"the rankings of {seen.name!r} are kept, but fitting to them failed ({detail}); "
+                f"the rankings of {seen.name!r} are kept, but fitting to them failed: {error}; "
                 f"`POST /profiles/{seen.name}/fit` tries again"
             ) from error
 

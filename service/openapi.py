@@ -129,7 +129,9 @@ def _rank_schema(image: Schema) -> Schema:
 
 def _distance_schema(image: Schema) -> Schema:
     pair = object_schema({"target": image, "candidate": image}, ["target", "candidate"])
-    return object_schema({"pairs": list_schema(pair, "The pairs to compare."), **_options(), "layers": _layers()}, ["pairs"])
+    return object_schema(
+        {"pairs": list_schema(pair, "The pairs to compare."), **_options(), "layers": _layers()}, ["pairs"]
+    )
 
 
 def _distance_form() -> Schema:

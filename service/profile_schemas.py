@@ -74,8 +74,8 @@ class AgreementInfo(msgspec.Struct, frozen=True):
     """How well distances agree with the person's rankings."""
 
     pair_agreement: Annotated[Share, Meta(description="Share of the ordered pairs that the distances order alike.")]
-    spearman: Annotated[float | None, Meta(description="Mean of Spearman's ρ within each ranking.")]
-    icc2_k: Annotated[Interval, Meta(description="ICC(2,k) of ranks, person and metric as the raters.")]
+    spearman: Annotated[float | None, Meta(description="Mean of Spearman's ρ within each ranking.")] = None
+    icc2_k: Annotated[Interval | None, Meta(description="ICC(2,k) of ranks, person and metric as the raters.")] = None
 
 
 class FitInfo(msgspec.Struct, frozen=True):
@@ -146,7 +146,7 @@ class Taught(msgspec.Struct, frozen=True):
     version: Annotated[int, Meta(description="The version in use now.")]
     taken: Annotated[bool, Meta(description="Whether a new version was taken into use.")]
     reason: Annotated[str, Meta(description="Why it was, or was not.")]
-    proposed: Annotated[int | None, Meta(description="A version that was made but not taken: `rollback` to it uses it.")]
+    proposed: Annotated[int | None, Meta(description="A version that was made but not taken: `rollback` takes it.")]
     before: Annotated[Share | None, Meta(description="Pair agreement of the weights that the fit started from.")]
     after: Annotated[Share | None, Meta(description="Pair agreement of the new version, cross-validated.")]
     lpips: Annotated[Share | None, Meta(description="Pair agreement of plain LPIPS.")]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ class _FormFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ranks: str | None = None
     rater: str | None = None
     comparison: str | None = None
-    resolution: int | None | msgspec.UnsetType = msgspec.UNSET
+    resolution: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequest:
@@ -94,7 +94,7 @@ def _fields(form: _FormFields) -> RankingFields:
 
 def _numbers(name: str, text: str) -> Sequence[int]:
     try:
-        numbers = json.loads(f"[{text.strip().removeprefix('[').removesuffix(']')}]")
+        numbers: list[Any] = json.loads(f"[{text.strip().removeprefix('[').removesuffix(']')}]")
     except json.JSONDecodeError:
         numbers = [""]
     if not all(type(number) is int for number in numbers):

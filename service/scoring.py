@@ -108,9 +108,7 @@ class Scorer:
         self._max_pixels = max_pixels
         self._max_scored_pixels = max_scored_pixels
 
-    async def compare(
-        self, target: Slot, candidates: Sequence[Slot], resolution: int | None
-    ) -> NDArray[np.float32]:
+    async def compare(self, target: Slot, candidates: Sequence[Slot], resolution: int | None) -> NDArray[np.float32]:
         """Channel distances `(n, 1152)` of n candidates. Raises a `Problem`."""
         return await self._channel_distances([(target, candidate) for candidate in candidates], resolution)
 

@@ -208,7 +208,7 @@ def require_safe_binding(settings: Settings, access: Access) -> None:
     if not settings.allow_open and not is_loopback(settings.host):
         raise SettingsError(
             f"without API keys everybody who reaches {settings.host} could use, teach and delete every profile: set "
-            "CLPIPS_API_KEYS or CLPIPS_API_KEYS_FILE (`clpips key` makes a key), or CLPIPS_ALLOW_OPEN=1 if that is meant"
+            "CLPIPS_API_KEYS or CLPIPS_API_KEYS_FILE (`clpips key` makes one), or CLPIPS_ALLOW_OPEN=1 if that is meant"
         )
     log.warning("open: no API keys are set, whoever reaches this address may do everything", host=settings.host)
 

@@ -96,9 +96,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     comparison_ttl: Annotated[
         Count, Meta(description="Seconds for which an answer of `/rank` can be re-ordered without sending the images.")
     ] = 3600
-    comparison_bytes: Annotated[
-        Count, Meta(description="Memory for such answers, in bytes; the oldest leave.")
-    ] = 64 * 2**20
+    comparison_bytes: Annotated[Count, Meta(description="Memory for such answers, in bytes; the oldest leave.")] = (
+        64 * 2**20
+    )
     api_keys: Annotated[
         str,
         Meta(
@@ -108,7 +108,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     api_keys_file: Annotated[Path | None, Meta(description="A file of such lines.")] = None
     rate_limit: Annotated[
-        Count | None, Meta(description="Requests a minute that each API key may send (429 above it); unset, any number.")
+        Count | None,
+        Meta(description="Requests a minute that each API key may send (429 above it)."),
     ] = None
     allow_open: Annotated[
         bool, Meta(description="Serve without API keys on an address that other machines can reach.")

@@ -157,7 +157,7 @@ class Teaching:
         return layer_weights(profile, version), version.number
 
     async def import_weights(self, tenant: str, name: str, content: bytes) -> tuple[ProfileSummary, bool]:
-        """Take a weights file into use, and whether that made the profile. Raises `InvalidRequest` or `LimitReached`."""
+        """Take a weights file into use, and whether that made the profile. Raises a `Problem`."""
         self._require_own(name)
         try:
             weights = parse_weights(content, "the body")

@@ -47,7 +47,7 @@ class Telemetry:
         )
         self.profile_lookups = Counter(
             "clpips_profile_lookups_total",
-            "Personal profiles that requests named: found in memory, found unchanged in the database, or loaded from it",
+            "Personal profiles that requests named: in memory, unchanged in the database, or loaded from it",
             ["result"],
             registry=registry,
         )

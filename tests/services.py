@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -67,9 +68,11 @@ class FakeEngine:
 
 @contextmanager
 def serving(engine: Engine | None = None, **settings: Any) -> Iterator[TestClient[Any]]:
-    """A client of an app with these settings, started and warm."""
-    with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
-        yield client
+    """A client of an app with these settings, started and warm, and a database of its own."""
+    with TemporaryDirectory() as folder:
+        settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
+        with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
+            yield client
 
 
 @contextmanager

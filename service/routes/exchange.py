@@ -22,6 +22,7 @@ from service.profile_schemas import ProfileSummary
 from service.replies import reply
 from service.routes.profiles import Name
 from service.security import require, tenant_of
+from service.storage.profiles import unpack_channel_distances
 from service.storage.tables import Ranking
 from service.teaching import Teaching
 
@@ -61,9 +62,13 @@ async def export_weights(
     operation_class=ImportOperation,
     responses=problems(401, 403, 409, 413, 415, 422, 429, 503),
 )
-async def import_weights(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[ProfileSummary]:
+async def import_weights(
+    request: AnyRequest, teaching: NamedDependency[Teaching], name: Name
+) -> Response[ProfileSummary]:
     """A weights file becomes the version in use, and what later fits start from; an unknown name makes a profile."""
-    summary, made = await teaching.import_weights(tenant_of(request), name, await read_bytes(request, MAX_WEIGHTS_BYTES))
+    summary, made = await teaching.import_weights(
+        tenant_of(request), name, await read_bytes(request, MAX_WEIGHTS_BYTES)
+    )
     return reply(request, summary, status=201 if made else 200)
 
 
@@ -81,6 +86,18 @@ async def export_rankings(request: AnyRequest, teaching: NamedDependency[Teachin
     rankings = await teaching.export_rankings(tenant_of(request), name)
     headers = {"content-disposition": f'attachment; filename="{name}.jsonl"'}
     return Stream(_lines(rankings), media_type=JSON_LINES, headers=headers)
+
+
+def ranking_line(ranking: Ranking) -> dict[str, Any]:
+    """A stored ranking as a line of a ranking file."""
+    return {
+        "set": f"{ranking.number:06d}",
+        "rater": ranking.rater,
+        "target": f"sha256:{ranking.target}",
+        "candidates": [f"sha256:{candidate}" for candidate in ranking.candidates],
+        "ranks": ranking.ranks,
+        "z": unpack_channel_distances(ranking.channel_distances).tolist(),
+    }
 
 
 async def _lines(rankings: AsyncIterator[Ranking]) -> AsyncIterator[bytes]:

@@ -141,7 +141,9 @@ async def rollback_profile(
     guards=[require("teach")],
     responses=CHANGING,
 )
-async def reset_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[ProfileSummary]:
+async def reset_profile(
+    request: AnyRequest, teaching: NamedDependency[Teaching], name: Name
+) -> Response[ProfileSummary]:
     """A new version with the weights of version 1; the rankings so far no longer count."""
     return reply(request, await teaching.reset(tenant_of(request), name))
 

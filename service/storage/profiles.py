@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray

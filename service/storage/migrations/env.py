@@ -1,8 +1,9 @@
 """Alembic's entry: runs the migrations on the connection that `Database.migrate` hands in."""
 
+from advanced_alchemy.base import DefaultBase
 from alembic import context
 
-from service.storage.tables import DefaultBase
+from service.storage import tables  # noqa: F401 - it fills the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
