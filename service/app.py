@@ -11,7 +11,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from models.engines import Engine, open_engine
-from service.bodies import Limits
 from service.comparisons import Comparisons
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
@@ -23,6 +22,7 @@ from service.routes.exchange import EXCHANGE_ROUTES
 from service.routes.health import Readiness, healthz, metrics, readyz
 from service.routes.profiles import PROFILE_ROUTES
 from service.routes.scoring import distance, rank
+from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
 from service.security import Access
 from service.settings import Settings, core_count

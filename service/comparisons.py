@@ -1,6 +1,7 @@
 """The channel distances of recent `/rank` answers, so that a re-ordering can be sent back without the images."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from service.storage.tables import Comparison as ComparisonRow
 SHARE_SECONDS: Final = 1.0  # the longest that an answer waits for the database to take its comparison
 OVERHEAD_BYTES: Final = 1024  # of one entry beside its arrays and hashes
 ID_BYTES: Final = 16
+ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = structlog.get_logger()
 
@@ -103,12 +105,12 @@ class Comparisons:
         self._evict()
         held = self._held.get(name)
         found = held[1] if held is not None else None
-        if found is None and self._shared is not None:
+        if found is None and self._shared is not None and ID.fullmatch(name):
             row = await self._shared.get(name)
             found = None if row is None else _from_row(row)
         if found is None or found.tenant != tenant:
             raise ComparisonNotFound(
-                f"there is no comparison {name!r}; they are kept for {self._ttl} s: rank again, or send the images"
+                f"there is no comparison {name[:64]!r}; they are kept for {self._ttl} s: rank again, or send the images"
             )
         return found
 

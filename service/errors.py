@@ -79,7 +79,7 @@ class ProfileNotFound(Problem):
 
     @classmethod
     def of(cls, name: str) -> Self:
-        return cls(f"there is no profile {name!r}; `GET /profiles` lists them, `POST /profiles` makes one")
+        return cls(f"there is no profile {name[:128]!r}; `GET /profiles` lists them, `POST /profiles` makes one")
 
 
 class VersionNotFound(Problem):

@@ -13,8 +13,9 @@ from PIL import Image
 
 from models.backbone import MIN_SIDE
 from models.weights import DEFAULT_RESOLUTION
-from service.bodies import JSON, MSGPACK, MULTIPART
+from service.encodings import JSON, MSGPACK
 from service.errors import MEDIA_TYPE, ProblemDetails
+from service.forms import MULTIPART
 
 REASONS = {
     400: "The body is not what its content type says, or an image in it is not base64.",

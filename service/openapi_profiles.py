@@ -8,7 +8,8 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from models.backbone import MIN_SIDE
 from models.weights import DEFAULT_RESOLUTION
-from service.bodies import JSON, MSGPACK, MULTIPART
+from service.encodings import JSON, MSGPACK
+from service.forms import MULTIPART
 from service.openapi import BLUE, ORANGE, RED, base64_image, binary_image, list_schema, object_schema
 from service.profile_schemas import NAME_PATTERN
 

@@ -10,7 +10,8 @@ from models.backbone import MIN_SIDE
 from models.weights import DEFAULT_RESOLUTION
 from service.schemas import LayerShares
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service.storage.profiles.NAME`
+MAX_VERSION = 2**31 - 1  # what a database column holds
 
 NewName = Annotated[
     str, Meta(pattern=NAME_PATTERN, description="Letters, digits and `. _ @ -`, at most 128.", examples=["ada"])
@@ -23,7 +24,14 @@ Ranks = Annotated[
     list[Annotated[int, Meta(ge=1)]],
     Meta(min_length=2, description="A rank for each candidate, 1 for the most similar; equal ranks are ties."),
 ]
-Rater = Annotated[str, Meta(max_length=128, description="Who ordered them, where several people teach one profile.")]
+Rater = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="Who ordered them, where several people teach one profile.",
+    ),
+]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -42,7 +50,9 @@ class RankingFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     order: Order | None = None
     ranks: Ranks | None = None
     rater: Rater = ""
-    comparison: Annotated[str | None, Meta(description="The id that `/rank` answered; instead of the images.")] = None
+    comparison: Annotated[
+        str | None, Meta(max_length=64, description="The id that `/rank` answered; instead of the images.")
+    ] = None
     resolution: Annotated[int, Meta(ge=MIN_SIDE)] | None = DEFAULT_RESOLUTION
 
 
@@ -56,7 +66,7 @@ class RankingBody(RankingFields, forbid_unknown_fields=True, kw_only=True):
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     """Which version to use again."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 
 
 PROFILE_BODIES = (NewProfile, RankingBody, RollbackBody)

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from service.bodies import Limits, Multipart, check_images, form_of, invalid
+from service.bodies import check_images, form_of
 from service.errors import Fault, InvalidRequest
+from service.faults import invalid
+from service.forms import Multipart
 from service.profile_schemas import RankingBody, RankingFields
-from service.schemas import Slot
+from service.schemas import Limits, Slot
 
 
 class RankingRequest(NamedTuple):

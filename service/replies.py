@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response
 
-from service.bodies import JSON, MSGPACK
+from service.encodings import JSON, MSGPACK
 
 T = TypeVar("T")
 

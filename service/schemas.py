@@ -58,6 +58,14 @@ class PairBody(msgspec.Struct, forbid_unknown_fields=True):
     candidate: Raw
 
 
+class Limits(NamedTuple):
+    """What a body may ask for at most."""
+
+    body_bytes: int
+    images: int
+    resolution: int
+
+
 class SentImage(NamedTuple):
     """An image that came as bytes."""
 
@@ -113,18 +121,20 @@ Distance = Annotated[float, Meta(ge=0, description="0 for identical images; larg
 class ProfileInfo(msgspec.Struct, frozen=True):
     """The weights that an answer was computed with."""
 
-    name: str
-    version: int
-    fingerprint: Annotated[str, Meta(description="sha256 of the 1152 weights; equal weights, equal fingerprint.")]
+    name: Annotated[str, Meta(examples=["lpips"])]
+    version: Annotated[int, Meta(ge=0, examples=[1], description="Shipped weights have one version, 1.")]
+    fingerprint: Annotated[
+        str, Meta(description="sha256 of the 1152 weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
+    ]
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
     """What ran the backbone. Distances compare only where `backbone` is the same."""
 
-    name: str
-    device: str
+    name: Annotated[str, Meta(examples=["onnx"])]
+    device: Annotated[str, Meta(examples=["cpu"])]
     precision: Literal["exact", "fast"]
-    backbone: Annotated[str, Meta(description="sha256 of the backbone's weights file.")]
+    backbone: Annotated[str, Meta(description="sha256 of the backbone's weights file.", examples=["112f026b…"])]
 
 
 class RankedCandidate(msgspec.Struct, frozen=True):

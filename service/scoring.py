@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backbone import TOTAL_CHANNELS
 from models.distance import layer_shares, weigh
 from models.engines import Engine
 from models.images import ImageError
 from models.weights import LayerWeights, load_weights, shipped_weights
 from service.errors import BadImages, Fault, ImagesNotHeld, MalformedBody, UnknownProfile
+from service.faults import invalid
 from service.schemas import (
     DistanceReply,
     DistanceRequest,
@@ -158,21 +160,13 @@ class Scorer:
         pixels = await self._pixels(slots, resolution)
         if resolution is None:
             _require_equal_sizes(pairs, pixels)
-        hashes = list(pixels)
-        sizes = [image.shape for image in pixels.values()]
-        features = dict(zip(hashes, await self._embed(list(pixels.values())), strict=True))
-        size_of = dict(zip(hashes, sizes, strict=True))
-        names = [(_hash(target), _hash(candidate)) for target, candidate in pairs]
-        groups = list(grouped(size_of[target] for target, _ in names).values())
-        compared = [
-            await self._compare(
-                [features[names[place][0]] for place in group], [features[names[place][1]] for place in group]
-            )
-            for group in groups
-        ]
-        channel_distances = np.empty((len(pairs), compared[0].shape[1]), np.float32)
-        for group, part in zip(groups, compared, strict=True):
-            channel_distances[group] = part
+        features = dict(zip(pixels, await self._embed(list(pixels.values())), strict=True))
+        named = [(_hash(target), _hash(candidate)) for target, candidate in pairs]
+        channel_distances = np.empty((len(pairs), TOTAL_CHANNELS), np.float32)
+        for places in grouped(pixels[target].shape for target, _ in named).values():  # one, but at native size
+            targets = [features[named[place][0]] for place in places]
+            candidates = [features[named[place][1]] for place in places]
+            channel_distances[places] = await self._compare(targets, candidates)
         return channel_distances
 
     async def _pixels(self, slots: Iterable[Slot], resolution: int | None) -> dict[str, Pixels]:
@@ -204,11 +198,11 @@ class Scorer:
         if resolution is None:
             return min(self._max_pixels, self._max_scored_pixels // max(count, 1))
         if count * resolution**2 > self._max_scored_pixels:
-            detail = (
+            raise invalid(
+                "/resolution",
                 f"{count} images of {resolution}×{resolution} pixels are more than the {self._max_scored_pixels:,} "
-                "pixels that a request may have; send fewer images, or a lower resolution"
+                "pixels that a request may have; send fewer images, or a lower resolution",
             )
-            raise BadImages(detail, [Fault("/resolution", detail)])
         return self._max_pixels
 
 

@@ -10,6 +10,7 @@ import uvicorn
 from models.engines import Engine
 from service.app import create_app
 from service.logs import configure_logging
+from service.security import Access, require_safe_binding
 from service.settings import Settings, SettingsError
 
 KEEP_ALIVE_SECONDS: Final = 75  # above the 60 of the usual proxies: the proxy closes idle connections, not we under it
@@ -21,10 +22,11 @@ log = structlog.get_logger()
 def serve(settings: Settings, engine: Engine | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish for `shutdown_seconds` and return.
 
-    Raises `SettingsError` where the address cannot be had, and what `create_app` raises. Exits with 3 where the engine
+    Raises `SettingsError` where the address cannot be had, or an open service would be reachable from outside, and what `create_app` raises. Exits with 3 where the engine
     fails its warm-up.
     """
     configure_logging(settings)
+    require_safe_binding(settings, Access.from_settings(settings))
     listener = _listen(settings.host, settings.port)
     with listener:
         config = uvicorn.Config(

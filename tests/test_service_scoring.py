@@ -1,12 +1,15 @@
 """Requests and their answers, on the real engine unless the test is about what the engine is asked."""
 
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from litestar.testing import TestClient
+from numpy.typing import NDArray
 
 from models.distance import layer_shares, weigh
 from models.engines import Engine
@@ -16,6 +19,7 @@ from tests.pictures import encode, npy, picture, variation
 from tests.services import (
     FORMS,
     FakeEngine,
+    FakeFeatures,
     Form,
     assert_problem,
     base64_of,
@@ -255,3 +259,23 @@ def test_an_engine_handed_in_is_not_closed() -> None:
     with serving(engine):
         pass
     assert not engine.closed
+
+
+def test_the_service_answers_others_while_the_engine_computes() -> None:
+    class SlowEngine(FakeEngine):
+        begun, released = threading.Event(), threading.Event()
+
+        def embed(self, images: NDArray[np.uint8]) -> list[FakeFeatures]:
+            if self.compared:  # the warm-up is over
+                self.begun.set()
+                assert self.released.wait(30)
+            return super().embed(images)
+
+    engine = SlowEngine()
+    with serving(engine) as client, ThreadPoolExecutor(1) as other:
+        answer = other.submit(post, client, "/rank", rank_body("json", encode(TARGET), CANDIDATES))
+        assert engine.begun.wait(30)
+        assert client.get("/healthz").status_code == 200
+        assert not answer.done()
+        engine.released.set()
+        assert answer.result(30).status_code == 200

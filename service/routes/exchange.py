@@ -18,7 +18,7 @@ from service.openapi_profiles import (
     ExportWeightsOperation,
     ImportOperation,
 )
-from service.profile_schemas import ProfileSummary
+from service.profile_schemas import MAX_VERSION, ProfileSummary
 from service.replies import reply
 from service.routes.profiles import Name
 from service.security import require, tenant_of
@@ -46,7 +46,9 @@ async def export_weights(
     request: AnyRequest,
     teaching: NamedDependency[Teaching],
     name: Name,
-    version: Annotated[int | None, Parameter(ge=1, description="Another version than the one in use.")] = None,
+    version: Annotated[
+        int | None, Parameter(ge=1, le=MAX_VERSION, description="Another version than the one in use.")
+    ] = None,
 ) -> Response[bytes]:
     """The safetensors file that `clpips distance --weights` takes."""
     weights, number = await teaching.export_weights(tenant_of(request), name, version)

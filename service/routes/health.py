@@ -26,13 +26,13 @@ class Readiness:
         self.reason: str | None = "the engine has not run its first batch yet"
 
 
-@get("/healthz", summary="Alive", tags=["health"], sync_to_thread=False)
+@get("/healthz", operation_id="healthz", summary="Alive", tags=["health"], sync_to_thread=False)
 def healthz() -> Health:
     """200 as long as the process answers at all."""
     return Health("alive")
 
 
-@get("/readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
+@get("/readyz", operation_id="readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
 def readyz(readiness: NamedDependency[Readiness]) -> Health:
     """200 once the engine has run a batch; 503 before that."""
     if readiness.reason is not None:
@@ -40,7 +40,14 @@ def readyz(readiness: NamedDependency[Readiness]) -> Health:
     return Health("ready")
 
 
-@get("/metrics", summary="Metrics", tags=["health"], media_type=MediaType.TEXT, sync_to_thread=False)
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics",
+    tags=["health"],
+    media_type=MediaType.TEXT,
+    sync_to_thread=False,
+)
 def metrics(telemetry: NamedDependency[Telemetry]) -> Response[bytes]:
     """Metrics in Prometheus's text format."""
     return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)

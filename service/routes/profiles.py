@@ -7,10 +7,11 @@ from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import Parameter
 
-from service.bodies import Limits, parse_fields, read_bytes
+from service.bodies import parse_fields, read_bytes
 from service.openapi import problems
 from service.openapi_profiles import CreateOperation, RankingOperation, RollbackOperation
 from service.profile_schemas import (
+    MAX_VERSION,
     Deleted,
     NewProfile,
     ProfileDetail,
@@ -22,6 +23,7 @@ from service.profile_schemas import (
 )
 from service.ranking_bodies import parse_ranking
 from service.replies import reply
+from service.schemas import Limits
 from service.security import require, tenant_of
 from service.teaching import Teaching
 
@@ -75,7 +77,7 @@ async def get_profile(
     request: AnyRequest,
     teaching: NamedDependency[Teaching],
     name: Name,
-    before: Annotated[int | None, Parameter(ge=1, description="Only versions below this one.")] = None,
+    before: Annotated[int | None, Parameter(ge=1, le=MAX_VERSION, description="Only versions below this one.")] = None,
     limit: PageSize = 20,
 ) -> Response[ProfileDetail]:
     """Its versions with what each agrees with, against plain LPIPS, and where its weight lies among the layers."""

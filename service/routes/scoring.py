@@ -7,12 +7,12 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
-from service.bodies import Limits, parse_distance, parse_rank, read_bytes
+from service.bodies import parse_distance, parse_rank, read_bytes
 from service.comparisons import Comparison, Comparisons
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.profiles import Registry
 from service.replies import reply
-from service.schemas import DistanceReply, RankReply
+from service.schemas import DistanceReply, Limits, RankReply
 from service.scoring import Scorer
 from service.security import require, tenant_of
 
@@ -22,9 +22,11 @@ SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 @post(
     "/rank",
     status_code=200,
+    operation_id="rank",
     tags=["scoring"],
     guards=[require("score")],
     operation_class=RankOperation,
+    response_description="The candidates, the most similar first.",
     responses=SCORING_PROBLEMS,
 )
 async def rank(
@@ -54,9 +56,11 @@ async def rank(
 @post(
     "/distance",
     status_code=200,
+    operation_id="distance",
     tags=["scoring"],
     guards=[require("score")],
     operation_class=DistanceOperation,
+    response_description="A distance for each pair.",
     responses=SCORING_PROBLEMS,
 )
 async def distance(

@@ -1,5 +1,6 @@
 """Reading and changing profiles. Every method is one transaction, and needs nothing but what it is given."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -17,6 +18,7 @@ from service.storage.database import Database
 from service.storage.tables import Profile, Ranking, Tenant, Version
 
 Origin = Literal["created", "fitted", "imported", "reset"]
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 PAGE: Final = 200  # rankings read at once: some 5 MB of ten candidates each
 
 
@@ -62,6 +64,8 @@ class ProfileStore:
 
     async def find(self, tenant: str, name: str) -> Profile:
         """Raises `ProfileNotFound`."""
+        if not NAME.fullmatch(name):  # no database has to be asked, and PostgreSQL would refuse a NUL with an error
+            raise ProfileNotFound.of(name)
         async with self._database.read() as session:
             return _found(await session.scalar(_by_name(tenant, name)), name)
 
