@@ -91,6 +91,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             await database.prepare()
             await engine_thread.warm_up()
             readiness.reason = None
+            if access.is_open:
+                log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info("engine ready", **msgspec.structs.asdict(described), weights=shipped.names())
             yield
         finally:

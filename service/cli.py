@@ -84,8 +84,8 @@ def migrate() -> None:
     multiple=True,
     default=("score", "teach"),
     show_default=True,
-    help="What it may do; give it several times. score: rank and look at profiles. teach: make and teach them, download "
-    "them. admin: delete them, upload weights.",
+    help="What it may do; give it several times. score: rank and look at profiles. teach: make, teach and "
+    "download them. admin: delete them, upload weights.",
 )
 def key(name: str, tenant: str, scopes: tuple[Scope, ...]) -> None:
     """Make an API key called NAME.

@@ -11,14 +11,14 @@ from models.weights import DEFAULT_RESOLUTION
 from service.encodings import JSON, MSGPACK
 from service.forms import MULTIPART
 from service.openapi import BLUE, ORANGE, RED, base64_image, binary_image, list_schema, object_schema
-from service.profile_schemas import NAME_PATTERN
+from service.profile_schemas import MAX_INTEGER, NAME_PATTERN
 
 WEIGHTS = "application/octet-stream"
 JSON_LINES = "application/jsonl"
 
 
 def _whole(minimum: int, description: str = "") -> Schema:
-    return Schema(type=OpenAPIType.INTEGER, minimum=minimum, description=description or None)
+    return Schema(type=OpenAPIType.INTEGER, minimum=minimum, maximum=MAX_INTEGER, description=description or None)
 
 
 def _text(description: str, **limits: Any) -> Schema:

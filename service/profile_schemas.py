@@ -11,17 +11,17 @@ from models.weights import DEFAULT_RESOLUTION
 from service.schemas import LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service.storage.profiles.NAME`
-MAX_VERSION = 2**31 - 1  # what a database column holds
+MAX_INTEGER = 2**31 - 1  # what a database column holds
 
 NewName = Annotated[
     str, Meta(pattern=NAME_PATTERN, description="Letters, digits and `. _ @ -`, at most 128.", examples=["ada"])
 ]
 Order = Annotated[
-    list[Annotated[int, Meta(ge=0)]],
+    list[Annotated[int, Meta(ge=0, le=MAX_INTEGER)]],
     Meta(min_length=2, description="The candidates' indices, the most similar first; each exactly once."),
 ]
 Ranks = Annotated[
-    list[Annotated[int, Meta(ge=1)]],
+    list[Annotated[int, Meta(ge=1, le=MAX_INTEGER)]],
     Meta(min_length=2, description="A rank for each candidate, 1 for the most similar; equal ranks are ties."),
 ]
 Rater = Annotated[
@@ -50,9 +50,7 @@ class RankingFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     order: Order | None = None
     ranks: Ranks | None = None
     rater: Rater = ""
-    comparison: Annotated[
-        str | None, Meta(max_length=64, description="The id that `/rank` answered; instead of the images.")
-    ] = None
+    comparison: Annotated[str, Meta(max_length=64)] | None = None  # the id that `/rank` answered, instead of images
     resolution: Annotated[int, Meta(ge=MIN_SIDE)] | None = DEFAULT_RESOLUTION
 
 
@@ -66,7 +64,7 @@ class RankingBody(RankingFields, forbid_unknown_fields=True, kw_only=True):
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     """Which version to use again."""
 
-    version: Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+    version: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 
 
 PROFILE_BODIES = (NewProfile, RankingBody, RollbackBody)

@@ -202,24 +202,21 @@ def _key(words: list[str]) -> ApiKey | str:
 
 
 def require_safe_binding(settings: Settings, access: Access) -> None:
-    """Say that an open service is open; raise `SettingsError` where others than this machine could reach one."""
-    if not access.is_open:
-        return
-    if not settings.allow_open and not is_loopback(settings.host):
+    """Raise `SettingsError` where other machines could reach an open service unmeant."""
+    if access.is_open and not settings.allow_open and is_reachable(settings.host):
         raise SettingsError(
             f"without API keys everybody who reaches {settings.host} could use, teach and delete every profile: set "
             "CLPIPS_API_KEYS or CLPIPS_API_KEYS_FILE (`clpips key` makes one), or CLPIPS_ALLOW_OPEN=1 if that is meant"
         )
-    log.warning("open: no API keys are set, whoever reaches this address may do everything", host=settings.host)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address, or every address of a name, is this machine's own."""
+def is_reachable(host: str) -> bool:
+    """Whether other machines could reach a service that listens there; not, where nobody could."""
     try:
         addresses = {found[4][0] for found in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+    return not all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
 
 
 def _listed(scopes: Iterable[Scope]) -> str:

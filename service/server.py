@@ -22,8 +22,8 @@ log = structlog.get_logger()
 def serve(settings: Settings, engine: Engine | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish for `shutdown_seconds` and return.
 
-    Raises `SettingsError` where the address cannot be had, or an open service would be reachable from outside, and what `create_app` raises. Exits with 3 where the engine
-    fails its warm-up.
+    Raises `SettingsError` where the address cannot be had, or others could reach a service without API keys, and what
+    `create_app` raises. Exits with 3 where the engine fails its warm-up or the database is not ready.
     """
     configure_logging(settings)
     require_safe_binding(settings, Access.from_settings(settings))

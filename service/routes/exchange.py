@@ -18,7 +18,7 @@ from service.openapi_profiles import (
     ExportWeightsOperation,
     ImportOperation,
 )
-from service.profile_schemas import MAX_VERSION, ProfileSummary
+from service.profile_schemas import MAX_INTEGER, ProfileSummary
 from service.replies import reply
 from service.routes.profiles import Name
 from service.security import require, tenant_of
@@ -36,6 +36,7 @@ _json = msgspec.json.Encoder()
 @get(
     "/profiles/{name:str}/weights",
     summary="Download weights",
+    operation_id="export_weights",
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=ExportWeightsOperation,
@@ -47,7 +48,7 @@ async def export_weights(
     teaching: NamedDependency[Teaching],
     name: Name,
     version: Annotated[
-        int | None, Parameter(ge=1, le=MAX_VERSION, description="Another version than the one in use.")
+        int | None, Parameter(ge=1, le=MAX_INTEGER, description="Another version than the one in use.")
     ] = None,
 ) -> Response[bytes]:
     """The safetensors file that `clpips distance --weights` takes."""
@@ -59,6 +60,7 @@ async def export_weights(
 @put(
     "/profiles/{name:str}/weights",
     summary="Upload weights",
+    operation_id="import_weights",
     tags=["profiles"],
     guards=[require("admin")],
     operation_class=ImportOperation,
@@ -77,6 +79,7 @@ async def import_weights(
 @get(
     "/profiles/{name:str}/rankings",
     summary="Download rankings",
+    operation_id="export_rankings",
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=ExportRankingsOperation,

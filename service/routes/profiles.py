@@ -11,7 +11,7 @@ from service.bodies import parse_fields, read_bytes
 from service.openapi import problems
 from service.openapi_profiles import CreateOperation, RankingOperation, RollbackOperation
 from service.profile_schemas import (
-    MAX_VERSION,
+    MAX_INTEGER,
     Deleted,
     NewProfile,
     ProfileDetail,
@@ -40,6 +40,7 @@ CHANGING = problems(401, 403, 404, 409, 429, 503)
 @post(
     "/profiles",
     summary="Make a profile",
+    operation_id="create_profile",
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=CreateOperation,
@@ -55,7 +56,14 @@ async def create_profile(
     return reply(request, made, status=201, headers={"location": f"/profiles/{made.name}"})
 
 
-@get("/profiles", summary="List profiles", tags=["profiles"], guards=[require("score")], responses=LOOKING)
+@get(
+    "/profiles",
+    summary="List profiles",
+    operation_id="list_profiles",
+    tags=["profiles"],
+    guards=[require("score")],
+    responses=LOOKING,
+)
 async def list_profiles(
     request: AnyRequest,
     teaching: NamedDependency[Teaching],
@@ -69,6 +77,7 @@ async def list_profiles(
 @get(
     "/profiles/{name:str}",
     summary="Look at a profile",
+    operation_id="get_profile",
     tags=["profiles"],
     guards=[require("score")],
     responses=problems(401, 403, 404, 429, 503),
@@ -77,7 +86,7 @@ async def get_profile(
     request: AnyRequest,
     teaching: NamedDependency[Teaching],
     name: Name,
-    before: Annotated[int | None, Parameter(ge=1, le=MAX_VERSION, description="Only versions below this one.")] = None,
+    before: Annotated[int | None, Parameter(ge=1, le=MAX_INTEGER, description="Only versions below this one.")] = None,
     limit: PageSize = 20,
 ) -> Response[ProfileDetail]:
     """Its versions with what each agrees with, against plain LPIPS, and where its weight lies among the layers."""
@@ -87,6 +96,7 @@ async def get_profile(
 @post(
     "/profiles/{name:str}/rankings",
     summary="Teach a profile",
+    operation_id="teach_profile",
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=RankingOperation,
@@ -108,6 +118,7 @@ async def teach_profile(
     "/profiles/{name:str}/fit",
     status_code=200,
     summary="Fit a profile",
+    operation_id="fit_profile",
     tags=["profiles"],
     guards=[require("teach")],
     responses=CHANGING | problems(500),
@@ -121,6 +132,7 @@ async def fit_profile(request: AnyRequest, teaching: NamedDependency[Teaching], 
     "/profiles/{name:str}/rollback",
     status_code=200,
     summary="Use a version again",
+    operation_id="rollback_profile",
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=RollbackOperation,
@@ -139,6 +151,7 @@ async def rollback_profile(
     "/profiles/{name:str}/reset",
     status_code=200,
     summary="Begin again",
+    operation_id="reset_profile",
     tags=["profiles"],
     guards=[require("teach")],
     responses=CHANGING,
@@ -154,6 +167,7 @@ async def reset_profile(
     "/profiles/{name:str}",
     status_code=200,
     summary="Delete a profile",
+    operation_id="delete_profile",
     tags=["profiles"],
     guards=[require("admin")],
     responses=CHANGING,
