@@ -11,6 +11,7 @@ The margin of the hinge is no parameter here: with the scale free, another gives
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from time import perf_counter
 from typing import Final, Literal
 
@@ -31,8 +32,9 @@ FOLDS: Final = 5
 _SCALES: Final = np.linspace(0.2, 1.2, 11)  # of held-out scores: only their order counts, a loss must not see more
 _TELLING = 2.0  # standard errors over the folds that make a difference one to act on
 _FLOOR = 0.01  # of the mean channel: a channel that is silent in these images counts as this loud
-# One BLAS thread: beside an engine that keeps all cores busy, more of them wait
-# for each other (1,000 pairs: 1.5 s or a minute).
+# One BLAS thread: beside an engine that keeps all cores busy, several wait for each other (1.5 s become a minute).
+# The number is the process's, not the thread's: hence one fit at a time.
+_ONE_AT_A_TIME: Final = Lock()
 _BLAS: Final = ThreadpoolController()
 _SEARCH_TOLERANCE, _FINAL_TOLERANCE = 1e-2, 1e-7  # relative decrease of the objective
 
@@ -60,6 +62,8 @@ class Fit:
     folds: int = 0
     held_out: Literal["targets", "candidates"] = "targets"
     fitted: NDArray[np.float32] | None = None
+    used_ridge: float | None = None  # of `fitted`
+    blind: tuple[tuple[NDArray[np.intp], NDArray[np.float32]], ...] = ()  # targets held out, and weights blind to them
     loss: Mapping[str, list[float]] = field(default_factory=dict)  # parent → cross-validated loss of each ridge
 
 
@@ -84,7 +88,7 @@ def fit_convex(
     Cross-validation tries `ridges`, the largest first. With `one_target`, rankings that all share a target support a
     fit too: cross-validation then keeps candidates apart. Raises `ValueError` for no parent or one of another shape.
     """
-    with _BLAS.limit(limits=1, user_api="blas"):
+    with _ONE_AT_A_TIME, _BLAS.limit(limits=1, user_api="blas"):
         return _fit(pairs, parents, ridges, one_target)
 
 
@@ -144,6 +148,7 @@ def _fit(
         reason="" if supported else reason,
         parent=name if supported else first,
         ridge=ridges[ridge_index] if supported else None,
+        used_ridge=ridges[ridge_index],
         agreement=agreement,
         parent_agreement=before,
         pairs=len(pairs),
@@ -152,6 +157,11 @@ def _fit(
         folds=data.folds,
         held_out=data.held_out,
         fitted=fitted,
+        blind=tuple(
+            (np.unique(data.targets[held]), (weights[ridge_index] / data.loudness).astype(np.float32))
+            for (_, held), weights in zip(data.splits, search.weights, strict=True)
+            if data.held_out == "targets"
+        ),
         loss={key: search.losses.sum(axis=0).tolist() for key, search in searches.items()},
     )
 
@@ -198,7 +208,8 @@ class _Comparisons:
         self._low, self._high = low[told_apart], high[told_apart]
         self.votes_for, self.votes_against = forward[told_apart], backward[told_apart]
         votes = self.votes_for + self.votes_against
-        self.splits, self.held_out = _splits(targets[told_apart], self._low, self._high, votes)
+        self.targets = targets[told_apart]
+        self.splits, self.held_out = _splits(self.targets, self._low, self._high, votes)
         self.folds = len(self.splits)
         self.held_out_votes = float(sum(votes[held].sum() for _, held in self.splits))
         if len(self.differences):
@@ -299,11 +310,14 @@ class _Search:
         self._directions, self._start = _layers_of(parent, data.loudness, data.differences)
         losses = np.zeros((len(_SCALES), data.folds, len(ridges)))
         self.right = np.zeros((data.folds, len(ridges)))
+        self.weights: list[list[Vector]] = []  # of each fold and ridge
         for fold, (kept, held) in enumerate(data.splits):
             problem, unit = data.problem(kept, self._directions)
             weights = self._start
+            self.weights.append([])
             for column, ridge in enumerate(ridges):
                 weights = problem.solve(ridge * unit, weights, _SEARCH_TOLERANCE)
+                self.weights[-1].append(weights)
                 scores = (data.differences[held] @ weights.astype(np.float32)).astype(np.float64)
                 losses[:, fold, column] = data.losses(scores, held)
                 self.right[fold, column] = data.right(scores, held)

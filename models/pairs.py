@@ -53,17 +53,18 @@ class RankedPairs:
             self.rows, self.better[chosen], self.worse[chosen], self.counts[chosen], self.targets[chosen]
         )
 
-    def agreement(self, weights: ArrayLike) -> float:
-        """Share of the people's choices that `w · z` makes too, in [0, 1]; equal distances count half.
-
-        NaN without pairs. With votes this is the share of votes that the metric's choice gets, with rankings the share
-        of their pairs.
-        """
-        if not len(self):
-            return float("nan")
+    def right(self, weights: ArrayLike) -> NDArray[np.float64]:
+        """Whether `w · z` orders each pair as the people do: float64 `(n,)`, 1 or 0, and ½ for equal distances."""
         distances = self.rows @ np.asarray(weights, dtype=np.float64)
         gaps = distances[self.worse] - distances[self.better]
-        return float(self.counts @ ((gaps > 0) + 0.5 * (gaps == 0)) / self.counts.sum())
+        return np.asarray((gaps > 0) + 0.5 * (gaps == 0))
+
+    def agreement(self, weights: ArrayLike) -> float:
+        """Share of the people's choices that `w · z` makes too, in [0, 1]; NaN without pairs.
+
+        With votes this is the share of votes that the metric's choice gets, with rankings the share of their pairs.
+        """
+        return float(self.counts @ self.right(weights) / self.counts.sum()) if len(self) else float("nan")
 
 
 def expand_ranks(ranks: ArrayLike) -> tuple[Indices, Indices]:
@@ -101,3 +102,15 @@ def pairs_of_ranking(rows: NDArray[np.float32], ranks: ArrayLike, target: int) -
     """One person's ranking of k candidates as pairs: `rows` float32 `(k, 1152)`, `ranks` `(k,)`, `target` a number."""
     better, worse = expand_ranks(ranks)
     return RankedPairs(rows, better, worse, np.ones(len(better)), np.full(len(better), target, np.intp))
+
+
+def majorities(pairs: RankedPairs) -> RankedPairs:
+    """One pair where people disagree: the majority's, counted by how far it is ahead; none where they are even."""
+    low, high = np.minimum(pairs.better, pairs.worse), np.maximum(pairs.better, pairs.worse)
+    keys, which = np.unique(np.stack([pairs.targets, low, high]), axis=1, return_inverse=True)
+    lead = np.bincount(which.ravel(), np.where(pairs.better == low, pairs.counts, -pairs.counts), keys.shape[1])
+    targets, first, second = keys[:, lead != 0]
+    ahead = lead[lead != 0]
+    return RankedPairs(
+        pairs.rows, np.where(ahead > 0, first, second), np.where(ahead > 0, second, first), np.abs(ahead), targets
+    )

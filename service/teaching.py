@@ -10,6 +10,7 @@ import structlog
 from numpy.typing import NDArray
 
 from models.pairs import pairs_of_ranking
+from models.rankings import Ranking
 from models.weights import LayerWeights, WeightsError, parse_weights
 from service.comparisons import Comparison, Comparisons
 from service.errors import BackboneMismatch, Fault, InvalidRequest, ProfileExists, ProfileNotFound
@@ -28,8 +29,8 @@ from service.profile_schemas import (
 from service.profiles import Registry, layer_weights, usable
 from service.ranking_bodies import RankingRequest, ranks_of
 from service.scoring import Scorer
-from service.storage.profiles import NAME, NewRanking, NewVersion, ProfileStore
-from service.storage.tables import Profile, Ranking, Version
+from service.storage.profiles import NAME, NewRanking, NewVersion, ProfileStore, unpack_channel_distances
+from service.storage.tables import Profile, Version
 
 log = structlog.get_logger()
 
@@ -182,7 +183,21 @@ class Teaching:
     async def export_rankings(self, tenant: str, name: str) -> AsyncIterator[Ranking]:
         """The rankings that count. Raises `ProfileNotFound` before the first."""
         self._require_own(name)
-        return self._store.rankings(await self._store.find(tenant, name))
+        profile = await self._store.find(tenant, name)
+
+        async def rankings() -> AsyncIterator[Ranking]:
+            async for row in self._store.rankings(profile):
+                yield Ranking(
+                    target=f"sha256:{row.target}",
+                    ranks=tuple(row.ranks),
+                    set=str(row.number),
+                    rater=row.rater,
+                    z=unpack_channel_distances(row.channel_distances),
+                    backbone=profile.backbone,
+                    resolution=row.resolution,
+                )
+
+        return rankings()
 
     # --- what they share ----------------------------------------------------------------------------------------------
 

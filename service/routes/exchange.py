@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Request, Response, get, put
 from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Stream
 
+from models.rankings import Ranking, format_ranking
 from service.bodies import read_bytes
 from service.openapi import problems
 from service.openapi_profiles import (
@@ -22,15 +22,11 @@ from service.profile_schemas import MAX_INTEGER, ProfileSummary
 from service.replies import reply
 from service.routes.profiles import Name
 from service.security import require, tenant_of
-from service.storage.profiles import unpack_channel_distances
-from service.storage.tables import Ranking
 from service.teaching import Teaching
 
 MAX_WEIGHTS_BYTES = 64 * 1024  # a weights file has some 5 KB
 
 AnyRequest = Request[Any, Any, Any]
-
-_json = msgspec.json.Encoder()
 
 
 @get(
@@ -93,21 +89,9 @@ async def export_rankings(request: AnyRequest, teaching: NamedDependency[Teachin
     return Stream(_lines(rankings), media_type=JSON_LINES, headers=headers)
 
 
-def ranking_line(ranking: Ranking) -> dict[str, Any]:
-    """A stored ranking as a line of a ranking file."""
-    return {
-        "set": f"{ranking.number:06d}",
-        "rater": ranking.rater,
-        "target": f"sha256:{ranking.target}",
-        "candidates": [f"sha256:{candidate}" for candidate in ranking.candidates],
-        "ranks": ranking.ranks,
-        "z": unpack_channel_distances(ranking.channel_distances).tolist(),
-    }
-
-
-async def _lines(rankings: AsyncIterator[Ranking]) -> AsyncIterator[bytes]:
+async def _lines(rankings: AsyncIterator[Ranking]) -> AsyncIterator[str]:
     async for ranking in rankings:
-        yield _json.encode(ranking_line(ranking)) + b"\n"
+        yield format_ranking(ranking) + "\n"
 
 
 EXCHANGE_ROUTES = [export_weights, import_weights, export_rankings]
