@@ -11,17 +11,19 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from models.engines import Engine, open_engine
+from service.admission import Door
 from service.comparisons import Comparisons
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
 from service.fits import FitWorkers
 from service.learning import Learner
 from service.logs import RequestLog
+from service.pipeline import Pipeline
 from service.profiles import Registry
 from service.routes.exchange import EXCHANGE_ROUTES
 from service.routes.health import Readiness, healthz, metrics, readyz
 from service.routes.profiles import PROFILE_ROUTES
-from service.routes.scoring import distance, rank
+from service.routes.scoring import Reception, distance, rank
 from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
 from service.security import Access
@@ -36,6 +38,8 @@ from service.workers import Decoder, EngineThread
 
 T = TypeVar("T")
 
+CPU_BATCH: Final = 8
+GPU_BATCH: Final = 64
 FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the others wait
 
 log = structlog.get_logger()
@@ -57,15 +61,25 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     access = Access.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
-    readiness = Readiness()
-    decoder = Decoder(settings.decode_threads or core_count(), telemetry)
-    engine_thread = EngineThread(engine, telemetry)
+    door = Door(settings.max_queue, settings.request_seconds, telemetry)
+    decoder = Decoder(settings.decode_threads or core_count())
+    engine_thread = EngineThread(engine, telemetry, settings.max_engine_failures)
+    readiness = Readiness(engine_thread, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
+    pipeline = Pipeline(
+        decoder,
+        engine_thread,
+        telemetry,
+        max_batch=settings.max_batch or (CPU_BATCH if engine.device == "cpu" else GPU_BATCH),
+        max_delay=settings.max_delay_ms / 1000,
+        max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
+        max_pixels=settings.max_pixels,
+        cache_bytes=settings.feature_cache_bytes,
+    )
     scorer = Scorer(
-        decode=decoder.decode,
-        embed=engine_thread.embed,
-        compare=engine_thread.compare,
-        base=shipped.base,
+        pipeline,
+        door,
+        shipped.base,
         engine=described,
         max_pixels=settings.max_pixels,
         max_scored_pixels=settings.max_scored_pixels,
@@ -90,13 +104,14 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         try:
             await database.prepare()
             await engine_thread.warm_up()
-            readiness.reason = None
+            readiness.warm = True
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info("engine ready", **msgspec.structs.asdict(described), weights=shipped.names())
             yield
         finally:
-            readiness.reason = "the service is stopping"
+            door.closed = True
+            await pipeline.close()
             decoder.close()
             engine_thread.close()
             await fit_workers.close()
@@ -110,6 +125,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
+                "reception": Reception(door, limits, telemetry),
                 "scorer": scorer,
                 "limits": limits,
                 "readiness": readiness,
@@ -126,6 +142,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(app.asgi_handler)
+    app.state.door, app.state.engine_thread = door, engine_thread  # for the server: when to stop
     return app
 
 

@@ -22,13 +22,16 @@ REASONS = {
     401: "The API key is missing or not known.",
     403: "The API key may not do this, or a limit of the tenant is reached.",
     404: "There is no such profile, version or comparison.",
+    408: "The body came too slowly.",
     409: "An image is named by a hash whose features the service does not hold.",
     413: "The body is too large.",
     415: "The body's content type or encoding is not one that the service reads.",
     422: "The request is not valid, or images in it cannot be used.",
     429: "The API key has sent more requests than its rate allows.",
     500: "The service failed on this request.",
-    503: "The service cannot take requests at this moment.",
+    503: "The service cannot take requests at this moment: overloaded (`Retry-After` says when to come back), "
+    "stopping, or not ready.",
+    504: "The answer was not there when the request's deadline passed.",
 }
 
 _IMAGE_FORMS = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF (first frame) or `.npy` bytes of a uint8 `(H, W, 3)` array"

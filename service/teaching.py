@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.pairs import pairs_of_ranking
 from models.rankings import Ranking
 from models.weights import LayerWeights, WeightsError, parse_weights
+from service.admission import Ticket
 from service.comparisons import Comparison, Comparisons
 from service.errors import BackboneMismatch, Fault, InvalidRequest, ProfileExists, ProfileNotFound
 from service.learning import Learned, Learner
@@ -92,12 +93,12 @@ class Teaching:
 
     # --- teaching -----------------------------------------------------------------------------------------------------
 
-    async def teach(self, tenant: str, name: str, request: RankingRequest) -> TaughtRanking:
+    async def teach(self, tenant: str, name: str, request: RankingRequest, ticket: Ticket) -> TaughtRanking:
         """Keep a person's order and learn from it. Raises a `Problem`; once it is kept, nothing loses it."""
         self._require_own(name)
         profile = await self._store.find(tenant, name)  # an unknown profile is no reason to embed images
         self._require_backbone(profile.backbone, name)
-        compared = await self._compared(tenant, request)
+        compared = await self._compared(tenant, request, ticket)
         ranks = ranks_of(request.fields, len(compared.candidates))
         used = await self._registry.resolve(tenant, name)
         guessed = _guessed(compared.channel_distances, ranks, used.weights)
@@ -201,12 +202,14 @@ class Teaching:
 
     # --- what they share ----------------------------------------------------------------------------------------------
 
-    async def _compared(self, tenant: str, request: RankingRequest) -> Comparison:
+    async def _compared(self, tenant: str, request: RankingRequest, ticket: Ticket) -> Comparison:
         if request.target is None:
             comparison = await self._comparisons.find(tenant, request.fields.comparison or "")
             self._require_backbone(comparison.backbone, "comparison")
             return comparison
-        channel_distances = await self._scorer.compare(request.target, request.candidates, request.fields.resolution)
+        channel_distances = await self._scorer.compare(
+            request.target, request.candidates, request.fields.resolution, ticket
+        )
         return Comparison.of(
             tenant,
             request.target,

@@ -1,12 +1,12 @@
 """`/profiles`: make, teach, look at, take back."""
 
-import asyncio
 from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import Parameter
 
+from service.admission import Ticket
 from service.bodies import parse_fields, read_bytes
 from service.openapi import problems
 from service.openapi_profiles import CreateOperation, RankingOperation, RollbackOperation
@@ -21,8 +21,9 @@ from service.profile_schemas import (
     Taught,
     TaughtRanking,
 )
-from service.ranking_bodies import parse_ranking
+from service.ranking_bodies import RankingRequest, parse_ranking
 from service.replies import reply
+from service.routes.scoring import Reception
 from service.schemas import Limits
 from service.security import require, tenant_of
 from service.teaching import Teaching
@@ -100,18 +101,23 @@ async def get_profile(
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=RankingOperation,
-    responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
 )
 async def teach_profile(
-    request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits], name: Name
+    request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception], name: Name
 ) -> Response[TaughtRanking]:
     """A person's order of a comparison that `/rank` answered, or of images. It is kept and learned from at once.
 
     The same order sent again is the same ranking; another order of the same comparison by the same rater replaces it.
     """
-    body = await read_bytes(request, limits.body_bytes)
-    ranking = await asyncio.to_thread(parse_ranking, request.headers.get("content-type", ""), body, limits)
-    return reply(request, await teaching.teach(tenant_of(request), name, ranking), status=201)
+    tenant = tenant_of(request)
+
+    async def learn(asked: RankingRequest, ticket: Ticket) -> TaughtRanking:
+        return await teaching.teach(tenant, name, asked, ticket)
+
+    taught = await reception.answer(request, parse_ranking, learn)
+    taught.status_code = 201
+    return taught
 
 
 @post(

@@ -1,22 +1,56 @@
 """`POST /rank` and `POST /distance`."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
+from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
 from service.bodies import parse_distance, parse_rank, read_bytes
 from service.comparisons import Comparison, Comparisons
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.profiles import Registry
 from service.replies import reply
-from service.schemas import DistanceReply, Limits, RankReply
+from service.schemas import DistanceReply, DistanceRequest, Limits, RankReply, RankRequest
 from service.scoring import Scorer
 from service.security import require, tenant_of
+from service.telemetry import Telemetry
 
-SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
+AskedT = TypeVar("AskedT")
+AnswerT = TypeVar("AnswerT")
+
+SCORING_PROBLEMS = problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
+
+
+class Reception(NamedTuple):
+    """The way of every scoring request: through the door, read, parsed, scored, answered; or out at any point."""
+
+    door: Door
+    limits: Limits
+    telemetry: Telemetry
+
+    async def answer(
+        self,
+        request: Request[Any, Any, Any],
+        parse: Callable[[str, bytes, Limits], AskedT],
+        score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
+    ) -> Response[AnswerT]:
+        """The answer to a request, before its deadline. Raises a `Problem`, or `ClientGone`."""
+        if self.door.closed:
+            await skip_body(request)
+        with self.door.admit(request.headers.get(TIMEOUT_HEADER)) as ticket:
+            body = await received(read_bytes(request, self.limits.body_bytes), ticket, self.telemetry)
+            async with answering(request, ticket, self.telemetry):
+                content_type = request.headers.get("content-type", "")
+                asked = await asyncio.to_thread(parse, content_type, body, self.limits)
+                del body  # the request holds its images
+                answer = reply(request, await score(asked, ticket))
+        if self.door.closed:
+            answer.headers["Connection"] = "close"  # the client's next request is better sent elsewhere
+        return answer
 
 
 @post(
@@ -31,26 +65,28 @@ SCORING_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
 )
 async def rank(
     request: Request[Any, Any, Any],
+    reception: NamedDependency[Reception],
     scorer: NamedDependency[Scorer],
-    limits: NamedDependency[Limits],
     registry: NamedDependency[Registry],
     comparisons: NamedDependency[Comparisons],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
-    body = await read_bytes(request, limits.body_bytes)
-    parsed = await asyncio.to_thread(parse_rank, request.headers.get("content-type", ""), body, limits)
     tenant = tenant_of(request)
-    profile = await registry.resolve(tenant, parsed.options.profile)
-    ranked, channel_distances = await scorer.rank(parsed, profile)
-    comparison = Comparison.of(
-        tenant,
-        parsed.target,
-        parsed.candidates,
-        channel_distances,
-        parsed.options.resolution,
-        ranked.engine.backbone,
-    )
-    return reply(request, msgspec.structs.replace(ranked, comparison=await comparisons.keep(comparison)))
+
+    async def score(asked: RankRequest, ticket: Ticket) -> RankReply:
+        profile = await registry.resolve(tenant, asked.options.profile)
+        ranked, channel_distances = await scorer.rank(asked, profile, ticket)
+        compared = Comparison.of(
+            tenant,
+            asked.target,
+            asked.candidates,
+            channel_distances,
+            asked.options.resolution,
+            ranked.engine.backbone,
+        )
+        return msgspec.structs.replace(ranked, comparison=await comparisons.keep(compared))
+
+    return await reception.answer(request, parse_rank, score)
 
 
 @post(
@@ -65,12 +101,14 @@ async def rank(
 )
 async def distance(
     request: Request[Any, Any, Any],
+    reception: NamedDependency[Reception],
     scorer: NamedDependency[Scorer],
-    limits: NamedDependency[Limits],
     registry: NamedDependency[Registry],
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
-    body = await read_bytes(request, limits.body_bytes)
-    parsed = await asyncio.to_thread(parse_distance, request.headers.get("content-type", ""), body, limits)
-    profile = await registry.resolve(tenant_of(request), parsed.options.profile)
-    return reply(request, await scorer.distance(parsed, profile))
+    tenant = tenant_of(request)
+
+    async def score(asked: DistanceRequest, ticket: Ticket) -> DistanceReply:
+        return await scorer.distance(asked, await registry.resolve(tenant, asked.options.profile), ticket)
+
+    return await reception.answer(request, parse_distance, score)
