@@ -2,10 +2,10 @@
 
     python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png
 
-Each person has hidden weights: LPIPS's, with every layer and every channel scaled at random. They are uploaded as a
-profile of their own, whose `/rank` is what the person thinks; nothing else about them is ever told. A fresh profile is
-then shown rankings of ten pictures, one after another, and asked in between how it would order ten other sets: the
-share of pairs in them that it orders as the person does, beside plain LPIPS's.
+Each person looks at two of the network's five layers, and there at a tenth of the channels. These hidden weights are
+uploaded as a profile of their own, whose `/rank` is what the person thinks; nothing else about them is ever told. A
+fresh profile is then taught rankings of ten pictures, one after another, and asked in between how it would order other
+sets: the share of pairs in them that it orders as the person does, beside plain LPIPS's.
 
 The service must be open, or the key in `CLPIPS_KEY` must have all three scopes.
 """
@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from models.backbone import LAYERS
-from models.weights import LayerWeights, load_weights
+from models.backbone import LAYERS, TOTAL_CHANNELS
+from models.weights import LayerWeights
 
 CANDIDATES: Final = 10
 CHECKPOINTS: Final = (0, 1, 2, 5, 10, 20)
@@ -111,11 +111,11 @@ def teach(
 
 
 def hidden_weights(rng: np.random.Generator, backbone: str) -> LayerWeights:
-    """LPIPS's weights with each layer scaled by up to some five times, and most channels ignored or favoured."""
-    values = load_weights("lpips").values.astype(np.float64)
-    for layer in LAYERS:
-        values[layer] *= np.exp(rng.normal(0, 1.0))
-    values *= rng.gamma(0.3, 1 / 0.3, len(values))
+    """Somebody who looks at two of the five layers, and there at a tenth of the channels, some more than others."""
+    values = np.zeros(TOTAL_CHANNELS)
+    for layer in rng.choice(len(LAYERS), 2, replace=False):
+        values[LAYERS[layer]] = rng.uniform(0.2, 1)
+    values *= (rng.random(TOTAL_CHANNELS) < 0.1) * rng.gamma(1, 1, TOTAL_CHANNELS)
     return LayerWeights(values.astype(np.float32), "hidden", backbone=backbone)
 
 

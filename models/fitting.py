@@ -29,6 +29,7 @@ RIDGES: Final = (30.0, 10.0, 3.0, 1.0, 0.5, 0.2)  # in units of the mean squared
 PERSONAL_RIDGES: Final = (10.0, 3.0, 1.0, 0.3)
 USUAL_RIDGE: Final = 1.0  # where data sets of 50 to 20,000 comparisons alike came out
 FOLDS: Final = 5
+CANDIDATE_FOLDS: Final = 10
 _SCALES: Final = np.linspace(0.2, 1.2, 11)  # of held-out scores: only their order counts, a loss must not see more
 _TELLING = 2.0  # standard errors over the folds that make a difference one to act on
 _FLOOR = 0.01  # of the mean channel: a channel that is silent in these images counts as this loud
@@ -277,7 +278,7 @@ def _splits(
         fold, folds = _fold_targets(targets, votes)
         return [(fold != one, fold == one) for one in range(folds)], "targets"
     rows = np.unique(np.concatenate([low, high]))
-    fold_of = np.arange(len(rows)) % min(FOLDS, len(rows) // 2)
+    fold_of = np.arange(len(rows)) % CANDIDATE_FOLDS  # one at a time, of a ranking of ten
     first, second = fold_of[np.searchsorted(rows, low)], fold_of[np.searchsorted(rows, high)]
     splits = [((first != one) & (second != one), (first == one) | (second == one)) for one in range(fold_of.max() + 1)]
     return [(learned, held) for learned, held in splits if learned.any() and held.any()], "candidates"
