@@ -159,7 +159,7 @@ class Taught(msgspec.Struct, frozen=True):
     after: Annotated[Share | None, Meta(description="Pair agreement of the new version, cross-validated.")]
     lpips: Annotated[Share | None, Meta(description="Pair agreement of plain LPIPS.")]
     rankings: Annotated[int, Meta(description="Rankings that the profile has been taught.")]
-    pairs: Annotated[int, Meta(description="Ordered pairs in them.")]
+    pairs: Annotated[int | None, Meta(description="Ordered pairs in them, where they made a version.")]
 
 
 class TaughtRanking(Taught, frozen=True):

@@ -290,5 +290,5 @@ def _taught(learned: Learned) -> Taught:
         after=None if fit is None else fit.agreement.pair_agreement,
         lpips=None if fit is None else fit.lpips.pair_agreement,
         rankings=profile.latest_ranking - profile.forgotten_ranking,
-        pairs=0 if fit is None else fit.pairs,
+        pairs=None if fit is None else fit.pairs,
     )
