@@ -123,7 +123,7 @@ def _warnings(targets: int, within: NDArray[np.float64]) -> tuple[str, ...]:
         )
     if undefined := int(np.isnan(within).sum()):
         warnings.append(
-            f"ρ within a set is undefined in {undefined} of {len(within)} sets, where people tie everything"
+            f"ρ within a set is undefined in {undefined:,} of {len(within):,} sets, where people tie everything"
         )
     return tuple(warnings)
 

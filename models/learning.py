@@ -1,7 +1,7 @@
 """From rankings to a weights file: fit, judge on targets held out, fit again on everything, say where it came from."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from models.splitting import Split, SplitBy, split_rankings
 from models.weights import LayerWeights
 
 Recipe = Literal["convex", "personal", "paper"]
-CURVE_SIZES: Final = (50, 200, 1000)  # rankings; and all of them
+CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +61,8 @@ def learn(
     if split.fit and split.held_out:
         part = fit_with(recipe, measured.take(split.fit), parents, seed).weights
         held_out = evaluate(measured.take(split.held_out), part, parent, (name, parent_name), seed)
+        if split.warning:
+            held_out = replace(held_out, warnings=(split.warning, *held_out.warnings))
     fit = fit_with(recipe, measured, parents, seed)
     weights = LayerWeights(
         fit.weights,

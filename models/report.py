@@ -22,7 +22,7 @@ from models.evaluation import Evaluation
 from models.images import ImageError, decode
 from models.learning import CurvePoint
 from models.measuring import Measured
-from models.tables import comparison_rows
+from models.tables import LEGEND, Row, comparison_rows
 
 THUMBNAIL: Final = 112  # pixels
 STRIP: Final = 12  # images of a set that are shown
@@ -39,6 +39,7 @@ p { margin: .3rem 0 .8rem; max-width: 46rem } .lead { color: #4b5565 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem }
 th, td { padding: .32rem .8rem; border-bottom: 1px solid #e3e7ee; text-align: right; vertical-align: top }
 th:first-child, td:first-child { text-align: left; padding-left: 0 }
+small { display: block; color: #6b7484; font-size: .92em }
 svg { max-width: 100%; height: auto }
 .pair { display: flex; flex-wrap: wrap; gap: 1.5rem }
 .strip { display: flex; gap: .4rem; align-items: flex-end; margin: .35rem 0; overflow-x: auto }
@@ -84,6 +85,7 @@ def render(report: Report) -> str:
         "<h2>Agreement with people</h2>",
         _table(result),
         _verdicts(result),
+        f"<p>{LEGEND}</p>",
     ]
     if report.curve:
         sections += [
@@ -110,11 +112,15 @@ def render(report: Report) -> str:
 
 def _table(result: Evaluation) -> str:
     names = "".join(f"<th>{html.escape(name)}</th>" for name in (result.baseline.name, result.metric.name))
-    rows = "".join(
-        f"<tr><td>{html.escape(row.title)}</td><td>{row.baseline}</td><td>{row.metric}</td><td>{row.difference}</td></tr>"
-        for row in comparison_rows(result)
-    )
+    rows = "".join(f"<tr><td>{html.escape(row.title)}</td>{_cells(row)}</tr>" for row in comparison_rows(result))
     return f"<table><tr><th></th>{names}<th>difference</th></tr>{rows}</table>"
+
+
+def _cells(row: Row) -> str:
+    return "".join(
+        f"<td>{first}<small>{second}</small></td>"
+        for first, _, second in (cell.partition("\n") for cell in (row.baseline, row.metric, row.difference))
+    )
 
 
 def _verdicts(result: Evaluation) -> str:
@@ -185,7 +191,7 @@ def _plot_layers(report: Report) -> Figure:
         axes.bar(places + shift, 100 * parts / (parts.sum() or 1), 0.38, color=colour, label=name)
     axes.set_xticks(places, [f"conv{layer + 1}" for layer in places])
     axes.set_ylabel("share of distance, %")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -240,11 +246,13 @@ def _strips(report: Report) -> list[str]:
         if ranking.z is None:
             rho = within_spearman([ranking.order], [report.judged.rows[rows].astype(np.float64) @ report.weights])[0]
             if not np.isnan(rho):
-                scored.append((float(rho), len(rows), index))
+                # Of pairs, whose ρ is 1 or −1, those come first on which people are surest.
+                votes = ranking.votes or (1.0, 0.0)
+                scored.append((float(rho) * abs(votes[0] - votes[1]), len(rows), float(rho), index))
     if not scored:
         return []
-    largest = max(size for _, size, _ in scored)  # long rankings show more than pairs
-    ordered = sorted((rho, index) for rho, size, index in scored if 2 * size >= largest)
+    largest = max(size for _, size, _, _ in scored)  # long rankings show more than pairs
+    ordered = [(rho, index) for _, size, rho, index in sorted(scored) if 2 * size >= largest]
     chosen = {"best": ordered[-1], "median": ordered[len(ordered) // 2], "worst": ordered[0]}
     head = "<h2>Images in the order of people, of the baseline and of the metric</h2><p>Most similar first.</p>"
     return [head, *(_strip(report, title, rho, index) for title, (rho, index) in chosen.items())]

@@ -16,7 +16,7 @@ class Row:
 
 
 def comparison_rows(result: Evaluation) -> list[Row]:
-    """Shares of pairs and votes, the paper's Table 3 (Spearman) and its Table 4 (ICC), baseline beside metric."""
+    """Shares of pairs and choices, the paper's Table 3 (Spearman) and its Table 4 (ICC), baseline beside metric."""
 
     def row(title: str, baseline: Statistic, metric: Statistic, difference: str | None, percent: bool = False) -> Row:
         lead = result.difference[difference] if difference else None
@@ -30,16 +30,16 @@ def comparison_rows(result: Evaluation) -> list[Row]:
     here, there = result.metric, result.baseline
     ceiling = "–" if math.isnan(here.vote_ceiling) else f"{100 * here.vote_ceiling:.1f} %"
     return [
-        row("pairs ordered as the majority", there.pair_agreement, here.pair_agreement, "pair_agreement", percent=True),
-        row("share of votes or pairs", there.vote_agreement, here.vote_agreement, "vote_agreement", percent=True),
-        Row("… a person siding with every majority", ceiling, ceiling, ""),
-        row("Spearman ρ, ranks within sets pooled", there.spearman, here.spearman, "spearman"),
-        row("Spearman ρ, raw distances pooled", there.spearman_distances, here.spearman_distances, None),
-        row("Spearman ρ, mean within sets", there.spearman_within.mean, here.spearman_within.mean, None),
-        Row("… sets where ρ is undefined", _undefined(there), _undefined(here), ""),
+        row("pairs with a majority", there.pair_agreement, here.pair_agreement, "pair_agreement", percent=True),
+        row("share of choices", there.vote_agreement, here.vote_agreement, "vote_agreement", percent=True),
+        Row("… the most a person gets", ceiling, ceiling, ""),
+        row("ρ, ranks pooled", there.spearman, here.spearman, "spearman"),
+        row("ρ, distances pooled", there.spearman_distances, here.spearman_distances, None),
+        row("ρ, mean within sets", there.spearman_within.mean, here.spearman_within.mean, None),
+        Row("… undefined in", _undefined(there), _undefined(here), ""),
         row("Kendall τ-b", there.kendall, here.kendall, None),
         row("ICC(2,1)", there.icc2_1, here.icc2_1, "icc2_1"),
-        row("ICC(2,k), flatters: about 2ρ/(1+ρ)", there.icc2_k, here.icc2_k, "icc2_k"),
+        row("ICC(2,k)", there.icc2_k, here.icc2_k, "icc2_k"),
     ]
 
 
@@ -49,17 +49,23 @@ def _undefined(scores: Scores) -> str:
 
 
 def format_statistic(statistic: Statistic, percent: bool = False, signed: bool = False) -> str:
-    """`0.54 [0.51, 0.56] p<0.001`, with what is undefined left out."""
+    """The value with its p, and its interval on a second line; what is undefined is left out."""
     if math.isnan(statistic.value):
         return "–"
-    text = _number(statistic.value, percent, signed)
-    if not math.isnan(statistic.low):
-        text += f" [{_number(statistic.low, percent, signed)}, {_number(statistic.high, percent, signed)}]"
+    text = _number(statistic.value, percent, signed) + (" %" if percent else "")
     if not math.isnan(statistic.p):
         text += " p<0.001" if statistic.p < 0.001 else f" p={statistic.p:.2g}"
+    if not math.isnan(statistic.low):
+        text += f"\n[{_number(statistic.low, percent)}, {_number(statistic.high, percent)}]"
     return text
 
 
-def _number(value: float, percent: bool, signed: bool) -> str:
+def _number(value: float, percent: bool, signed: bool = False) -> str:
     sign = "+" if signed else ""
-    return f"{100 * value:{sign}.1f} %" if percent else f"{value:{sign}.3f}"
+    return f"{100 * value:{sign}.1f}" if percent else f"{value:{sign}.3f}"
+
+
+LEGEND = (
+    "Pairs: those that people order with a majority, and the metric as the majority. Choices: people's votes, or the "
+    "pairs of their rankings, that the metric makes too. ρ is Spearman's. ICC(2,k) flatters: it is about 2ρ/(1 + ρ)."
+)

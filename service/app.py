@@ -38,7 +38,7 @@ from service.workers import Decoder, EngineThread
 
 T = TypeVar("T")
 
-CPU_BATCH: Final = 8
+CPU_BATCH_PER_CORE: Final = 2  # more is no faster, and makes who comes next wait for it
 GPU_BATCH: Final = 64
 FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the others wait
 
@@ -54,7 +54,12 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     opened = None
     if engine is None:
         engine = opened = open_engine(
-            settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
+            settings.engine,
+            settings.device,
+            settings.precision,
+            settings.backbone,
+            settings.threads,
+            fallback=settings.engine_fallback,
         )
     shipped = Profiles.shipped(engine.fingerprint)
     described = describe_engine(engine)
@@ -70,7 +75,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         decoder,
         engine_thread,
         telemetry,
-        max_batch=settings.max_batch or (CPU_BATCH if engine.device == "cpu" else GPU_BATCH),
+        max_batch=settings.max_batch or _best_batch(engine.device, settings.threads or core_count()),
         max_delay=settings.max_delay_ms / 1000,
         max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
         max_pixels=settings.max_pixels,
@@ -103,7 +108,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await database.prepare()
-            await engine_thread.warm_up()
+            await pipeline.warm_up()
             readiness.warm = True
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
@@ -144,6 +149,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     app.asgi_handler = RequestLog(app.asgi_handler)
     app.state.door, app.state.engine_thread = door, engine_thread  # for the server: when to stop
     return app
+
+
+def _best_batch(device: str, cores: int) -> int:
+    return CPU_BATCH_PER_CORE * cores if device == "cpu" else GPU_BATCH
 
 
 def _constant(part: T) -> Callable[[], T]:

@@ -130,3 +130,27 @@ def test_onnx_on_a_machine_without_cuda_says_what_to_install() -> None:
         pytest.skip("this ONNX Runtime has the CUDA provider; the message is for those that have not")
     with pytest.raises(EngineError, match=r"clpips\[gpu\]"):
         open_engine("onnx", device="cuda")
+
+
+def test_an_engine_falls_back_to_the_cpu_only_when_told_to(caplog: pytest.LogCaptureFixture) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has the CUDA provider; there is nothing to fall back from")
+    with caplog.at_level("WARNING", logger="models.engines"):
+        engine = open_engine("onnx", device="cuda", fallback=True)
+    assert engine.device == "cpu"
+    assert "clpips[gpu]" in caplog.text
+
+
+def test_images_may_come_one_by_one(engine: Engine) -> None:
+    targets, candidates = pairs(3, 64, 64)
+    assert np.array_equal(
+        engine.compare(engine.embed(list(targets)), engine.embed(list(candidates))),
+        engine.compare(engine.embed(targets), engine.embed(candidates)),
+    )
+
+
+def test_a_prepared_engine_says_how_many_bytes_of_features_may_be_kept(engine: Engine) -> None:
+    assert engine.prepare(64, 2, 12_345_678) == 12_345_678
+    assert engine.prepare(64, 2) > 100_000_000

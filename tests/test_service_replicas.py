@@ -114,6 +114,6 @@ def test_a_comparison_of_one_replica_can_be_ordered_on_the_other_where_they_shar
 ) -> None:
     comparison = rank(replicas[0], 1).json()["comparison"]
     answer = replicas[1].post("/profiles/ada/rankings", json={"comparison": comparison, "order": bluest(1)})
-    shared = "postgresql" in request.node.name
+    shared = request.node.callspec.params["replicas"] == "postgresql"
     assert answer.status_code == (201 if shared else 404)
     assert np.isfinite(answer.json().get("guessed", 0))

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
 
+import service.cli
 from models.cli import commands
 from service.errors import TooManyRequests
 from service.security import Access, Caller, Scope, is_reachable, new_key, parse_keys, require_safe_binding
@@ -143,7 +144,7 @@ def test_a_rate_is_refilled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_is_configured_by_its_hash_alone() -> None:
     secret, line = new_key("ada", "studio", ("score",))
     (key,) = parse_keys(f"# keys\n\n{line}  # hers\n", "test")
-    assert (key.name, key.tenant, key.scopes) == ("ada", "studio", {"score"})
+    assert (key.name, key.tenant, key.scopes) == ("ada", "studio", frozenset({"score"}))
     assert secret not in line
     assert Access([key], None).caller(f"bearer {secret}").key == "ada"
 
@@ -185,6 +186,7 @@ def test_an_open_service_is_not_bound_where_others_reach_it_unless_that_is_meant
 
 
 def test_the_key_command_makes_a_key_that_opens() -> None:
+    assert callable(service.cli.main)  # importing it adds the service's commands
     output = CliRunner().invoke(commands, ["key", "ada", "--tenant", "studio", "--scope", "admin"]).output
     found = re.search(r"client: +(\S+)\n.*service: +(.+)\n", output)
     assert found is not None
