@@ -211,7 +211,9 @@ def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[byte
 def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """The answer to what the framework itself refuses: an unknown path, a wrong method, a broken header."""
     status = HTTPStatus(error.status_code)
-    return _response(ProblemDetails("about:blank", status.phrase, status, error.detail), error.headers or {})
+    wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
+    detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
+    return _response(ProblemDetails("about:blank", status.phrase, status, detail), error.headers or {})
 
 
 def answer_client_gone(_: Request[Any, Any, Any], __: ClientGone) -> Response[bytes]:

@@ -37,7 +37,7 @@ AnyRequest = Request[Any, Any, Any]
     guards=[require("teach")],
     operation_class=ExportWeightsOperation,
     media_type=WEIGHTS,
-    responses=problems(401, 403, 404, 429, 503),
+    responses=problems(400, 401, 403, 404, 429, 503),
 )
 async def export_weights(
     request: AnyRequest,

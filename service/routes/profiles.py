@@ -34,7 +34,7 @@ AnyRequest = Request[Any, Any, Any]
 Name = Annotated[str, Parameter(description="The profile's name.")]
 PageSize = Annotated[int, Parameter(ge=1, le=1000, description="How many to answer at most.")]
 
-LOOKING = problems(401, 403, 429, 503)
+LOOKING = problems(400, 401, 403, 429, 503)
 CHANGING = problems(401, 403, 404, 409, 429, 503)
 
 
@@ -81,7 +81,7 @@ async def list_profiles(
     operation_id="get_profile",
     tags=["profiles"],
     guards=[require("score")],
-    responses=problems(401, 403, 404, 429, 503),
+    responses=problems(400, 401, 403, 404, 429, 503),
 )
 async def get_profile(
     request: AnyRequest,
