@@ -228,14 +228,14 @@ def test_a_target_stays_on_one_replica_and_all_have_a_share(proxy: Proxy) -> Non
     assert set().union(*went.values()) == set(REPLICAS)
 
 
-def test_requests_that_name_no_target_take_turns(proxy: Proxy) -> None:
+def test_requests_that_name_no_target_are_spread(proxy: Proxy) -> None:
     body, content_type = rank_body("multipart", IMAGES[0], IMAGES[:1])
     before = proxy.requests()
-    for _ in range(8):
+    for _ in range(40):
         reply = httpx.post(f"{proxy.url}/rank", content=body, headers={"content-type": content_type}, timeout=60)
         assert reply.status_code == 200
     after = proxy.requests()
-    assert {name: after[name] - before[name] for name in REPLICAS} == {"a": 4, "b": 4}
+    assert all(after[name] - before[name] >= 10 for name in REPLICAS), (before, after)
 
 
 def test_a_body_that_is_too_large_is_refused_at_the_proxy(proxy: Proxy) -> None:
