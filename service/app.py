@@ -1,0 +1,93 @@
+"""`create_app` wires the parts together and owns their lifetimes."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+import structlog
+from litestar import Litestar
+from litestar.di import Provide
+
+from models.engines import Engine, open_engine
+from service.docs import openapi_config
+from service.errors import EXCEPTION_HANDLERS
+from service.logs import RequestLog
+from service.routes.health import Readiness, healthz, metrics, readyz
+from service.routes.scoring import distance, rank
+from service.schemas import Limits
+from service.scoring import Profiles, Scorer, describe_engine
+from service.settings import Settings, core_count
+from service.telemetry import Telemetry
+from service.workers import Decoder, EngineThread
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
+    """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
+
+    Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used.
+    """
+    opened = None
+    if engine is None:
+        engine = opened = open_engine(
+            settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
+        )
+    profiles = Profiles.shipped(engine.fingerprint)
+    described = describe_engine(engine)
+    telemetry = Telemetry()
+    telemetry.describe(engine)
+    readiness = Readiness()
+    decoder = Decoder(settings.decode_threads or core_count(), telemetry)
+    engine_thread = EngineThread(engine, telemetry)
+    limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
+    scorer = Scorer(
+        decode=decoder.decode,
+        embed=engine_thread.embed,
+        compare=engine_thread.compare,
+        profiles=profiles,
+        engine=described,
+        max_pixels=settings.max_pixels,
+        max_scored_pixels=settings.max_scored_pixels,
+    )
+
+    @asynccontextmanager
+    async def lifetime(_: Litestar) -> AsyncIterator[None]:
+        try:
+            await engine_thread.warm_up()
+            readiness.reason = None
+            log.info("engine ready", **msgspec.structs.asdict(described), weights=profiles.names())
+            yield
+        finally:
+            readiness.reason = "the service is stopping"
+            decoder.close()
+            engine_thread.close()
+            if opened is not None:
+                opened.close()
+
+    app = Litestar(
+        route_handlers=[rank, distance, healthz, readyz, metrics],
+        dependencies={
+            name: Provide(_constant(part), sync_to_thread=False)
+            for name, part in {
+                "scorer": scorer,
+                "limits": limits,
+                "readiness": readiness,
+                "telemetry": telemetry,
+            }.items()
+        },
+        exception_handlers=EXCEPTION_HANDLERS,
+        middleware=[telemetry.http_config().middleware],
+        lifespan=[lifetime],
+        logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
+        openapi_config=openapi_config(),
+    )
+    app.asgi_handler = RequestLog(app.asgi_handler)
+    return app
+
+
+def _constant(part: T) -> Callable[[], T]:
+    return lambda: part

@@ -1,0 +1,53 @@
+"""What a supervisor and Prometheus ask: alive, ready, and how it goes."""
+
+from typing import Literal
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.errors import NotReady
+from service.openapi import problems
+from service.telemetry import Telemetry
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The service is well."""
+
+    status: Literal["alive", "ready"]
+
+
+class Readiness:
+    """Whether requests are welcome; `reason` says why not."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = "the engine has not run its first batch yet"
+
+
+@get("/healthz", operation_id="healthz", summary="Alive", tags=["health"], sync_to_thread=False)
+def healthz() -> Health:
+    """200 as long as the process answers at all."""
+    return Health("alive")
+
+
+@get("/readyz", operation_id="readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
+def readyz(readiness: NamedDependency[Readiness]) -> Health:
+    """200 once the engine has run a batch; 503 before that."""
+    if readiness.reason is not None:
+        raise NotReady(readiness.reason)
+    return Health("ready")
+
+
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Metrics",
+    tags=["health"],
+    media_type=MediaType.TEXT,
+    sync_to_thread=False,
+)
+def metrics(telemetry: NamedDependency[Telemetry]) -> Response[bytes]:
+    """Metrics in Prometheus's text format."""
+    return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)

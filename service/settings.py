@@ -1,0 +1,158 @@
+"""Every setting of the service, from `CLPIPS_*` environment variables, checked once at start."""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from models.backbone import MIN_SIDE
+from models.engines import EngineName, Precision
+from models.images import PILLOW_MAX_PIXELS
+
+PREFIX = "CLPIPS_"
+
+# Kubernetes and Docker announce a service called "clpips" to its neighbours by variables of these names.
+SERVICE_LINK = re.compile(r"CLPIPS_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+SERVICE_LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class SettingsError(ValueError):
+    """One or more settings are unknown or have a value that cannot be used; the message names each."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one service process. `SETTINGS` lists them with the variables that set them."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    engine: Annotated[
+        EngineName, Meta(description="What runs the backbone; `auto` prefers PyTorch on a GPU, else ONNX Runtime.")
+    ] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Meta(description="Where it runs; `auto` takes a GPU if there is one.")
+    ] = "auto"
+    precision: Annotated[
+        Precision, Meta(description="`exact` is float32; `fast` is bfloat16 (PyTorch engine): within 0.002 of exact.")
+    ] = "exact"
+    backbone: Annotated[
+        Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
+    ] = None
+    threads: Annotated[
+        Count | None, Meta(description="Threads that the engine computes with; unset, one for each core.")
+    ] = None
+    decode_threads: Annotated[
+        Count | None, Meta(description="Threads that decode and resize images; unset, one for each core.")
+    ] = None
+    max_body_bytes: Annotated[Count, Meta(description="Largest request body, in bytes (413 above it).")] = 128 * 2**20
+    max_images: Annotated[
+        int, Meta(ge=2, description="Most images in a request, each counted where it stands (422 above it).")
+    ] = 256
+    max_pixels: Annotated[
+        int,
+        Meta(
+            ge=MIN_SIDE**2,
+            le=PILLOW_MAX_PIXELS,
+            description="Most pixels of an image as sent, before it is resized (422 above it).",
+        ),
+    ] = 32 * 2**20
+    max_resolution: Annotated[
+        int, Meta(ge=MIN_SIDE, le=9459, description="Largest scoring resolution, pixels a side (422 above it).")
+    ] = 1024
+    max_scored_pixels: Annotated[
+        int,
+        Meta(
+            ge=2 * MIN_SIDE**2,
+            description="Most pixels that the distinct images of a request have together at the scoring resolution "
+            "(422 above it). A pixel costs some 40 bytes of features: this bounds a request's memory.",
+        ),
+    ] = 256 * 256**2
+    shutdown_seconds: Annotated[
+        int, Meta(ge=0, description="After SIGTERM, seconds that requests in flight have to finish.")
+    ] = 30
+    log_format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="`auto` is JSON lines unless a person is watching.")
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe log line that is written.")
+    ] = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> Self:
+        """Settings from environment variables; `overrides` (from a command line) that are not None win.
+
+        Raises `SettingsError` that names every unknown `CLPIPS_*` variable and every value that cannot be used, in
+        one line. Variables for the tests (`CLPIPS_TEST_*`) and those by which Kubernetes links services are skipped.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX) or _not_ours(variable, text):
+                continue
+            setting = SETTINGS.get(variable)
+            if setting is None:
+                near = difflib.get_close_matches(variable, SETTINGS, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(SETTINGS)}"
+                problems.append(f"{variable} is not a setting ({hint})")
+                continue
+            try:
+                values[setting.field] = msgspec.convert(text.strip(), setting.type, strict=False, dec_hook=_path)
+            except msgspec.ValidationError as error:
+                problems.append(f"{variable}={text!r}: {_explain(setting, error)}")
+        if problems:
+            raise SettingsError("; ".join(problems))
+        values.update({field: value for field, value in overrides.items() if value is not None})
+        return msgspec.convert(values, cls, dec_hook=_path)
+
+
+class Setting(NamedTuple):
+    """One setting, for documentation and deployment: the field of `Settings` that `variable` sets."""
+
+    variable: str
+    field: str
+    type: Any  # with its limits, as msgspec reads it
+    default: Any
+    description: str
+
+
+def _listing() -> dict[str, Setting]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return {
+        variable: Setting(variable, field.name, hints[field.name], field.default, _description(hints[field.name]))
+        for field in msgspec.structs.fields(Settings)
+        for variable in [PREFIX + field.name.upper()]
+    }
+
+
+def _description(hint: Any) -> str:
+    return next(meta.description for meta in get_args(hint) if isinstance(meta, Meta) and meta.description)
+
+
+SETTINGS: dict[str, Setting] = _listing()
+
+
+def _path(_: type[Path], text: str) -> Path:
+    return Path(text)
+
+
+def _not_ours(variable: str, text: str) -> bool:
+    if variable.startswith("CLPIPS_TEST_"):
+        return True
+    linked = SERVICE_LINK.fullmatch(variable) is not None
+    return linked and (variable not in SETTINGS or SERVICE_LINK_ADDRESS.match(text) is not None)
+
+
+def _explain(setting: Setting, error: msgspec.ValidationError) -> str:
+    kind = get_args(setting.type)[0]
+    return f"expected one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else str(error)
+
+
+def core_count() -> int:
+    """Processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

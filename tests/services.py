@@ -1,0 +1,144 @@
+"""What the tests of the service share: an engine of a few lines, and requests in the three forms of a body."""
+
+import base64
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import uvicorn
+from litestar.testing import TestClient
+from numpy.typing import NDArray
+
+from models.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from models.engines import Engine, Precision
+from service.app import create_app
+from service.settings import Settings
+
+Form = Literal["json", "msgpack", "multipart"]
+FORMS: tuple[Form, ...] = ("json", "msgpack", "multipart")
+
+
+class FakeFeatures(NamedTuple):
+    """The mean colour of an image."""
+
+    colour: NDArray[np.float32]  # (3,)
+
+    @property
+    def nbytes(self) -> int:
+        return self.colour.nbytes
+
+
+class FakeEngine:
+    """An engine that knows mean colours alone; it counts what it is asked, and fails when told to."""
+
+    name = "fake"
+    device = "cpu"
+    precision: Precision = "exact"
+    fingerprint = SHIPPED_FINGERPRINT
+
+    def __init__(self) -> None:
+        self.embedded = 0
+        self.compared: list[int] = []
+        self.failure: Exception | None = None
+        self.closed = False
+
+    def embed(self, images: NDArray[np.uint8]) -> list[FakeFeatures]:
+        if self.failure is not None:
+            raise self.failure
+        self.embedded += len(images)
+        return [FakeFeatures(colour) for colour in images.mean(axis=(1, 2)).astype(np.float32) / 255]
+
+    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+        self.compared.append(len(targets))
+        difference = [
+            np.square(target.colour - candidate.colour).mean()
+            for target, candidate in zip(targets, candidates, strict=True)
+        ]
+        return np.repeat(np.array(difference, np.float32)[:, None], TOTAL_CHANNELS, axis=1)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@contextmanager
+def serving(engine: Engine | None = None, **settings: Any) -> Iterator[TestClient[Any]]:
+    """A client of an app with these settings, started and warm."""
+    with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
+        yield client
+
+
+@contextmanager
+def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
+    """The URL of an app with these settings behind a real socket."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(Settings(**settings), engine or FakeEngine()), log_config=None, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield "http://{}:{}".format(*listener.getsockname())
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def rank_body(form: Form, target: bytes, candidates: Sequence[bytes], **options: Any) -> tuple[bytes, str]:
+    """A `/rank` body and its content type."""
+    if form == "multipart":
+        return multipart([("target", target), *(("candidates", candidate) for candidate in candidates)], options)
+    return tree(form, {"target": target, "candidates": list(candidates), **options})
+
+
+def distance_body(form: Form, pairs: Sequence[tuple[bytes, bytes]], **options: Any) -> tuple[bytes, str]:
+    """A `/distance` body and its content type."""
+    if form == "multipart":
+        return multipart([part for pair in pairs for part in zip(("target", "candidate"), pair, strict=True)], options)
+    return tree(form, {"pairs": [{"target": target, "candidate": candidate} for target, candidate in pairs], **options})
+
+
+def tree(form: Form, content: dict[str, Any]) -> tuple[bytes, str]:
+    """A JSON or MessagePack body; msgspec writes bytes as base64 in the one and raw in the other."""
+    if form == "json":
+        return msgspec.json.encode(content), "application/json"
+    return msgspec.msgpack.encode(content), "application/vnd.msgpack"
+
+
+def multipart(files: Sequence[tuple[str, bytes]], fields: dict[str, Any]) -> tuple[bytes, str]:
+    """A multipart body as a browser would write it."""
+    boundary = b"----boundary-of-the-tests"
+    parts = [
+        b'Content-Disposition: form-data; name="%s"; filename="i.png"\r\n\r\n%s' % (name.encode(), content)
+        for name, content in files
+    ] + [
+        b'Content-Disposition: form-data; name="%s"\r\n\r\n%s'
+        % (name.encode(), (value if isinstance(value, str) else json.dumps(value)).encode())
+        for name, value in fields.items()
+    ]
+    body = b"".join(b"--%s\r\n%s\r\n" % (boundary, part) for part in parts)
+    return body + b"--%s--\r\n" % boundary, f"multipart/form-data; boundary={boundary.decode()}"
+
+
+def base64_of(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def assert_problem(response: Any, status: int, kind: str | None = None) -> dict[str, Any]:
+    """The body of a problem+json answer, after checks that hold for every one of them."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["type"] == ("about:blank" if kind is None else f"urn:problem-type:clpips:{kind}")
+    return problem
+
+
+def pointers(problem: dict[str, Any]) -> list[str]:
+    return [error["pointer"] for error in problem["errors"]]

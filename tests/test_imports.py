@@ -1,0 +1,64 @@
+"""The arrows: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(path for package in ("models", "service") for path in (ROOT / package).rglob("*.py"))
+WITH_TORCH = {"models/engines/torch.py", "models/export.py"}
+HEAVY = ("torch", "torchvision", "lpips", "onnx", "matplotlib")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that the file imports anywhere, by full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; name the module in full"
+            found |= {node.module or ""}
+    return found
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_there_is_something_to_check() -> None:
+    assert {"models/engines/torch.py", "service/app.py"} <= {named(path) for path in MODULES}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if named(path).startswith("models/")], ids=named)
+def test_the_metric_knows_nothing_of_the_service(path: Path) -> None:
+    known = {name.partition(".")[0] for name in imports(path)}
+    assert not known & {"service", "loadtest", "tests", "litestar", "uvicorn", "asyncio", "structlog", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if named(path).startswith("service/")], ids=named)
+def test_the_service_knows_nothing_of_tests_and_load(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & {"loadtest", "tests"}
+
+
+def test_pytorch_is_imported_where_it_must_be_and_nowhere_else() -> None:
+    users = {
+        named(path) for path in MODULES if {name.partition(".")[0] for name in imports(path)} & {"torch", "torchvision"}
+    }
+    # The first asks whether there is a GPU, and lives without an answer.
+    assert users - {"models/engines/__init__.py"} <= WITH_TORCH
+
+
+@pytest.mark.parametrize("module", ["models", "models.cli", "models.engines.onnx", "service.cli", "service.server"])
+def test_nothing_heavy_is_loaded_before_it_is_needed(module: str) -> None:
+    code = f"import {module}, sys; sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_line_starts_without_a_web_framework() -> None:
+    code = "import service.cli, sys; sys.exit('litestar' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

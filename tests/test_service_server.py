@@ -1,0 +1,146 @@
+"""`clpips serve` as a process: what it says, what it answers, how it stops."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from models.backbone import SHIPPED_FINGERPRINT
+from tests.pictures import encode, picture
+
+IMAGES = [encode(picture(seed, 64)) for seed in range(3)]
+
+# The service with PyTorch out of reach, as on the default install.
+WITHOUT_TORCH = (
+    "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'lpips', 'onnx'))); "
+    "from service.cli import main; main(sys.argv[1:])"
+)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
+    return {**inherited, "CLPIPS_PORT": "0", **variables}
+
+
+class Service:
+    """A running `clpips serve`; its log lines so far in `lines`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            self.lines.append(json.loads(line))
+            if self.lines[-1]["event"] == "listening":
+                self.url: str = self.lines[-1]["url"]
+                return
+        raise AssertionError(f"the service stopped with {process.wait()}: {self.lines}")
+
+    def stop(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        assert self.process.stderr is not None
+        self.lines += [json.loads(line) for line in self.process.stderr]
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def running(*arguments: str, **variables: str) -> Iterator[Service]:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "serve", *arguments]
+    with subprocess.Popen(command, env=environment(**variables), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Service(process)
+        finally:
+            process.kill()
+
+
+def refused(*arguments: str, **variables: str) -> str:
+    """The one line of a start that fails with exit code 2."""
+    command = [sys.executable, "-m", "service.cli", "serve", *arguments]
+    done = subprocess.run(
+        command, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running() as service:
+        yield service
+
+
+def test_it_says_where_it_listens_and_what_it_runs(service: Service) -> None:
+    ready, listening = service.lines
+    assert ready["event"] == "engine ready"
+    assert (ready["name"], ready["device"], ready["precision"]) == ("onnx", "cpu", "exact")
+    assert ready["backbone"] == SHIPPED_FINGERPRINT
+    assert "lpips" in ready["weights"]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", listening["url"])
+
+
+def test_curls_form_is_answered_without_pytorch(service: Service) -> None:
+    files = [("target", ("t.png", IMAGES[0])), *(("candidates", (f"{n}.png", image)) for n, image in enumerate(IMAGES))]
+    reply = httpx.post(f"{service.url}/rank", files=files, timeout=30).json()
+    assert (reply["ranking"][0]["index"], reply["ranking"][0]["distance"]) == (0, 0.0)
+    assert all(row["distance"] > 0 for row in reply["ranking"][1:])
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_when_told_with_exit_code_0(how: signal.Signals) -> None:
+    with running() as service:
+        assert httpx.get(f"{service.url}/readyz").status_code == 200
+        assert service.stop(how) == 0
+        assert service.lines[-1]["event"] == "stopped"
+
+
+def test_requests_are_logged_as_json_with_their_id() -> None:
+    with running() as service:
+        httpx.get(f"{service.url}/nope", headers={"x-request-id": "mine"})
+        service.stop(signal.SIGTERM)
+        (line,) = (line for line in service.lines if line["event"] == "request")
+    assert (line["request_id"], line["status"], line["level"]) == ("mine", 404, "info")
+
+
+def test_a_taken_port_is_one_clear_line(service: Service) -> None:
+    port = service.url.rpartition(":")[2]
+    assert f"cannot listen on 127.0.0.1 port {port}" in refused("--port", port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "complaint"),
+    [
+        ((), {"CLPIPS_PRECISION": "wrong"}, "CLPIPS_PRECISION='wrong': expected one of exact, fast"),
+        ((), {"CLPIPS_NONSENSE_OF_A_NAME": "1"}, "CLPIPS_NONSENSE_OF_A_NAME is not a setting"),
+        ((), {"CLPIPS_BACKBONE": "/nowhere/at/all"}, "cannot read the backbone /nowhere/at/all"),
+        (("--engine", "onnx", "--precision", "fast"), {}, "choose the engine torch"),
+        (("--host", "no.such.host.invalid"), {}, "cannot listen on no.such.host.invalid"),
+        (("--port", "99999"), {}, "99999"),
+    ],
+)
+def test_a_start_that_cannot_be_is_one_clear_line(
+    arguments: tuple[str, ...], variables: dict[str, str], complaint: str
+) -> None:
+    assert complaint in refused(*arguments, **variables)
+
+
+def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> None:
+    code = (
+        "from service.server import serve; from service.settings import Settings; "
+        "from tests.services import FakeEngine; "
+        "engine = FakeEngine(); engine.failure = RuntimeError('no kernel image'); serve(Settings(port=0), engine)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+    assert "no kernel image" in done.stderr
+    assert "listening" not in done.stderr
