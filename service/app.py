@@ -68,6 +68,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             if opened is not None:
                 opened.close()
 
+    telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
         route_handlers=[rank, distance, healthz, readyz, metrics],
         dependencies={

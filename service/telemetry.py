@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from models import __version__
 from models.engines import Engine
+from service.memory import MemoryCollector
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
@@ -22,6 +23,7 @@ class Telemetry:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        registry.register(MemoryCollector())
         self.stage_seconds = Histogram(
             "clpips_stage_seconds",
             "Time of one unit of work: decode (and resize) one image, embed one batch, compare one batch",
@@ -35,6 +37,7 @@ class Telemetry:
         self.images = Counter(
             "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
         )
+        self.ready = Gauge("clpips_ready", "1 when requests are welcome, as /readyz says; else 0", registry=registry)
         self.build = Info("clpips_build", "What this process runs", registry=registry)
         self.http_requests = Counter("litestar_requests_total", "Requests", HTTP_LABELS, registry=registry)
         self.http_errors = Counter(
