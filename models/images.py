@@ -86,6 +86,17 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         return np.asarray(_rgb(_decoded(image, content)))
 
 
+def measure(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height in pixels, as stored, read from the header alone. Raises a subclass of `ImageError`."""
+    if not content:
+        raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
+    if content.startswith(NPY_MAGIC):
+        height, width, _ = _decode_npy(content, max_pixels).shape
+        return width, height
+    with _open(content, max_pixels) as image:
+        return image.size
+
+
 def resize(pixels: Pixels, resolution: int) -> Pixels:
     """Resize uint8 RGB `(h, w, 3)` to `(resolution, resolution, 3)`: bicubic with antialiasing, as Pillow does it.
 

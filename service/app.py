@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -10,11 +10,13 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from models.engines import Engine, open_engine
+from service.admission import Door
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
 from service.logs import RequestLog
+from service.pipeline import Pipeline
 from service.routes.health import Readiness, healthz, metrics, readyz
-from service.routes.scoring import distance, rank
+from service.routes.scoring import Reception, distance, rank
 from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
 from service.settings import Settings, core_count
@@ -22,6 +24,9 @@ from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThread
 
 T = TypeVar("T")
+
+CPU_BATCH: Final = 8
+GPU_BATCH: Final = 64
 
 log = structlog.get_logger()
 
@@ -40,15 +45,25 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     described = describe_engine(engine)
     telemetry = Telemetry()
     telemetry.describe(engine)
-    readiness = Readiness()
-    decoder = Decoder(settings.decode_threads or core_count(), telemetry)
-    engine_thread = EngineThread(engine, telemetry)
+    door = Door(settings.max_queue, settings.request_seconds, telemetry)
+    decoder = Decoder(settings.decode_threads or core_count())
+    engine_thread = EngineThread(engine, telemetry, settings.max_engine_failures)
+    readiness = Readiness(engine_thread, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
+    pipeline = Pipeline(
+        decoder,
+        engine_thread,
+        telemetry,
+        max_batch=settings.max_batch or (CPU_BATCH if engine.device == "cpu" else GPU_BATCH),
+        max_delay=settings.max_delay_ms / 1000,
+        max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
+        max_pixels=settings.max_pixels,
+        cache_bytes=settings.feature_cache_bytes,
+    )
     scorer = Scorer(
-        decode=decoder.decode,
-        embed=engine_thread.embed,
-        compare=engine_thread.compare,
-        profiles=profiles,
+        pipeline,
+        door,
+        profiles,
         engine=described,
         max_pixels=settings.max_pixels,
         max_scored_pixels=settings.max_scored_pixels,
@@ -58,11 +73,12 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await engine_thread.warm_up()
-            readiness.reason = None
+            readiness.warm = True
             log.info("engine ready", **msgspec.structs.asdict(described), weights=profiles.names())
             yield
         finally:
-            readiness.reason = "the service is stopping"
+            door.closed = True
+            await pipeline.close()
             decoder.close()
             engine_thread.close()
             if opened is not None:
@@ -74,8 +90,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
+                "reception": Reception(door, limits, telemetry),
                 "scorer": scorer,
-                "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
             }.items()
@@ -87,6 +103,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(app.asgi_handler)
+    app.state.door, app.state.engine_thread = door, engine_thread  # for the server: when to stop
     return app
 
 

@@ -94,8 +94,26 @@ class NotReady(Problem):
     status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"
 
 
+class Overloaded(Problem):
+    """There is more work than can be done in time: come back after `Retry-After` seconds."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded"
+
+
+class DeadlinePassed(Problem):
+    """The answer was not there when the request's deadline passed."""
+
+    status, kind, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline-passed", "The deadline has passed"
+
+
+class RequestTimeout(Problem):
+    """The client sent its body too slowly."""
+
+    status, kind, title = HTTPStatus.REQUEST_TIMEOUT, "request-timeout", "The body came too slowly"
+
+
 class ClientGone(Exception):  # noqa: N818 - an event, not a fault of ours
-    """The client closed the connection before its request was complete: nobody reads the answer."""
+    """The client closed the connection before it had its answer: nobody reads it."""
 
 
 def details_of(problem: Problem) -> ProblemDetails:
@@ -122,7 +140,9 @@ def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Re
 
 def answer_client_gone(_: Request[Any, Any, Any], __: ClientGone) -> Response[bytes]:
     """For the log and the metrics alone; 400 is what an incomplete request deserves."""
-    details = ProblemDetails("about:blank", "Bad Request", 400, "the request ended before its body was complete")
+    details = ProblemDetails(
+        "about:blank", "Bad Request", 400, "the client closed the connection before it had its answer"
+    )
     return _response(details, {})
 
 

@@ -19,11 +19,14 @@ from service.forms import MULTIPART
 
 REASONS = {
     400: "The body is not what its content type says, or an image in it is not base64.",
+    408: "The body came too slowly.",
     409: "An image is named by a hash whose features the service does not hold.",
     413: "The body is too large.",
     415: "The body's content type or encoding is not one that the service reads.",
     422: "The request is not valid, or images in it cannot be used.",
-    503: "The service cannot take requests at this moment.",
+    503: "The service cannot take requests at this moment: overloaded (`Retry-After` says when to come back), "
+    "stopping, or not ready.",
+    504: "The answer was not there when the request's deadline passed.",
 }
 
 _IMAGE_FORMS = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF (first frame) or `.npy` bytes of a uint8 `(H, W, 3)` array"

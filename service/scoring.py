@@ -2,19 +2,20 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbone import TOTAL_CHANNELS
 from models.distance import layer_shares, weigh
 from models.engines import Engine
-from models.images import ImageError
+from models.images import ImageError, measure
 from models.weights import LayerWeights, load_weights, shipped_weights
+from service.admission import Door, Ticket
 from service.errors import BadImages, Fault, ImagesNotHeld, MalformedBody, UnknownProfile
 from service.faults import invalid
+from service.pipeline import Embedded, Pipeline
 from service.schemas import (
     DistanceReply,
     DistanceRequest,
@@ -29,28 +30,8 @@ from service.schemas import (
     Slot,
     Unreadable,
 )
-from service.workers import Pixels, grouped
 
 BASE = "lpips"  # the weights that everything is compared with
-DECODES_AT_ONCE = 8  # images of one request in the line for the decoding threads: a small request overtakes a large one
-
-
-class Decode(Protocol):
-    """Image bytes → pixels at the scoring resolution; raises `ImageError`."""
-
-    async def __call__(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels: ...
-
-
-class Embed(Protocol):
-    """Pixels of any sizes → features of each."""
-
-    async def __call__(self, images: Sequence[Pixels]) -> Sequence[Any]: ...
-
-
-class Compare(Protocol):
-    """Features of n pairs of equally large images → channel distances `(n, 1152)`."""
-
-    async def __call__(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]: ...
 
 
 class Profile(NamedTuple):
@@ -90,31 +71,29 @@ class Profiles:
 
 
 class Scorer:
-    """Answers requests. What decodes, embeds and compares is handed in, and need not know of requests or weights."""
+    """Answers requests. The pipeline that embeds and compares images knows nothing of requests or weights."""
 
     def __init__(
         self,
-        decode: Decode,
-        embed: Embed,
-        compare: Compare,
+        pipeline: Pipeline,
+        door: Door,
         profiles: Profiles,
         engine: EngineInfo,
         max_pixels: int,
         max_scored_pixels: int,
     ) -> None:
-        self._decode = decode
-        self._embed = embed
-        self._compare = compare
+        self._pipeline = pipeline
+        self._door = door
         self._profiles = profiles
         self._engine = engine
         self._max_pixels = max_pixels
         self._max_scored_pixels = max_scored_pixels
 
-    async def rank(self, request: RankRequest) -> RankReply:
+    async def rank(self, request: RankRequest, ticket: Ticket) -> RankReply:
         """The candidates of a request in order. Raises a `Problem`."""
         profile = self._profiles[request.options.profile]
         channel_distances = await self._channel_distances(
-            [(request.target, candidate) for candidate in request.candidates], request.options.resolution
+            [(request.target, candidate) for candidate in request.candidates], request.options.resolution, ticket
         )
         distances = weigh(channel_distances, profile.weights.values)
         base_distances = weigh(channel_distances, self._profiles.base.weights.values)
@@ -137,10 +116,10 @@ class Scorer:
             engine=self._engine,
         )
 
-    async def distance(self, request: DistanceRequest) -> DistanceReply:
+    async def distance(self, request: DistanceRequest, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem`."""
         profile = self._profiles[request.options.profile]
-        channel_distances = await self._channel_distances(request.pairs, request.options.resolution)
+        channel_distances = await self._channel_distances(request.pairs, request.options.resolution, ticket)
         shares = layer_shares(channel_distances, profile.weights.values) if request.options.layers else None
         return DistanceReply(
             distances=weigh(channel_distances, profile.weights.values).tolist(),
@@ -151,86 +130,109 @@ class Scorer:
         )
 
     async def _channel_distances(
-        self, pairs: Sequence[tuple[Slot, Slot]], resolution: int | None
+        self, pairs: Sequence[tuple[Slot, Slot]], resolution: int | None, ticket: Ticket
     ) -> NDArray[np.float32]:
         """Channel distances `(n, 1152)` of n pairs."""
         slots = {slot.pointer: slot for pair in pairs for slot in pair}.values()
-        pixels = await self._pixels(slots, resolution)
-        if resolution is None:
-            _require_equal_sizes(pairs, pixels)
-        features = dict(zip(pixels, await self._embed(list(pixels.values())), strict=True))
-        named = [(_hash(target), _hash(candidate)) for target, candidate in pairs]
-        channel_distances = np.empty((len(pairs), TOTAL_CHANNELS), np.float32)
-        for places in grouped(pixels[target].shape for target, _ in named).values():  # one, but at native size
-            targets = [features[named[place][0]] for place in places]
-            candidates = [features[named[place][1]] for place in places]
-            channel_distances[places] = await self._compare(targets, candidates)
-        return channel_distances
+        embedded = await self._embed(slots, resolution, ticket)
+        _require_equal_sizes(pairs, embedded)
+        return np.stack(
+            await asyncio.gather(
+                *(
+                    self._pipeline.compare(embedded[_hash(target)], embedded[_hash(candidate)], ticket)
+                    for target, candidate in pairs
+                )
+            )
+        )
 
-    async def _pixels(self, slots: Iterable[Slot], resolution: int | None) -> dict[str, Pixels]:
-        """The pixels of each distinct image by hash; raises a `Problem` that names every slot that has none."""
-        images = [slot.image for slot in slots]
-        contents = {image.sha256: image.content for image in images if isinstance(image, SentImage)}
-        max_pixels = self._fitting(len(contents), resolution)
-        share = asyncio.Semaphore(DECODES_AT_ONCE)
-
-        async def decode(content: bytes) -> Pixels:
-            async with share:
-                return await self._decode(content, resolution, max_pixels)
-
-        outcomes = await asyncio.gather(*map(decode, contents.values()), return_exceptions=True)
-        pixels: dict[str, Pixels] = {}
-        bad: dict[str, str] = {}
-        for sha256, outcome in zip(contents, outcomes, strict=True):
+    async def _embed(self, slots: Iterable[Slot], resolution: int | None, ticket: Ticket) -> dict[str, Embedded]:
+        """Each distinct image by its hash; raises a `Problem` that names every slot that has none."""
+        images: dict[str, SentImage | HeldImage] = {}
+        unknown: set[str] = set()
+        for _, image in slots:
+            if isinstance(image, SentImage):
+                images[image.sha256] = image
+            elif isinstance(image, HeldImage) and self._pipeline.knows(image.sha256, resolution):
+                images.setdefault(image.sha256, image)
+            elif isinstance(image, HeldImage):
+                unknown.add(image.sha256)
+        not_held = unknown - images.keys()
+        costly = [image for image in images.values() if not self._pipeline.knows(image.sha256, resolution)]
+        self._door.count(ticket, max(len(costly), 1))
+        bad = await self._oversized(images.values(), resolution)
+        outcomes = await asyncio.gather(
+            *(self._pipeline.embed(image, resolution, ticket) for image in images.values() if image.sha256 not in bad),
+            return_exceptions=True,
+        )
+        embedded: dict[str, Embedded] = {}
+        for sha256, outcome in zip((name for name in images if name not in bad), outcomes, strict=True):
             if isinstance(outcome, ImageError):
                 bad[sha256] = str(outcome)
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
-                pixels[sha256] = outcome
-        _raise_faults(slots, bad)
-        return pixels
+                embedded[sha256] = outcome
+        _raise_faults(slots, bad, not_held)
+        return embedded
 
-    def _fitting(self, count: int, resolution: int | None) -> int:
-        """Most pixels that each of `count` distinct images may have as sent, so that all fit at `resolution`."""
-        if resolution is None:
-            return min(self._max_pixels, self._max_scored_pixels // max(count, 1))
-        if count * resolution**2 > self._max_scored_pixels:
-            raise invalid(
-                "/resolution",
-                f"{count} images of {resolution}×{resolution} pixels are more than the {self._max_scored_pixels:,} "
-                "pixels that a request may have; send fewer images, or a lower resolution",
-            )
-        return self._max_pixels
+    async def _oversized(self, images: Collection[SentImage | HeldImage], resolution: int | None) -> dict[str, str]:
+        """What is wrong with each image that is too large to be scored together with the others, by its hash.
+
+        Raises `InvalidRequest` where the request's resolution is too high for so many.
+        """
+        if resolution is not None:
+            if len(images) * resolution**2 > self._max_scored_pixels:
+                raise invalid(
+                    "/resolution",
+                    f"{len(images)} images of {resolution}×{resolution} pixels are more than the "
+                    f"{self._max_scored_pixels:,} pixels that a request may have; send fewer images, or a lower "
+                    "resolution",
+                )
+            return {}
+        share = self._max_scored_pixels // max(len(images), 1)
+        if share >= self._max_pixels:
+            return {}
+        sent = [image for image in images if isinstance(image, SentImage)]
+        return await asyncio.to_thread(_larger_than, share, sent)
 
 
-def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str]) -> None:
-    """Raise the `Problem` of the slots whose image cannot be had; `bad` says why, by hash, for those that were sent."""
+def _larger_than(max_pixels: int, images: Iterable[SentImage]) -> dict[str, str]:
+    bad = {}
+    for image in images:
+        try:
+            measure(image.content, max_pixels)
+        except ImageError as error:
+            bad[image.sha256] = str(error)
+    return bad
+
+
+def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str], not_held: Collection[str]) -> None:
+    """Raise the `Problem` of the slots whose image cannot be had: `bad` says why, by hash, `not_held` has not come."""
     faults: list[Fault] = []
-    not_held: list[Fault] = []
+    missing: list[Fault] = []
     kind: type[MalformedBody | BadImages] = BadImages
     for pointer, image in slots:
         if isinstance(image, Unreadable):
             kind = MalformedBody
             faults.append(Fault(pointer, image.detail))
-        elif isinstance(image, HeldImage):
-            not_held.append(Fault(pointer, f"sha256:{image.sha256} is not held here; send the image's bytes"))
+        elif image.sha256 in not_held:
+            missing.append(Fault(pointer, f"sha256:{image.sha256} is not held here; send the image's bytes"))
         elif image.sha256 in bad:
             faults.append(Fault(pointer, bad[image.sha256]))
     if faults:
         raise kind(_count(len(faults), "cannot be used"), faults)
-    if not_held:
-        raise ImagesNotHeld(_count(len(not_held), "must be sent"), not_held)
+    if missing:
+        raise ImagesNotHeld(_count(len(missing), "must be sent"), missing)
 
 
 def _count(faults: int, complaint: str) -> str:
     return f"{faults} image{'s' if faults > 1 else ''} of the request {complaint}: see `errors`"
 
 
-def _require_equal_sizes(pairs: Sequence[tuple[Slot, Slot]], pixels: Mapping[str, Pixels]) -> None:
+def _require_equal_sizes(pairs: Sequence[tuple[Slot, Slot]], embedded: Mapping[str, Embedded]) -> None:
     faults = []
     for target, candidate in pairs:
-        (height, width, _), (own_height, own_width, _) = pixels[_hash(target)].shape, pixels[_hash(candidate)].shape
+        (height, width), (own_height, own_width) = embedded[_hash(target)].size, embedded[_hash(candidate)].size
         if (height, width) != (own_height, own_width):
             faults.append(
                 Fault(

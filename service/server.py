@@ -2,15 +2,21 @@
 
 import signal
 import socket
+import time
+from types import FrameType
 from typing import Final
 
 import structlog
 import uvicorn
+from litestar import Litestar
 
 from models.engines import Engine
+from service.admission import Door
 from service.app import create_app
 from service.logs import configure_logging
+from service.patience import PatientProtocol
 from service.settings import Settings, SettingsError
+from service.workers import EngineThread
 
 KEEP_ALIVE_SECONDS: Final = 75  # above the 60 of the usual proxies: the proxy closes idle connections, not we under it
 BACKLOG: Final = 2048
@@ -21,14 +27,19 @@ log = structlog.get_logger()
 def serve(settings: Settings, engine: Engine | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish for `shutdown_seconds` and return.
 
+    From SIGTERM on `/readyz` and new requests get 503, and the port stays open for `drain_seconds` or until the last
+    answer is given, whichever is later.
+
     Raises `SettingsError` where the address cannot be had, and what `create_app` raises. Exits with 3 where the engine
-    fails its warm-up.
+    fails its warm-up, and with 4 where it has failed `max_engine_failures` times in a row.
     """
     configure_logging(settings)
     listener = _listen(settings.host, settings.port)
     with listener:
+        app = create_app(settings, engine)
         config = uvicorn.Config(
-            create_app(settings, engine),
+            app,
+            http=PatientProtocol,
             lifespan="on",
             ws="none",
             backlog=BACKLOG,
@@ -41,20 +52,48 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
         # uvicorn raises the signal that stopped it once more when it is done; with these it ends with exit code 0.
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, lambda *_: None)
-        server = _Server(config)
+        server = _Server(config, settings, app)
         server.run([listener])
         log.info("stopped")
     if not server.started:
         raise SystemExit(3)
+    if app.state.engine_thread.dead:
+        raise SystemExit(4)
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens as soon as it does."""
+    """Says where it listens as soon as it does, and drains before it stops."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, app: Litestar) -> None:
+        super().__init__(config)
+        self._drain_seconds = settings.drain_seconds
+        self._shutdown_seconds = settings.shutdown_seconds
+        self._door: Door = app.state.door
+        self._engine: EngineThread = app.state.engine_thread
+        self._told_to_stop: float | None = None  # when, by the monotonic clock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
             log.info("listening", url=_url(sockets[0]))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first SIGTERM begins to drain; SIGINT, a second signal, or one before the start stops as ever."""
+        if sig == signal.SIGTERM and self._told_to_stop is None and self.started:
+            self._door.closed = True
+            self._told_to_stop = time.monotonic()
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._engine.dead:
+            log.critical("the engine is dead; exiting for the supervisor to start the service again")
+            return True
+        if self._told_to_stop is not None:
+            drained = time.monotonic() - self._told_to_stop
+            in_time = drained < self._shutdown_seconds and (self._door or drained < self._drain_seconds)
+            return not in_time
+        return await super().on_tick(counter)
 
 
 def _listen(host: str, port: int) -> socket.socket:

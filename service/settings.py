@@ -73,6 +73,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "(422 above it). A pixel costs some 40 bytes of features: this bounds a request's memory.",
         ),
     ] = 256 * 256**2
+    max_batch: Annotated[
+        Count | None,
+        Meta(description="Most images in a forward pass; unset, 8 on a CPU (where more is no faster) and 64 on a GPU."),
+    ] = None
+    max_delay_ms: Annotated[
+        float, Meta(ge=0, le=1000, description="How long an idle engine waits for a fuller batch, in milliseconds.")
+    ] = 0.0
+    max_queue: Annotated[
+        Count,
+        Meta(description="Most images of all requests in hand that still cost work (503 and `Retry-After` above it)."),
+    ] = 512
+    request_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Longest time from a request's head to its answer (504 after it, 408 where the body is what is "
+            "late); a client may ask for less with `X-Request-Timeout-Ms`.",
+        ),
+    ] = 30.0
+    feature_cache_bytes: Annotated[
+        int, Meta(ge=0, description="Memory for the features of images seen before (2.6 MB each at 256×256), in bytes.")
+    ] = 512 * 2**20
+    max_engine_failures: Annotated[
+        Count, Meta(description="Batches that fail in a row before the process exits, for its supervisor to restart.")
+    ] = 5
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="After SIGTERM, seconds that the port stays open at least, answering 503, so that a load "
+            "balancer sees `/readyz` fail before connections do.",
+        ),
+    ] = 0.0
     shutdown_seconds: Annotated[
         int, Meta(ge=0, description="After SIGTERM, seconds that requests in flight have to finish.")
     ] = 30

@@ -1,19 +1,20 @@
 """Every Prometheus metric of the service, declared once. No label holds a profile, a key or a path parameter."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from models import __version__
 from models.engines import Engine
+from service.batching import BatchReport
+from service.features import Source
 from service.memory import MemoryCollector
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BATCH_SIZES: Final = tuple(2.0**power for power in range(11))
+REJECTIONS: Final = ("queue_full", "deadline", "expired", "client_gone", "slow_client", "stopping")
 HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
 
 
@@ -26,7 +27,7 @@ class Telemetry:
         registry.register(MemoryCollector())
         self.stage_seconds = Histogram(
             "clpips_stage_seconds",
-            "Time of one unit of work: decode (and resize) one image, embed one batch, compare one batch",
+            "Time of one unit of work: wait in a queue, decode (and resize) one image, embed or compare one batch",
             ["stage"],
             registry=registry,
             buckets=SECONDS,
@@ -36,6 +37,24 @@ class Telemetry:
         )
         self.images = Counter(
             "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
+        )
+        self.queue_items = Gauge(
+            "clpips_queue_items",
+            "Items that wait for a stage: images, or pairs to compare",
+            ["stage"],
+            registry=registry,
+        )
+        self.batch_items = Histogram(
+            "clpips_batch_items", "Items in a batch of the engine", ["stage"], registry=registry, buckets=BATCH_SIZES
+        )
+        self.feature_cache_bytes = Gauge(
+            "clpips_feature_cache_bytes", "Features held, by what the engine says they cost", registry=registry
+        )
+        self.rejected = Counter(
+            "clpips_rejected_total", "Requests that were given up, by reason", ["reason"], registry=registry
+        )
+        self.engine_failures = Counter(
+            "clpips_engine_failures_total", "Batches of which the engine did not do a single item", registry=registry
         )
         self.ready = Gauge("clpips_ready", "1 when requests are welcome, as /readyz says; else 0", registry=registry)
         self.build = Info("clpips_build", "What this process runs", registry=registry)
@@ -53,9 +72,14 @@ class Telemetry:
         self.http_in_progress = Gauge(
             "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
         )
-        for stage in ("decode", "embed", "compare"):
+        for stage in ("queue", "decode", "embed", "compare"):
             self.stage_seconds.labels(stage)
-        self.images.labels("decoded")
+        for stage in ("embed", "compare"):
+            self.batch_items.labels(stage)
+        for source in get_args(Source):
+            self.images.labels(source)
+        for reason in REJECTIONS:
+            self.rejected.labels(reason)
 
     def describe(self, engine: Engine) -> None:
         """Say what runs: `clpips_build_info`."""
@@ -63,17 +87,28 @@ class Telemetry:
             {"version": __version__, "engine": engine.name, "device": engine.device, "backbone": engine.fingerprint}
         )
 
-    @contextmanager
-    def stage(self, name: str, *, engine: bool = False) -> Iterator[None]:
-        """Time one unit of work of a stage; `engine` says that the engine is busy with it."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - start
-            self.stage_seconds.labels(name).observe(seconds)
-            if engine:
-                self.engine_busy_seconds.inc(seconds)
+    def decoded(self, report: BatchReport) -> None:
+        """Count an image that was decoded."""
+        self._ran("decode", report)
+
+    def embedded(self, report: BatchReport) -> None:
+        """Count a batch of images that the engine embedded."""
+        self._engine_ran("embed", report)
+
+    def compared(self, report: BatchReport) -> None:
+        """Count a batch of pairs that the engine compared."""
+        self._engine_ran("compare", report)
+
+    def _engine_ran(self, stage: str, report: BatchReport) -> None:
+        self._ran(stage, report)
+        self.batch_items.labels(stage).observe(report.items)
+        self.engine_busy_seconds.inc(report.ran)
+
+    def _ran(self, stage: str, report: BatchReport) -> None:
+        self.stage_seconds.labels(stage).observe(report.ran)
+        waits = self.stage_seconds.labels("queue")
+        for seconds in report.waited:
+            waits.observe(seconds)
 
     def http_config(self) -> PrometheusConfig:
         """Litestar's HTTP metrics, by route template, in this app's registry and not in the process's global one."""

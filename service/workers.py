@@ -1,102 +1,114 @@
 """The threads in which the work is done: a pool that decodes images, and the one thread that owns the engine."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from models.backbone import TOTAL_CHANNELS
 from models.engines import Engine
-from models.images import load_image
+from models.images import Pixels
+from service.batching import BatchReport
 from service.telemetry import Telemetry
 
-T = TypeVar("T")
-Pixels = NDArray[np.uint8]  # (h, w, 3)
-
-MAX_BATCH: Final = 16  # images in a forward pass: larger ones are no faster on a CPU and cost more memory
 WARM_UP_SIDE: Final = 256
+PROBE_SECONDS: Final = 1.0  # between two tries of an engine that fails
+
+log = structlog.get_logger()
 
 
 class Decoder:
     """A pool of threads that turns the bytes of images into pixels."""
 
-    def __init__(self, threads: int, telemetry: Telemetry) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._telemetry = telemetry
-
-    async def decode(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels:
-        """An image at its scoring resolution, uint8 RGB `(h, w, 3)`. Raises `ImageError`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._decode, content, resolution, max_pixels)
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _decode(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels:
-        with self._telemetry.stage("decode"):
-            pixels = load_image(content, resolution, max_pixels)
-        self._telemetry.images.labels("decoded").inc()
-        return pixels
+        self.pool.shutdown(cancel_futures=True)
 
 
 class EngineThread:
-    """The one thread in which the engine runs; whoever wants it waits in line."""
+    """The one thread in which the engine runs, and what is known of the engine's health.
 
-    def __init__(self, engine: Engine, telemetry: Telemetry) -> None:
-        self.engine = engine
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+    `embed` and `compare` are for that thread alone. A batch that fails altogether makes the engine `failing`: it is
+    then tried every second until it runs again, or has failed `max_failures` times in a row and is `dead`.
+    """
+
+    def __init__(self, engine: Engine, telemetry: Telemetry, max_failures: int) -> None:
+        self._engine = engine
         self._telemetry = telemetry
+        self._max_failures = max_failures
+        self._failures = 0  # in a row
+        self._probe: asyncio.Task[None] | None = None
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
-    async def embed(self, images: Sequence[Pixels]) -> list[Any]:
-        """Features of each image; the images may be of different sizes."""
-        return await self._run(self._embed, images)
+    @property
+    def failing(self) -> bool:
+        return self._failures > 0
 
-    async def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        """Channel distances `(n, 1152)` of n pairs of features of equally large images."""
-        return await self._run(self._compare, targets, candidates)
+    @property
+    def dead(self) -> bool:
+        return self._failures >= self._max_failures
 
-    async def warm_up(self) -> None:
-        """Run one small batch through both halves, so that no request pays for what an engine does only once."""
-        blank = np.zeros((WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
-        await self._run(self._warm_up, np.stack([blank, blank]))
+    def embed(self, images: Pixels) -> Sequence[Any]:
+        """Features of each of n images `(n, h, w, 3)`."""
+        return self._engine.embed(images)
 
-    def close(self) -> None:
-        """Let the work in hand finish; what waits is dropped."""
-        self._thread.shutdown(cancel_futures=True)
-
-    async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-    def _embed(self, images: Sequence[Pixels]) -> list[Any]:
-        features: list[Any] = [None] * len(images)
-        for places in grouped(image.shape for image in images).values():
-            for start in range(0, len(places), MAX_BATCH):
-                batch = places[start : start + MAX_BATCH]
-                with self._telemetry.stage("embed", engine=True):
-                    embedded = self.engine.embed(np.stack([images[place] for place in batch]))
-                for place, one in zip(batch, embedded, strict=True):
-                    features[place] = one
-        return features
-
-    def _compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        with self._telemetry.stage("compare", engine=True):
-            channel_distances = self.engine.compare(targets, candidates)
+    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+        """Channel distances `(n, 1152)` of n pairs."""
+        channel_distances = self._engine.compare(targets, candidates)
         if channel_distances.shape != (len(targets), TOTAL_CHANNELS):
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
         return channel_distances
 
-    def _warm_up(self, images: Pixels) -> None:
-        target, candidate = self.engine.embed(images)
-        self.engine.compare([target], [candidate])
+    async def warm_up(self) -> None:
+        """Run one small batch through both halves, so that no request pays for what an engine does only once."""
+        blank = np.zeros((2, WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
 
+        def work() -> None:
+            target, candidate = self.embed(blank)
+            self.compare([target], [candidate])
 
-def grouped(keys: Iterable[Hashable]) -> dict[Hashable, list[int]]:
-    """Where each key stands, in the order of first appearance."""
-    places: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
-        places[key].append(place)
-    return places
+        await asyncio.get_running_loop().run_in_executor(self.thread, work)
+
+    def embedded(self, report: BatchReport) -> None:
+        """Hear of a batch of images."""
+        self._telemetry.embedded(report)
+        self._note(failed=report.failed == report.items)
+
+    def compared(self, report: BatchReport) -> None:
+        """Hear of a batch of pairs."""
+        self._telemetry.compared(report)
+        self._note(failed=report.failed == report.items)
+
+    def close(self) -> None:
+        """Let the work in hand finish; what waits is dropped."""
+        if self._probe:
+            self._probe.cancel()
+        self.thread.shutdown(cancel_futures=True)
+
+    def _note(self, *, failed: bool) -> None:
+        if not failed:
+            self._failures = 0
+            return
+        self._failures += 1
+        self._telemetry.engine_failures.inc()
+        log.error("the engine failed", failures=self._failures, dead=self.dead)
+        if not self.dead and (self._probe is None or self._probe.done()):
+            self._probe = asyncio.create_task(self._try_again())
+
+    async def _try_again(self) -> None:
+        while self.failing and not self.dead:
+            await asyncio.sleep(PROBE_SECONDS)
+            try:
+                await self.warm_up()
+            except Exception:  # noqa: BLE001  whatever it is, the engine has failed once more
+                self._note(failed=True)
+            else:
+                self._note(failed=False)
+                log.info("the engine runs again")

@@ -10,7 +10,9 @@ from models.cli import commands
 from service.settings import SETTINGS, Setting
 
 assert callable(service.cli.main)  # importing it adds `serve` to the commands
-README = (Path(__file__).parent.parent / "README.md").read_text()
+PATH = Path(__file__).parent.parent / "README.md"
+README = PATH.read_text()
+TABLE = re.compile(r"^\| `CLPIPS_.*\|$", re.MULTILINE)
 
 
 def row(setting: Setting) -> str:
@@ -20,8 +22,7 @@ def row(setting: Setting) -> str:
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     expected = [row(setting) for setting in SETTINGS.values()]
-    table = [line for line in README.splitlines() if line.startswith("| `CLPIPS_")]
-    assert table == expected, "the table under ## Settings should be:\n" + "\n".join(expected)
+    assert TABLE.findall(README) == expected, "write the table again: python -m tests.test_readme"
 
 
 def test_every_command_of_the_readme_exists_and_none_is_missing() -> None:
@@ -35,3 +36,9 @@ def test_every_option_of_the_readme_exists() -> None:
     for name, rest in re.findall(r"^clpips (\w+) (.*)$", section, re.MULTILINE):
         options = {option for parameter in commands.commands[name].params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= options, name
+
+
+if __name__ == "__main__":
+    before, _, rest = README.partition(TABLE.findall(README)[0])
+    after = rest.rpartition(TABLE.findall(README)[-1])[2]
+    PATH.write_text(before + "\n".join(map(row, SETTINGS.values())) + after)

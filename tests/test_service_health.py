@@ -81,8 +81,8 @@ def test_metrics_count_distinct_images_and_the_work_done_for_them() -> None:
         assert rank(client).status_code == 200
         assert value(client, "clpips_images_total", source="decoded") == 3
         assert value(client, "clpips_stage_seconds_count", stage="decode") == 3
-        assert value(client, "clpips_stage_seconds_count", stage="embed") == 1
-        assert value(client, "clpips_stage_seconds_count", stage="compare") == 1
+        assert value(client, "clpips_batch_items_sum", stage="embed") == 3
+        assert value(client, "clpips_batch_items_sum", stage="compare") == 3
         busy = sum(value(client, "clpips_stage_seconds_sum", stage=stage) for stage in ("embed", "compare"))
         assert value(client, "clpips_engine_busy_seconds_total") == pytest.approx(busy)
 
@@ -147,5 +147,5 @@ def test_a_fault_of_ours_is_logged_with_its_reason() -> None:
         engine.failure = RuntimeError("the device is gone")
         body, content_type = distance_body("json", [(IMAGES[0], IMAGES[1])])
         client.post("/distance", content=body, headers={"content-type": content_type})
-    (line,) = (line for line in lines if line["log_level"] == "error")
+    (line,) = (line for line in lines if line["event"] == "request failed")
     assert "the device is gone" in repr(line["exc_info"])

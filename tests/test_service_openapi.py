@@ -54,7 +54,7 @@ def test_the_example_finds_orange_nearer_to_red_than_blue(client: TestClient[Any
 def test_every_error_of_scoring_is_described_as_problem_json(client: TestClient[Any]) -> None:
     for path in ("/rank", "/distance"):
         responses = description(client)["paths"][path]["post"]["responses"]
-        assert set(responses) == {"200", "400", "409", "413", "415", "422"}
+        assert set(responses) == {"200", "400", "408", "409", "413", "415", "422", "503", "504"}
         for status in set(responses) - {"200"}:
             assert list(responses[status]["content"]) == ["application/problem+json"]
         assert list(responses["200"]["content"]) == ["application/json", MSGPACK]

@@ -8,9 +8,11 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from service.admission import Door
 from service.errors import NotReady
 from service.openapi import problems
 from service.telemetry import Telemetry
+from service.workers import EngineThread
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -20,10 +22,23 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness:
-    """Whether requests are welcome; `reason` says why not."""
+    """Whether requests are welcome."""
 
-    def __init__(self) -> None:
-        self.reason: str | None = "the engine has not run its first batch yet"
+    def __init__(self, engine: EngineThread, door: Door) -> None:
+        self.warm = False
+        self._engine = engine
+        self._door = door
+
+    @property
+    def reason(self) -> str | None:
+        """Why requests are not welcome; None when they are."""
+        if not self.warm:
+            return "the engine has not run its first batch yet"
+        if self._door.closed:
+            return "the service is stopping"
+        if self._engine.failing:
+            return "the engine fails; it is tried again every second"
+        return None
 
 
 @get("/healthz", operation_id="healthz", summary="Alive", tags=["health"], sync_to_thread=False)
@@ -34,7 +49,7 @@ def healthz() -> Health:
 
 @get("/readyz", operation_id="readyz", summary="Ready", tags=["health"], responses=problems(503), sync_to_thread=False)
 def readyz(readiness: NamedDependency[Readiness]) -> Health:
-    """200 once the engine has run a batch; 503 before that."""
+    """200 once the engine has run a batch; 503 before that, while it fails, and from SIGTERM on."""
     if readiness.reason is not None:
         raise NotReady(readiness.reason)
     return Health("ready")

@@ -1,18 +1,52 @@
 """`POST /rank` and `POST /distance`."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
+from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
 from service.bodies import parse_distance, parse_rank, read_bytes
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.replies import reply
 from service.schemas import DistanceReply, Limits, RankReply
 from service.scoring import Scorer
+from service.telemetry import Telemetry
 
-SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
+AskedT = TypeVar("AskedT")
+AnswerT = TypeVar("AnswerT")
+
+SCORING_PROBLEMS = problems(400, 408, 409, 413, 415, 422, 503, 504)
+
+
+class Reception(NamedTuple):
+    """The way of every scoring request: through the door, read, parsed, scored, answered; or out at any point."""
+
+    door: Door
+    limits: Limits
+    telemetry: Telemetry
+
+    async def answer(
+        self,
+        request: Request[Any, Any, Any],
+        parse: Callable[[str, bytes, Limits], AskedT],
+        score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
+    ) -> Response[AnswerT]:
+        """The answer to a request, before its deadline. Raises a `Problem`, or `ClientGone`."""
+        if self.door.closed:
+            await skip_body(request)
+        with self.door.admit(request.headers.get(TIMEOUT_HEADER)) as ticket:
+            body = await received(read_bytes(request, self.limits.body_bytes), ticket, self.telemetry)
+            async with answering(request, ticket, self.telemetry):
+                content_type = request.headers.get("content-type", "")
+                asked = await asyncio.to_thread(parse, content_type, body, self.limits)
+                del body  # the request holds its images
+                answer = reply(request, await score(asked, ticket))
+        if self.door.closed:
+            answer.headers["Connection"] = "close"  # the client's next request is better sent elsewhere
+        return answer
 
 
 @post(
@@ -25,14 +59,10 @@ SCORING_PROBLEMS = problems(400, 409, 413, 415, 422)
     responses=SCORING_PROBLEMS,
 )
 async def rank(
-    request: Request[Any, Any, Any],
-    scorer: NamedDependency[Scorer],
-    limits: NamedDependency[Limits],
+    request: Request[Any, Any, Any], reception: NamedDependency[Reception], scorer: NamedDependency[Scorer]
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
-    body = await read_bytes(request, limits.body_bytes)
-    parsed = await asyncio.to_thread(parse_rank, request.headers.get("content-type", ""), body, limits)
-    return reply(request, await scorer.rank(parsed))
+    return await reception.answer(request, parse_rank, scorer.rank)
 
 
 @post(
@@ -45,11 +75,7 @@ async def rank(
     responses=SCORING_PROBLEMS,
 )
 async def distance(
-    request: Request[Any, Any, Any],
-    scorer: NamedDependency[Scorer],
-    limits: NamedDependency[Limits],
+    request: Request[Any, Any, Any], reception: NamedDependency[Reception], scorer: NamedDependency[Scorer]
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
-    body = await read_bytes(request, limits.body_bytes)
-    parsed = await asyncio.to_thread(parse_distance, request.headers.get("content-type", ""), body, limits)
-    return reply(request, await scorer.distance(parsed))
+    return await reception.answer(request, parse_distance, scorer.distance)

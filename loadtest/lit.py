@@ -1,0 +1,46 @@
+"""Contender: the same in LitServe, with `max_batch_size` 8.
+
+python -m loadtest.lit PORT
+"""
+
+import sys
+from typing import Any
+
+import litserve
+import torch
+from fastapi import Request
+
+from loadtest.plain import read
+from loadtest.reference import load_lpips
+
+
+class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
+    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
+        self.model = load_lpips()
+
+    def decode_request(self, request: Request) -> tuple[torch.Tensor, torch.Tensor]:
+        form: Any = request  # LitServe parses the form and hands it in
+        candidates = torch.stack([read(part.file.read()) for part in form.getlist("candidates")])
+        return read(form["target"].file.read()).expand_as(candidates), candidates
+
+    def batch(self, inputs: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+        targets, candidates = zip(*inputs, strict=True)
+        return torch.cat(targets), torch.cat(candidates), [len(part) for part in candidates]
+
+    def predict(self, batch: tuple[torch.Tensor, torch.Tensor, list[int]]) -> list[torch.Tensor]:
+        targets, candidates, sizes = batch
+        with torch.inference_mode():
+            return list(self.model(targets, candidates).flatten().split(sizes))
+
+    def unbatch(self, output: list[torch.Tensor]) -> list[torch.Tensor]:
+        return output
+
+    def encode_response(self, output: torch.Tensor) -> dict[str, list[float]]:
+        return {"distances": output.tolist()}
+
+
+if __name__ == "__main__":
+    server = litserve.LitServer(
+        Ranking(max_batch_size=8, batch_timeout=0.01, api_path="/rank"), accelerator="cpu", timeout=False
+    )
+    server.run(port=int(sys.argv[1]), log_level="warning", generate_client_file=False)

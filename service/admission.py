@@ -1,0 +1,185 @@
+"""The door: who comes in, until when they are waited for, and what those hear who must come back later.
+
+A service that takes more than it can do answers nobody in time. So the images of all admitted requests are counted
+against a bound, a request whose deadline would pass while it waits is refused at once, and a client that goes away
+takes its work along.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, TypeVar
+
+from litestar import Request
+
+from service.batching import ClosedError, ExpiredError, QueueFullError
+from service.errors import ClientGone, DeadlinePassed, Fault, InvalidRequest, NotReady, Overloaded, RequestTimeout
+from service.telemetry import Telemetry
+
+T = TypeVar("T")
+
+TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
+LONGEST_RETRY_SECONDS: Final = 60
+SKIP_SECONDS: Final = 5.0
+PACE_MEMORY: Final = 128  # images over which the pace is averaged
+
+
+class Ticket:
+    """An admitted request: its place in the queues (by identity), its deadline, and its images in the count."""
+
+    __slots__ = ("deadline", "images")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline  # of the event loop's clock
+        self.images = 1
+
+
+class Door:
+    """Admits requests while the images of all that are inside number at most `max_images`.
+
+    `seconds` is the longest that a request may take, from its head to its answer.
+    """
+
+    def __init__(self, max_images: int, seconds: float, telemetry: Telemetry) -> None:
+        self._max_images = max_images
+        self._seconds = seconds
+        self._telemetry = telemetry
+        self._inside: set[Ticket] = set()
+        self._images = 0  # of all who are inside
+        self._pace = 0.0  # seconds that an image takes when there is always a next one
+        self._last_left = 0.0
+        self.closed = False  # no new request comes in; those inside finish
+
+    def __len__(self) -> int:
+        """Requests that are inside."""
+        return len(self._inside)
+
+    @contextmanager
+    def admit(self, timeout_header: str | None) -> Iterator[Ticket]:
+        """Let a request in, for as long as the context lasts.
+
+        Nothing of its body needs to be read yet. Raises `NotReady` when the door is closed, `Overloaded` when there is
+        no room, `InvalidRequest` for a timeout that is none.
+        """
+        seconds = self._seconds if timeout_header is None else min(self._seconds, _seconds(timeout_header))
+        if self.closed:
+            self._telemetry.rejected.labels("stopping").inc()
+            raise NotReady(
+                "the service is stopping; send the request to another replica, or again in a moment",
+                headers={"Connection": "close"},
+            )
+        now = asyncio.get_running_loop().time()
+        ticket = Ticket(now + seconds)
+        if not self._inside:
+            self._last_left = now
+        self._require_room(ticket, 1)
+        self._inside.add(ticket)
+        self._images += 1
+        answered = False
+        try:
+            yield ticket
+            answered = True
+        finally:
+            self._inside.remove(ticket)
+            self._images -= ticket.images
+            if answered:
+                self._note_pace(ticket.images)
+
+    def count(self, ticket: Ticket, images: int) -> None:
+        """Say how many images the request has that cost work. Raises `Overloaded` when there is no room for them."""
+        self._require_room(ticket, images - ticket.images)
+        self._images += images - ticket.images
+        ticket.images = images
+
+    def _require_room(self, ticket: Ticket, images: int) -> None:
+        others = self._images - (ticket.images if ticket in self._inside else 0)
+        if others and self._images + images > self._max_images:
+            self._refuse("queue_full", "as many images wait as may")
+        if asyncio.get_running_loop().time() + others * self._pace > ticket.deadline:
+            self._refuse("deadline", "the images that wait already take longer than this request may")
+
+    def _refuse(self, reason: str, why: str) -> None:
+        self._telemetry.rejected.labels(reason).inc()
+        seconds = min(max(math.ceil(self._images * self._pace), 1), LONGEST_RETRY_SECONDS)
+        raise Overloaded(f"{why}; try again in {seconds} s", headers={"Retry-After": str(seconds)})
+
+    def _note_pace(self, images: int) -> None:
+        now = asyncio.get_running_loop().time()
+        share = min(images / PACE_MEMORY, 1.0)
+        self._pace += share * ((now - self._last_left) / images - self._pace)
+        self._last_left = now
+
+
+def _seconds(header: str) -> float:
+    if header.isascii() and header.isdecimal() and 0 < len(header) <= 12 and int(header) > 0:
+        return int(header) / 1000
+    detail = f"the header {TIMEOUT_HEADER} is {header!r}, expected a whole number of milliseconds above 0"
+    raise InvalidRequest(detail, [Fault("", detail)])
+
+
+async def received(reading: Awaitable[T], ticket: Ticket, telemetry: Telemetry) -> T:
+    """The request's body; raises `RequestTimeout` where the client is slower than the request's deadline."""
+    try:
+        async with asyncio.timeout_at(ticket.deadline):
+            return await reading
+    except TimeoutError:
+        telemetry.rejected.labels("slow_client").inc()
+        raise RequestTimeout(
+            "the body did not arrive within the request's deadline; send less, or send it faster",
+            headers={"Connection": "close"},
+        ) from None
+
+
+async def skip_body(request: Request[Any, Any, Any]) -> None:
+    """Read and forget the body of a request whose answer closes the connection.
+
+    A connection closed on bytes that nobody read is reset, and the client may never see its answer.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SKIP_SECONDS):
+            while (event := await request.receive())["type"] == "http.request" and event["more_body"]:
+                pass
+
+
+@asynccontextmanager
+async def answering(request: Request[Any, Any, Any], ticket: Ticket, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Work on a request whose body is read, until its deadline passes or its client goes: then the work is cancelled.
+
+    Raises `DeadlinePassed`, `ClientGone`, or `Overloaded` where a queue has no room.
+    """
+    worker = asyncio.current_task()
+    assert worker is not None  # noqa: S101 - there is one in a coroutine
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        worker.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        async with asyncio.timeout_at(ticket.deadline) as limit:
+            yield
+    except asyncio.CancelledError:
+        if not gone or worker.uncancel() > 0:
+            raise
+        telemetry.rejected.labels("client_gone").inc()
+        raise ClientGone from None
+    except (TimeoutError, ExpiredError) as error:
+        if isinstance(error, TimeoutError) and not limit.expired():
+            raise
+        telemetry.rejected.labels("expired").inc()
+        raise DeadlinePassed(
+            "the request's deadline passed before the answer was there; nothing of it goes on"
+        ) from None
+    except QueueFullError as error:
+        telemetry.rejected.labels("queue_full").inc()
+        raise Overloaded(f"{error}; try again in a second", headers={"Retry-After": "1"}) from None
+    except ClosedError as error:
+        raise NotReady(f"the service stopped before the answer was there: {error}") from None
+    finally:
+        watcher.cancel()

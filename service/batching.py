@@ -1,0 +1,280 @@
+"""The dynamic batcher: many waiting requests, one engine, the fullest batch that costs nobody any waiting.
+
+Generic: it knows items, not images. An idle engine gets what there is at once; while it is busy the queue fills, and
+the next batch takes one item of each waiting request in turn, so that a large request does not make a small one wait
+for all of it. Only items of one shape share a batch. An item that nobody waits for any more never runs.
+
+Everything but the batch itself happens on the event loop: no locks.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+class BatcherError(RuntimeError):
+    """An item that was not run; the subclass says why."""
+
+
+class QueueFullError(BatcherError):
+    """As many items wait as may; come back later."""
+
+
+class ExpiredError(BatcherError):
+    """The deadline passed before the item's result was there."""
+
+
+class ClosedError(BatcherError):
+    """The batcher takes no more items."""
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What one batch did; times in seconds."""
+
+    items: int
+    failed: int  # 0 when all is well; equal to `items` when the engine itself has failed
+    waited: tuple[float, ...]  # each item's time in the queue
+    ran: float  # time in the engine, retries included
+
+
+@dataclass(eq=False, slots=True)
+class _Entry(Generic[ItemT, ResultT]):
+    item: ItemT
+    deadline: float
+    arrived: float
+    result: asyncio.Future[ResultT]
+
+
+_Line = dict[_Entry[ItemT, ResultT], None]  # first come, first served, and removal from anywhere
+_Turn = dict[Hashable, _Line[ItemT, ResultT]]  # one request's items by shape
+_Outcomes = tuple[list[ResultT | BaseException], float, float]  # with the times at which the batch started and ended
+
+
+class Batcher(Generic[ItemT, ResultT]):
+    """Runs `run(items) -> results` on `executor`, `parallel` batches at a time, for any number of waiting requests.
+
+    `run` gets 1 to `max_batch` items of one shape and returns as many results in the same order. When it raises, the
+    batch is halved and tried again down to single items, so that a poisoned item fails alone.
+
+    `max_queue` bounds the items that wait. `max_delay` (seconds) lets an idle engine wait for a fuller batch; 0 runs
+    at once. `observe` is called on the event loop after each batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[ItemT]], Sequence[ResultT]],
+        executor: Executor,
+        *,
+        max_batch: int,
+        max_queue: int,
+        max_delay: float = 0.0,
+        parallel: int = 1,
+        observe: Callable[[BatchReport], None] | None = None,
+    ) -> None:
+        if min(max_batch, max_queue, parallel) < 1 or max_delay < 0:
+            raise ValueError(
+                f"max_batch={max_batch}, max_queue={max_queue} and parallel={parallel} must be 1 or more, "
+                f"max_delay={max_delay} 0 or more"
+            )
+        self._run = run
+        self._executor = executor
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._max_delay = max_delay
+        self._parallel = parallel
+        self._observe = observe
+        self._turns: dict[Hashable, _Turn[ItemT, ResultT]] = {}  # in the order in which they will be served
+        self._waiting = 0
+        self._running: set[asyncio.Future[_Outcomes[ResultT]]] = set()
+        self._awake = False
+        self._delayed: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Items that wait and are not in the running batch."""
+        return self._waiting
+
+    async def submit(
+        self, item: ItemT, *, turn: Hashable, deadline: float = math.inf, shape: Hashable = None
+    ) -> ResultT:
+        """The item's result, once a batch has had room for it.
+
+        `turn` names the request that the item belongs to: requests are served in turn. `deadline` is a time of the
+        event loop's clock. Cancelling the call, or its deadline, takes a waiting item out of the queue.
+
+        Raises `QueueFullError` at once, `ExpiredError` at the deadline, `ClosedError` when the batcher closes first, or
+        whatever `run` raised for this item alone.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise ClosedError("the batcher is closed")
+        if self._waiting >= self._max_queue:
+            raise QueueFullError(f"{self._waiting} items wait, the limit is {self._max_queue}")
+        now = loop.time()
+        if now >= deadline:
+            raise ExpiredError("the deadline had passed before the item came")
+        entry: _Entry[ItemT, ResultT] = _Entry(item, deadline, now, loop.create_future())
+        self._turns.setdefault(turn, {}).setdefault(shape, {})[entry] = None
+        self._waiting += 1
+        if not self._awake:  # after all that come in this turn of the loop: they share the batch
+            self._awake = True
+            loop.call_soon(self._dispatch)
+        try:
+            async with asyncio.timeout_at(None if deadline == math.inf else deadline) as limit:
+                return await entry.result
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the engine's own
+            raise ExpiredError("the deadline passed before the item's result was there") from None
+        finally:
+            self._withdraw(entry, turn, shape)
+            if not entry.result.cancel() and not entry.result.cancelled():
+                entry.result.exception()  # seen: asyncio need not log it where nobody waits any more
+
+    async def close(self) -> None:
+        """Fail what waits with `ClosedError`, and let the running batches end. Idempotent."""
+        self._closed = True
+        if self._delayed:
+            self._delayed.cancel()
+            self._delayed = None
+        for turn in self._turns.values():
+            for line in turn.values():
+                for entry in line:
+                    _settle(entry, ClosedError("the batcher was closed before the item ran"))
+        self._turns.clear()
+        self._waiting = 0
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _dispatch(self) -> None:
+        """Start the batches that there is room for, unless none is due yet."""
+        self._awake = False
+        loop = asyncio.get_running_loop()
+        while self._waiting and len(self._running) < self._parallel:
+            if self._max_delay and self._waiting < self._max_batch:
+                due = self._oldest_arrival() + self._max_delay
+                if loop.time() < due:
+                    if self._delayed is None:
+                        self._delayed = loop.call_at(due, self._delay_over)
+                    return
+            if batch := self._take(loop.time()):
+                self._start(batch)
+
+    def _delay_over(self) -> None:
+        self._delayed = None
+        self._dispatch()
+
+    def _oldest_arrival(self) -> float:
+        return min(next(iter(line)).arrived for turn in self._turns.values() for line in turn.values())
+
+    def _take(self, now: float) -> list[_Entry[ItemT, ResultT]]:
+        """The next batch: the shape that the first request in turn waits for longest, filled from all in turn."""
+        batch: list[_Entry[ItemT, ResultT]] = []
+        while self._turns and not batch:
+            shape = next(iter(next(iter(self._turns.values()))))
+            served = True
+            while served and len(batch) < self._max_batch:
+                served = False
+                for name in list(self._turns):
+                    entry = self._pop(name, shape)
+                    if entry is None:
+                        continue
+                    served = True
+                    if entry.deadline <= now:
+                        _settle(entry, ExpiredError("the deadline passed while the item waited"))
+                    elif not entry.result.done():
+                        batch.append(entry)
+                        if len(batch) == self._max_batch:
+                            break
+        return batch
+
+    def _pop(self, name: Hashable, shape: Hashable) -> _Entry[ItemT, ResultT] | None:
+        """Take the request's first item of that shape; what else it has goes to the end of the queue."""
+        turn = self._turns[name]
+        line = turn.get(shape)
+        if line is None:
+            return None
+        entry = next(iter(line))
+        self._withdraw(entry, name, shape)
+        if name in self._turns:
+            self._turns[name] = self._turns.pop(name)
+            if shape in turn:
+                turn[shape] = turn.pop(shape)
+        return entry
+
+    def _withdraw(self, entry: _Entry[ItemT, ResultT], name: Hashable, shape: Hashable) -> None:
+        """Take the item out of the queue, wherever it stands, if it still does."""
+        turn = self._turns.get(name, {})
+        line = turn.get(shape, {})
+        if entry not in line:
+            return
+        del line[entry]
+        self._waiting -= 1
+        if not line:
+            del turn[shape]
+        if not turn:
+            del self._turns[name]
+
+    def _start(self, batch: list[_Entry[ItemT, ResultT]]) -> None:
+        loop = asyncio.get_running_loop()
+        items = [entry.item for entry in batch]
+        try:
+            running = loop.run_in_executor(self._executor, self._timed, items, loop.time)
+        except RuntimeError as error:  # the executor is shut down: to those who wait it is a batch that failed
+            running = loop.create_future()
+            running.set_exception(error)
+        self._running.add(running)
+        running.add_done_callback(lambda ended: self._finish(batch, ended))
+
+    def _timed(self, items: list[ItemT], clock: Callable[[], float]) -> "_Outcomes[ResultT]":
+        started = clock()
+        outcomes = self._isolate(items)
+        return outcomes, started, clock()
+
+    def _isolate(self, items: list[ItemT]) -> list[ResultT | BaseException]:
+        """Each item's result, or what it raised when it ran alone."""
+        try:
+            results = list(self._run(items))
+            if len(results) != len(items):
+                raise RuntimeError(f"the engine gave {len(results)} results for {len(items)} items")  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001  handed to the waiter
+            if len(items) == 1:
+                return [error]
+            half = len(items) // 2
+            return self._isolate(items[:half]) + self._isolate(items[half:])
+        return [*results]
+
+    def _finish(self, batch: list[_Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ResultT]]") -> None:
+        self._running.discard(running)
+        outcomes: list[ResultT | BaseException]
+        try:
+            outcomes, started, ended = running.result()
+        except BaseException as error:  # noqa: BLE001  whatever it is, those who wait must hear of it
+            outcomes = [error] * len(batch)
+            started = ended = asyncio.get_running_loop().time()
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            _settle(entry, outcome)
+        self._dispatch()
+        if self._observe:
+            failed = sum(isinstance(outcome, BaseException) for outcome in outcomes)
+            waited = tuple(started - entry.arrived for entry in batch)
+            self._observe(BatchReport(len(batch), failed, waited, ended - started))
+
+
+def _settle(entry: _Entry[ItemT, ResultT], outcome: ResultT | BaseException) -> None:
+    """Wake the waiter, unless it has gone."""
+    if entry.result.done():
+        return
+    if not isinstance(outcome, BaseException):
+        entry.result.set_result(outcome)
+    elif isinstance(outcome, Exception) and not isinstance(outcome, StopIteration):
+        entry.result.set_exception(outcome)
+    else:  # a future takes no StopIteration, and a waiter must not be stopped by what stopped the engine
+        entry.result.set_exception(RuntimeError(f"the engine was stopped by {outcome!r}"))

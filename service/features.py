@@ -1,0 +1,102 @@
+"""Features that the service still holds, bounded in bytes, and one flight for each image that it does not.
+
+An image's features depend on its bytes, its resolution and the engine alone: whoever asks for the same image again, or
+at the same time, gets the same features, and they are computed once.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, Literal, Protocol, TypeVar
+
+Source = Literal["decoded", "cache", "inflight"]
+
+
+class Sized(Protocol):
+    """Something that knows what keeping it costs."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+SizedT = TypeVar("SizedT", bound=Sized)
+
+
+class Flight(Generic[SizedT]):
+    """Features on their way to all who wait for them."""
+
+    task: asyncio.Future[SizedT]
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline  # of the event loop's clock; the latest of all who have asked
+        self.waiting = 0
+
+
+class FeatureCache(Generic[SizedT]):
+    """The most recently used features, at most `max_bytes` of them by their own `nbytes`. For one event loop.
+
+    `served` hears of each image that was handed out: from the `cache`, from the flight that another request had begun
+    (`inflight`), or `decoded` for this one.
+    """
+
+    def __init__(self, max_bytes: int, served: Callable[[Source], None]) -> None:
+        self._max_bytes = max_bytes
+        self._served = served
+        self._held: OrderedDict[Hashable, SizedT] = OrderedDict()  # the longest unused first
+        self._flights: dict[Hashable, Flight[SizedT]] = {}
+        self.nbytes = 0  # of all that is held
+
+    def __len__(self) -> int:
+        """Images whose features are held."""
+        return len(self._held)
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether the features are held or on their way, so that `fetch` need not make them."""
+        return key in self._held or key in self._flights
+
+    async def fetch(
+        self, key: Hashable, make: Callable[[Flight[SizedT]], Awaitable[SizedT]], deadline: float
+    ) -> SizedT:
+        """The features that `key` names; where they are not held, `make(flight)` makes them, once for all who ask.
+
+        Who is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells `make`
+        until when somebody waits. Raises what `make` raises.
+        """
+        held = self._held.get(key)
+        if held is not None:
+            self._held.move_to_end(key)
+            self._served("cache")
+            return held
+        flight = self._flights.get(key)
+        source: Source = "decoded" if flight is None else "inflight"
+        if flight is None:
+            flight = self._flights[key] = Flight(deadline)
+            flight.task = asyncio.ensure_future(self._fly(key, flight, make))
+        flight.deadline = max(flight.deadline, deadline)
+        flight.waiting += 1
+        try:
+            await asyncio.wait([flight.task])
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting:
+                del self._flights[key]
+                flight.task.cancel()
+        features = flight.task.result()
+        self._served(source)
+        return features
+
+    async def _fly(
+        self, key: Hashable, flight: Flight[SizedT], make: Callable[[Flight[SizedT]], Awaitable[SizedT]]
+    ) -> SizedT:
+        features = await make(flight)
+        self._keep(key, features)
+        return features
+
+    def _keep(self, key: Hashable, features: SizedT) -> None:
+        if features.nbytes > self._max_bytes:
+            return  # it alone would push out all others
+        self._held[key] = features
+        self.nbytes += features.nbytes
+        while self.nbytes > self._max_bytes:
+            _, forgotten = self._held.popitem(last=False)
+            self.nbytes -= forgotten.nbytes

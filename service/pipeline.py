@@ -1,0 +1,137 @@
+"""How an image becomes features, and a pair of features channel distances: three queues, and the feature cache.
+
+    bytes → held? on its way? → decode (thread pool) → embed (engine thread) → pair → compare (engine thread)
+
+Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.images import Pixels, load_image
+from service.admission import Ticket
+from service.batching import Batcher, ExpiredError
+from service.features import FeatureCache, Flight
+from service.schemas import HeldImage, SentImage
+from service.telemetry import Telemetry
+from service.workers import Decoder, EngineThread
+
+COMPARE_BATCH: Final = 64  # pairs; each costs the engine a small part of an image
+
+
+class Embedded(NamedTuple):
+    """An image as the engine sees it: its features, opaque, and the size at which it was scored."""
+
+    features: Any
+    size: tuple[int, int]  # height and width in pixels
+
+    @property
+    def nbytes(self) -> int:
+        nbytes: int = self.features.nbytes
+        return nbytes
+
+
+class _Undecoded(NamedTuple):
+    content: bytes
+    resolution: int | None
+    max_pixels: int
+
+
+class Pipeline:
+    """Embeds images, each once for all who need it, and compares them in pairs."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        engine: EngineThread,
+        telemetry: Telemetry,
+        *,
+        max_batch: int,
+        max_delay: float,
+        max_queue: int,
+        max_pixels: int,
+        cache_bytes: int,
+    ) -> None:
+        self._max_pixels = max_pixels
+        self._cache: FeatureCache[Embedded] = FeatureCache(
+            cache_bytes, lambda source: telemetry.images.labels(source).inc()
+        )
+        self._decoding: Batcher[_Undecoded, Pixels] = Batcher(
+            _decode,
+            decoder.pool,
+            max_batch=1,
+            max_queue=max_queue,
+            parallel=decoder.threads,
+            observe=telemetry.decoded,
+        )
+        self._embedding: Batcher[Pixels, Any] = Batcher(
+            lambda images: engine.embed(np.stack(images)),
+            engine.thread,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            max_delay=max_delay,
+            observe=engine.embedded,
+        )
+        self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(
+            lambda pairs: [*engine.compare(*zip(*pairs, strict=True))],
+            engine.thread,
+            max_batch=COMPARE_BATCH,
+            max_queue=max_queue,
+            observe=engine.compared,
+        )
+        for stage, queue in self._stages().items():
+            telemetry.queue_items.labels(stage).set_function(queue.__len__)
+        telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)
+
+    def knows(self, sha256: str, resolution: int | None) -> bool:
+        """Whether the image's features are held or on their way: it costs no work, and may be named by its hash."""
+        return (sha256, resolution) in self._cache
+
+    async def embed(self, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket) -> Embedded:
+        """The image's features, for a request. Of a `HeldImage` the pipeline must know.
+
+        Raises `ImageError`, an error of the engine, or a `BatcherError`.
+        """
+
+        async def make(flight: Flight[Embedded]) -> Embedded:
+            assert isinstance(image, SentImage)  # noqa: S101 - what is known is not made
+            undecoded = _Undecoded(image.content, resolution, self._max_pixels)
+            pixels = await _in_time(self._decoding, undecoded, ticket, flight)
+            height, width, _ = pixels.shape
+            features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))
+            return Embedded(features, (height, width))
+
+        return await self._cache.fetch((image.sha256, resolution), make, ticket.deadline)
+
+    async def compare(self, target: Embedded, candidate: Embedded, ticket: Ticket) -> NDArray[np.float32]:
+        """Channel distances `(1152,)` of two images of one size. Raises an error of the engine, or a `BatcherError`."""
+        pair = (target.features, candidate.features)
+        return await self._comparing.submit(pair, turn=ticket, deadline=ticket.deadline, shape=target.size)
+
+    async def close(self) -> None:
+        """Let what runs end; fail what waits."""
+        for queue in self._stages().values():
+            await queue.close()
+
+    def _stages(self) -> dict[str, Batcher[Any, Any]]:
+        return {"decode": self._decoding, "embed": self._embedding, "compare": self._comparing}
+
+
+def _decode(images: Sequence[_Undecoded]) -> list[Pixels]:
+    return [load_image(*image) for image in images]
+
+
+async def _in_time(
+    queue: Batcher[Any, Any], item: Any, turn: Ticket, flight: Flight[Embedded], shape: tuple[int, int] | None = None
+) -> Any:
+    """The item's result, for as long as somebody waits for it: others with later deadlines may have joined."""
+    while True:
+        try:
+            return await queue.submit(item, turn=turn, deadline=flight.deadline, shape=shape)
+        except ExpiredError:
+            if flight.deadline <= asyncio.get_running_loop().time():
+                raise
