@@ -21,15 +21,15 @@ $(BIN)/python:
 
 # One stamp for each set of extras; a change of the dependencies installs again.
 $(VENV)/.serve: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu]'
+	$(PIP) --editable '.[cpu,decode]'
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,report,test]'
+	$(PIP) --editable '.[cpu,decode,report,test]'
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,report,torch,loadtest,test,dev]'
+	$(PIP) --editable '.[cpu,decode,report,torch,loadtest,test,dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.test
 
 .PHONY: serve
@@ -73,6 +73,18 @@ up: ## run the service with PostgreSQL, Prometheus and Grafana in containers
 .PHONY: down
 down: ## stop those containers; their data stays
 	docker compose --file deploy/compose.yaml down
+
+.PHONY: loadtest
+loadtest: $(VENV)/.dev ## a minute of mixed load on a service of its own, with a report (reports/loadtest.html)
+	$(BIN)/python -m loadtest
+
+.PHONY: soak
+soak: $(VENV)/.dev ## 20,000 requests, good and bad; memory may not grow
+	$(BIN)/python -m loadtest.soak
+
+.PHONY: benchmark
+benchmark: $(VENV)/.dev ## the service beside a plain handler and LitServe (about 20 minutes; reports/benchmark)
+	$(BIN)/python -m loadtest.benchmark
 
 .PHONY: constraints
 constraints: $(VENV)/.dev ## choose the newest versions of all dependencies again

@@ -3,8 +3,8 @@
     python -m loadtest.benchmark [--rounds 5] [--only rank,session,npy,pair,fair,parts] [--out reports/benchmark]
 
 Bias, named: this is the service's own benchmark, its scenarios are those the service was made for, and the
-alternatives are its authors' idea of what a competent author writes. They get evaluation and inference mode, no gradient,
-images resized to 256², and the settings with which they were fastest here.
+alternatives are its authors' idea of what a competent author writes. They get evaluation and inference mode, no
+gradient, images resized to 256², and the settings with which they were fastest here.
 
 Contenders take turns within a round, so that a slow minute of the machine hits all of them; who does not run is frozen
 (SIGSTOP). Every number is the median of the rounds, with the least and the greatest.
@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -46,13 +47,13 @@ def checked(load: Load) -> Load:
     return load
 
 
-def ranking(form: Format, side: int, requests: int) -> Scenario:
-    """`/rank`: 8 clients, a target and ten candidates, every image of every request unique."""
+def ranking(form: Format, side: int, requests: int, count: int = CLIENTS) -> Scenario:
+    """`/rank`: `count` clients, a target and ten candidates, every image of every request unique."""
 
     async def scenario(server: Server, round_number: int) -> Measured:
         pictures = Pictures(side, form, seed=round_number)
         clients = [
-            [rank_body(next(pictures), pictures.take(CANDIDATES)) for _ in range(requests)] for _ in range(CLIENTS)
+            [rank_body(next(pictures), pictures.take(CANDIDATES)) for _ in range(requests)] for _ in range(count)
         ]
         load = checked(await drive(server.port, clients))
         return {
@@ -115,11 +116,19 @@ def servers(scenario: str) -> list[Server]:
     if scenario in {"pair", "fair", "npy"}:
         return [clpips()]
     everyone = [clpips(), plain(), litserve()]
-    return [*everyone, clpips("clpips fast", engine="torch", precision="fast")] if scenario == "rank" else everyone
+    if scenario == "rank" and computes_bfloat16():
+        everyone.append(clpips("clpips fast", engine="torch", precision="fast"))
+    return everyone
+
+
+def computes_bfloat16() -> bool:
+    """Whether the processor has instructions for it; without them it is many times slower than float32."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and bool({"avx512_bf16", "amx_bf16", "bf16"} & set(cpuinfo.read_text().split()))
 
 
 SCENARIOS: dict[str, tuple[str, Scenario]] = {
-    "rank": ("/rank, 1 + 10 unique 512² PNG, 8 clients", ranking("png", 512, 2)),
+    "rank": ("/rank, 1 + 10 unique 512² PNG, 8 clients", ranking("png", 512, 1)),
     "session": ("RefinementUser: ten iterations over one growing set, 512² PNG", session),
     "npy": ("/rank, 1 + 10 unique 256² .npy, 8 clients", ranking("npy", 256, 4)),
     "pair": ("/distance, one pair of 512² PNG, idle", pair),
@@ -149,7 +158,8 @@ def compare(scenario: Scenario, contenders: Sequence[Server], rounds: int) -> Re
         for number in range(rounds + 1):
             for server in contenders if number % 2 else reversed(contenders):
                 server.thaw()
-                for quantity, value in asyncio.run(scenario(server, number)).items():  # type: ignore[arg-type]
+                measured = asyncio.run(_awaited(scenario(server, number)))
+                for quantity, value in measured.items():
                     if number:
                         results[server.name][quantity].append(value)
                 server.freeze()
@@ -157,6 +167,10 @@ def compare(scenario: Scenario, contenders: Sequence[Server], rounds: int) -> Re
         for server in started:
             server.stop()
     return results
+
+
+async def _awaited(measuring: Awaitable[Measured]) -> Measured:
+    return await measuring
 
 
 def parts(rounds: int) -> Results:
@@ -229,6 +243,7 @@ def main() -> None:
     parser.add_argument("--only", default="parts,rank,session,npy,pair,fair", help="scenarios, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("reports") / "benchmark", help="where the figures go")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     arguments.out.mkdir(parents=True, exist_ok=True)
     console.print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

@@ -82,12 +82,12 @@ def clpips(name: str = "clpips", **settings: str | int | float) -> Server:
     return Server(name, ["service.cli", "serve", "--port", "{port}"], {"CLPIPS_LOG_LEVEL": "warning", **environment})
 
 
-def plain() -> Server:
-    return Server("plain Litestar", ["loadtest.plain", "{port}"])
+def plain(device: str = "cpu") -> Server:
+    return Server("plain Litestar", ["loadtest.plain", "{port}", device])
 
 
-def litserve() -> Server:
-    return Server("LitServe", ["loadtest.lit", "{port}"], ready="/health")
+def litserve(device: str = "cpu") -> Server:
+    return Server("LitServe", ["loadtest.lit", "{port}", device], ready="/health")
 
 
 def _free_port() -> int:

@@ -1,6 +1,6 @@
 """Contender: the same in LitServe, with `max_batch_size` 8.
 
-python -m loadtest.lit PORT
+python -m loadtest.lit PORT [cpu|cuda]
 """
 
 import sys
@@ -15,8 +15,9 @@ from loadtest.reference import load_lpips
 
 
 class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
-    def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
-        self.model = load_lpips()
+    def setup(self, device: str) -> None:
+        self.place = device
+        self.model = load_lpips().to(device)
 
     def decode_request(self, request: Request) -> tuple[torch.Tensor, torch.Tensor]:
         form: Any = request  # LitServe parses the form and hands it in
@@ -30,7 +31,8 @@ class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
     def predict(self, batch: tuple[torch.Tensor, torch.Tensor, list[int]]) -> list[torch.Tensor]:
         targets, candidates, sizes = batch
         with torch.inference_mode():
-            return list(self.model(targets, candidates).flatten().split(sizes))
+            distances = self.model(targets.to(self.place), candidates.to(self.place))
+            return list(distances.flatten().split(sizes))
 
     def unbatch(self, output: list[torch.Tensor]) -> list[torch.Tensor]:
         return output
@@ -40,7 +42,8 @@ class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
 
 
 if __name__ == "__main__":
+    accelerator = sys.argv[2] if len(sys.argv) > 2 else "cpu"
     server = litserve.LitServer(
-        Ranking(max_batch_size=8, batch_timeout=0.01, api_path="/rank"), accelerator="cpu", timeout=False
+        Ranking(max_batch_size=8, batch_timeout=0.01, api_path="/rank"), accelerator=accelerator, timeout=False
     )
     server.run(port=int(sys.argv[1]), log_level="warning", generate_client_file=False)

@@ -81,4 +81,5 @@ def pair() -> float:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    print(json.dumps({"value": {"ceiling": ceiling, "engine": engine, "pair": pair}[what](*arguments)}))
+    measures: dict[str, Callable[..., float]] = {"ceiling": ceiling, "engine": engine, "pair": pair}
+    print(json.dumps({"value": measures[what](*arguments)}))

@@ -3,7 +3,7 @@
 Evaluation and inference mode, images resized to 256², all pairs of a request in one batch, the handler in a thread. One
 request computes at a time: with two or more at once PyTorch's threads fight for the cores, and all are slower.
 
-    python -m loadtest.plain PORT
+    python -m loadtest.plain PORT [cpu|cuda]
 """
 
 import io
@@ -39,8 +39,8 @@ def read(image: bytes) -> torch.Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def create_app() -> Litestar:
-    model = load_lpips()
+def create_app(device: str) -> Litestar:
+    model = load_lpips().to(device)
     computing = threading.Lock()
 
     @post("/rank", sync_to_thread=True, status_code=200)
@@ -48,7 +48,8 @@ def create_app() -> Litestar:
         target = read(data.target.file.read())
         candidates = torch.stack([read(candidate.file.read()) for candidate in data.candidates])
         with computing, torch.inference_mode():
-            distances = model(target.expand_as(candidates), candidates).flatten()
+            candidates = candidates.to(device)
+            distances = model(target.to(device).expand_as(candidates), candidates).flatten()
         return {"distances": distances.tolist()}
 
     @get("/readyz", sync_to_thread=False)
@@ -59,4 +60,5 @@ def create_app() -> Litestar:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(), port=int(sys.argv[1]), log_level="warning")
+    port, device = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cpu"
+    uvicorn.run(create_app(device), port=port, log_level="warning")

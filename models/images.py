@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from models.backbone import MIN_SIDE
+from models.png import decode_plain, plain_size
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
@@ -82,6 +83,10 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
     if content.startswith(NPY_MAGIC):
         return _decode_npy(content, max_pixels)
+    if size := plain_size(content):
+        _check_size(*size, max_pixels)
+        if (pixels := decode_plain(content)) is not None:
+            return pixels
     with _open(content, max_pixels) as image:
         return np.asarray(_rgb(_decoded(image, content)))
 

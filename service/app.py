@@ -39,7 +39,12 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     opened = None
     if engine is None:
         engine = opened = open_engine(
-            settings.engine, settings.device, settings.precision, settings.backbone, settings.threads
+            settings.engine,
+            settings.device,
+            settings.precision,
+            settings.backbone,
+            settings.threads,
+            fallback=settings.engine_fallback,
         )
     profiles = Profiles.shipped(engine.fingerprint)
     described = describe_engine(engine)
@@ -72,7 +77,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
-            await engine_thread.warm_up()
+            await pipeline.warm_up()
             readiness.warm = True
             log.info("engine ready", **msgspec.structs.asdict(described), weights=profiles.names())
             yield

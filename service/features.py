@@ -40,7 +40,7 @@ class FeatureCache(Generic[SizedT]):
     """
 
     def __init__(self, max_bytes: int, served: Callable[[Source], None]) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._served = served
         self._held: OrderedDict[Hashable, SizedT] = OrderedDict()  # the longest unused first
         self._flights: dict[Hashable, Flight[SizedT]] = {}
@@ -93,10 +93,14 @@ class FeatureCache(Generic[SizedT]):
         return features
 
     def _keep(self, key: Hashable, features: SizedT) -> None:
-        if features.nbytes > self._max_bytes:
+        if features.nbytes > self.max_bytes:
             return  # it alone would push out all others
         self._held[key] = features
         self.nbytes += features.nbytes
-        while self.nbytes > self._max_bytes:
+        self.shrink(self.max_bytes)
+
+    def shrink(self, nbytes: int) -> None:
+        """Forget the longest unused until at most `nbytes` are held."""
+        while self.nbytes > nbytes:
             _, forgotten = self._held.popitem(last=False)
             self.nbytes -= forgotten.nbytes

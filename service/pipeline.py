@@ -54,11 +54,14 @@ class Pipeline:
         max_delay: float,
         max_queue: int,
         max_pixels: int,
-        cache_bytes: int,
+        cache_bytes: int | None,
     ) -> None:
+        self._engine = engine
+        self._max_batch = max_batch
         self._max_pixels = max_pixels
+        self._cache_bytes = cache_bytes
         self._cache: FeatureCache[Embedded] = FeatureCache(
-            cache_bytes, lambda source: telemetry.images.labels(source).inc()
+            cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
         )
         self._decoding: Batcher[_Undecoded, Pixels] = Batcher(
             _decode,
@@ -69,7 +72,7 @@ class Pipeline:
             observe=telemetry.decoded,
         )
         self._embedding: Batcher[Pixels, Any] = Batcher(
-            lambda images: engine.embed(np.stack(images)),
+            engine.embed,
             engine.thread,
             max_batch=max_batch,
             max_queue=max_queue,
@@ -86,6 +89,13 @@ class Pipeline:
         for stage, queue in self._stages().items():
             telemetry.queue_items.labels(stage).set_function(queue.__len__)
         telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)
+
+    async def warm_up(self) -> None:
+        """Let the engine prepare itself, and learn how many bytes of features it can keep."""
+        self._cache.max_bytes = await self._engine.prepare(self._max_batch, self._cache_bytes, self._forget_half)
+
+    def _forget_half(self) -> None:
+        self._cache.shrink(self._cache.nbytes // 2)
 
     def knows(self, sha256: str, resolution: int | None) -> bool:
         """Whether the image's features are held or on their way: it costs no work, and may be named by its hash."""

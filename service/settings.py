@@ -38,8 +38,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Meta(description="Where it runs; `auto` takes a GPU if there is one.")
     ] = "auto"
+    engine_fallback: Annotated[
+        bool, Meta(description="Whether an engine that is asked for on a GPU and cannot run there takes the CPU.")
+    ] = False
     precision: Annotated[
-        Precision, Meta(description="`exact` is float32; `fast` is bfloat16 (PyTorch engine): within 0.002 of exact.")
+        Precision,
+        Meta(
+            description="`exact` is float32; `fast` is half precision (PyTorch engine), within 0.002 of exact: for "
+            "GPUs, and for CPUs with bfloat16 units."
+        ),
     ] = "exact"
     backbone: Annotated[
         Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
@@ -93,8 +100,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 30.0
     feature_cache_bytes: Annotated[
-        int, Meta(ge=0, description="Memory for the features of images seen before (2.6 MB each at 256×256), in bytes.")
-    ] = 512 * 2**20
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Memory for the features of images seen before (2.6 MB each at 256×256, half of it with "
+            "`fast`), in bytes; unset, 512 MiB on a CPU and half of what is free on a GPU."
+        ),
+    ] = None
     max_engine_failures: Annotated[
         Count, Meta(description="Batches that fail in a row before the process exits, for its supervisor to restart.")
     ] = 5

@@ -1,7 +1,8 @@
 """The threads in which the work is done: a pool that decodes images, and the one thread that owns the engine."""
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from models.images import Pixels
 from service.batching import BatchReport
 from service.telemetry import Telemetry
 
-WARM_UP_SIDE: Final = 256
+USUAL_SIDE: Final = 256  # the default resolution, pixels
+RELIEF_SECONDS: Final = 1.0  # that the engine waits for the event loop to drop features
 PROBE_SECONDS: Final = 1.0  # between two tries of an engine that fails
 
 log = structlog.get_logger()
@@ -55,8 +57,8 @@ class EngineThread:
     def dead(self) -> bool:
         return self._failures >= self._max_failures
 
-    def embed(self, images: Pixels) -> Sequence[Any]:
-        """Features of each of n images `(n, h, w, 3)`."""
+    def embed(self, images: Sequence[Pixels]) -> Sequence[Any]:
+        """Features of each of n images of one size."""
         return self._engine.embed(images)
 
     def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
@@ -66,12 +68,28 @@ class EngineThread:
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
         return channel_distances
 
-    async def warm_up(self) -> None:
-        """Run one small batch through both halves, so that no request pays for what an engine does only once."""
-        blank = np.zeros((2, WARM_UP_SIDE, WARM_UP_SIDE, 3), np.uint8)
+    async def prepare(self, largest: int, feature_bytes: int | None, relieve: Callable[[], None]) -> int:
+        """`Engine.prepare` for batches of up to `largest` images of the usual size.
+
+        When the engine's memory runs out, `relieve` is called on the event loop, and the engine waits for it.
+        """
+        loop = asyncio.get_running_loop()
+
+        def relieved() -> None:
+            done = threading.Event()
+            loop.call_soon_threadsafe(relieve)
+            loop.call_soon_threadsafe(done.set)
+            done.wait(RELIEF_SECONDS)
+
+        self._engine.on_memory_pressure = relieved
+        return await loop.run_in_executor(self.thread, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
+
+    async def probe(self) -> None:
+        """Run one small batch through both halves."""
+        blank = np.zeros((USUAL_SIDE, USUAL_SIDE, 3), np.uint8)
 
         def work() -> None:
-            target, candidate = self.embed(blank)
+            target, candidate = self.embed([blank, blank])
             self.compare([target], [candidate])
 
         await asyncio.get_running_loop().run_in_executor(self.thread, work)
@@ -106,7 +124,7 @@ class EngineThread:
         while self.failing and not self.dead:
             await asyncio.sleep(PROBE_SECONDS)
             try:
-                await self.warm_up()
+                await self.probe()
             except Exception:  # noqa: BLE001  whatever it is, the engine has failed once more
                 self._note(failed=True)
             else:

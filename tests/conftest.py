@@ -1,6 +1,7 @@
 """What all tests share: those that need more than the default install skip, and say how to get it."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,16 +11,21 @@ from litestar.testing import TestClient
 from models.engines import Engine, open_engine
 from tests.services import serving
 
+ON_GPU = os.environ.get("CLPIPS_TEST_GPU") == "1"
+if not ON_GPU:
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported: its kernels then run on the CPU
+
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "lpips", "onnx"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if HAS_TORCH:
-        return
-    skip = pytest.mark.skip(reason="needs PyTorch, lpips and onnx: pip install -e '.[torch]'")
+    no_torch = pytest.mark.skip(reason="needs PyTorch, lpips and onnx: pip install -e '.[torch]'")
+    no_gpu = pytest.mark.skip(reason="needs an NVIDIA GPU: set CLPIPS_TEST_GPU=1 on a machine that has one")
     for item in items:
-        if item.get_closest_marker("torch"):
-            item.add_marker(skip)
+        if item.get_closest_marker("torch") and not HAS_TORCH:
+            item.add_marker(no_torch)
+        if item.get_closest_marker("gpu") and not ON_GPU:
+            item.add_marker(no_gpu)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import numpy as np
-from numpy.typing import NDArray
 
+from models.engines import Images
 from service.server import serve
 from service.settings import Settings
 from tests.services import FakeEngine, FakeFeatures
@@ -25,7 +24,7 @@ class GatedEngine(FakeEngine):
         super().__init__()
         self._gate = gate
 
-    def embed(self, images: NDArray[np.uint8]) -> list[FakeFeatures]:
+    def embed(self, images: Images) -> list[FakeFeatures]:
         if os.read(self._gate, 1) != RUN:
             raise RuntimeError("the device is gone")
         return super().embed(images)

@@ -4,7 +4,7 @@ import base64
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 from numpy.typing import NDArray
 
 from models.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-from models.engines import Engine, Precision
+from models.engines import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
 from service.app import create_app
 from service.settings import Settings
 
@@ -42,16 +42,22 @@ class FakeEngine:
     fingerprint = SHIPPED_FINGERPRINT
 
     def __init__(self) -> None:
+        self.on_memory_pressure: Callable[[], None] = nothing_to_free
         self.embedded = 0
         self.compared: list[int] = []
         self.failure: Exception | None = None
         self.closed = False
 
-    def embed(self, images: NDArray[np.uint8]) -> list[FakeFeatures]:
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        target, *_, candidate = self.embed(np.zeros((max(2, min(largest, 4)), side, side, 3), np.uint8))
+        self.compare([target], [candidate])
+        return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
+
+    def embed(self, images: Images) -> list[FakeFeatures]:
         if self.failure is not None:
             raise self.failure
         self.embedded += len(images)
-        return [FakeFeatures(colour) for colour in images.mean(axis=(1, 2)).astype(np.float32) / 255]
+        return [FakeFeatures(colour) for colour in np.stack(list(images)).mean(axis=(1, 2)).astype(np.float32) / 255]
 
     def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
         self.compared.append(len(targets))

@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for package in ("models", "service") for path in (ROOT / package).rglob("*.py"))
-WITH_TORCH = {"models/engines/torch.py", "models/export.py"}
+WITH_TORCH = {
+    "models/engines/torch.py",
+    *(f"models/engines/torch_{part}.py" for part in ("graphs", "kernels", "memory", "network", "slots")),
+    "models/engines/triton_kernels.py",
+    "models/export.py",
+}
 HEAVY = ("torch", "torchvision", "lpips", "onnx", "matplotlib")
 
 

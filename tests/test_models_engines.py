@@ -139,6 +139,29 @@ def test_onnx_runtime_neither_marks_this_machine_nor_reports_on_it(tmp_path: Pat
     code = "from models.engines import open_engine; open_engine('onnx', 'cpu').close()"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parent.parent, check=True)
-    assert (
-        list(tmp_path.iterdir()) == []
-    )  # it would leave the identifier that it reports under, and what it has to send
+    # It would leave the identifier that it reports under, and what it has yet to send.
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_falls_back_to_the_cpu_only_when_told_to(caplog: pytest.LogCaptureFixture) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has the CUDA provider; there is nothing to fall back from")
+    with caplog.at_level("WARNING", logger="models.engines"):
+        engine = open_engine("onnx", device="cuda", fallback=True)
+    assert engine.device == "cpu"
+    assert "clpips[gpu]" in caplog.text
+
+
+def test_images_may_come_one_by_one(engine: Engine) -> None:
+    targets, candidates = pairs(3, 64, 64)
+    assert np.array_equal(
+        engine.compare(engine.embed(list(targets)), engine.embed(list(candidates))),
+        engine.compare(engine.embed(targets), engine.embed(candidates)),
+    )
+
+
+def test_a_prepared_engine_says_how_many_bytes_of_features_may_be_kept(engine: Engine) -> None:
+    assert engine.prepare(64, 2, 12_345_678) == 12_345_678
+    assert engine.prepare(64, 2) > 100_000_000

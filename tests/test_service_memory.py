@@ -1,55 +1,91 @@
-"""The memory that counts, as containers and machines tell it."""
+"""The bargain over memory between the service, which keeps features, and the engine, whose memory they take."""
 
-import os
-from pathlib import Path
+from typing import Any
 
 import pytest
+from litestar.testing import TestClient
+from prometheus_client.parser import text_string_to_metric_families
 
-from service.memory import Memory, MemoryCollector, read_memory
+from models.engines import Images
+from tests.pictures import encode, picture
+from tests.services import FakeEngine, FakeFeatures, distance_body, serving
 
-
-@pytest.fixture
-def proc(tmp_path: Path) -> Path:
-    (tmp_path / "proc" / "self").mkdir(parents=True)
-    (tmp_path / "proc" / "self" / "status").write_text("Name:\tclpips\nVmRSS:\t     300 kB\n")
-    (tmp_path / "proc" / "meminfo").write_text("MemTotal:       4000 kB\nMemFree:        1000 kB\n")
-    return tmp_path / "proc"
-
-
-@pytest.fixture
-def cgroup(tmp_path: Path) -> Path:
-    folder = tmp_path / "cgroup"
-    folder.mkdir()
-    (folder / "memory.max").write_text("2048000\n")
-    (folder / "memory.current").write_text("1000000\n")
-    (folder / "memory.stat").write_text("anon 600000\nfile 400000\ninactive_file 250000\n")
-    return folder
+IMAGES = [encode(picture(seed, 40)) for seed in range(8)]
+BYTES = 12  # that a fake engine's features take
 
 
-def test_a_container_counts_what_the_kernel_cannot_drop(cgroup: Path, proc: Path) -> None:
-    assert read_memory(cgroup, proc) == Memory(used=750_000, limit=2_048_000)
+class SmallEngine(FakeEngine):
+    """An engine that can keep the features of `room` images, and whose memory runs out when it is told to."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.asked: list[tuple[int, int, int | None]] = []
+        self.full = False
+
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        super().prepare(side, largest, feature_bytes)
+        self.asked.append((side, largest, feature_bytes))
+        return self.room * BYTES
+
+    def embed(self, images: Images) -> list[FakeFeatures]:
+        if self.full:
+            self.on_memory_pressure()
+            self.full = False
+        return super().embed(images)
 
 
-def test_without_a_limit_the_machine_is_the_limit(cgroup: Path, proc: Path) -> None:
-    (cgroup / "memory.max").write_text("max\n")
-    assert read_memory(cgroup, proc) == Memory(used=300 * 1024, limit=4000 * 1024)
+def held(client: TestClient[Any]) -> int:
+    """Images whose features the service holds."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    (sample,) = (one for family in families for one in family.samples if one.name == "clpips_feature_cache_bytes")
+    return int(sample.value / BYTES)
 
 
-def test_without_a_cgroup_the_machine_is_the_limit(tmp_path: Path, proc: Path) -> None:
-    assert read_memory(tmp_path / "none", proc) == Memory(used=300 * 1024, limit=4000 * 1024)
+def score(client: TestClient[Any], target: int, candidate: int) -> Any:
+    body, content_type = distance_body("json", [(IMAGES[target], IMAGES[candidate])])
+    return client.post("/distance", content=body, headers={"content-type": content_type})
 
 
-def test_a_file_that_makes_no_sense_is_passed_over(cgroup: Path, proc: Path) -> None:
-    (cgroup / "memory.stat").write_text("anon 600000\n")
-    assert read_memory(cgroup, proc) == Memory(used=300 * 1024, limit=4000 * 1024)
+def test_the_engine_is_told_what_comes_before_the_service_is_ready() -> None:
+    engine = SmallEngine(room=4)
+    with serving(engine, max_batch=16, feature_cache_bytes=1_000_000):
+        assert engine.asked == [(256, 16, 1_000_000)]
 
 
-def test_a_system_that_does_not_tell_is_none(tmp_path: Path) -> None:
-    assert read_memory(tmp_path / "none", tmp_path / "neither") is None
+def test_the_engine_chooses_the_cache_where_no_setting_does() -> None:
+    engine = SmallEngine(room=4)
+    with serving(engine):
+        assert engine.asked[0][2] is None
 
 
-def test_this_process_is_seen_as_it_is() -> None:
-    samples = {sample.name: sample.value for family in MemoryCollector().collect() for sample in family.samples}
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    # Python with NumPy takes at least 10 MiB, and the limit can only be below the machine's memory.
-    assert 10 * 2**20 < samples["clpips_memory_used_bytes"] < samples["clpips_memory_limit_bytes"] <= machine * 1.01
+def test_no_more_features_are_kept_than_the_engine_can_keep() -> None:
+    with serving(SmallEngine(room=4)) as client:
+        for image in range(0, 8, 2):
+            assert score(client, image, image + 1).status_code == 200
+        assert held(client) == 4
+
+
+def test_when_memory_runs_out_half_of_what_is_kept_goes_and_the_request_is_answered() -> None:
+    engine = SmallEngine(room=8)
+    with serving(engine) as client:
+        for image in range(0, 6, 2):
+            score(client, image, image + 1)
+        assert held(client) == 6
+        engine.full = True
+        reply = score(client, 6, 7)
+        assert reply.status_code == 200
+        assert reply.json()["distances"][0] > 0
+        assert held(client) == 3 + 2
+
+
+def test_features_that_were_dropped_are_computed_again() -> None:
+    engine = SmallEngine(room=8)
+    with serving(engine) as client:
+        first = score(client, 0, 1).json()["distances"]
+        score(client, 2, 3)
+        engine.full = True
+        score(client, 4, 5)
+        before = engine.embedded
+        assert score(client, 0, 1).json()["distances"] == pytest.approx(first)
+        assert engine.embedded == before + 2

@@ -9,10 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from litestar.testing import TestClient
-from numpy.typing import NDArray
 
 from models.distance import layer_shares, weigh
-from models.engines import Engine
+from models.engines import Engine, Images
 from models.images import load_image
 from models.weights import load_weights
 from tests.pictures import encode, npy, picture, variation
@@ -265,7 +264,7 @@ def test_the_service_answers_others_while_the_engine_computes() -> None:
     class SlowEngine(FakeEngine):
         begun, released = threading.Event(), threading.Event()
 
-        def embed(self, images: NDArray[np.uint8]) -> list[FakeFeatures]:
+        def embed(self, images: Images) -> list[FakeFeatures]:
             if self.compared:  # the warm-up is over
                 self.begun.set()
                 assert self.released.wait(30)

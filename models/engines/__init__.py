@@ -4,17 +4,25 @@
 threads.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbone import load_backbone
+from models.backbone import Backbone, load_backbone
+
+logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "onnx", "torch"]
 Precision = Literal["exact", "fast"]
+
+
+Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
+
+DEFAULT_FEATURE_BYTES = 512 * 2**20  # of main memory, for features that are kept
 
 
 class EngineError(RuntimeError):
@@ -37,9 +45,23 @@ class Engine(Protocol):
     device: str  # "cpu" or "cuda"
     precision: Precision
     fingerprint: str  # of the backbone, sha256
+    on_memory_pressure: Callable[[], None]
+    """Set by who keeps features: called in the engine's thread when the device's memory has run out, before the next,
+    smaller try. To drop some, and return when they are dropped, is all that is asked."""
 
-    def embed(self, images: NDArray[np.uint8]) -> Sequence[Any]:
-        """Features of each of n images, uint8 RGB `(n, h, w, 3)` with h and w ≥ 31."""
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        """Pay now for what is paid once, for batches of up to `largest` images of `side` × `side` pixels.
+
+        Returns the bytes of features that may be kept at a time: `feature_bytes`, or less where the device has less;
+        where None is asked for, the engine's own choice. Images of other sizes are welcome afterwards.
+        """
+        ...
+
+    def embed(self, images: Images) -> Sequence[Any]:
+        """Features of each of n images of one size, uint8 RGB with both sides ≥ 31: `(n, h, w, 3)`, or n `(h, w, 3)`.
+
+        May return before they are computed: whoever compares them waits.
+        """
         ...
 
     def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
@@ -57,18 +79,41 @@ def open_engine(
     precision: Precision = "exact",
     backbone: Path | None = None,
     threads: int | None = None,
+    *,
+    fallback: bool = False,
 ) -> Engine:
     """Open an engine.
 
     `auto` takes ONNX Runtime on the CPU for `exact`, and PyTorch where `fast` or CUDA is asked for. `backbone` names
     another backbone file; `threads` bounds the cores that a run uses (None: all). Raises `EngineError` where
-    something is missing, with what to install, and `BackboneError` for a backbone file that is not sound.
+    something is missing, with what to install, and `BackboneError` for a backbone file that is not sound. With
+    `fallback`, an engine that is asked for on CUDA and cannot be had there runs on the CPU, with a warning.
     """
+    weights = load_backbone(backbone)
+    try:
+        return _open(name, device, precision, weights, threads)
+    except EngineError as error:
+        if device != "cuda" or not fallback:
+            raise
+        logger.warning("no engine on cuda, going on with the CPU: %s", error)
+    return _open(name, "cpu", precision, weights, threads)
+
+
+def nothing_to_free() -> None:
+    """`on_memory_pressure` while nobody has said that they keep features."""
+
+
+def _open(
+    name: EngineName,
+    device: Literal["auto", "cpu", "cuda"],
+    precision: Precision,
+    weights: Backbone,
+    threads: int | None,
+) -> Engine:
     if name == "auto":
         name = "torch" if precision == "fast" or device == "cuda" else "onnx"
     if device == "auto":
         device = "cuda" if name == "torch" and _torch_sees_cuda() else "cpu"
-    weights = load_backbone(backbone)
     if name == "torch":
         try:
             from models.engines.torch import TorchEngine

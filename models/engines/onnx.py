@@ -1,5 +1,7 @@
 """The backbone on ONNX Runtime: the engine of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +14,17 @@ from numpy.typing import NDArray
 
 from models.backbone import DATA, TOTAL_CHANNELS, Backbone, load_backbone
 from models.distance import channel_distances
-from models.engines import EngineError, Precision
+from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
 
 EMBED_GRAPH = DATA / "embed.onnx"
 CHUNK = 4  # images a run: as fast as larger ones, and the activations of four stay small
+
+# Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
+# more than it gains, and may choose ones that round more.
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", {}),
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
+}
 
 
 class OnnxFeatures:
@@ -41,22 +50,24 @@ class OnnxEngine:
         """Open the session. Raises `EngineError` where ONNX Runtime or the device's provider is missing."""
         runtime = load_runtime()
         backbone = backbone or load_backbone()
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
-        if provider not in runtime.get_available_providers():
+        if PROVIDERS[device][0] not in runtime.get_available_providers():
             raise EngineError(
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, pip install 'clpips[gpu]' "
                 "(never beside clpips[cpu])"
             )
+        self.on_memory_pressure = nothing_to_free
         self._tensors = backbone.tensors  # the sessions read them where they lie
         self.device = device
         self.fingerprint = backbone.fingerprint
-        self._session = self._open(runtime, provider, threads or 0)
+        self._session = self._open(runtime, threads or 0)
         self._lanes = (threads or core_count()) if device == "cpu" else 1
         if self._lanes > 1:
-            self._lane_session = self._open(runtime, provider, 1)
+            self._lane_session = self._open(runtime, 1)
             self._pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="onnx")
 
-    def _open(self, runtime: Any, provider: str, threads: int) -> Any:
+    def _open(self, runtime: Any, threads: int) -> Any:
+        provider, settings = PROVIDERS[self.device]
+        said = _load_cuda(runtime) if self.device == "cuda" else ""
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
         options.intra_op_num_threads = threads
@@ -65,17 +76,28 @@ class OnnxEngine:
             list(self._tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in self._tensors.values()]
         )
         try:
-            session = runtime.InferenceSession(EMBED_GRAPH.read_bytes(), options, providers=[provider])
+            session = runtime.InferenceSession(
+                EMBED_GRAPH.read_bytes(),
+                options,
+                providers=[(provider, settings)],
+                enable_fallback=0,  # to the CPU, with a banner on stdout
+            )
         except Exception as error:
-            raise EngineError(f"ONNX Runtime cannot open the backbone on {self.device}: {error}") from error
+            raise EngineError(f"ONNX Runtime cannot open the backbone on {self.device}: {error}{said}") from error
         if provider not in session.get_providers():
             raise EngineError(
                 f"ONNX Runtime cannot use {self.device}: the CUDA libraries that it needs are missing or do not fit "
-                "the driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver"
+                f"the driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver{said}"
             )
         return session
 
-    def embed(self, images: NDArray[np.uint8]) -> list[OnnxFeatures]:
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        blank = np.zeros((side, side, 3), np.uint8)
+        target, *_, candidate = self.embed([blank] * max(2, min(largest, CHUNK)))
+        self.compare([target], [candidate])
+        return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
+
+    def embed(self, images: Images) -> list[OnnxFeatures]:
         """As `Engine.embed`. On a CPU one image is computed by all cores, several by one core each.
 
         A core that has an image to itself never waits for the others after each layer: that saves a fifth of the time,
@@ -88,10 +110,10 @@ class OnnxEngine:
         return [one for part in self._pool.map(partial(self._run, self._lane_session), parts) for one in part]
 
     @staticmethod
-    def _run(session: Any, images: NDArray[np.uint8]) -> list[OnnxFeatures]:
+    def _run(session: Any, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
         for start in range(0, len(images), CHUNK):
-            maps = session.run(None, {"images": images[start : start + CHUNK]})  # five (n, c, h, w)
+            maps = session.run(None, {"images": np.stack(list(images[start : start + CHUNK]))})  # five (n, c, h, w)
             features += [OnnxFeatures(taps) for taps in zip(*maps, strict=True)]
         return features
 
@@ -126,6 +148,16 @@ def load_runtime() -> Any:
     except ImportError as error:
         raise EngineError("ONNX Runtime is not installed: pip install 'clpips[cpu]' or 'clpips[gpu]'") from error
     return onnxruntime
+
+
+def _load_cuda(runtime: Any) -> str:
+    """Load the CUDA libraries that pip installed; what ONNX Runtime prints of those that it misses, for an error."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # stdout is the answer's
+        runtime.preload_dlls()
+    runtime.set_default_logger_severity(4)  # else it says the same again, in four lines on stderr
+    said = " ".join(printed.getvalue().split())
+    return f" ({said})" if said else ""
 
 
 def _is_installed(distribution: str) -> bool:

@@ -1,74 +1,48 @@
-"""The backbone on PyTorch: CUDA, and the CPU as the reference."""
+"""The backbone on PyTorch: NVIDIA GPUs, and the CPU as the reference.
 
-from collections.abc import Sequence
+On the GPU, batches of the prepared size run as CUDA graphs (`torch_graphs.py`) between Triton's kernels
+(`triton_kernels.py`), features stay on the card in a pool of slots (`torch_slots.py`), and a batch for which memory
+does not suffice is halved (`torch_memory.py`). Nothing waits for the card but `compare`, for its answer.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from models.backbone import (
-    CHANNELS,
-    CONVOLUTIONS,
-    EPSILON,
-    SCALE,
-    SHIFT,
-    TOTAL_CHANNELS,
-    Backbone,
-    load_backbone,
-)
-from models.engines import EngineError, Precision
+from models.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
+from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
+from models.engines.torch_graphs import GraphEmbedder, exact_convolutions
+from models.engines.torch_kernels import GraphKernels, Kernels, kernels_for
+from models.engines.torch_memory import in_halves, largest_that_fits, release_cached_memory
+from models.engines.torch_network import AlexNetTaps, Layout, layout_of
+from models.engines.torch_slots import SlotPool, TorchFeatures
 
-CHUNK = 8  # images a run on the CPU, where larger ones gain nothing
+logger = logging.getLogger(__name__)
 
-
-class AlexNetTaps(nn.Module):
-    """AlexNet's five convolutions; forward gives the five channel-normalised taps."""
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, backbone: Backbone, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.dtype = dtype
-        self.convolutions = nn.ModuleList()
-        for key, inputs, outputs, kernel, stride, padding, _ in CONVOLUTIONS:
-            convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding)
-            convolution.load_state_dict(
-                {part: torch.from_numpy(backbone.tensors[f"{key}.{part}"]) for part in ("weight", "bias")}
-            )
-            self.convolutions.append(convolution.to(dtype))
-        self.register_buffer("shift", torch.tensor(SHIFT).reshape(1, 3, 1, 1))
-        self.register_buffer("scale", torch.tensor(SCALE).reshape(1, 3, 1, 1))
-        self.requires_grad_(requires_grad=False).eval()
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """uint8 RGB `(n, h, w, 3)` → five `(n, c, h', w')` of unit length along c, in the network's own dtype."""
-        x = images.permute(0, 3, 1, 2)  # (n, 3, h, w), channels last in memory
-        x = (x.to(torch.float32) / 127.5 - 1 - self.shift) / self.scale
-        x = x.to(self.dtype)
-        taps = []
-        for convolution, description in zip(self.convolutions, CONVOLUTIONS, strict=True):
-            if description.pooled:
-                x = torch.nn.functional.max_pool2d(x, kernel_size=3, stride=2)
-            x = torch.nn.functional.relu(convolution(x))
-            norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
-            taps.append((x / (norm + EPSILON)).to(x.dtype))
-        return taps
+CPU_BATCH = 8  # images a run on the CPU, where larger ones gain nothing
+PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
+PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
+MEMORY_SHARE = 0.5  # of the card's free memory for features, where nobody says how much
 
 
-class TorchFeatures:
-    """An image's five feature maps, `(c, h, w)` each, on the engine's device."""
+def compute_dtype(device: str, precision: Precision) -> torch.dtype:
+    """What the convolutions compute in.
 
-    __slots__ = ("nbytes", "taps")
-
-    def __init__(self, taps: Sequence[Tensor]) -> None:
-        self.taps = [tap.clone(memory_format=torch.preserve_format) for tap in taps]
-        self.nbytes = sum(tap.nbytes for tap in self.taps)
+    `fast` is float16 on GPUs: as quick there as bfloat16 and eight times as precise. It is bfloat16 on CPUs, whose
+    matrix units (AMX, AVX-512 BF16) know no float16 before Granite Rapids.
+    """
+    if precision == "exact":
+        return torch.float32
+    return torch.float16 if device == "cuda" else torch.bfloat16
 
 
 class TorchEngine:
-    """`precision="exact"` is float32 without TF32; `"fast"` is bfloat16."""
+    """`precision="exact"` is float32 without TF32; `"fast"` is half precision, see `compute_dtype`."""
 
     name = "torch"
 
@@ -84,36 +58,155 @@ class TorchEngine:
             raise EngineError("PyTorch sees no CUDA device: check nvidia-smi, and that this PyTorch is a CUDA build")
         if threads is not None:
             torch.set_num_threads(threads)
+        if device == "cpu" and precision == "fast" and not cpu_has_bfloat16():
+            logger.warning(
+                "precision fast is slower than exact on this CPU: it has no bfloat16 units (AMX or AVX-512 BF16); "
+                "choose precision exact"
+            )
         backbone = backbone or load_backbone()
         self.device = device
         self.precision = precision
         self.fingerprint = backbone.fingerprint
-        self._network = AlexNetTaps(backbone, torch.float32 if precision == "exact" else torch.bfloat16).to(device)
-        for convolution in self._network.convolutions:
-            for parameter in convolution.parameters():
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.on_memory_pressure: Callable[[], None] = nothing_to_free
+        self._dtype = compute_dtype(device, precision)
+        self._network = AlexNetTaps(backbone, self._dtype).to(device)
+        self._kernels: Kernels = kernels_for(device, self._dtype)
+        self.pool: SlotPool | None = None  # of the prepared size
+        self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
+        self._limits: dict[Layout, int] = {}  # most images a run, learned when memory ran out
 
     @torch.inference_mode()
-    def embed(self, images: NDArray[np.uint8]) -> list[TorchFeatures]:
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        """As the protocol says: captures graphs on CUDA, and reserves a slot for each image that may be kept.
+
+        The engine's own choice of `feature_bytes` is half of the card's free memory. Slots for two batches more are
+        reserved, for features that are in use and kept nowhere; images beyond that, and of other sizes, get memory of
+        their own.
+        """
+        self.pool = self.graphs = None
+        layout = layout_of(side, side)
+        kernels = self._kernels
+        if isinstance(kernels, GraphKernels):
+            self.graphs = largest_that_fits(
+                lambda size: GraphEmbedder(self._network, kernels, side, size, self.device), largest, self.device
+            )
+        blank = np.zeros((side, side, 3), np.uint8)
+        features = self.embed([blank] * min(largest, self._limit(layout)))
+        self.compare(features[:1], features[-1:])
+        slot_bytes = features[0].nbytes
+        del features
+        if feature_bytes is None:
+            feature_bytes = self._default_feature_bytes()
+        spare = 2 * largest
+        slots = feature_bytes // slot_bytes + spare
+        self.pool = largest_that_fits(
+            lambda slots: SlotPool(layout, slots, self._dtype, self.device), slots, self.device
+        )
+        reserved = self.pool.slots if self.pool is not None else 0
+        return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
+
+    @torch.inference_mode()
+    def embed(self, images: Images) -> list[TorchFeatures]:
+        rows = list(images)
         features: list[TorchFeatures] = []
-        for start in range(0, len(images), CHUNK):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + CHUNK])).to(self.device)
-            features += [TorchFeatures(taps) for taps in zip(*self._network(batch), strict=True)]
+        while len(features) < len(rows):
+            layout = _layout_of_all(rows)
+            batch = rows[len(features) : len(features) + self._limit(layout)]
+            features += in_halves(self._embed, batch, self._relieve, partial(self._lower_limit, layout))
         return features
 
     @torch.inference_mode()
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> NDArray[np.float32]:
-        z = torch.empty((len(targets), TOTAL_CHANNELS), device=self.device)
-        for row, target, candidate in zip(z, targets, candidates, strict=True):
-            means = []
-            for a, b, channels in zip(target.taps, candidate.taps, CHANNELS, strict=True):
-                difference = (a.float() - b.float()).reshape(channels, -1)
-                means.append(difference.square().mean(dim=1))
-            row.copy_(torch.cat(means))
-        return np.asarray(z.cpu())
+        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)
+        for places in _by_layout(targets, candidates):
+            for start in range(0, len(places), PAIRS_A_RUN):
+                run = places[start : start + PAIRS_A_RUN]
+                pairs = [(targets[place], candidates[place]) for place in run]
+                z[run] = in_halves(self._compare, pairs, self._relieve, _nothing_to_lower)
+        return z
 
     def close(self) -> None:
-        del self._network
+        """Give the device's memory back; that of features which somebody still holds goes with them."""
+        self.pool = self.graphs = None
+        del self._network, self._kernels
+        release_cached_memory(self.device)
+
+    def _embed(self, images: Sequence[NDArray[np.uint8]]) -> list[TorchFeatures]:
+        layout = _layout_of_all(images)
+        features = [self._place(layout) for _ in images]
+        if self.graphs is not None and self.graphs.layout == layout:
+            self.graphs.embed(images, features)
+            return features
+        batch = torch.from_numpy(np.stack(images))
         if self.device == "cuda":
-            torch.cuda.empty_cache()
+            batch = batch.pin_memory().to(self.device, non_blocking=True)
+        with exact_convolutions(search=False):
+            maps = self._network(self._kernels.blocks(batch))
+        self._kernels.store(maps, features)
+        return features
+
+    def _compare(self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]]) -> list[NDArray[np.float32]]:
+        targets, candidates = zip(*pairs, strict=True)
+        return list(self._kernels.compare(targets, candidates).cpu().numpy())
+
+    def _place(self, layout: Layout) -> TorchFeatures:
+        """Room for an image's features: a slot of the pool, or memory of their own where it is full or does not fit."""
+        features = self.pool.take() if self.pool is not None and self.pool.layout == layout else None
+        if features is None:
+            features = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self.device))
+        return features
+
+    def _limit(self, layout: Layout) -> int:
+        """Most images of one size in a run."""
+        if self.graphs is not None and self.graphs.layout == layout:
+            most = self.graphs.largest
+        elif self.device == "cuda":
+            most = max(1, PIXELS_A_RUN // (layout.height * layout.width))
+        else:
+            most = CPU_BATCH
+        return min(most, self._limits.get(layout, most))
+
+    def _lower_limit(self, layout: Layout, failed: int) -> None:
+        if self.graphs is None or self.graphs.layout != layout:  # a graph's own memory is there already
+            self._limits[layout] = failed // 2
+
+    def _relieve(self) -> None:
+        self.on_memory_pressure()
+        release_cached_memory(self.device)
+
+    def _default_feature_bytes(self) -> int:
+        if self.device != "cuda":
+            return DEFAULT_FEATURE_BYTES
+        free, _ = torch.cuda.mem_get_info()
+        return int(free * MEMORY_SHARE)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    return any(has for unit, has in torch.cpu.get_capabilities().items() if "bf16" in unit or unit == "amx_tile")
+
+
+def _layout_of_all(images: Sequence[NDArray[np.uint8]]) -> Layout:
+    shapes = {image.shape for image in images}
+    kinds = {image.dtype for image in images}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or kinds != {np.dtype(np.uint8)}:
+        found = ", ".join(sorted({f"{image.dtype}{image.shape}" for image in images}))
+        raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
+    if min(shape[:2]) < MIN_SIDE:
+        raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")
+    return layout_of(shape[0], shape[1])
+
+
+def _by_layout(targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Collection[list[int]]:
+    """The places of pairs whose images are equally large, group by group."""
+    places: defaultdict[Layout, list[int]] = defaultdict(list)
+    for place, (target, candidate) in enumerate(zip(targets, candidates, strict=True)):
+        if target.layout != candidate.layout:
+            sizes = " and ".join(f"{one.layout.height}×{one.layout.width}" for one in (target, candidate))
+            raise ValueError(f"pair {place} has features of images of different sizes: {sizes} pixels")
+        places[target.layout].append(place)
+    return places.values()
+
+
+def _nothing_to_lower(_: int) -> None:
+    """Pairs are many and small: the next comparison may well fit."""

@@ -1,0 +1,89 @@
+"""How exactly the engines compute: distances of many pairs against `lpips` in float64, and half precision's price."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import spearmanr
+
+from loadtest.reference import load_lpips
+from models.backbone import load_backbone
+from models.distance import weigh
+from models.engines import Engine
+from models.engines.torch_kernels import PlainKernels
+from models.engines.torch_network import AlexNetTaps, layout_of
+from models.engines.torch_slots import TorchFeatures
+from models.weights import load_weights
+
+Pixels = NDArray[np.uint8]  # (n, h, w, 3)
+WEIGHTS = load_weights("lpips").values
+BOUNDS = {"exact": 1e-5, "fast": 2e-3}  # largest difference from float64; `fast` also keeps the order:
+SPEARMAN = 0.9999
+PICTURES, PAIRS = 36, 600
+
+
+def scenes(count: int, side: int, seed: int = 0) -> Pixels:
+    """Pictures with the smoothness and the grain of photographs."""
+    rng = np.random.default_rng(seed)
+    pictures = []
+    for _ in range(count):
+        field = np.zeros((side, side, 3))
+        for cells in (3, 9, 27):
+            coarse = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+            field += np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)) / np.sqrt(cells)
+        field = (field - field.min()) / np.ptp(field) * 255 + rng.normal(0, 4, field.shape)
+        pictures.append(field.clip(0, 255).astype(np.uint8))
+    return np.stack(pictures)
+
+
+def related(side: int) -> tuple[Pixels, NDArray[np.intp]]:
+    """Pictures, and 600 pairs of them `(600, 2)`, from near copies to strangers."""
+    originals = scenes(PICTURES, side)
+    blends = np.linspace(0, 1, PICTURES).reshape(-1, 1, 1, 1)
+    images = (originals * (1 - blends) + originals[::-1] * blends).round().astype(np.uint8)
+    pairs = np.array([(first, second) for first in range(PICTURES) for second in range(first)])
+    return images, pairs[:PAIRS]
+
+
+def as_lpips(images: Pixels, device: str, dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).to(dtype) / 127.5 - 1
+
+
+def check(engines: dict[str, Engine]) -> list[dict[str, Any]]:
+    """Distances of 600 pairs, from near copies to strangers, against `lpips` in float64 on the CPU."""
+    images, pairs = related(64)
+    with torch.inference_mode():
+        every = as_lpips(images, "cpu", torch.float64)
+        expected = load_lpips().double()(every[pairs[:, 0]], every[pairs[:, 1]]).flatten().numpy()
+    report = []
+    for name, engine in engines.items():
+        features = engine.embed(images)
+        z = engine.compare([features[i] for i in pairs[:, 0]], [features[i] for i in pairs[:, 1]])
+        found = weigh(z, WEIGHTS)
+        difference, order = float(np.abs(found - expected).max()), float(spearmanr(found, expected).statistic)
+        holds = difference <= BOUNDS[engine.precision] and order >= SPEARMAN
+        report.append({"engine": name, "largest_difference": difference, "spearman": order, "holds": holds})
+    return report
+
+
+def check_half() -> list[dict[str, Any]]:
+    """The network in both half precisions, on the CPU whatever computes in them in use, against float32."""
+    images, pairs = related(256)
+    exact = _distances(torch.float32, images, pairs)
+    report = []
+    for dtype in (torch.float16, torch.bfloat16):
+        found = _distances(dtype, images, pairs)
+        difference, order = float(np.abs(found - exact).max()), float(spearmanr(found, exact).statistic)
+        report.append({"dtype": str(dtype).removeprefix("torch."), "largest_difference": difference, "spearman": order})
+    return report
+
+
+@torch.inference_mode()
+def _distances(dtype: torch.dtype, images: Pixels, pairs: NDArray[np.intp]) -> NDArray[np.float32]:
+    network, kernels, layout = AlexNetTaps(load_backbone(), dtype), PlainKernels("cpu", dtype), layout_of(256, 256)
+    features = [TorchFeatures(layout, torch.empty(layout.elements, dtype=dtype)) for _ in images]
+    kernels.store(network(kernels.blocks(torch.from_numpy(images))), features)
+    z = kernels.compare([features[one] for one in pairs[:, 0]], [features[one] for one in pairs[:, 1]])
+    return weigh(z.numpy(), WEIGHTS)

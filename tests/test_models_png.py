@@ -1,0 +1,141 @@
+"""The fast PNG decoder against Pillow: the same pixels, the same refusals, or not used."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, PngImagePlugin
+
+from models.images import ImageError, decode
+from models.png import decode_plain, plain_size
+
+pytest.importorskip("imagecodecs", reason="needs imagecodecs: pip install -e '.[decode]'")
+
+
+def png(pixels: NDArray[np.uint8], **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def noise(height: int, width: int, seed: int = 0, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def by_pillow(content: bytes) -> NDArray[np.uint8] | None:
+    """What Pillow makes of it; None where it refuses."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            image.load()
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def ours(content: bytes) -> NDArray[np.uint8] | None:
+    try:
+        return decode(content)
+    except ImageError:
+        return None
+
+
+def with_chunk(content: bytes, kind: bytes, data: bytes, *, late: bool = False) -> bytes:
+    """The file with a chunk more: after the header, or (`late`) after the pixels."""
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    place = len(content) - 12 if late else 33
+    return content[:place] + chunk + content[place:]
+
+
+def smooth(height: int, width: int) -> NDArray[np.uint8]:
+    ramp = np.add.outer(np.arange(height), np.arange(width))
+    return np.stack([ramp, ramp * 2, ramp * 3], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("pixels", [noise(64, 48), smooth(301, 77), smooth(1, 1), noise(1, 500), noise(333, 1)])
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+def test_the_pixels_are_pillows(pixels: NDArray[np.uint8], level: int) -> None:
+    content = png(pixels, compress_level=level)
+    assert plain_size(content) == (pixels.shape[1], pixels.shape[0])
+    decoded = decode_plain(content)
+    assert decoded is not None
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_texts_that_generators_write_do_not_make_it_slow() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a cat, steps: 20")
+    info.add_text("workflow", "{}" * 5000)
+    assert plain_size(png(noise(8, 8), pnginfo=info)) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"gAMA", struct.pack(">I", 100_000)),
+        (b"sRGB", b"\x00"),
+        (b"pHYs", struct.pack(">IIB", 2835, 2835, 1)),
+        (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+        (b"sBIT", b"\x05\x06\x05"),
+        (b"bKGD", bytes(6)),
+    ],
+)
+def test_chunks_about_colour_and_print_change_no_pixel(kind: bytes, data: bytes) -> None:
+    pixels = noise(20, 30)
+    content = with_chunk(png(pixels), kind, data)
+    assert plain_size(content) == (30, 20)
+    np.testing.assert_array_equal(decode(content), pixels)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png(noise(9, 9, channels=4)),
+        png(noise(9, 9)[..., 0]),
+        with_chunk(png(noise(9, 9)), b"tRNS", bytes(6)),
+        with_chunk(png(noise(9, 9)), b"eXIf", b"II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+        with_chunk(png(noise(9, 9)), b"eXIf", b"II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00", late=True),
+        with_chunk(png(noise(9, 9)), b"tEXt", b"Raw profile type exif\x00\nexif\n 0\n"),
+        with_chunk(png(noise(9, 9)), b"acTL", bytes(8)),
+        with_chunk(png(noise(9, 9)), b"zTXt", b"a\x00\x00" + zlib.compress(b"b")),
+        png(noise(9, 9))[:-12],
+        png(noise(9, 9))[:-1],
+        b"\x89PNG\r\n\x1a\n",
+        b"",
+    ],
+)
+def test_whatever_is_odd_is_left_to_pillow(content: bytes) -> None:
+    assert plain_size(content) is None
+
+
+def test_orientation_is_applied_wherever_it_stands() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = noise(12, 20)
+    turned = decode(with_chunk(png(pixels), b"eXIf", exif.tobytes()[6:], late=True))
+    np.testing.assert_array_equal(turned, np.rot90(pixels, -1))
+
+
+def test_a_bomb_is_refused_before_its_pixels_are_decoded() -> None:
+    with pytest.raises(ImageError, match="the limit is 100"):
+        decode(png(noise(11, 10)), max_pixels=100)
+
+
+@given(data=st.data(), seed=st.integers(0, 5))
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_end_as_they_do_with_pillow(data: st.DataObject, seed: int) -> None:
+    content = bytearray(png(noise(13, 17, seed)))
+    if data.draw(st.booleans()):
+        place = data.draw(st.integers(8, len(content) - 1))
+        content[place] ^= data.draw(st.integers(1, 255))
+    else:
+        del content[data.draw(st.integers(8, len(content))) :]
+    expected, came = by_pillow(bytes(content)), ours(bytes(content))
+    assert (expected is None) == (came is None)
+    if expected is not None and came is not None:
+        np.testing.assert_array_equal(came, expected)
