@@ -4,8 +4,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from service.settings import SETTINGS, Settings
 
+from models.engines import DEFAULT_FEATURE_BYTES
+from service.settings import SETTINGS, Settings
 from tests.manifests import DEPLOY, OVERLAYS, Manifest, containers, one, pods, read_yaml, render
 
 # The kinds that operators add; what we write of them is checked by tests of its own.
@@ -92,7 +93,8 @@ def test_the_feature_cache_leaves_room_for_work_in_its_memory(overlay: str) -> N
     manifests = render(overlay)
     service = containers(manifests)["Deployment/clpips/clpips"]
     settings = Settings.from_environment(_environment(manifests, service))
-    assert settings.feature_cache_bytes <= 0.5 * _bytes(service["resources"]["limits"]["memory"])
+    kept = DEFAULT_FEATURE_BYTES if settings.feature_cache_bytes is None else settings.feature_cache_bytes
+    assert kept <= 0.5 * _bytes(service["resources"]["limits"]["memory"])
 
 
 @overlays
