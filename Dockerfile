@@ -17,16 +17,20 @@ WORKDIR /src
 COPY . .
 RUN /opt/build/bin/pip wheel --no-deps --wheel-dir /dist .
 
-# `[cpu]`, `[gpu,torch]`: see pyproject.toml. pip compiles the bytecode here because the root is read-only where it runs.
-# Dropped to keep the image small: the libraries' own tests, and every language but English of faker, which invents
-# examples for OpenAPI pages and is there only because Litestar asks for it.
+# pip compiles the bytecode here because the root is read-only where it runs. Dropped, because nobody calls it there:
+# the libraries' own tests; of imagecodecs every codec but PNG's; of faker, which invents examples for OpenAPI pages and
+# is there only because Litestar asks for it, every language but English.
 FROM build AS build-cpu
-RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt "$(ls /dist/*.whl)[cpu]" \
+RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt \
+      "$(ls /dist/*.whl)[cpu,decode,postgresql]" \
  && find /opt/clpips -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} + \
+ && find /opt/clpips -path '*/imagecodecs/*.so' ! -name '_png.*' ! -name '_shared*' -delete \
+ && find /opt/clpips -path '*/imagecodecs.libs/*' ! -name 'libpng*' -delete \
  && find /opt/clpips -depth -type d -path '*/faker/providers/*/??_??' ! -name en_US -exec rm -rf {} +
 
 FROM build AS build-gpu
-RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt "$(ls /dist/*.whl)[gpu,torch]"
+RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt \
+      "$(ls /dist/*.whl)[gpu,torch,decode,postgresql]"
 
 # --- runtime: the base, the environment, one user that owns nothing but its data folder --------------------------------
 FROM ${BASE_IMAGE} AS runtime
@@ -47,6 +51,7 @@ ENV PATH=/opt/clpips/bin:$PATH \
 RUN install --directory --owner 65532 --group 65532 --mode 0750 /var/lib/clpips
 WORKDIR /var/lib/clpips
 USER 65532:65532
+VOLUME /var/lib/clpips
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
