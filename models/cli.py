@@ -1,6 +1,5 @@
-"""The `clpips` command: distances and rankings of image files, the ONNX export, and the service."""
+"""The `clpips` command: distances and rankings of image files, learning, the ONNX export, and the service."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,62 +12,28 @@ from rich.console import Console
 from rich.table import Table
 
 from models import __version__
-from models.backbone import MIN_SIDE, BackboneError, load_backbone
+from models.backbone import BackboneError, load_backbone
+from models.cli_learning import evaluate, fit
+from models.cli_options import (
+    backbone_option,
+    engine_option,
+    json_option,
+    print_json,
+    resolution_option,
+    weights_option,
+)
 from models.distance import layer_shares, weigh
 from models.engines import Engine, EngineError, EngineName, open_engine
 from models.images import MAX_PIXELS, ImageError, Pixels, load_image
-from models.weights import DEFAULT_RESOLUTION, LayerWeights, WeightsError, load_weights, shipped_weights
+from models.rankings import RankingsError
+from models.weights import LayerWeights, WeightsError, load_weights
 
 click.rich_click.TEXT_MARKUP = "markdown"
 click.rich_click.SHOW_ARGUMENTS = True
 
 BAD_INPUT = 2  # exit code
 USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
-
-
-class Resolution(click.ParamType[int | None]):
-    """A number of pixels, or `native`."""
-
-    name = "N|native"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or value == "native":
-            return None
-        try:
-            resolution = int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number of pixels nor 'native'", param, ctx)
-        if resolution < MIN_SIDE:
-            self.fail(f"{resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more", param, ctx)
-        return resolution
-
-
 image_path = click.Path(path_type=Path)
-weights_option = click.option(
-    "--weights",
-    default="lpips",
-    show_default=True,
-    metavar="FILE|NAME",
-    help=f"A weights file, or a shipped name: {', '.join(shipped_weights())}.",
-)
-resolution_option = click.option(
-    "--resolution",
-    type=Resolution(),
-    default=DEFAULT_RESOLUTION,
-    show_default=True,
-    help="Resize both images to a square of so many pixels a side, or score them at their native size.",
-)
-engine_option = click.option(
-    "--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True, help="What computes."
-)
-backbone_option = click.option(
-    "--backbone",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    envvar="CLPIPS_BACKBONE",
-    show_envvar=True,
-    help="Another backbone file than the one that ships.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,7 +68,7 @@ def distance(
     total = float(weigh(z, chosen.values)[0])
     layers = [float(share) for share in layer_shares(z, chosen.values)[0]]
     if as_json:
-        _print_json({"distance": total, "layers": layers, "weights": chosen.name, "resolution": _named(resolution)})
+        print_json({"distance": total, "layers": layers, "weights": chosen.name, "resolution": _named(resolution)})
         return
     table = Table()
     for heading in ("conv1", "conv2", "conv3", "conv4", "conv5"):
@@ -142,7 +107,7 @@ def rank(
         for place, index in enumerate(order, start=1)
     ]
     if as_json:
-        _print_json({"ranking": ranking, "weights": chosen.name, "resolution": _named(resolution)})
+        print_json({"ranking": ranking, "weights": chosen.name, "resolution": _named(resolution)})
         return
     table = Table()
     table.add_column("rank", justify="right")
@@ -175,7 +140,7 @@ def export(out: Path, backbone: Path | None, as_json: bool) -> None:
     parities = measure_parity(out, load_backbone(backbone), load_weights().values)
     if as_json:
         rows = [{"size": list(p.size), "pairs": p.pairs, "largest_difference": p.largest_difference} for p in parities]
-        _print_json({"files": [str(path) for path in written], "parity": rows})
+        print_json({"files": [str(path) for path in written], "parity": rows})
         return
     table = Table(title="distances against PyTorch, float32", title_justify="left")
     for heading in ("height × width", "pairs", "largest difference"):
@@ -187,6 +152,10 @@ def export(out: Path, backbone: Path | None, as_json: bool) -> None:
     console.print(table)
     for path in written:
         console.print(f"wrote {path} ({path.stat().st_size:,} bytes)", soft_wrap=True)
+
+
+commands.add_command(fit)
+commands.add_command(evaluate)
 
 
 def _channel_distances(
@@ -237,10 +206,6 @@ def _named(resolution: int | None) -> int | str:
     return "native" if resolution is None else resolution
 
 
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line. Bad input ends with exit code 2 and one line on standard error, never a traceback."""
     try:
@@ -249,6 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
+    except RankingsError as error:  # one line a problem: there may be many
+        click.echo(f"clpips: {error}", err=True)
+        sys.exit(BAD_INPUT)
     except USER_ERRORS as error:
         _fail(str(error), BAD_INPUT)
     except OSError as error:

@@ -1,0 +1,146 @@
+"""A metric beside a baseline: the figures that `clpips evaluate` prints, and people made up to check them with."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata, spearmanr
+
+from models.evaluation import Evaluation, evaluate
+from models.fitting import default_parents, fit_convex
+from models.measuring import Measured
+from models.rankings import Ranking
+from models.tables import comparison_rows
+from tests.observers import Observer, channel_distances, person
+
+LPIPS = default_parents()["lpips"]
+EQUAL = default_parents()["equal"]
+
+
+def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -> Measured:
+    """Every rater ranks the same candidates of every target."""
+    rng = np.random.default_rng(seed)
+    rankings, rows, rows_of, numbers = [], [], [], []
+    for target in range(targets):
+        z = channel_distances(rng, candidates)
+        rows.append(z)
+        for number, rater in enumerate(raters):
+            ranks = tuple(rater.rank(z, rng).tolist())
+            names = tuple(f"{target}-{index}.png" for index in range(candidates))
+            rankings.append(Ranking(f"{target}.png", names, ranks=ranks, set=str(target), rater=f"p{number}"))
+            rows_of.append(np.arange(candidates) + target * candidates)
+            numbers.append(target)
+    return Measured(rankings, np.concatenate(rows), rows_of, np.array(numbers))
+
+
+def votes(counts: list[tuple[int, int]]) -> Measured:
+    """Two candidates a target; LPIPS prefers the first."""
+    z = np.stack([np.full(1152, 0.001), np.full(1152, 0.002)]).astype(np.float32)
+    rankings = [Ranking(f"{target}", ("a", "b"), votes=pair) for target, pair in enumerate(counts)]
+    return Measured(rankings, z, [np.array([0, 1])] * len(counts), np.arange(len(counts)))
+
+
+def test_shares_of_votes_and_of_majorities_and_the_ceiling() -> None:
+    scores = evaluate(votes([(3, 1), (1, 4), (2, 2), (5, 0)]), LPIPS, EQUAL).metric
+    assert scores.pair_agreement.value == pytest.approx(2 / 3)
+    assert scores.vote_agreement.value == pytest.approx((3 + 1 + 2 + 5) / 18)
+    assert scores.vote_ceiling == pytest.approx((3 + 4 + 2 + 5) / 18)
+
+
+def test_a_tied_vote_has_no_correlation_and_is_counted() -> None:
+    result = evaluate(votes([(3, 1), (1, 4), (2, 2), (5, 0)]), LPIPS, EQUAL)
+    assert (result.metric.spearman_within.sets, result.metric.spearman_within.undefined) == (3, 1)
+    assert any("undefined in 1 of 4 sets" in warning for warning in result.warnings)
+
+
+def test_spearman_comes_in_three_ways_that_are_what_their_names_say() -> None:
+    measured = data_set([person(1, 0.5), person(2, 0.5)], targets=12, candidates=5, seed=1)
+    scores = evaluate(measured, LPIPS, EQUAL).metric
+    distances = [measured.rows[rows].astype(np.float64) @ LPIPS for rows in measured.rows_of]
+    orders = [ranking.order for ranking in measured.rankings]
+    pooled = spearmanr(np.concatenate(orders), np.concatenate(distances))
+    assert scores.spearman_distances.value == pytest.approx(pooled.statistic)
+    within = spearmanr(np.concatenate(orders), np.concatenate([rankdata(values) for values in distances]))
+    assert scores.spearman.value == pytest.approx(within.statistic)
+    assert scores.spearman.p == pytest.approx(within.pvalue)
+    means = [spearmanr(order, values).statistic for order, values in zip(orders, distances, strict=True)]
+    assert scores.spearman_within.mean.value == pytest.approx(np.mean(means))
+
+
+def test_few_target_sets_are_warned_of() -> None:
+    result = evaluate(data_set([person(1)], targets=9, candidates=4, seed=2), LPIPS, EQUAL)
+    assert "only 9 target sets" in result.warnings[0]
+    assert not evaluate(data_set([person(1)], targets=10, candidates=4, seed=2), LPIPS, EQUAL).warnings
+
+
+def test_raters_of_the_same_set_are_not_taken_for_more_targets() -> None:
+    result = evaluate(data_set([person(1, 1.0)] * 8, targets=11, candidates=4, seed=3), LPIPS, EQUAL)
+    assert (result.sets, result.targets) == (88, 11)
+
+
+def test_sets_of_different_sizes_are_judged_together() -> None:
+    small = data_set([person(1)], targets=6, candidates=3, seed=4)
+    large = data_set([person(1)], targets=6, candidates=7, seed=5)
+    both = Measured(
+        [*small.rankings, *large.rankings],
+        np.concatenate([small.rows, large.rows]),
+        [*small.rows_of, *(rows + len(small.rows) for rows in large.rows_of)],
+        np.concatenate([small.targets, large.targets + 6]),
+    )
+    assert evaluate(both, person(1).weights, LPIPS).metric.spearman_within.mean.value == pytest.approx(1)
+
+
+def test_the_json_is_json_and_has_null_for_what_is_undefined() -> None:
+    result = evaluate(votes([(1, 1), (2, 2)]), LPIPS, EQUAL).as_json()
+    assert result == json.loads(json.dumps(result, allow_nan=False))
+    assert result["metric"]["pair_agreement"]["value"] is None
+    assert result["metric"]["vote_agreement"]["value"] == 0.5
+
+
+def test_every_figure_has_its_row() -> None:
+    rows = comparison_rows(evaluate(data_set([person(1)], targets=12, candidates=4, seed=6), person(1).weights, LPIPS))
+    assert [row.title for row in rows][-2:] == ["ICC(2,1)", "ICC(2,k)"]
+    assert rows[0].metric.startswith("100.0 %")
+
+
+# Twenty raters in four groups, as in the paper's section 4.2.
+
+
+@pytest.fixture(scope="module")
+def groups() -> list[list[Observer]]:
+    return [[Observer(person(seed).weights, noise=0.35) for _ in range(5)] for seed in (11, 12, 13, 14)]
+
+
+def fitted_and_judged(raters: list[Observer], targets: int, seed: int) -> Evaluation:
+    weights = fit_convex(data_set(raters, targets, 6, seed).pairs()).weights
+    return evaluate(data_set(raters, 40, 6, seed + 1), weights, LPIPS, ("fit", "lpips"))
+
+
+@pytest.mark.parametrize("group", range(4))
+def test_each_group_of_raters_is_followed_better_than_lpips_does(groups: list[list[Observer]], group: int) -> None:
+    result = fitted_and_judged(groups[group], targets=20, seed=100 * group)
+    lead = result.difference["icc2_1"]
+    assert lead.low > 0
+    assert result.metric.icc2_1.value > result.baseline.icc2_1.value
+    assert result.sign_flip < 0.01
+
+
+def test_agreement_rises_with_data_and_stays_below_what_noise_allows(groups: list[list[Observer]]) -> None:
+    reached = [fitted_and_judged(groups[0], targets, seed=7).metric.vote_agreement.value for targets in (3, 10, 40)]
+    judged = evaluate(data_set(groups[0], 40, 6, 8), groups[0][0].weights, LPIPS)
+    assert reached[0] < reached[1] < reached[2]
+    assert reached[2] < judged.metric.vote_agreement.value < judged.metric.vote_ceiling
+
+
+def test_one_groups_weights_do_not_serve_another(groups: list[list[Observer]]) -> None:
+    own = fit_convex(data_set(groups[0], 25, 6, 20).pairs()).weights
+    other = fit_convex(data_set(groups[1], 25, 6, 21).pairs()).weights
+    result = evaluate(data_set(groups[0], 40, 6, 22), own, other)
+    assert result.difference["vote_agreement"].low > 0
+
+
+def test_undefined_statistics_do_not_break_the_table() -> None:
+    rows = comparison_rows(evaluate(votes([(1, 1), (2, 2)]), LPIPS, EQUAL))
+    assert rows[0].metric == "–"
+    assert math.isnan(evaluate(votes([(1, 1)]), LPIPS, EQUAL).metric.icc2_1.value) is False

@@ -1,0 +1,204 @@
+"""Channel distances of a data set: each image once, each pair once, kept on disk, everything that is wrong named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models import measuring
+from models.distance_store import DistanceStore
+from models.engines import Engine, Precision, open_engine
+from models.measuring import Measured, measure
+from models.rankings import Ranking, RankingsError
+from tests.pictures import encode, picture
+
+SIDE = 64
+
+
+class Counting:
+    """An engine that counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self._engine = open_engine("onnx", threads=1)
+        self.name, self.device = self._engine.name, self._engine.device
+        self.precision: Precision = self._engine.precision
+        self.fingerprint = self._engine.fingerprint
+        self.images = self.pairs = self.opened = 0
+
+    def open(self) -> Engine:
+        self.opened += 1
+        return self
+
+    def embed(self, images: NDArray[np.uint8]) -> Sequence[Any]:
+        self.images += len(images)
+        return self._engine.embed(images)
+
+    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+        self.pairs += len(targets)
+        return self._engine.compare(targets, candidates)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def engine() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in range(5):
+        (tmp_path / f"{name}.png").write_bytes(encode(picture(name, SIDE)))
+    (tmp_path / "copy-of-1.png").write_bytes((tmp_path / "1.png").read_bytes())
+    return tmp_path
+
+
+def ranking(folder: Path, target: object, *candidates: object) -> Ranking:
+    names = tuple(str(folder / f"{name}.png") for name in candidates)
+    return Ranking(str(folder / f"{target}.png"), names, ranks=tuple(range(1, len(names) + 1)), line=1)
+
+
+def run(
+    rankings: Sequence[Ranking], engine: Counting, cache: Path | None = None, resolution: int | None = SIDE
+) -> Measured:
+    return measure(rankings, engine.open, resolution, engine.fingerprint, cache)
+
+
+def test_rows_are_the_engines_channel_distances(folder: Path, engine: Counting) -> None:
+    measured = run([ranking(folder, 0, 1, 2)], engine)
+    features = engine.embed(np.stack([picture(name, SIDE) for name in (0, 1, 2)]))
+    expected = engine.compare([features[0]] * 2, features[1:])
+    assert np.allclose(measured.rows[measured.rows_of[0]], expected, atol=1e-7)
+
+
+def test_each_image_is_embedded_once_and_each_pair_compared_once_whichever_way_round(
+    folder: Path, engine: Counting
+) -> None:
+    rankings = [ranking(folder, 0, 1, 2), ranking(folder, 1, 0, 2), ranking(folder, 0, 2, 1)]
+    measured = run(rankings, engine)
+    assert (engine.images, engine.pairs) == (3, 3)
+    assert measured.rows_of[0].tolist() == measured.rows_of[2][::-1].tolist()
+
+
+def test_a_copy_under_another_name_is_the_same_image(folder: Path, engine: Counting) -> None:
+    measured = run([ranking(folder, 1, 2, 3), ranking(folder, "copy-of-1", 2, 3)], engine)
+    assert engine.images == 3
+    assert measured.targets.tolist() == [0, 0]
+
+
+def test_a_second_measurement_opens_no_engine(folder: Path, engine: Counting, tmp_path: Path) -> None:
+    rankings = [ranking(folder, 0, 1, 2, 3)]
+    first = run(rankings, engine, tmp_path / "cache")
+    second = run(rankings, engine, tmp_path / "cache")
+    assert engine.opened == 1
+    assert np.array_equal(first.rows[first.rows_of[0]], second.rows[second.rows_of[0]])
+
+
+def test_only_what_is_new_is_computed(folder: Path, engine: Counting, tmp_path: Path) -> None:
+    run([ranking(folder, 0, 1, 2)], engine, tmp_path / "cache")
+    run([ranking(folder, 0, 1, 2, 3)], engine, tmp_path / "cache")
+    assert engine.pairs == 3
+
+
+def test_another_resolution_is_another_distance(folder: Path, engine: Counting, tmp_path: Path) -> None:
+    rankings = [ranking(folder, 0, 1, 2)]
+    small = run(rankings, engine, tmp_path / "cache", 48)
+    large = run(rankings, engine, tmp_path / "cache", 64)
+    assert engine.opened == 2
+    assert not np.allclose(small.rows, large.rows)
+
+
+def test_a_damaged_cache_is_begun_anew(folder: Path, engine: Counting, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    run([ranking(folder, 0, 1, 2)], engine, cache)
+    (file,) = cache.glob("*.sqlite")
+    file.write_bytes(b"no database" * 1000)
+    run([ranking(folder, 0, 1, 2)], engine, cache)
+    run([ranking(folder, 0, 1, 2)], engine, cache)
+    assert engine.opened == 2
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(folder: Path, engine: Counting, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    measured = run([ranking(folder, 0, 1, 2)], engine, tmp_path / "file" / "cache")
+    assert len(measured.rows) == 2
+
+
+def test_a_disk_that_fills_up_only_costs_time() -> None:
+    import sqlite3
+
+    connection = sqlite3.connect(":memory:")  # no table: every write fails as on a full disk
+    store = DistanceStore(connection, "f", 64)
+    store.write({("a", "b"): np.zeros(1152, np.float32)})
+    store.write({("a", "b"): np.zeros(1152, np.float32)})
+    assert store.read([("a", "b")]) == {}
+
+
+def test_features_that_do_not_fit_into_memory_are_computed_again(
+    folder: Path, engine: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "FEATURE_BYTES", 1)
+    monkeypatch.setattr(measuring, "BATCH", 1)
+    rankings = [ranking(folder, 0, 1, 2, 3), ranking(folder, 1, 2, 3)]
+    measured = run(rankings, engine)
+    fresh = run(rankings, Counting())
+    assert engine.images > 4
+    assert np.allclose(measured.rows, fresh.rows)
+
+
+def test_all_missing_and_broken_images_are_named_at_once(folder: Path, engine: Counting) -> None:
+    (folder / "2.png").write_bytes(b"no image at all")
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:300])
+    with pytest.raises(RankingsError) as refused:
+        run([ranking(folder, 0, 1, 2, "missing"), ranking(folder, "gone", 3, 4)], engine)
+    assert len(refused.value.problems) == 4
+    for name in ("2.png", "3.png", "missing.png", "gone.png"):
+        assert name in str(refused.value)
+    assert engine.opened == 0
+
+
+def test_broken_images_are_all_named_and_the_sound_ones_kept(folder: Path, engine: Counting, tmp_path: Path) -> None:
+    sound = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(b"no image at all")
+    (folder / "3.png").write_bytes(sound[:300])
+    with pytest.raises(RankingsError) as refused:
+        run([ranking(folder, 0, 1, 2, 3, 4)], engine, tmp_path / "cache")
+    assert len(refused.value.problems) == 2
+    run([ranking(folder, 0, 1, 4)], engine, tmp_path / "cache")
+    assert engine.opened == 1
+
+
+def test_at_native_size_a_candidate_must_be_as_large_as_its_target(folder: Path, engine: Counting) -> None:
+    (folder / "wide.png").write_bytes(encode(picture(9, SIDE, SIDE + 8)))
+    with pytest.raises(RankingsError, match=r"72×64 pixels, its target .* has 64×64"):
+        run([ranking(folder, 0, 1, "wide")], engine, resolution=None)
+    assert len(run([ranking(folder, 0, 1, "wide")], Counting()).rows) == 2
+
+
+def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
+    z = np.random.default_rng(0).random((3, 1152)).astype(np.float16)
+    rankings = [Ranking(name, ranks=(2, 1, 3), z=z) for name in ("x", "y", "x")]
+    measured = run(rankings, engine)
+    assert engine.opened == 0
+    assert measured.targets.tolist() == [0, 1, 0]
+    assert np.array_equal(measured.rows[measured.rows_of[1]], z.astype(np.float32))
+    pairs = measured.take(rankings[1:2]).pairs()
+    assert (pairs.better.tolist(), pairs.worse.tolist()) == ([3, 4, 4], [5, 3, 5])
+
+
+def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counting) -> None:
+    z = np.zeros((2, 1152), np.float16)
+    with pytest.raises(RankingsError, match="another backbone or resolution"):
+        run([Ranking("t", ranks=(1, 2), z=z, backbone="ff", resolution=SIDE, line=3)], engine)
+
+
+def test_progress_counts_pairs(folder: Path, engine: Counting) -> None:
+    steps: list[tuple[int, int]] = []
+    measure(
+        [ranking(folder, 0, 1, 2, 3)], engine.open, SIDE, engine.fingerprint, None, lambda *step: steps.append(step)
+    )
+    assert steps == [(3, 3)]

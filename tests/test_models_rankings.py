@@ -1,0 +1,173 @@
+"""Ranking files: what is read, what is refused and how, and how they are split."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.rankings import Ranking, RankingsError, decode_z, encode_z, format_ranking, read_rankings, write_rankings
+from models.splitting import split_rankings
+
+GOOD = {"set": "s", "rater": "p", "target": "t.png", "candidates": ["a.png", "b.png", "c.png"], "ranks": [2, 1, 2]}
+
+
+def written(folder: Path, *lines: object) -> Path:
+    path = folder / "rankings.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return path
+
+
+def problems(folder: Path, *lines: object) -> list[str]:
+    with pytest.raises(RankingsError) as refused:
+        read_rankings(written(folder, *lines))
+    return list(refused.value.problems)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (ranking,) = read_rankings(written(tmp_path, GOOD))
+    assert ranking.target == str(tmp_path / "t.png")
+    assert ranking.candidates[0] == str(tmp_path / "a.png")
+    assert (ranking.ranks, ranking.votes, ranking.set, ranking.rater) == ((2, 1, 2), None, "s", "p")
+
+
+def test_votes_blank_lines_a_byte_order_mark_and_other_fields_are_read(tmp_path: Path) -> None:
+    line = {"target": "t", "candidates": ["a", "b"], "votes": [3, 1], "prompt": "a boat"}
+    (ranking,) = read_rankings(written(tmp_path, "\ufeff", "", json.dumps(line), ""))
+    assert (ranking.votes, ranking.order.tolist()) == ((3, 1), [-3, -1])
+
+
+def test_every_bad_line_is_named_with_its_field(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        GOOD,
+        "{nonsense",
+        GOOD | {"ranks": [1, 2]},
+        GOOD | {"ranks": "first"},
+        GOOD | {"votes": [1, 2]},
+        GOOD | {"ranks": [0, 1, 2]},
+        GOOD | {"candidates": ["a.png", "a.png", "b.png"]},
+        {"candidates": ["a", "b"], "ranks": [1, 2]},
+        {"target": "t", "candidates": ["a", "b", "c"], "votes": [1, 2, 3]},
+        {"target": "t", "candidates": ["a", "b"], "votes": [0, 0]},
+        {"target": "t", "candidates": ["a"], "ranks": [1]},
+        {"target": "t", "ranks": [1, 2]},
+        {"target": "", "candidates": ["a", "b"], "ranks": [1, 2]},
+    )
+    assert [problem.partition(":")[0] for problem in found] == [f"line {number}" for number in range(2, 14)]
+    for number, field in ((3, "ranks"), (4, "ranks"), (6, "ranks"), (7, "candidates"), (9, "votes"), (10, "votes")):
+        assert found[number - 2].startswith(f"line {number}: {field}: ")
+    assert "expected 3 numbers, one a candidate, 2 came" in found[1]
+    assert "`target`" in found[6]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_a_file_without_rankings_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(RankingsError, match="holds no ranking"):
+        read_rankings(written(tmp_path, content))
+
+
+def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "rankings.jsonl"
+    path.write_bytes(json.dumps(GOOD).encode() + b'\n{"target": "\xff\xfe"}\n')
+    with pytest.raises(RankingsError, match="line 2"):
+        read_rankings(path)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    z = np.random.default_rng(0).random((2, 1152)).astype(np.float16)
+    rankings = [
+        Ranking(str(tmp_path / "t"), (str(tmp_path / "a"), str(tmp_path / "b")), ranks=(1.5, 1.5), set="1"),
+        Ranking("/elsewhere/t", (str(tmp_path / "x" / "a"), "/b"), votes=(2, 0), rater="r"),
+        Ranking("sha256:00", ranks=(2, 1), z=z, backbone="ab" * 32, resolution=256),
+    ]
+    path = tmp_path / "out.jsonl"
+    write_rankings(path, rankings)
+    again = read_rankings(path)
+    assert [(r.target, r.candidates, r.ranks, r.votes, r.set, r.rater) for r in again] == [
+        (r.target, r.candidates, r.ranks, r.votes, r.set, r.rater) for r in rankings
+    ]
+    assert json.loads(path.read_text().splitlines()[0])["candidates"] == ["a", "b"]
+    assert again[2].z is not None
+    assert np.array_equal(again[2].z, z)
+    assert (again[2].backbone, again[2].resolution, again[2].images) == ("ab" * 32, 256, ())
+
+
+def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -> None:
+    z = np.zeros((2, 1152), np.float16)
+    z[1, 0] = 1
+    assert decode_z(encode_z(z.astype(np.float32)), 2)[1, 0] == 1
+    line = json.loads(format_ranking(Ranking("t", ranks=(1, 2), z=z)))
+    assert set(line) == {"target", "z", "ranks"}
+
+
+def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    z = np.zeros((2, 1152), np.float16)
+    infinite = z.copy()
+    infinite[0, 0] = np.inf
+    found = problems(
+        tmp_path,
+        {"target": "t", "z": "§", "ranks": [1, 2]},
+        {"target": "t", "z": encode_z(z), "ranks": [1, 2, 3]},
+        {"target": "t", "z": encode_z(infinite), "ranks": [1, 2]},
+        {"target": "t", "z": encode_z(z - 1), "ranks": [1, 2]},
+        {"target": "t", "z": encode_z(z), "candidates": ["a", "b"], "ranks": [1, 2]},
+    )
+    assert len(found) == 5
+    assert "3 candidates need 6,912 bytes (float16, 1152 each), 4,608 came" in found[1]
+
+
+def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> None:
+    line = {"target": "t", "z": encode_z(np.zeros((2, 1152))), "ranks": [1, 2], "backbone": "aa", "resolution": 256}
+    (problem,) = problems(tmp_path, line, line | {"backbone": "bb"})
+    assert problem.startswith("line 2: backbone")
+
+
+def two(target: int, first: int, second: int) -> Ranking:
+    return Ranking(f"{target}.png", (f"{first}.png", f"{second}.png"), ranks=(1, 2))
+
+
+@given(st.integers(0, 1000), st.integers(2, 30), st.floats(0.1, 0.9))
+def test_no_target_stands_on_both_sides(seed: int, targets: int, share: float) -> None:
+    rankings = [two(target, 100 + target % 5, 200) for target in range(targets) for _ in range(3)]
+    split = split_rankings(rankings, share, seed)
+    assert {r.target for r in split.fit}.isdisjoint(r.target for r in split.held_out)
+    assert split.fit
+    assert split.held_out
+    assert len(split.fit) + len(split.held_out) == len(rankings)
+
+
+def test_a_split_repeats_with_its_seed() -> None:
+    rankings = [two(target, 100, 200) for target in range(20)]
+    chosen = [[r.target for r in split_rankings(rankings, seed=seed).fit] for seed in (1, 1, 2)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert len(chosen[0]) == 14
+
+
+def test_a_split_by_target_warns_of_images_that_leak() -> None:
+    split = split_rankings([two(target, (target + 1) % 10, (target + 2) % 10) for target in range(10)])
+    assert split.warning is not None
+    assert f"{split.shared_images} images stand on both sides" in split.warning
+
+
+def test_a_split_by_image_keeps_every_image_on_one_side() -> None:
+    rng = np.random.default_rng(0)
+    rankings = [two(*rng.choice(12, 3, replace=False).tolist()) for _ in range(300)]
+    split = split_rankings(rankings, by="image", share=0.6)
+    sides = [{image for ranking in side for image in ranking.images} for side in (split.fit, split.held_out)]
+    assert not sides[0] & sides[1]
+    assert (split.warning, split.shared_images) == (None, 0)
+    assert split.dropped == 300 - len(split.fit) - len(split.held_out) > 0
+
+
+def test_rankings_without_images_cannot_be_split_by_image() -> None:
+    with pytest.raises(ValueError, match="split them by target"):
+        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 1152), np.float16))], by="image")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 2.0])
+def test_a_share_that_leaves_a_side_empty_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        split_rankings([], share)
