@@ -2,9 +2,9 @@
 
     python -m loadtest.monitoring          about five minutes; needs Debian's `prometheus`
 
-First locust's users for two minutes: every rule must evaluate without error, and every query of the dashboard must have
-an answer. Then more than the service can do for two and a half: `ClpipsOverloaded` must fire and no other alert.
-The exit code says whether all of it was so. Figures are printed; nothing but 127.0.0.1 is talked to.
+First locust's users and one who teaches a profile, for two minutes: every rule must evaluate without error, and every
+query of the dashboard must have an answer. Then more than the service can do, for two and a half: `ClpipsOverloaded` must
+fire and no other alert. The exit code says whether all of it was so. Nothing but 127.0.0.1 is talked to.
 """
 
 import asyncio
@@ -14,11 +14,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from loadtest.client import Connection, rank_body
 from loadtest.contenders import clpips
@@ -29,6 +32,8 @@ LOAD_SECONDS: Final = 120
 OVERLOAD_SECONDS: Final = 150  # the alert waits for a minute, and its rate needs a few scrapes before
 OVERLOAD_CLIENTS: Final = 24
 CANDIDATES: Final = 16
+PROFILE: Final = "monitoring"
+TEACHING_PAUSE: Final = 3.0  # seconds
 QUEUE: Final = 64  # images: four of these requests
 EXPECTED: Final = {"ClpipsOverloaded"}
 
@@ -91,6 +96,26 @@ def locust(port: int) -> None:
     subprocess.run([*command, "--host", f"http://127.0.0.1:{port}", *options], check=False)
 
 
+def teach(port: int, seconds: float) -> None:
+    """One person who ranks with a profile of theirs and puts the answer in another order, every few seconds."""
+    pictures = Pictures(256, "npy", seed=7, distinct=8)
+    _post(port, "/profiles", {"name": PROFILE})
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ask = {"target": next(pictures), "candidates": pictures.take(4), "profile": PROFILE}
+        answer = _post(port, "/rank", ask)
+        order = [row["index"] for row in reversed(answer["ranking"])]
+        _post(port, f"/profiles/{PROFILE}/rankings", {"comparison": answer["comparison"], "order": order})
+        time.sleep(TEACHING_PAUSE)
+
+
+def _post(port: int, path: str, content: dict[str, Any]) -> Any:
+    headers = {"content-type": "application/vnd.msgpack", "accept": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", msgspec.msgpack.encode(content), headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310  our own address
+        return json.load(reply)
+
+
 async def overload(port: int) -> dict[int, int]:
     """More clients than the queue has room for, each trying again at once; how often each status came."""
     pictures = Pictures(256, "npy")
@@ -119,12 +144,15 @@ def broken_rules(prometheus: Prometheus) -> list[str]:
 def main() -> int:
     """0 where everything is as it should be."""
     complaints = []
-    server = clpips("monitoring", max_queue=QUEUE)
-    server.start()
     with tempfile.TemporaryDirectory() as folder:
+        server = clpips("monitoring", max_queue=QUEUE, database_url=f"sqlite:///{folder}/clpips.db")
+        server.start()
         prometheus = Prometheus(Path(folder), server.port)
         try:
+            teaching = threading.Thread(target=teach, args=(server.port, LOAD_SECONDS))
+            teaching.start()
             locust(server.port)
+            teaching.join()
             complaints += broken_rules(prometheus)
             queries = dashboard_queries()
             answers = {panel: prometheus.query(query) for panel, query in queries.items()}
