@@ -3,7 +3,7 @@
     python -m loadtest.monitoring          about five minutes; needs Debian's `prometheus`
 
 First locust's users and one who teaches a profile, for two minutes: every rule must evaluate without error, and every
-query of the dashboard must have an answer. Then more than the service can do, for two and a half: `ClpipsOverloaded` must
+query of the dashboard must have an answer. Then too much, for two and a half: `ClpipsOverloaded` must
 fire and no other alert. The exit code says whether all of it was so. Nothing but 127.0.0.1 is talked to.
 """
 
