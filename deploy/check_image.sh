@@ -71,6 +71,8 @@ for _ in $(seq 120); do
   kill -0 $service || { cat "$folder/serve.log"; exit 1; }
   sleep 0.5
 done
+# The quick decoder of PNG is there, and its library with it.
+"${inside[@]}" python -c 'import models.png; assert models.png._decode is not None'
 "${inside[@]}" python - "$port" <<'PYTHON'
 import io, json, sys, urllib.request
 import msgspec
