@@ -38,6 +38,22 @@ class Telemetry:
         self.images = Counter(
             "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
         )
+        self.fit_seconds = Histogram(
+            "clpips_fit_seconds", "Time of one fit of a profile", registry=registry, buckets=SECONDS
+        )
+        self.fits = Counter(
+            "clpips_fits_total",
+            "Fits of profiles: their version was taken into use or only proposed, none came, another replica was "
+            "first, or the fit failed",
+            ["outcome"],
+            registry=registry,
+        )
+        self.profile_lookups = Counter(
+            "clpips_profile_lookups_total",
+            "Personal profiles that requests named: in memory, unchanged in the database, or loaded from it",
+            ["result"],
+            registry=registry,
+        )
         self.queue_items = Gauge(
             "clpips_queue_items",
             "Items that wait for a stage: images, or pairs to compare",
@@ -74,6 +90,10 @@ class Telemetry:
         )
         for stage in ("queue", "decode", "embed", "compare"):
             self.stage_seconds.labels(stage)
+        for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
+            self.fits.labels(outcome)
+        for result in ("hit", "refreshed", "loaded"):
+            self.profile_lookups.labels(result)
         for stage in ("embed", "compare"):
             self.batch_items.labels(stage)
         for source in get_args(Source):
