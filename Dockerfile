@@ -70,7 +70,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
     TRITON_CACHE_DIR=/tmp/triton
 # The one build tool in an image of ours: at its first start Triton compiles the launchers of its kernels with it.
 # Without it the engine says so and takes slower kernels.
-USER root
+USER 0:0
 # hadolint ignore=DL3008 # a compiler of whatever version the base has: nothing that is built here stays
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev \

@@ -35,7 +35,7 @@ def test_the_image_runs_as_the_user_that_kubernetes_runs_it_as() -> None:
     deployment = next(each for each in render("cpu") if each["kind"] == "Deployment")
     context = deployment["spec"]["template"]["spec"]["securityContext"]
     user = f"{context['runAsUser']}:{context['runAsGroup']}"
-    assert instructions("USER") == [user, "root", user]  # root installs the GPU image's compiler in between
+    assert instructions("USER") == [user, "0:0", user]  # root installs the GPU image's compiler in between
     assert instructions("EXPOSE") == [str(pod["ports"][0]["containerPort"])]
 
 
