@@ -31,7 +31,6 @@ from models.engines.torch import TorchEngine, compute_dtype, cpu_has_bfloat16
 from models.engines.torch_network import layout_of
 
 CONTENDERS = (("onnx", "exact"), ("torch", "exact"), ("torch", "fast"))
-SIDES = (64, 256, 512)
 BATCHES = {"cpu": (1, 4, 16), "cuda": (1, 4, 16, 64, 128, 256)}
 SLOW_PIXELS = 256**2  # a call, of a precision that is emulated
 
@@ -49,12 +48,14 @@ def open_all(device: str) -> dict[str, Engine]:
     return engines
 
 
-def bench_embed(engines: dict[str, Engine], device: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
+def bench_embed(
+    engines: dict[str, Engine], device: str, sides: list[int], rounds: int, seconds: float
+) -> list[dict[str, Any]]:
     """Images/s from pixels in main memory, by side and batch."""
     metric = load_lpips().to(device)
     most_pixels = (256 if device == "cuda" else 16) * 256**2
     rows = []
-    for side in SIDES:
+    for side in sides:
         batches = [size for size in BATCHES[device] if size * side**2 <= most_pixels]
         for engine in engines.values():
             if not _crawls(engine):
@@ -74,7 +75,9 @@ def bench_embed(engines: dict[str, Engine], device: str, rounds: int, seconds: f
             with torch.inference_mode():
                 timings = in_turn(calls, device, rounds, seconds)
             for name, timing in timings.items():
-                rows.append({"contender": name, "side": side, "batch": batch, **_rates(timing, batch, flop(side))})
+                rates = _rates(timing, batch)
+                tflops = rates["per_second"] * flop(side) / 1e12
+                rows.append({"contender": name, "side": side, "batch": batch, **rates, "tflops": tflops})
     return rows
 
 
@@ -83,10 +86,9 @@ def _crawls(engine: Engine) -> bool:
     return engine.device == "cpu" and engine.precision == "fast" and not cpu_has_bfloat16()
 
 
-def _rates(timing: Timing, items: int, flop_each: int) -> dict[str, float]:
-    rate = items / timing.median
-    spread = (timing.high - timing.low) / timing.median
-    return {"per_second": rate, "spread": spread, "tflops": rate * flop_each / 1e12}
+def _rates(timing: Timing, items: int) -> dict[str, float]:
+    """Items a second: in the median round, the slowest and the fastest."""
+    return {"per_second": items / timing.median, "least": items / timing.high, "most": items / timing.low}
 
 
 def bench_compare(engines: dict[str, Engine], device: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
@@ -102,7 +104,7 @@ def bench_compare(engines: dict[str, Engine], device: str, rounds: int, seconds:
         for size, timing in in_turn(calls, device, rounds, seconds).items():
             pairs = int(size)
             moved = pairs * (2 * features[0].nbytes + 4 * TOTAL_CHANNELS)
-            rate = _rates(timing, pairs, 0)
+            rate = _rates(timing, pairs)
             rows.append({"contender": name, "pairs": pairs, **rate, "gbps": moved / timing.median / 1e9})
     return rows
 
@@ -152,7 +154,7 @@ def bench_jpeg(rounds: int, seconds: float) -> list[dict[str, Any]]:
     theirs = torch.stack(decode_jpeg(raw, device="cuda")).permute(0, 2, 3, 1).cpu().numpy().astype(int)
     apart = int(np.abs(ours - theirs).max())
     return [
-        {"contender": name, **_rates(timing, len(files), 0), "largest_pixel_difference": apart}
+        {"contender": name, **_rates(timing, len(files)), "largest_pixel_difference": apart}
         for name, timing in timings.items()
     ]
 
@@ -168,7 +170,7 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
     for row in rows:
-        table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(*(f"{value:,.5g}" if isinstance(value, float) else str(value) for value in row.values()))
     console.print(table)
 
 
@@ -207,11 +209,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Time the engines; correctness first.")
     found = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=("cpu", "cuda"), default=found)
+    parser.add_argument("--sides", default="64,256,512", help="of the images, in pixels; 256 is what is plotted")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.2, help="that a contender's turn lasts about")
     parser.add_argument("--out", type=Path, default=Path("reports"), help="folder for engine.json and engine.png")
     arguments = parser.parse_args()
     device: str = arguments.device
+    sides = [int(side) for side in arguments.sides.split(",")]
     turns = arguments.rounds, arguments.seconds
 
     engines = open_all(device)
@@ -234,7 +238,7 @@ def main() -> int:
         },
     }
     show(f"Ceilings of {report['device']}", [report["ceilings"]])
-    report["embed"] = bench_embed(engines, device, *turns)
+    report["embed"] = bench_embed(engines, device, sides, *turns)
     show("Embedding", report["embed"])
     report["compare"] = bench_compare(engines, device, *turns)
     show(f"Comparing at 256 × 256 ({layout_of(256, 256).elements:,} numbers an image)", report["compare"])

@@ -23,6 +23,7 @@ T = TypeVar("T")
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 LONGEST_RETRY_SECONDS: Final = 60
 SKIP_SECONDS: Final = 5.0
+HEADROOM: Final = 0.7  # requests are served in turn: who comes later delays those who are inside
 PACE_MEMORY: Final = 128  # images over which the pace is averaged
 
 
@@ -94,10 +95,14 @@ class Door:
         ticket.images = images
 
     def _require_room(self, ticket: Ticket, images: int) -> None:
-        others = self._images - (ticket.images if ticket in self._inside else 0)
-        if others and self._images + images > self._max_images:
+        """Refuse where `images` more are too many, or cannot be done before the ticket's deadline."""
+        if self._inside <= {ticket}:
+            return  # alone: whatever it is, there is no better time for it
+        total = self._images + images
+        if total > self._max_images:
             self._refuse("queue_full", "as many images wait as may")
-        if asyncio.get_running_loop().time() + others * self._pace > ticket.deadline:
+        left = ticket.deadline - asyncio.get_running_loop().time()
+        if total * self._pace > HEADROOM * left:
             self._refuse("deadline", "the images that wait already take longer than this request may")
 
     def _refuse(self, reason: str, why: str) -> None:

@@ -25,7 +25,7 @@ from service.workers import Decoder, EngineThread
 
 T = TypeVar("T")
 
-CPU_BATCH: Final = 8
+CPU_BATCH_PER_CORE: Final = 2  # more is no faster, and makes who comes next wait for it
 GPU_BATCH: Final = 64
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         decoder,
         engine_thread,
         telemetry,
-        max_batch=settings.max_batch or (CPU_BATCH if engine.device == "cpu" else GPU_BATCH),
+        max_batch=settings.max_batch or _best_batch(engine.device, settings.threads or core_count()),
         max_delay=settings.max_delay_ms / 1000,
         max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
         max_pixels=settings.max_pixels,
@@ -109,6 +109,10 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     app.asgi_handler = RequestLog(app.asgi_handler)
     app.state.door, app.state.engine_thread = door, engine_thread  # for the server: when to stop
     return app
+
+
+def _best_batch(device: str, cores: int) -> int:
+    return CPU_BATCH_PER_CORE * cores if device == "cpu" else GPU_BATCH
 
 
 def _constant(part: T) -> Callable[[], T]:

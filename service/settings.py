@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 256 * 256**2
     max_batch: Annotated[
         Count | None,
-        Meta(description="Most images in a forward pass; unset, 8 on a CPU (where more is no faster) and 64 on a GPU."),
+        Meta(description="Most images in a forward pass; unset, two a core on a CPU (more is no faster), 64 on a GPU."),
     ] = None
     max_delay_ms: Annotated[
         float, Meta(ge=0, le=1000, description="How long an idle engine waits for a fuller batch, in milliseconds.")

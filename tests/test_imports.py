@@ -1,6 +1,7 @@
 """The arrows: who may import whom."""
 
 import ast
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,13 @@ def test_scoring_from_the_command_line_does_not_wait_for_statistics() -> None:
 def test_the_command_line_starts_without_a_web_framework() -> None:
     code = "import service.cli, sys; sys.exit('litestar' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_choosing_an_engine_without_a_gpu_does_not_wait_for_pytorch() -> None:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        code = "from models.engines import open_engine; import sys; open_engine(); sys.exit('torch' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    else:
+        pytest.skip("there is an NVIDIA driver here, and PyTorch has to be asked")

@@ -80,7 +80,17 @@ def test_an_unknown_page_below_schema_is_problem_json(client: TestClient[Any]) -
 
 @schemathesis.serializer(MSGPACK)
 def _as_messagepack(_: schemathesis.SerializationContext, value: Any) -> bytes:
-    return msgspec.msgpack.encode(value, enc_hook=lambda binary: binary.data)
+    return msgspec.msgpack.encode(_writable(value), enc_hook=lambda binary: binary.data)
+
+
+def _writable(value: Any) -> Any:
+    """`value` with integers that MessagePack has no room for as floats: schemathesis makes those too."""
+    if isinstance(value, dict):
+        return {_writable(key): _writable(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_writable(member) for member in value]
+    too_large = isinstance(value, int) and not -(2**63) <= value < 2**64
+    return float(value) if too_large else value
 
 
 @schemathesis.deserializer(MSGPACK)

@@ -4,7 +4,9 @@
 threads.
 """
 
+import ctypes
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -84,10 +86,11 @@ def open_engine(
 ) -> Engine:
     """Open an engine.
 
-    `auto` takes ONNX Runtime on the CPU for `exact`, and PyTorch where `fast` or CUDA is asked for. `backbone` names
-    another backbone file; `threads` bounds the cores that a run uses (None: all). Raises `EngineError` where
-    something is missing, with what to install, and `BackboneError` for a backbone file that is not sound. With
-    `fallback`, an engine that is asked for on CUDA and cannot be had there runs on the CPU, with a warning.
+    `auto` takes PyTorch on CUDA where it sees a card, else ONNX Runtime on the CPU for `exact` and PyTorch for `fast`;
+    the engine `onnx` takes CUDA only when asked. `backbone` names another backbone file; `threads` bounds the cores
+    that a run uses (None: all). With `fallback`, an engine that is asked for on CUDA and cannot be had there runs on
+    the CPU, with a warning. Raises `EngineError` where something is missing, with what to install, and
+    `BackboneError` for a backbone file that is not sound.
     """
     weights = load_backbone(backbone)
     try:
@@ -110,10 +113,10 @@ def _open(
     weights: Backbone,
     threads: int | None,
 ) -> Engine:
+    if device == "auto":
+        device = "cuda" if name != "onnx" and _torch_sees_cuda() else "cpu"
     if name == "auto":
         name = "torch" if precision == "fast" or device == "cuda" else "onnx"
-    if device == "auto":
-        device = "cuda" if name == "torch" and _torch_sees_cuda() else "cpu"
     if name == "torch":
         try:
             from models.engines.torch import TorchEngine
@@ -130,6 +133,10 @@ def _open(
 
 
 def _torch_sees_cuda() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")  # the driver's own library
+    except OSError:
+        return False  # and nobody has waited for PyTorch to be imported
     try:
         import torch
     except ModuleNotFoundError:
