@@ -39,8 +39,8 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
     help="Where the fitted weights go.",
 )  # fmt: skip
 @click.option(
-    "--recipe", type=click.Choice(["convex", "paper"]), default="convex", show_default=True,
-    help="convex: one optimum in seconds. paper: Adam, as published; needs PyTorch.",
+    "--recipe", type=click.Choice(["convex", "personal", "paper"]), default="convex", show_default=True,
+    help="convex: one optimum in seconds. personal: narrower, as the service fits. paper: Adam; needs PyTorch.",
 )  # fmt: skip
 @click.option("--parent", default="lpips", show_default=True, metavar="FILE|NAME", help="Weights to start from.")
 @click.option(

@@ -9,11 +9,11 @@ cross-validation over targets. One optimum, deterministic, no epochs.
 The margin of the hinge is no parameter here: with the scale free, another gives the same weights times a constant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from time import perf_counter
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,15 @@ from threadpoolctl import ThreadpoolController
 
 from models.backbone import LAYERS, TOTAL_CHANNELS
 from models.pairs import RankedPairs
+from models.rowsolver import RowRanking
 from models.solver import BoundedRanking, Floats, Vector
 from models.weights import load_weights
 
 RIDGES: Final = (30.0, 10.0, 3.0, 1.0, 0.5, 0.2)  # in units of the mean squared difference of a pair
+PERSONAL_RIDGES: Final = (10.0, 3.0, 1.0, 0.3)
 USUAL_RIDGE: Final = 1.0  # where data sets of 50 to 20,000 comparisons alike came out
 FOLDS: Final = 5
+CANDIDATE_FOLDS: Final = 10
 _SCALES: Final = np.linspace(0.2, 1.2, 11)  # of held-out scores: only their order counts, a loss must not see more
 _TELLING = 2.0  # standard errors over the folds that make a difference one to act on
 _FLOOR = 0.01  # of the mean channel: a channel that is silent in these images counts as this loud
@@ -42,8 +45,9 @@ class Fit:
     """What a fit gave.
 
     `weights` is float32 `(1152,)`, ≥ 0: the fitted ones, or the first parent's where `supported` is False, with
-    `reason` in plain words. `agreement` and `parent_agreement` are the shares of the people's choices, in [0, 1], that
-    the fit and the first parent make on targets kept out of the fit (cross-validation; NaN where there was none).
+    `reason` in plain words; `fitted` are the fitted ones even then, None where there are none. `agreement` and
+    `parent_agreement` are the shares of the people's choices, in [0, 1], that the fit and the first parent make on what
+    was kept out of the fit (cross-validation; NaN where there was none): whole targets, or candidates (`held_out`).
     """
 
     weights: NDArray[np.float32]
@@ -57,7 +61,11 @@ class Fit:
     targets: int
     seconds: float
     folds: int = 0
-    loss: Mapping[str, list[float]] = field(default_factory=dict)  # parent → cross-validated loss of each of `RIDGES`
+    held_out: Literal["targets", "candidates"] = "targets"
+    fitted: NDArray[np.float32] | None = None
+    used_ridge: float | None = None  # of `fitted`
+    blind: tuple[tuple[NDArray[np.intp], NDArray[np.float32]], ...] = ()  # targets held out, and weights blind to them
+    loss: Mapping[str, list[float]] = field(default_factory=dict)  # parent → cross-validated loss of each ridge
 
 
 def default_parents() -> dict[str, NDArray[np.float32]]:
@@ -65,19 +73,37 @@ def default_parents() -> dict[str, NDArray[np.float32]]:
     return {"lpips": load_weights("lpips").values, "equal": np.ones(TOTAL_CHANNELS, np.float32)}
 
 
-def fit_convex(pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]] | None = None) -> Fit:
+def fit_convex(
+    pairs: RankedPairs,
+    parents: Mapping[str, NDArray[np.float32]] | None = None,
+    *,
+    ridges: Sequence[float] = RIDGES,
+    one_target: bool = False,
+) -> Fit:
     """Fit weights to people's ordered pairs.
 
     `parents` are named weights, float32 `(1152,)`, to start from; the first is the one to compare with and to return
     where the pairs do not support a fit. Without any: `default_parents()`. The fitted weights are scaled so that the
-    mean distance over `pairs.rows` is the first parent's: 0.3 stays as far as it was. Deterministic. Raises
-    `ValueError` for no parent or one of another shape.
+    mean distance over `pairs.rows` is the first parent's: 0.3 stays as far as it was. Deterministic.
+
+    Cross-validation tries `ridges`, the largest first. With `one_target`, rankings that all share a target support a
+    fit too: cross-validation then keeps candidates apart. Raises `ValueError` for no parent or one of another shape.
     """
     with _ONE_AT_A_TIME, _BLAS.limit(limits=1, user_api="blas"):
-        return _fit(pairs, parents)
+        return _fit(pairs, parents, ridges, one_target)
 
 
-def _fit(pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]] | None) -> Fit:
+def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:
+    """Fit one person's rankings as the service does after each of them: quick, and content with a single target.
+
+    The search is narrower than `fit_convex`'s own, because it has to end while the person still looks at the screen.
+    """
+    return fit_convex(pairs, {name: parent}, ridges=PERSONAL_RIDGES, one_target=True)
+
+
+def _fit(
+    pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]] | None, ridges: Sequence[float], one_target: bool
+) -> Fit:
     started = perf_counter()
     parents = dict(default_parents() if parents is None else parents)
     if not parents:
@@ -99,43 +125,49 @@ def _fit(pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]] | None) 
         return kept("all compared candidates look the same to the metric: their channel distances are equal")
     if not np.any(data.votes_for != data.votes_against):
         return kept("the rankings contradict each other exactly: every pair is ordered both ways equally often")
-    if targets < 2:
+    if targets < 2 and not (one_target and data.folds > 1):
         return kept("all rankings share one target: with a second one it can be told what carries over")
 
-    searches = {name: _Search(data, weights) for name, weights in parents.items()}
+    searches = {name: _Search(data, weights, ridges) for name, weights in parents.items()}
     losses = np.stack([search.losses for search in searches.values()])  # (parents, folds, ridges)
-    parent_index, ridge_index = _choose(losses)
+    parent_index, ridge_index = _choose(losses, ridges)
     name = list(searches)[parent_index]
     search = searches[name]
-    agreement = float(search.right[:, ridge_index].sum() / data.votes)
+    agreement = float(search.right[:, ridge_index].sum() / data.held_out_votes)
     before, spread = data.parent_agreement(original, search.right[:, ridge_index])
-    if agreement < before - _TELLING * spread:
-        return kept(
-            f"on targets kept apart the fitted weights agree with {agreement:.1%} of the choices, {first} with "
-            f"{before:.1%}: more rankings are needed",
-            agreement,
-            before,
-        )
     fitted = data.rescaled(search.fit(ridge_index), original)
     if fitted is None:
         return kept("the rankings favour no channel at all: they contradict each other", agreement, before)
+    supported = agreement >= before - _TELLING * spread
+    reason = (
+        f"on {data.held_out} kept apart the fitted weights agree with {agreement:.1%} of the choices, {first} with "
+        f"{before:.1%}: more rankings are needed"
+    )
     return Fit(
-        fitted,
-        True,
-        "",
-        name,
-        RIDGES[ridge_index],
-        agreement,
-        before,
-        len(pairs),
-        targets,
-        perf_counter() - started,
-        data.folds,
-        {key: search.losses.sum(axis=0).tolist() for key, search in searches.items()},
+        weights=fitted if supported else original,
+        supported=supported,
+        reason="" if supported else reason,
+        parent=name if supported else first,
+        ridge=ridges[ridge_index] if supported else None,
+        used_ridge=ridges[ridge_index],
+        agreement=agreement,
+        parent_agreement=before,
+        pairs=len(pairs),
+        targets=targets,
+        seconds=perf_counter() - started,
+        folds=data.folds,
+        held_out=data.held_out,
+        fitted=fitted,
+        blind=tuple(
+            (np.unique(data.targets[held]), (weights[ridge_index] / data.loudness).astype(np.float32))
+            for (_, held), weights in zip(data.splits, search.weights, strict=True)
+            if data.held_out == "targets"
+        ),
+        loss={key: search.losses.sum(axis=0).tolist() for key, search in searches.items()},
     )
 
 
-def _choose(losses: NDArray[np.float64]) -> tuple[int, int]:
+def _choose(losses: NDArray[np.float64], ridges: Sequence[float]) -> tuple[int, int]:
     """Parent and ridge: of all that the folds cannot tell from the best (two standard errors), the most usual one.
 
     Few rankings make the plain minimum jump about; this stays with the first parent and the usual ridge until the
@@ -146,7 +178,7 @@ def _choose(losses: NDArray[np.float64]) -> tuple[int, int]:
     behind = losses - losses[best[0], :, best[1]][np.newaxis, :, np.newaxis]
     error = _TELLING * behind.std(axis=1, ddof=1) * np.sqrt(losses.shape[1])
     close = behind.sum(axis=1) <= error
-    distance = np.abs(np.log(np.asarray(RIDGES) / USUAL_RIDGE))
+    distance = np.abs(np.log(np.asarray(ridges) / USUAL_RIDGE))
     options = [(distance[ridge], parent, total[parent, ridge], ridge) for parent, ridge in np.argwhere(close)]
     _, parent, _, ridge = min(options)
     return int(parent), int(ridge)
@@ -155,8 +187,8 @@ def _choose(losses: NDArray[np.float64]) -> tuple[int, int]:
 class _Comparisons:
     """The pairs as a fit wants them: merged, standardised, divided into folds.
 
-    m comparisons of two rows each: `differences` float32 `(m, 1152)` of standardised channel distances, `votes_for`
-    and `votes_against` float64 `(m,)`, `fold` intp `(m,)`.
+    m comparisons of two rows each: `votes_for` and `votes_against` float64 `(m,)`; `differences` float32 `(m, 1152)` of
+    standardised channel distances. `splits` are the folds: bool `(m,)` each, what is learned from and what is held out.
     """
 
     def __init__(self, pairs: RankedPairs) -> None:
@@ -164,29 +196,45 @@ class _Comparisons:
         self.rows = pairs.rows[used]
         loudness = np.sqrt(np.square(self.rows, dtype=np.float64).mean(axis=0))
         self.loudness = np.maximum(loudness, _FLOOR * loudness.mean() or 1.0)
-        low, high = np.minimum(pairs.better, pairs.worse), np.maximum(pairs.better, pairs.worse)
+        better, worse = np.searchsorted(used, pairs.better), np.searchsorted(used, pairs.worse)
+        low, high = np.minimum(better, worse), np.maximum(better, worse)
         keys, which = np.unique(np.stack([pairs.targets, low, high]), axis=1, return_inverse=True)
         targets, low, high = keys
-        forward = np.bincount(which.ravel(), pairs.counts * (pairs.better < pairs.worse), len(targets))
-        backward = np.bincount(which.ravel(), pairs.counts * (pairs.better > pairs.worse), len(targets))
-        differences = ((pairs.rows[high] - pairs.rows[low]) / self.loudness).astype(np.float32)
+        forward = np.bincount(which.ravel(), pairs.counts * (better < worse), len(targets))
+        backward = np.bincount(which.ravel(), pairs.counts * (better > worse), len(targets))
+        self._standardised = (self.rows / self.loudness).astype(np.float32)
+        differences = self._standardised[high] - self._standardised[low]
         told_apart = differences.any(axis=1)
         self.differences = differences[told_apart]
+        self._low, self._high = low[told_apart], high[told_apart]
         self.votes_for, self.votes_against = forward[told_apart], backward[told_apart]
-        self.votes = float(self.votes_for.sum() + self.votes_against.sum())
-        self.fold, self.folds = _fold_targets(targets[told_apart], self.votes_for + self.votes_against)
+        votes = self.votes_for + self.votes_against
+        self.targets = targets[told_apart]
+        self.splits, self.held_out = _splits(self.targets, self._low, self._high, votes)
+        self.folds = len(self.splits)
+        self.held_out_votes = float(sum(votes[held].sum() for _, held in self.splits))
         if len(self.differences):
             power = np.einsum("ij,ij->i", self.differences, self.differences, dtype=np.float64)
-            size = np.sqrt((self.votes_for + self.votes_against) @ power / self.votes)
-            self.differences /= np.float32(size)
+            size = np.float32(np.sqrt(votes @ power / votes.sum()))
+            self.differences /= size
+            self._standardised /= size
         few = len(self.differences) <= TOTAL_CHANNELS
-        self.kernel = self.differences @ self.differences.T if few else None
+        # A ranking of ten is 45 comparisons of ten rows: then the rows are the smaller problem.
+        self._by_rows = len(self.rows) < min(len(self.differences), TOTAL_CHANNELS)
+        self.kernel = None
+        if self._by_rows:
+            self.kernel = self._standardised @ self._standardised.T
+        elif few:
+            self.kernel = self.differences @ self.differences.T
 
-    def problem(self, chosen: NDArray[np.bool_], directions: Vector) -> tuple[BoundedRanking, float]:
+    def problem(self, chosen: NDArray[np.bool_], directions: Vector) -> tuple[BoundedRanking | RowRanking, float]:
         """The chosen comparisons as a problem, and what a ridge of 1 is there."""
-        kernel = None if self.kernel is None else self.kernel[np.ix_(chosen, chosen)]
         votes_for, votes_against = self.votes_for[chosen], self.votes_against[chosen]
         unit = float(votes_for.sum() + votes_against.sum()) / len(votes_for)
+        if self._by_rows:
+            low, high = self._low[chosen], self._high[chosen]
+            return RowRanking(self._standardised, low, high, votes_for, votes_against, directions, self.kernel), unit
+        kernel = None if self.kernel is None else self.kernel[np.ix_(chosen, chosen)]
         return BoundedRanking(self.differences[chosen], votes_for, votes_against, directions, kernel), unit
 
     def right(self, scores: Vector, chosen: NDArray[np.bool_]) -> float:
@@ -203,10 +251,9 @@ class _Comparisons:
     def parent_agreement(self, parent: NDArray[np.float32], fitted: Vector) -> tuple[float, float]:
         """The parent's agreement, and the standard error of the lead of `fitted`, the right choices in each fold."""
         scores = self.differences @ (parent * self.loudness).astype(np.float32)
-        chosen = [self.fold == fold for fold in range(self.folds)]
-        right = np.array([self.right(scores[fold], fold) for fold in chosen])
-        spread = (fitted - right).std(ddof=1) * np.sqrt(self.folds) / self.votes
-        return float(right.sum() / self.votes), float(spread)
+        right = np.array([self.right(scores[held], held) for _, held in self.splits])
+        spread = (fitted - right).std(ddof=1) * np.sqrt(self.folds) / self.held_out_votes
+        return float(right.sum() / self.held_out_votes), float(spread)
 
     def rescaled(self, standardised: Vector, reference: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Weights of the channels themselves, with the reference's mean distance; None where all are zero."""
@@ -217,6 +264,24 @@ class _Comparisons:
         wanted = float(mean @ reference) or 1.0
         fitted: NDArray[np.float32] = (weights * (wanted / (mean @ weights))).astype(np.float32)
         return fitted
+
+
+def _splits(
+    targets: NDArray[np.intp], low: NDArray[np.intp], high: NDArray[np.intp], votes: Vector
+) -> tuple[list[tuple[NDArray[np.bool_], NDArray[np.bool_]]], Literal["targets", "candidates"]]:
+    """Folds of whole targets; of candidates where there is one target alone.
+
+    To hold candidates out is to learn from the comparisons without them and to ask about those with one of them: a
+    comparison between candidates of two folds is asked twice.
+    """
+    if len(np.unique(targets)) != 1:
+        fold, folds = _fold_targets(targets, votes)
+        return [(fold != one, fold == one) for one in range(folds)], "targets"
+    rows = np.unique(np.concatenate([low, high]))
+    fold_of = np.arange(len(rows)) % CANDIDATE_FOLDS  # one at a time, of a ranking of ten
+    first, second = fold_of[np.searchsorted(rows, low)], fold_of[np.searchsorted(rows, high)]
+    splits = [((first != one) & (second != one), (first == one) | (second == one)) for one in range(fold_of.max() + 1)]
+    return [(learned, held) for learned, held in splits if learned.any() and held.any()], "candidates"
 
 
 def _fold_targets(targets: NDArray[np.intp], votes: Vector) -> tuple[NDArray[np.intp], int]:
@@ -240,27 +305,30 @@ class _Search:
     float64 `(folds, ridges)`.
     """
 
-    def __init__(self, data: _Comparisons, parent: NDArray[np.float32]) -> None:
+    def __init__(self, data: _Comparisons, parent: NDArray[np.float32], ridges: Sequence[float]) -> None:
         self._data = data
+        self._ridges = ridges
         self._directions, self._start = _layers_of(parent, data.loudness, data.differences)
-        losses = np.zeros((len(_SCALES), data.folds, len(RIDGES)))
-        self.right = np.zeros((data.folds, len(RIDGES)))
-        for fold in range(data.folds):
-            kept = data.fold != fold
+        losses = np.zeros((len(_SCALES), data.folds, len(ridges)))
+        self.right = np.zeros((data.folds, len(ridges)))
+        self.weights: list[list[Vector]] = []  # of each fold and ridge
+        for fold, (kept, held) in enumerate(data.splits):
             problem, unit = data.problem(kept, self._directions)
             weights = self._start
-            for column, ridge in enumerate(RIDGES):
+            self.weights.append([])
+            for column, ridge in enumerate(ridges):
                 weights = problem.solve(ridge * unit, weights, _SEARCH_TOLERANCE)
-                scores = (data.differences[~kept] @ weights.astype(np.float32)).astype(np.float64)
-                losses[:, fold, column] = data.losses(scores, ~kept)
-                self.right[fold, column] = data.right(scores, ~kept)
+                self.weights[-1].append(weights)
+                scores = (data.differences[held] @ weights.astype(np.float32)).astype(np.float64)
+                losses[:, fold, column] = data.losses(scores, held)
+                self.right[fold, column] = data.right(scores, held)
         best = losses.sum(axis=1).argmin(axis=0)  # a scale for each ridge
-        self.losses = losses[best, :, np.arange(len(RIDGES))].T
+        self.losses = losses[best, :, np.arange(len(ridges))].T
 
     def fit(self, column: int) -> Vector:
         """Standardised weights, float64 `(1152,)`, fitted to all comparisons with the ridge of that column."""
         problem, unit = self._data.problem(np.ones(len(self._data.differences), bool), self._directions)
-        return problem.solve(RIDGES[column] * unit, self._start, _FINAL_TOLERANCE)
+        return problem.solve(self._ridges[column] * unit, self._start, _FINAL_TOLERANCE)
 
 
 def _layers_of(parent: NDArray[np.float32], loudness: Vector, differences: Floats) -> tuple[Vector, Vector]:

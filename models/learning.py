@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation import Evaluation, evaluate
-from models.fitting import Fit, fit_convex
+from models.fitting import Fit, fit_convex, fit_personal
 from models.measuring import Measured
 from models.splitting import Split, SplitBy, split_rankings
 from models.weights import LayerWeights
 
-Recipe = Literal["convex", "paper"]
+Recipe = Literal["convex", "personal", "paper"]
 CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
 
@@ -77,11 +77,13 @@ def learn(
 
 
 def fit_with(recipe: Recipe, measured: Measured, parents: Mapping[str, NDArray[np.float32]], seed: int) -> Fit:
-    """Fit by either recipe. Raises `ModuleNotFoundError` for `paper` without PyTorch."""
+    """Fit by a recipe. Raises `ModuleNotFoundError` for `paper` without PyTorch."""
     pairs = measured.pairs()
     name, parent = next(iter(parents.items()))
     if recipe == "convex":
         return fit_convex(pairs, parents)
+    if recipe == "personal":
+        return fit_personal(pairs, parent, name)
     from models.paper import fit_paper
 
     targets = len(np.unique(pairs.targets))

@@ -7,19 +7,32 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 
 from models.engines import Engine, open_engine
 from service.admission import Door
+from service.comparisons import Comparisons
 from service.docs import openapi_config
 from service.errors import EXCEPTION_HANDLERS
+from service.fits import FitWorkers
+from service.learning import Learner
 from service.logs import RequestLog
 from service.pipeline import Pipeline
+from service.profiles import Registry
+from service.routes.exchange import EXCHANGE_ROUTES
 from service.routes.health import Readiness, healthz, metrics, readyz
+from service.routes.profiles import PROFILE_ROUTES
 from service.routes.scoring import Reception, distance, rank
 from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
+from service.security import Access
 from service.settings import Settings, core_count
+from service.storage.comparisons import ComparisonStore
+from service.storage.database import Database
+from service.storage.profiles import Limits as StorageLimits
+from service.storage.profiles import ProfileStore
+from service.teaching import Teaching
 from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThread
 
@@ -27,6 +40,7 @@ T = TypeVar("T")
 
 CPU_BATCH_PER_CORE: Final = 2  # more is no faster, and makes who comes next wait for it
 GPU_BATCH: Final = 64
+FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the others wait
 
 log = structlog.get_logger()
 
@@ -34,7 +48,8 @@ log = structlog.get_logger()
 def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
-    Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used.
+    Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
+    `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
     opened = None
     if engine is None:
@@ -46,8 +61,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             settings.threads,
             fallback=settings.engine_fallback,
         )
-    profiles = Profiles.shipped(engine.fingerprint)
+    shipped = Profiles.shipped(engine.fingerprint)
     described = describe_engine(engine)
+    access = Access.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
     door = Door(settings.max_queue, settings.request_seconds, telemetry)
@@ -68,36 +84,61 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     scorer = Scorer(
         pipeline,
         door,
-        profiles,
+        shipped.base,
         engine=described,
         max_pixels=settings.max_pixels,
         max_scored_pixels=settings.max_scored_pixels,
     )
 
+    database = Database(settings.database_url)
+    store = ProfileStore(database, StorageLimits(settings.max_profiles, settings.max_rankings))
+    registry = Registry(
+        shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
+    )
+    comparisons = Comparisons(
+        settings.comparison_ttl,
+        settings.comparison_bytes,
+        None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
+    )
+    fit_workers = FitWorkers(FIT_WORKERS)
+    learner = Learner(store, registry, fit_workers, telemetry)
+    teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
+
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
+            await database.prepare()
             await pipeline.warm_up()
             readiness.warm = True
-            log.info("engine ready", **msgspec.structs.asdict(described), weights=profiles.names())
+            if access.is_open:
+                log.warning("open: there are no API keys, whoever reaches this service may do everything")
+            log.info("engine ready", **msgspec.structs.asdict(described), weights=shipped.names())
             yield
         finally:
             door.closed = True
             await pipeline.close()
             decoder.close()
             engine_thread.close()
+            await fit_workers.close()
+            await database.close()
             if opened is not None:
                 opened.close()
 
+    telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
-        route_handlers=[rank, distance, healthz, readyz, metrics],
+        route_handlers=[rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
+        state=State({"access": access}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
                 "reception": Reception(door, limits, telemetry),
                 "scorer": scorer,
+                "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
+                "registry": registry,
+                "comparisons": comparisons,
+                "teaching": teaching,
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,

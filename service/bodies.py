@@ -11,7 +11,7 @@ from msgspec import Raw
 from service.encodings import ENCODINGS, JSON, MSGPACK, Encoding
 from service.errors import BodyTooLarge, ClientGone, UnsupportedContent
 from service.faults import invalid, short, too_many
-from service.forms import MULTIPART, Multipart, parse_multipart
+from service.forms import MULTIPART, Multipart, StructT, parse_multipart
 from service.schemas import (
     DistanceBody,
     DistanceOptions,
@@ -54,7 +54,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
 
 def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
     """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
-    form = _form_of(content_type, body, limits)
+    form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(RankOptions, images={"target", "candidates"})
         target = form.one("target")
@@ -67,13 +67,13 @@ def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if not candidates:
         raise invalid("/candidates", "there must be at least one candidate")
-    _check(1 + len(candidates), "/candidates", options, limits)
+    check_images(1 + len(candidates), "/candidates", options.resolution, limits)
     return RankRequest(target, candidates, options)
 
 
 def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRequest:
     """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
-    form = _form_of(content_type, body, limits)
+    form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(DistanceOptions, images={"target", "candidate"})
         targets = form.images("target", "/pairs/{}/target")
@@ -93,18 +93,26 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
         ]
     if not pairs:
         raise invalid("/pairs", "there must be at least one pair")
-    _check(2 * len(pairs), "/pairs", options, limits)
+    check_images(2 * len(pairs), "/pairs", options.resolution, limits)
     return DistanceRequest(pairs, options)
 
 
-def _check(images: int, pointer: str, options: RankOptions, limits: Limits) -> None:
+def parse_fields(content_type: str, body: bytes, limits: Limits, shape: type[StructT]) -> StructT:
+    """A body without images, one of `PROFILE_BODIES`. Raises a `Problem`."""
+    form = form_of(content_type, body, limits)
+    return form.options(shape, images=set()) if isinstance(form, Multipart) else form.decode(shape, body)
+
+
+def check_images(images: int, pointer: str, resolution: int | None, limits: Limits) -> None:
+    """Raise `InvalidRequest` for more images than a request may have, or a resolution above the limit."""
     if images > limits.images:
         raise too_many(pointer, limits.images)
-    if options.resolution is not None and options.resolution > limits.resolution:
-        raise invalid("/resolution", f"{options.resolution} is above the limit of {limits.resolution} pixels a side")
+    if resolution is not None and resolution > limits.resolution:
+        raise invalid("/resolution", f"{resolution} is above the limit of {limits.resolution} pixels a side")
 
 
-def _form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multipart:
+def form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multipart:
+    """What reads a body of this content type. Raises `UnsupportedContent` or `MalformedBody`."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:
         return parse_multipart(content_type, body, limits)

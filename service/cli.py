@@ -1,7 +1,8 @@
 """`clpips serve`, added to the commands of the metric: the service knows the metric, the metric not the service."""
 
+import asyncio
 import os
-from typing import get_args
+from typing import Literal, get_args
 
 import rich_click as click
 
@@ -10,6 +11,9 @@ from models.engines import EngineName, Precision
 from service.settings import Settings, SettingsError
 
 __all__ = ["main"]
+
+
+Scope = Literal["score", "teach", "admin"]
 
 
 class BadSetting(click.ClickException):
@@ -41,6 +45,62 @@ def serve(host: str | None, port: int | None, engine: str | None, device: str | 
         )
     except SettingsError as error:
         raise BadSetting(str(error)) from error
+
+
+@commands.command()
+def migrate() -> None:
+    """Bring the database's schema to this version's.
+
+    `CLPIPS_DATABASE_URL` names the database. PostgreSQL needs this once for each new version, before it is served; an
+    SQLite file is brought up to date at each start.
+    """
+    from service.storage.database import Database, StorageError, newest_revision
+
+    async def run() -> None:
+        database = Database(Settings.from_environment(os.environ).database_url)
+        try:
+            before = await database.revision()
+            await database.migrate()
+        finally:
+            await database.close()
+        moved = (
+            f"from revision {before or 'none'} to {newest_revision()}" if before != newest_revision() else "up to date"
+        )
+        click.echo(f"{database}: {moved}")
+
+    try:
+        asyncio.run(run())
+    except (SettingsError, StorageError) as error:
+        raise BadSetting(str(error)) from error
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--tenant", default="default", show_default=True, help="Whose profiles the key opens.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["score", "teach", "admin"]),
+    multiple=True,
+    default=("score", "teach"),
+    show_default=True,
+    help="What it may do; give it several times. score: rank and look at profiles. teach: make, teach and "
+    "download them. admin: delete them, upload weights.",
+)
+def key(name: str, tenant: str, scopes: tuple[Scope, ...]) -> None:
+    """Make an API key called NAME.
+
+    The key is printed once and kept nowhere. The service is told the line below it, in the file that
+    `CLPIPS_API_KEYS_FILE` names or in `CLPIPS_API_KEYS`.
+    """
+    from service.security import new_key
+
+    try:
+        secret, line = new_key(name, tenant, scopes)
+    except SettingsError as error:
+        raise BadSetting(str(error)) from error
+    click.echo(f"key for the client:      {secret}")
+    click.echo(f"line for the service:    {line}")
 
 
 if __name__ == "__main__":

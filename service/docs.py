@@ -7,6 +7,7 @@ from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
 from models import __version__
 
@@ -84,6 +85,14 @@ def openapi_config() -> OpenAPIConfig:
         version=__version__,
         description=DESCRIPTION.strip(),
         use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http", scheme="bearer", description="An API key, where the service has been given any."
+                )
+            }
+        ),
+        security=[{"key": []}, {}],
         render_plugins=[SwaggerPage()],
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown),
     )

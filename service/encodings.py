@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from service.errors import InvalidRequest, MalformedBody
 from service.faults import fault_of, reason, too_many
+from service.profile_schemas import PROFILE_BODIES
 from service.schemas import DistanceBody, HeldImage, Limits, PairBody, RankBody, SentImage, Slot, Unreadable
 
 JSON = "application/json"
@@ -30,7 +31,8 @@ class Encoding:
 
     def __init__(self) -> None:
         self._decoders: dict[Any, Any] = {
-            shape: self.decoder(shape) for shape in (RankBody, DistanceBody, list[Raw], list[PairBody], bytes, str)
+            shape: self.decoder(shape)
+            for shape in (RankBody, DistanceBody, *PROFILE_BODIES, list[Raw], list[PairBody], bytes, str)
         }
 
     def decode(self, shape: type[T], content: bytes | Raw, pointer: str = "") -> T:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Meta
+
+from service.storage.database import StorageError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -68,6 +70,80 @@ class UnknownProfile(Problem):
     """There is no profile of this name."""
 
     status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-profile", "There is no such profile"
+
+
+class ProfileNotFound(Problem):
+    """The path names a profile that the tenant does not have."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "profile-not-found", "There is no such profile"
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        return cls(f"there is no profile {name[:128]!r}; `GET /profiles` lists them, `POST /profiles` makes one")
+
+
+class VersionNotFound(Problem):
+    """A profile has no version of this number."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "version-not-found", "There is no such version"
+
+    @classmethod
+    def of(cls, number: int, latest: int) -> Self:
+        return cls(f"there is no version {number}; the versions are 1 to {latest}")
+
+
+class ComparisonNotFound(Problem):
+    """A comparison that has expired, or never was: the client sends the images instead."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "comparison-not-found", "There is no such comparison"
+
+
+class ProfileExists(Problem):
+    """A profile of this name is there already."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "profile-exists", "There is such a profile already"
+
+
+class BackboneMismatch(Problem):
+    """A profile, or weights, of another backbone than the one that the service runs."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "backbone-mismatch", "The backbone is another one"
+
+
+class LimitReached(Problem):
+    """The tenant keeps as much as it may."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "limit-reached", "A limit is reached"
+
+
+class StorageUnavailable(Problem):
+    """The database cannot be reached, or is too busy, at this moment."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", "The database is not available"
+
+
+class FitFailed(Problem):
+    """The rankings are kept, but the worker that fits weights to them failed."""
+
+    status, kind, title = HTTPStatus.INTERNAL_SERVER_ERROR, "fit-failed", "The fit failed"
+
+
+class Unauthenticated(Problem):
+    """The request has no API key, or one that is not known."""
+
+    status, kind, title = HTTPStatus.UNAUTHORIZED, "unauthenticated", "An API key is needed"
+
+
+class Forbidden(Problem):
+    """The API key does not have the scope that the operation needs."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "forbidden", "The API key may not do this"
+
+
+class TooManyRequests(Problem):
+    """The API key has sent more requests than its rate allows."""
+
+    status, kind, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"
 
 
 class ImagesNotHeld(Problem):
@@ -135,7 +211,9 @@ def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[byte
 def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """The answer to what the framework itself refuses: an unknown path, a wrong method, a broken header."""
     status = HTTPStatus(error.status_code)
-    return _response(ProblemDetails("about:blank", status.phrase, status, error.detail), error.headers or {})
+    wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
+    detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
+    return _response(ProblemDetails("about:blank", status.phrase, status, detail), error.headers or {})
 
 
 def answer_client_gone(_: Request[Any, Any, Any], __: ClientGone) -> Response[bytes]:
@@ -153,8 +231,17 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
 
 
+def answer_storage_error(request: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
+    """The answer where only the database knows, and does not answer: the log gets the reason."""
+    log.error("database not available", reason=str(error))
+    return answer_problem(
+        request, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"})
+    )
+
+
 EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
     Problem: answer_problem,
+    StorageError: answer_storage_error,
     HTTPException: answer_http_exception,
     ClientGone: answer_client_gone,
     Exception: answer_unexpected,

@@ -12,7 +12,7 @@ LONGEST_ECHO = 200  # characters of what a client sent that an answer repeats
 
 def invalid(pointer: str, detail: str) -> InvalidRequest:
     """A request with one thing wrong, at `pointer`."""
-    return InvalidRequest(f"{pointer}: {detail}", [Fault(pointer, detail)])
+    return InvalidRequest(f"{pointer}: {detail}" if pointer else detail, [Fault(pointer, detail)])
 
 
 def too_many(pointer: str, limit: int) -> InvalidRequest:

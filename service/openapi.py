@@ -19,11 +19,16 @@ from service.forms import MULTIPART
 
 REASONS = {
     400: "The body is not what its content type says, or an image in it is not base64.",
+    401: "The API key is missing or not known.",
+    403: "The API key may not do this, or a limit of the tenant is reached.",
+    404: "There is no such profile, version or comparison.",
     408: "The body came too slowly.",
     409: "An image is named by a hash whose features the service does not hold.",
     413: "The body is too large.",
     415: "The body's content type or encoding is not one that the service reads.",
     422: "The request is not valid, or images in it cannot be used.",
+    429: "The API key has sent more requests than its rate allows.",
+    500: "The service failed on this request.",
     503: "The service cannot take requests at this moment: overloaded (`Retry-After` says when to come back), "
     "stopping, or not ready.",
     504: "The answer was not there when the request's deadline passed.",
@@ -74,7 +79,8 @@ HOST/distance`. MessagePack (`{MSGPACK[0]}`, `{MSGPACK[1]}` or `{MSGPACK[2]}`) t
 """
 
 
-def _base64_image() -> Schema:
+def base64_image() -> Schema:
+    """An image in JSON."""
     return Schema(
         type=OpenAPIType.STRING,
         content_encoding="base64",
@@ -83,7 +89,8 @@ def _base64_image() -> Schema:
     )
 
 
-def _binary_image() -> Schema:
+def binary_image() -> Schema:
+    """An image as bytes."""
     return Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description=f"An image: {_IMAGE_FORMS}.")
 
 
@@ -94,7 +101,7 @@ def _options() -> dict[str, Any]:
             default="lpips",
             min_length=1,
             max_length=128,
-            description="Whose weights: the name of shipped weights.",
+            description="Whose weights: a profile of yours, or shipped ones by their name.",
         ),
         "resolution": Schema(
             one_of=[Schema(type=OpenAPIType.INTEGER, minimum=MIN_SIDE), Schema(type=OpenAPIType.NULL)],
@@ -109,31 +116,35 @@ def _layers() -> Schema:
     return Schema(type=OpenAPIType.BOOLEAN, default=False, description="Also answer what each of the five layers adds.")
 
 
-def _object(properties: dict[str, Any], required: list[str]) -> Schema:
+def object_schema(properties: dict[str, Any], required: list[str]) -> Schema:
+    """An object that has no other properties."""
     return Schema(type=OpenAPIType.OBJECT, properties=properties, required=required, additional_properties=False)
 
 
-def _list(items: Schema, description: str) -> Schema:
+def list_schema(items: Schema, description: str) -> Schema:
+    """A list of at least one item."""
     return Schema(type=OpenAPIType.ARRAY, items=items, min_items=1, description=description)
 
 
 def _rank_schema(image: Schema) -> Schema:
-    candidates = _list(image, "The images to put in order.")
-    return _object({"target": image, "candidates": candidates, **_options()}, ["target", "candidates"])
+    candidates = list_schema(image, "The images to put in order.")
+    return object_schema({"target": image, "candidates": candidates, **_options()}, ["target", "candidates"])
 
 
 def _distance_schema(image: Schema) -> Schema:
-    pair = _object({"target": image, "candidate": image}, ["target", "candidate"])
-    return _object({"pairs": _list(pair, "The pairs to compare."), **_options(), "layers": _layers()}, ["pairs"])
+    pair = object_schema({"target": image, "candidate": image}, ["target", "candidate"])
+    return object_schema(
+        {"pairs": list_schema(pair, "The pairs to compare."), **_options(), "layers": _layers()}, ["pairs"]
+    )
 
 
 def _distance_form() -> Schema:
-    image = _binary_image()
+    image = binary_image()
     parts = {
-        "target": _list(image, "The target of each pair."),
-        "candidate": _list(image, "The candidate of each pair; as many as there are targets."),
+        "target": list_schema(image, "The target of each pair."),
+        "candidate": list_schema(image, "The candidate of each pair; as many as there are targets."),
     }
-    return _object({**parts, **_options(), "layers": _layers()}, ["target", "candidate"])
+    return object_schema({**parts, **_options(), "layers": _layers()}, ["target", "candidate"])
 
 
 def _body(*forms: tuple[str, Schema, dict[str, Any]]) -> RequestBody:
@@ -158,9 +169,9 @@ class RankOperation(Operation):
     def __post_init__(self) -> None:
         self.summary = "Rank candidates"
         self.description = RANK_DESCRIPTION.strip()
-        binary = _rank_schema(_binary_image())
+        binary = _rank_schema(binary_image())
         self.request_body = _body(
-            (JSON, _rank_schema(_base64_image()), RANK_EXAMPLE),
+            (JSON, _rank_schema(base64_image()), RANK_EXAMPLE),
             (MULTIPART, binary, RANK_EXAMPLE),
             (MSGPACK[0], binary, RANK_EXAMPLE),
         )
@@ -175,8 +186,8 @@ class DistanceOperation(Operation):
         self.summary = "Measure pairs"
         self.description = DISTANCE_DESCRIPTION.strip()
         self.request_body = _body(
-            (JSON, _distance_schema(_base64_image()), DISTANCE_EXAMPLE),
+            (JSON, _distance_schema(base64_image()), DISTANCE_EXAMPLE),
             (MULTIPART, _distance_form(), DISTANCE_FORM_EXAMPLE),
-            (MSGPACK[0], _distance_schema(_binary_image()), DISTANCE_EXAMPLE),
+            (MSGPACK[0], _distance_schema(binary_image()), DISTANCE_EXAMPLE),
         )
         _also_as_messagepack(self)

@@ -1,5 +1,6 @@
 """Replies on the wire: JSON, or MessagePack where the client prefers it."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +21,9 @@ class Encoded(Response[T]):
         return (_msgpack if media_type in MSGPACK else _json).encode(content)
 
 
-def reply(request: Request[Any, Any, Any], content: T) -> Response[T]:
+def reply(
+    request: Request[Any, Any, Any], content: T, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response[T]:
     """`content` in the encoding that the request's `Accept` header prefers; JSON where it names neither."""
     media_type = request.accept.best_match([JSON, *MSGPACK], JSON)
-    return Encoded(content, media_type=media_type, headers={"vary": "accept"})
+    return Encoded(content, status_code=status, media_type=media_type, headers={"vary": "accept", **(headers or {})})

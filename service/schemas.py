@@ -9,7 +9,7 @@ from models.backbone import MIN_SIDE
 from models.weights import DEFAULT_RESOLUTION
 
 ProfileName = Annotated[
-    str, Meta(min_length=1, max_length=128, description="Whose weights: the name of shipped weights.")
+    str, Meta(min_length=1, max_length=128, description="Whose weights: a profile's, or shipped ones by their name.")
 ]
 Resolution = Annotated[
     Annotated[int, Meta(ge=MIN_SIDE)] | None,
@@ -151,6 +151,9 @@ class RankedCandidate(msgspec.Struct, frozen=True):
 class RankReply(msgspec.Struct, frozen=True):
     """Candidates, the most similar first."""
 
+    comparison: Annotated[
+        str, Meta(description="Names this comparison for a while: send the person's own order back with it.")
+    ]
     ranking: list[RankedCandidate]
     target: ImageName
     profile: ProfileInfo

@@ -77,29 +77,35 @@ class Scorer:
         self,
         pipeline: Pipeline,
         door: Door,
-        profiles: Profiles,
+        base: Profile,
         engine: EngineInfo,
         max_pixels: int,
         max_scored_pixels: int,
     ) -> None:
         self._pipeline = pipeline
         self._door = door
-        self._profiles = profiles
+        self._base = base
         self._engine = engine
         self._max_pixels = max_pixels
         self._max_scored_pixels = max_scored_pixels
 
-    async def rank(self, request: RankRequest, ticket: Ticket) -> RankReply:
-        """The candidates of a request in order. Raises a `Problem`."""
-        profile = self._profiles[request.options.profile]
-        channel_distances = await self._channel_distances(
-            [(request.target, candidate) for candidate in request.candidates], request.options.resolution, ticket
-        )
+    async def compare(
+        self, target: Slot, candidates: Sequence[Slot], resolution: int | None, ticket: Ticket
+    ) -> NDArray[np.float32]:
+        """Channel distances `(n, 1152)` of n candidates. Raises a `Problem`."""
+        return await self._channel_distances([(target, candidate) for candidate in candidates], resolution, ticket)
+
+    async def rank(
+        self, request: RankRequest, profile: Profile, ticket: Ticket
+    ) -> tuple[RankReply, NDArray[np.float32]]:
+        """The candidates of a request in order, and their channel distances `(n, 1152)`. Raises a `Problem`."""
+        channel_distances = await self.compare(request.target, request.candidates, request.options.resolution, ticket)
         distances = weigh(channel_distances, profile.weights.values)
-        base_distances = weigh(channel_distances, self._profiles.base.weights.values)
+        base_distances = weigh(channel_distances, self._base.weights.values)
         base_ranks = np.empty(len(distances), np.intp)
         base_ranks[np.argsort(base_distances, kind="stable")] = np.arange(1, len(distances) + 1)
-        return RankReply(
+        reply = RankReply(
+            comparison="",  # whoever keeps the channel distances names them
             ranking=[
                 RankedCandidate(
                     rank=rank,
@@ -115,10 +121,10 @@ class Scorer:
             profile=profile.info,
             engine=self._engine,
         )
+        return reply, channel_distances
 
-    async def distance(self, request: DistanceRequest, ticket: Ticket) -> DistanceReply:
+    async def distance(self, request: DistanceRequest, profile: Profile, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem`."""
-        profile = self._profiles[request.options.profile]
         channel_distances = await self._channel_distances(request.pairs, request.options.resolution, ticket)
         shares = layer_shares(channel_distances, profile.weights.values) if request.options.layers else None
         return DistanceReply(

@@ -15,6 +15,7 @@ from service.admission import Door
 from service.app import create_app
 from service.logs import configure_logging
 from service.patience import PatientProtocol
+from service.security import Access, require_safe_binding
 from service.settings import Settings, SettingsError
 from service.workers import EngineThread
 
@@ -30,10 +31,12 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
     From SIGTERM on `/readyz` and new requests get 503, and the port stays open for `drain_seconds` or until the last
     answer is given, whichever is later.
 
-    Raises `SettingsError` where the address cannot be had, and what `create_app` raises. Exits with 3 where the engine
-    fails its warm-up, and with 4 where it has failed `max_engine_failures` times in a row.
+    Raises `SettingsError` where the address cannot be had, or others could reach a service without API keys, and what
+    `create_app` raises. Exits with 3 where the engine fails its warm-up or the database is not ready, and with 4 where
+    the engine has failed `max_engine_failures` times in a row.
     """
     configure_logging(settings)
+    require_safe_binding(settings, Access.from_settings(settings))
     listener = _listen(settings.host, settings.port)
     with listener:
         app = create_app(settings, engine)

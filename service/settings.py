@@ -120,6 +120,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_seconds: Annotated[
         int, Meta(ge=0, description="After SIGTERM, seconds that requests in flight have to finish.")
     ] = 30
+    database_url: Annotated[
+        str,
+        Meta(
+            description="Where profiles are kept: an SQLite file, made at the first start, or PostgreSQL "
+            "(`postgresql://user:password@host/name`), which several replicas share."
+        ),
+    ] = "sqlite:///clpips.db"
+    profile_refresh_seconds: Annotated[
+        float, Meta(ge=0, description="A new version of a profile is in use on every replica within so many seconds.")
+    ] = 2.0
+    profile_cache: Annotated[
+        Count, Meta(description="Profiles whose weights are held in memory, some 5 KB each; the least used leave.")
+    ] = 10_000
+    max_profiles: Annotated[Count, Meta(description="Most profiles that a tenant may keep (403 above it).")] = 10_000
+    max_rankings: Annotated[
+        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 25 KB.")
+    ] = 100_000
+    comparison_ttl: Annotated[
+        Count, Meta(description="Seconds for which an answer of `/rank` can be re-ordered without sending the images.")
+    ] = 3600
+    comparison_bytes: Annotated[Count, Meta(description="Memory for such answers, in bytes; the oldest leave.")] = (
+        64 * 2**20
+    )
+    api_keys: Annotated[
+        str,
+        Meta(
+            description="API keys, as lines (or between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH`; "
+            "`clpips key` makes one. Without any the service is open."
+        ),
+    ] = ""
+    api_keys_file: Annotated[Path | None, Meta(description="A file of such lines.")] = None
+    rate_limit: Annotated[
+        Count | None,
+        Meta(description="Requests a minute that each API key may send (429 above it)."),
+    ] = None
+    allow_open: Annotated[
+        bool, Meta(description="Serve without API keys on an address that other machines can reach.")
+    ] = False
     log_format: Annotated[
         Literal["auto", "json", "console"], Meta(description="`auto` is JSON lines unless a person is watching.")
     ] = "auto"

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -73,25 +74,29 @@ class FakeEngine:
 
 @contextmanager
 def serving(engine: Engine | None = None, **settings: Any) -> Iterator[TestClient[Any]]:
-    """A client of an app with these settings, started and warm."""
-    with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
-        yield client
+    """A client of an app with these settings, started and warm, and a database of its own."""
+    with TemporaryDirectory() as folder:
+        settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
+        with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
+            yield client
 
 
 @contextmanager
 def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
     """The URL of an app with these settings behind a real socket."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(Settings(**settings), engine or FakeEngine()), log_config=None, ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        yield "http://{}:{}".format(*listener.getsockname())
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    with TemporaryDirectory() as folder:
+        settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(Settings(**settings), engine or FakeEngine()), log_config=None, ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield "http://{}:{}".format(*listener.getsockname())
+        finally:
+            server.should_exit = True
+            thread.join()
+            listener.close()
 
 
 def rank_body(form: Form, target: bytes, candidates: Sequence[bytes], **options: Any) -> tuple[bytes, str]:
@@ -128,6 +133,11 @@ def multipart(files: Sequence[tuple[str, bytes]], fields: dict[str, Any]) -> tup
     ]
     body = b"".join(b"--%s\r\n%s\r\n" % (boundary, part) for part in parts)
     return body + b"--%s--\r\n" % boundary, f"multipart/form-data; boundary={boundary.decode()}"
+
+
+def scored(reply: dict[str, Any]) -> dict[str, Any]:
+    """A `/rank` reply without the id of its comparison, which is another each time."""
+    return {name: value for name, value in reply.items() if name != "comparison"}
 
 
 def base64_of(content: bytes) -> str:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,9 +26,12 @@ WITHOUT_TORCH = (
 )
 
 
+DATABASE = tempfile.TemporaryDirectory()
+
+
 def environment(**variables: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
-    return {**inherited, "CLPIPS_PORT": "0", **variables}
+    return {**inherited, "CLPIPS_PORT": "0", "CLPIPS_DATABASE_URL": f"sqlite:///{DATABASE.name}/clpips.db", **variables}
 
 
 class Service:
@@ -79,7 +83,9 @@ def service() -> Iterator[Service]:
 
 
 def test_it_says_where_it_listens_and_what_it_runs(service: Service) -> None:
-    ready, listening = service.lines
+    opened, ready, listening = service.lines
+    assert opened["level"] == "warning"
+    assert opened["event"].startswith("open: there are no API keys")
     assert ready["event"] == "engine ready"
     assert (ready["name"], ready["device"], ready["precision"]) == ("onnx", "cpu", "exact")
     assert ready["backbone"] == SHIPPED_FINGERPRINT

@@ -4,21 +4,25 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
 from service.bodies import parse_distance, parse_rank, read_bytes
+from service.comparisons import Comparison, Comparisons
 from service.openapi import DistanceOperation, RankOperation, problems
+from service.profiles import Registry
 from service.replies import reply
-from service.schemas import DistanceReply, Limits, RankReply
+from service.schemas import DistanceReply, DistanceRequest, Limits, RankReply, RankRequest
 from service.scoring import Scorer
+from service.security import require, tenant_of
 from service.telemetry import Telemetry
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
 
-SCORING_PROBLEMS = problems(400, 408, 409, 413, 415, 422, 503, 504)
+SCORING_PROBLEMS = problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
 
 
 class Reception(NamedTuple):
@@ -54,15 +58,35 @@ class Reception(NamedTuple):
     status_code=200,
     operation_id="rank",
     tags=["scoring"],
+    guards=[require("score")],
     operation_class=RankOperation,
     response_description="The candidates, the most similar first.",
     responses=SCORING_PROBLEMS,
 )
 async def rank(
-    request: Request[Any, Any, Any], reception: NamedDependency[Reception], scorer: NamedDependency[Scorer]
+    request: Request[Any, Any, Any],
+    reception: NamedDependency[Reception],
+    scorer: NamedDependency[Scorer],
+    registry: NamedDependency[Registry],
+    comparisons: NamedDependency[Comparisons],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
-    return await reception.answer(request, parse_rank, scorer.rank)
+    tenant = tenant_of(request)
+
+    async def score(asked: RankRequest, ticket: Ticket) -> RankReply:
+        profile = await registry.resolve(tenant, asked.options.profile)
+        ranked, channel_distances = await scorer.rank(asked, profile, ticket)
+        compared = Comparison.of(
+            tenant,
+            asked.target,
+            asked.candidates,
+            channel_distances,
+            asked.options.resolution,
+            ranked.engine.backbone,
+        )
+        return msgspec.structs.replace(ranked, comparison=await comparisons.keep(compared))
+
+    return await reception.answer(request, parse_rank, score)
 
 
 @post(
@@ -70,12 +94,21 @@ async def rank(
     status_code=200,
     operation_id="distance",
     tags=["scoring"],
+    guards=[require("score")],
     operation_class=DistanceOperation,
     response_description="A distance for each pair.",
     responses=SCORING_PROBLEMS,
 )
 async def distance(
-    request: Request[Any, Any, Any], reception: NamedDependency[Reception], scorer: NamedDependency[Scorer]
+    request: Request[Any, Any, Any],
+    reception: NamedDependency[Reception],
+    scorer: NamedDependency[Scorer],
+    registry: NamedDependency[Registry],
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
-    return await reception.answer(request, parse_distance, scorer.distance)
+    tenant = tenant_of(request)
+
+    async def score(asked: DistanceRequest, ticket: Ticket) -> DistanceReply:
+        return await scorer.distance(asked, await registry.resolve(tenant, asked.options.profile), ticket)
+
+    return await reception.answer(request, parse_distance, score)

@@ -1,0 +1,124 @@
+"""The workers that fit weights: processes of their own, that share no lock with the event loop and the engine.
+
+A thread would: the solver holds the interpreter's lock in bursts of milliseconds, and every decode and every reply
+would wait for them. The processes are plain children on two pipes, not `multiprocessing`'s: those import the main
+module once more, and outlive a parent that is killed. These end when their input does.
+"""
+
+import asyncio
+import os
+import pickle
+import sys
+import traceback
+from contextlib import suppress
+from typing import BinaryIO, Final
+
+import structlog
+
+from service.fitting import FitJob, FitResult, fit
+
+NICENESS: Final = 10  # scoring comes first where both want a core
+MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
+LENGTH_BYTES: Final = 8
+
+log = structlog.get_logger()
+
+
+class FitWorkerError(Exception):
+    """A worker failed on a fit, ended in the middle of it, or took too long."""
+
+
+class FitWorkers:
+    """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._idle: list[asyncio.subprocess.Process] = []
+
+    async def fit(self, job: FitJob) -> FitResult:
+        """The job's result. Raises `FitWorkerError`; the next job gets a fresh process then."""
+        async with self._free:
+            process = self._idle.pop() if self._idle else await _start()
+            try:
+                async with asyncio.timeout(MAX_SECONDS):
+                    result = await _ask(process, job)
+            except (OSError, EOFError, asyncio.IncompleteReadError) as error:
+                raise FitWorkerError("the process that fits weights ended in the middle of it") from error
+            except TimeoutError as error:
+                raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
+            else:
+                self._idle.append(process)
+            finally:
+                if process not in self._idle:
+                    await _end(process)
+        if isinstance(result, str):
+            log.error("fit failed in its worker", traceback=result)
+            raise FitWorkerError("the fit raised an error, which the service's log has")
+        return result
+
+    async def warm_up(self) -> None:
+        """Have a process ready, so that the first ranking does not wait for its imports."""
+        async with self._free:
+            if not self._idle:
+                self._idle.append(await _start())
+
+    async def close(self) -> None:
+        """End the processes."""
+        while self._idle:
+            await _end(self._idle.pop())
+
+
+async def _start() -> asyncio.subprocess.Process:
+    # A session of its own: Ctrl-C in a terminal is for the service, which ends the worker when it is done with it.
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service.fits",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+async def _ask(process: asyncio.subprocess.Process, job: FitJob) -> FitResult | str:
+    """The result of a job, or the traceback of what it raised."""
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101
+    content = pickle.dumps(job, protocol=pickle.HIGHEST_PROTOCOL)
+    process.stdin.write(len(content).to_bytes(LENGTH_BYTES, "little") + content)
+    await process.stdin.drain()
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "little")
+    result: FitResult | str = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
+    return result
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()  # a fit is a calculation: nothing is lost but it
+    await process.wait()
+
+
+def work(jobs: BinaryIO, results: BinaryIO) -> None:
+    """What a worker process does until its input ends: a job in, a result or a traceback out."""
+    while len(head := jobs.read(LENGTH_BYTES)) == LENGTH_BYTES:
+        content = jobs.read(int.from_bytes(head, "little"))
+        try:
+            result: FitResult | str = fit(pickle.loads(content))  # noqa: S301 - from the parent process
+        except Exception:  # noqa: BLE001 - the parent decides what it means
+            result = traceback.format_exc()
+        answer = pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
+        results.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
+        results.flush()
+
+
+def main() -> None:
+    """The worker process."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    with os.fdopen(os.dup(1), "wb") as results:
+        os.dup2(2, 1)  # whatever a library prints must not end up among the results
+        work(sys.stdin.buffer, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""From rankings to versions: one fit a profile at a time, with the newest data, and a guard before any is used."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from service.errors import FitFailed
+from service.fits import FitWorkerError, FitWorkers
+from service.fitting import FitJob, FitResult
+from service.profiles import Registry
+from service.storage.profiles import NewVersion, ProfileStore, unpack_channel_distances, unpack_weights
+from service.storage.tables import Profile, Version
+from service.telemetry import Telemetry
+
+MAX_ATTEMPTS: Final = 5  # fits in a row that others may overtake
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of a fit: the profile after it, and the version it made, if it made one."""
+
+    profile: Profile
+    version: Version | None
+    reason: str  # why it was taken into use, or only proposed, or why there is none
+
+
+class Learner:
+    """Fits profiles. Whoever asks while a fit of the same profile runs waits for the next, together."""
+
+    def __init__(self, store: ProfileStore, registry: Registry, workers: FitWorkers, telemetry: Telemetry) -> None:
+        self._store = store
+        self._registry = registry
+        self._workers = workers
+        self._telemetry = telemetry
+        self._fits: dict[tuple[str, str], asyncio.Task[Learned]] = {}
+
+    async def learn(self, tenant: str, name: str, ranking: int) -> Learned:
+        """Fit the profile to all its rankings, at least up to number `ranking`.
+
+        Raises `ProfileNotFound` where it is deleted meanwhile, `FitFailed` or `StorageError`.
+        """
+        while True:
+            task = self._fits.get((tenant, name)) or self._begin(tenant, name, again=False)
+            learned = await asyncio.shield(task)  # the others wait for it too
+            if learned.profile.fitted_ranking >= ranking:
+                return learned
+
+    async def refit(self, tenant: str, name: str) -> Learned:
+        """Fit the profile now, whether or not there is anything new. Raises as `learn` does."""
+        if (running := self._fits.get((tenant, name))) is not None:
+            await asyncio.wait([running])
+        return await asyncio.shield(self._fits.get((tenant, name)) or self._begin(tenant, name, again=True))
+
+    def _begin(self, tenant: str, name: str, *, again: bool) -> asyncio.Task[Learned]:
+        key = (tenant, name)
+        task = self._fits[key] = asyncio.create_task(self._fit(tenant, name, again=again))
+
+        def end(done: asyncio.Task[Learned]) -> None:
+            del self._fits[key]
+            if not done.cancelled():
+                done.exception()  # whoever waits gets it; with nobody left it is no news for the log
+
+        task.add_done_callback(end)
+        return task
+
+    async def _fit(self, tenant: str, name: str, *, again: bool) -> Learned:
+        for _ in range(MAX_ATTEMPTS):
+            seen = await self._store.find(tenant, name)
+            if not again and seen.fitted_ranking >= seen.latest_ranking:
+                return await self._made_elsewhere(seen)
+            start = time.perf_counter()
+            base = await self._store.version(seen, seen.base_version)
+            result = await self._run(seen, base)
+            version = None if result.weights is None else _new_version(base, result)
+            kept = await self._store.add_fitted(seen, version, taken=result.taken, again=again)
+            if kept is None:
+                self._telemetry.fits.labels("overtaken").inc()
+                continue
+            self._registry.forget(tenant, name)
+            learned = Learned(*kept, result.reason)
+            self._tell(learned, time.perf_counter() - start)
+            return learned
+        raise FitFailed(
+            f"the profile {name!r} changed faster than it could be fitted; its rankings are kept: "
+            f"`POST /profiles/{name}/fit` tries again"
+        )
+
+    async def _run(self, seen: Profile, base: Version) -> FitResult:
+        rankings = [ranking async for ranking in self._store.rankings(seen)]
+        job = FitJob(
+            channel_distances=[unpack_channel_distances(ranking.channel_distances) for ranking in rankings],
+            ranks=[ranking.ranks for ranking in rankings],
+            targets=[ranking.target for ranking in rankings],
+            base=unpack_weights(base.weights),
+            lpips=self._registry.shipped.base.weights.values,
+        )
+        try:
+            with self._telemetry.fit_seconds.time():
+                return await self._workers.fit(job)
+        except FitWorkerError as error:
+            self._telemetry.fits.labels("failed").inc()
+            log.error("fit failed", tenant=seen.tenant, profile=seen.name, rankings=len(rankings), reason=str(error))  # noqa: TRY400
+            raise FitFailed(
+                f"the rankings of {seen.name!r} are kept, but fitting to them failed: {error}; "
+                f"`POST /profiles/{seen.name}/fit` tries again"
+            ) from error
+
+    async def _made_elsewhere(self, seen: Profile) -> Learned:
+        """What another replica's fit, which saw all of these rankings, came to."""
+        newest = await self._store.versions(seen, None, 1)
+        version = newest[0] if newest and newest[0].origin == "fitted" else None
+        reason = str(version.report.get("reason", "")) if version is not None else "there is nothing new to learn"
+        return Learned(seen, version, reason)
+
+    def _tell(self, learned: Learned, seconds: float) -> None:
+        profile, version = learned.profile, learned.version
+        outcome = "none" if version is None else "taken" if version.taken else "proposed"
+        self._telemetry.fits.labels(outcome).inc()
+        log.info(
+            "profile fitted",
+            tenant=profile.tenant,
+            profile=profile.name,
+            outcome=outcome,
+            version=None if version is None else version.number,
+            in_use=profile.current_version,
+            rankings=profile.latest_ranking - profile.forgotten_ranking,
+            reason=learned.reason,
+            seconds=round(seconds, 4),
+        )
+
+
+def _new_version(base: Version, result: FitResult) -> NewVersion:
+    assert result.weights is not None  # noqa: S101 - the caller has looked
+    return NewVersion(result.weights, "fitted", base.resolution, {**result.report, "reason": result.reason})

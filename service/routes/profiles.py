@@ -1,0 +1,195 @@
+"""`/profiles`: make, teach, look at, take back."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import Parameter
+
+from service.admission import Ticket
+from service.bodies import parse_fields, read_bytes
+from service.openapi import problems
+from service.openapi_profiles import CreateOperation, RankingOperation, RollbackOperation
+from service.profile_schemas import (
+    MAX_INTEGER,
+    Deleted,
+    NewProfile,
+    ProfileDetail,
+    ProfileList,
+    ProfileSummary,
+    RollbackBody,
+    Taught,
+    TaughtRanking,
+)
+from service.ranking_bodies import RankingRequest, parse_ranking
+from service.replies import reply
+from service.routes.scoring import Reception
+from service.schemas import Limits
+from service.security import require, tenant_of
+from service.teaching import Teaching
+
+MAX_FIELDS_BYTES = 64 * 1024  # of a body without images
+
+AnyRequest = Request[Any, Any, Any]
+Name = Annotated[str, Parameter(description="The profile's name.")]
+PageSize = Annotated[int, Parameter(ge=1, le=1000, description="How many to answer at most.")]
+
+LOOKING = problems(400, 401, 403, 429, 503)
+CHANGING = problems(401, 403, 404, 409, 429, 503)
+
+
+@post(
+    "/profiles",
+    summary="Make a profile",
+    operation_id="create_profile",
+    tags=["profiles"],
+    guards=[require("teach")],
+    operation_class=CreateOperation,
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
+)
+async def create_profile(
+    request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits]
+) -> Response[ProfileSummary]:
+    """It begins with the weights of its parent, as version 1, and learns from each ranking that it is sent."""
+    body = await read_bytes(request, MAX_FIELDS_BYTES)
+    new = parse_fields(request.headers.get("content-type", ""), body, limits, NewProfile)
+    made = await teaching.create(tenant_of(request), new)
+    return reply(request, made, status=201, headers={"location": f"/profiles/{made.name}"})
+
+
+@get(
+    "/profiles",
+    summary="List profiles",
+    operation_id="list_profiles",
+    tags=["profiles"],
+    guards=[require("score")],
+    responses=LOOKING,
+)
+async def list_profiles(
+    request: AnyRequest,
+    teaching: NamedDependency[Teaching],
+    after: Annotated[str, Parameter(description="Only names that come after this one.", max_length=128)] = "",
+    limit: PageSize = 100,
+) -> Response[ProfileList]:
+    """Your profiles by name, and the weights that ship with the service."""
+    return reply(request, await teaching.page(tenant_of(request), after, limit))
+
+
+@get(
+    "/profiles/{name:str}",
+    summary="Look at a profile",
+    operation_id="get_profile",
+    tags=["profiles"],
+    guards=[require("score")],
+    responses=problems(400, 401, 403, 404, 429, 503),
+)
+async def get_profile(
+    request: AnyRequest,
+    teaching: NamedDependency[Teaching],
+    name: Name,
+    before: Annotated[int | None, Parameter(ge=1, le=MAX_INTEGER, description="Only versions below this one.")] = None,
+    limit: PageSize = 20,
+) -> Response[ProfileDetail]:
+    """Its versions with what each agrees with, against plain LPIPS, and where its weight lies among the layers."""
+    return reply(request, await teaching.detail(tenant_of(request), name, before, limit))
+
+
+@post(
+    "/profiles/{name:str}/rankings",
+    summary="Teach a profile",
+    operation_id="teach_profile",
+    tags=["profiles"],
+    guards=[require("teach")],
+    operation_class=RankingOperation,
+    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
+)
+async def teach_profile(
+    request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception], name: Name
+) -> Response[TaughtRanking]:
+    """A person's order of a comparison that `/rank` answered, or of images. It is kept and learned from at once.
+
+    The same order sent again is the same ranking; another order of the same comparison by the same rater replaces it.
+    """
+    tenant = tenant_of(request)
+
+    async def learn(asked: RankingRequest, ticket: Ticket) -> TaughtRanking:
+        return await teaching.teach(tenant, name, asked, ticket)
+
+    taught = await reception.answer(request, parse_ranking, learn)
+    taught.status_code = 201
+    return taught
+
+
+@post(
+    "/profiles/{name:str}/fit",
+    status_code=200,
+    summary="Fit a profile",
+    operation_id="fit_profile",
+    tags=["profiles"],
+    guards=[require("teach")],
+    responses=CHANGING | problems(500),
+)
+async def fit_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[Taught]:
+    """Fit to all rankings now, as each posted ranking does by itself."""
+    return reply(request, await teaching.fit(tenant_of(request), name))
+
+
+@post(
+    "/profiles/{name:str}/rollback",
+    status_code=200,
+    summary="Use a version again",
+    operation_id="rollback_profile",
+    tags=["profiles"],
+    guards=[require("teach")],
+    operation_class=RollbackOperation,
+    responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+)
+async def rollback_profile(
+    request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits], name: Name
+) -> Response[ProfileSummary]:
+    """Any version can be used again, a proposed one too. Rankings stay, and the next one makes a new version."""
+    body = await read_bytes(request, MAX_FIELDS_BYTES)
+    chosen = parse_fields(request.headers.get("content-type", ""), body, limits, RollbackBody)
+    return reply(request, await teaching.rollback(tenant_of(request), name, chosen.version))
+
+
+@post(
+    "/profiles/{name:str}/reset",
+    status_code=200,
+    summary="Begin again",
+    operation_id="reset_profile",
+    tags=["profiles"],
+    guards=[require("teach")],
+    responses=CHANGING,
+)
+async def reset_profile(
+    request: AnyRequest, teaching: NamedDependency[Teaching], name: Name
+) -> Response[ProfileSummary]:
+    """A new version with the weights of version 1; the rankings so far no longer count."""
+    return reply(request, await teaching.reset(tenant_of(request), name))
+
+
+@delete(
+    "/profiles/{name:str}",
+    status_code=200,
+    summary="Delete a profile",
+    operation_id="delete_profile",
+    tags=["profiles"],
+    guards=[require("admin")],
+    responses=CHANGING,
+)
+async def delete_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[Deleted]:
+    """Everything about it goes: versions, rankings, what is held in memory. There is no way back."""
+    return reply(request, await teaching.delete(tenant_of(request), name))
+
+
+PROFILE_ROUTES = [
+    create_profile,
+    list_profiles,
+    get_profile,
+    teach_profile,
+    fit_profile,
+    rollback_profile,
+    reset_profile,
+    delete_profile,
+]

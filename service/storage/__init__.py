@@ -1,0 +1,1 @@
+"""What outlives a process: profiles, their versions and rankings, in SQLite or PostgreSQL. No image is ever stored."""

@@ -1,0 +1,84 @@
+"""Databases for tests: an SQLite file each, and one of its own on the PostgreSQL server that the environment names."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from models.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from service.storage.database import Database
+from service.storage.profiles import NewRanking, NewVersion
+
+SERVER = os.environ.get("CLPIPS_TEST_DATABASE_URL")
+BACKBONE = SHIPPED_FINGERPRINT
+KINDS = [
+    "sqlite",
+    pytest.param(
+        "postgresql",
+        marks=pytest.mark.skipif(
+            SERVER is None,
+            reason="needs a PostgreSQL server: CLPIPS_TEST_DATABASE_URL=postgresql://user@host/database of a user who "
+            "may create databases",
+        ),
+    ),
+]
+
+
+@contextmanager
+def fresh_database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty, migrated database of this kind."""
+    if kind == "sqlite":
+        yield _migrated(f"sqlite:///{folder}/clpips.db")
+        return
+    assert SERVER is not None
+    name = f"clpips_test_{uuid4().hex}"
+    _administer(f'CREATE DATABASE "{name}"')
+    try:
+        yield _migrated(make_url(SERVER).set(database=name).render_as_string(hide_password=False))
+    finally:
+        _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _migrated(url: str) -> str:
+    async def run() -> None:
+        database = Database(url)
+        await database.migrate()
+        await database.close()
+
+    asyncio.run(run())
+    return url
+
+
+def _administer(statement: str) -> None:
+    async def run() -> None:
+        url = make_url(SERVER or "").set(drivername="postgresql+asyncpg")
+        engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
+def version(value: float = 1.0) -> NewVersion:
+    """A version whose weights are all `value`."""
+    return NewVersion(np.full(TOTAL_CHANNELS, value, np.float32), "fitted", 256, {"value": value})
+
+
+def distances(seed: int, candidates: int = 3) -> NDArray[np.float16]:
+    return np.random.default_rng(seed).random((candidates, TOTAL_CHANNELS)).astype(np.float16)
+
+
+def ranking(seed: int = 0, ranks: tuple[int, ...] = (1, 2, 3), comparison: str | None = None) -> NewRanking:
+    """A ranking of made-up candidates."""
+    candidates = [f"{seed:032x}{index:032x}" for index in range(len(ranks))]
+    return NewRanking(distances(seed, len(ranks)), ranks, "", comparison, f"{seed:064x}", candidates, 256)

@@ -1,0 +1,119 @@
+"""Two replicas on one database: real processes, and a profile that both teach."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.databases import KINDS, fresh_database
+from tests.test_service_profiles import bluest, colours, flat
+
+REFRESH_SECONDS = 0.3
+SERVE = """
+import sys
+from service.server import serve
+from service.settings import Settings
+from tests.test_service_profiles import ColourEngine
+
+if __name__ == "__main__":
+    serve(Settings(port=0, database_url=sys.argv[1], profile_refresh_seconds=float(sys.argv[2]), log_format="json"),
+          ColourEngine())
+"""
+
+
+@contextmanager
+def replica(url: str, log: Path) -> Iterator[httpx.Client]:
+    with log.open("w") as errors:
+        command = [sys.executable, "-c", SERVE, url, str(REFRESH_SECONDS)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
+        process = subprocess.Popen(command, stderr=errors, env=environment)
+    try:
+        with httpx.Client(base_url=_address(process, log), timeout=60) as client:
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    while process.poll() is None:
+        for line in log.read_text().splitlines():
+            if '"listening"' in line and line.endswith("}"):
+                url: str = json.loads(line)["url"]
+                return url
+        time.sleep(0.05)  # another process is what is waited for
+    raise AssertionError(f"the replica stopped: {log.read_text()}")
+
+
+@pytest.fixture(params=KINDS)
+def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[httpx.Client]]:
+    with fresh_database(request.param, tmp_path) as url, ExitStack() as stack:
+        clients = [stack.enter_context(replica(url, tmp_path / f"replica-{number}.log")) for number in range(2)]
+        assert clients[0].post("/profiles", json={"name": "ada"}).status_code == 201
+        yield clients
+
+
+def rank(client: httpx.Client, seed: int) -> httpx.Response:
+    target, *candidates = colours(seed)
+    files = [("target", flat(target)), *(("candidates", flat(one)) for one in candidates)]
+    return client.post("/rank", files=files, data={"profile": "ada"})
+
+
+def teach(client: httpx.Client, seed: int) -> int:
+    target, *candidates = colours(seed)
+    files = [("target", flat(target)), *(("candidates", flat(one)) for one in candidates)]
+    answer = client.post("/profiles/ada/rankings", files=files, data={"order": ",".join(map(str, bluest(seed)))})
+    assert answer.status_code == 201, answer.text
+    number: int = answer.json()["ranking"]
+    return number
+
+
+def test_replicas_that_teach_at_once_lose_no_ranking_and_keep_versions_in_order(replicas: list[httpx.Client]) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        numbers = list(threads.map(lambda seed: teach(replicas[seed % 2], seed), range(16)))
+    assert sorted(numbers) == list(range(1, 17))
+    for client in replicas:
+        detail = client.get("/profiles/ada", params={"limit": 100}).json()
+        assert (detail["rankings"], detail["unlearned"]) == (16, 0)
+        seen = [version["fit"]["rankings"] for version in detail["versions"] if "fit" in version]
+        assert seen == sorted(seen, reverse=True)
+        assert seen[0] == 16
+        assert [version["number"] for version in detail["versions"]] == list(range(len(detail["versions"]), 0, -1))
+
+
+def test_a_new_version_is_used_on_every_replica_within_the_refresh_time(replicas: list[httpx.Client]) -> None:
+    assert [rank(client, 100).json()["profile"]["version"] for client in replicas] == [1, 1]
+    for seed in range(6):
+        teach(replicas[0], seed)
+    taken = replicas[0].get("/profiles/ada").json()["version"]
+    time.sleep(REFRESH_SECONDS)  # what the setting promises
+    for client in replicas:
+        reply = rank(client, 100).json()
+        assert reply["profile"]["version"] == taken
+        assert [row["index"] for row in reply["ranking"]] == bluest(100)
+
+
+def test_a_profile_deleted_on_one_replica_is_gone_on_the_other(replicas: list[httpx.Client]) -> None:
+    assert rank(replicas[1], 1).status_code == 200
+    assert replicas[0].delete("/profiles/ada").status_code == 200
+    time.sleep(REFRESH_SECONDS)
+    assert rank(replicas[1], 1).status_code == 422
+
+
+def test_a_comparison_of_one_replica_can_be_ordered_on_the_other_where_they_share_postgresql(
+    replicas: list[httpx.Client], request: pytest.FixtureRequest
+) -> None:
+    comparison = rank(replicas[0], 1).json()["comparison"]
+    answer = replicas[1].post("/profiles/ada/rankings", json={"comparison": comparison, "order": bluest(1)})
+    shared = request.node.callspec.params["replicas"] == "postgresql"
+    assert answer.status_code == (201 if shared else 404)
+    assert np.isfinite(answer.json().get("guessed", 0))

@@ -1,0 +1,289 @@
+"""Profiles in SQLite and in PostgreSQL: the same behaviour, and nothing acknowledged is ever lost."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.backbone import TOTAL_CHANNELS
+from service.errors import LimitReached, ProfileExists, ProfileNotFound, VersionNotFound
+from service.storage.database import Database, StorageError, newest_revision
+from service.storage.profiles import Limits, ProfileStore, unpack_channel_distances, unpack_weights
+from service.storage.tables import Profile
+from tests.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
+
+T = "studio"
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with fresh_database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def store(database: Database) -> ProfileStore:
+    return ProfileStore(database, Limits(profiles=3, rankings=5))
+
+
+async def made(store: ProfileStore, name: str = "ada", tenant: str = T) -> Profile:
+    return await store.create(tenant, name, "lpips", BACKBONE, version())
+
+
+async def numbers(store: ProfileStore, profile: Profile) -> list[int]:
+    return [row.number async for row in store.rankings(profile)]
+
+
+async def test_a_new_profile_uses_its_first_version(store: ProfileStore) -> None:
+    profile = await made(store)
+    assert (profile.current_version, profile.latest_version, profile.latest_ranking) == (1, 1, 0)
+    first = await store.version(profile, 1)
+    np.testing.assert_array_equal(unpack_weights(first.weights), np.ones(TOTAL_CHANNELS, np.float32))
+
+
+async def test_a_name_is_taken_once_in_a_tenant(store: ProfileStore) -> None:
+    await made(store)
+    with pytest.raises(ProfileExists):
+        await made(store)
+    assert (await made(store, tenant="another")).tenant == "another"
+
+
+async def test_a_tenant_does_not_find_anothers_profile(store: ProfileStore) -> None:
+    await made(store)
+    for name in ("ada", "nobody"):
+        with pytest.raises(ProfileNotFound, match=f"there is no profile '{name}'"):
+            await store.find("another", name)
+    assert await store.page("another", "", 10) == []
+
+
+async def test_profiles_come_by_name_in_pages(store: ProfileStore) -> None:
+    for name in ("carl", "ada", "bob"):
+        await made(store, name)
+    assert [profile.name for profile in await store.page(T, "", 2)] == ["ada", "bob"]
+    assert [profile.name for profile in await store.page(T, "bob", 2)] == ["carl"]
+
+
+async def test_more_profiles_than_the_limit_are_refused_until_one_is_deleted(store: ProfileStore) -> None:
+    for name in ("ada", "bob", "carl"):
+        await made(store, name)
+    with pytest.raises(LimitReached, match="3 profiles"):
+        await made(store, "dora")
+    await store.delete(T, "bob")
+    await made(store, "dora")
+
+
+async def test_more_rankings_than_the_limit_are_refused_until_a_profile_is_deleted(store: ProfileStore) -> None:
+    await made(store)
+    await made(store, "bob")
+    for seed in range(5):
+        await store.add_ranking(T, "ada", ranking(seed))
+    with pytest.raises(LimitReached, match="5 rankings"):
+        await store.add_ranking(T, "bob", ranking())
+    await store.delete(T, "ada")
+    await store.add_ranking(T, "bob", ranking())
+
+
+async def test_a_ranking_comes_back_as_it_was_given(store: ProfileStore) -> None:
+    await made(store)
+    given = ranking(7, ranks=(2, 1, 2))
+    profile, number = await store.add_ranking(T, "ada", given)
+    (row,) = [row async for row in store.rankings(profile)]
+    assert (row.number, row.ranks, row.target, row.candidates) == (number, [2, 1, 2], given.target, given.candidates)
+    np.testing.assert_array_equal(unpack_channel_distances(row.channel_distances), distances(7))
+
+
+async def test_the_same_order_of_a_comparison_sent_again_is_the_same_ranking(store: ProfileStore) -> None:
+    await made(store)
+    _, first = await store.add_ranking(T, "ada", ranking(comparison="c"))
+    profile, again = await store.add_ranking(T, "ada", ranking(comparison="c"))
+    assert (first, again, profile.latest_ranking) == (1, 1, 1)
+
+
+async def test_another_order_of_a_comparison_replaces_the_first(store: ProfileStore) -> None:
+    await made(store)
+    await store.add_ranking(T, "ada", ranking(comparison="c"))
+    profile, _ = await store.add_ranking(T, "ada", ranking(ranks=(3, 2, 1), comparison="c"))
+    assert await numbers(store, profile) == [2]
+
+
+async def test_rankings_without_a_comparison_all_count(store: ProfileStore) -> None:
+    await made(store)
+    await store.add_ranking(T, "ada", ranking())
+    profile, _ = await store.add_ranking(T, "ada", ranking())
+    assert await numbers(store, profile) == [1, 2]
+
+
+async def test_a_fit_that_another_has_overtaken_is_not_kept(store: ProfileStore) -> None:
+    await made(store)
+    seen, _ = await store.add_ranking(T, "ada", ranking(1))
+    later, _ = await store.add_ranking(T, "ada", ranking(2))
+    assert await store.add_fitted(later, version(2), taken=True, again=False) is not None
+    assert await store.add_fitted(seen, version(3), taken=True, again=False) is None
+    assert await store.add_fitted(later, version(4), taken=True, again=False) is None
+    assert (await store.find(T, "ada")).latest_version == 2
+
+
+async def test_a_fit_that_a_reset_has_overtaken_is_not_kept(store: ProfileStore) -> None:
+    await made(store)
+    seen, _ = await store.add_ranking(T, "ada", ranking())
+    await store.reset(T, "ada")
+    assert await store.add_fitted(seen, version(2), taken=True, again=True) is None
+
+
+async def test_a_proposed_version_is_kept_but_not_used_until_it_is_rolled_to(store: ProfileStore) -> None:
+    await made(store)
+    seen, _ = await store.add_ranking(T, "ada", ranking())
+    kept = await store.add_fitted(seen, version(2), taken=False, again=False)
+    assert kept is not None
+    assert kept[1] is not None
+    assert (kept[0].current_version, kept[1].number, kept[1].taken) == (1, 2, False)
+    assert (await store.rollback(T, "ada", 2)).current_version == 2
+
+
+async def test_rolling_back_to_a_version_that_never_was_is_refused(store: ProfileStore) -> None:
+    await made(store)
+    with pytest.raises(VersionNotFound, match="versions are 1 to 1"):
+        await store.rollback(T, "ada", 2)
+
+
+async def test_a_reset_begins_again_and_forgets_the_rankings_so_far(store: ProfileStore) -> None:
+    await made(store)
+    seen, _ = await store.add_ranking(T, "ada", ranking())
+    await store.add_fitted(seen, version(2), taken=True, again=False)
+    profile, fresh = await store.reset(T, "ada")
+    assert (profile.current_version, fresh.number) == (3, 3)
+    assert unpack_weights(fresh.weights)[0] == 1.0
+    assert await numbers(store, profile) == []
+    profile, _ = await store.add_ranking(T, "ada", ranking(9))
+    assert await numbers(store, profile) == [2]
+
+
+async def test_deleting_a_profile_leaves_nothing_of_it(store: ProfileStore) -> None:
+    profile = await made(store)
+    await store.add_ranking(T, "ada", ranking())
+    assert await store.delete(T, "ada") == (1, 1)
+    assert await numbers(store, profile) == []
+    assert await store.versions(profile, None, 10) == []
+    with pytest.raises(ProfileNotFound):
+        await store.find(T, "ada")
+    assert (await made(store)).id != profile.id
+
+
+async def test_many_writers_at_once_lose_nothing_and_share_no_number(url: str) -> None:
+    databases = [Database(url) for _ in range(3)]
+    stores = [ProfileStore(database, Limits(10, 1000)) for database in databases]
+    await made(stores[0])
+    results = await asyncio.gather(
+        *(stores[seed % 3].add_ranking(T, "ada", ranking(seed)) for seed in range(30)),
+    )
+    assert sorted(number for _, number in results) == list(range(1, 31))
+    for database in databases:
+        await database.close()
+
+
+WRITER = """
+import asyncio, sys
+from service.storage.database import Database
+from service.storage.profiles import Limits, ProfileStore
+from tests.databases import ranking, version
+
+async def main():
+    store = ProfileStore(Database(sys.argv[1]), Limits(10, 100000))
+    for seed in range(100000):
+        profile, number = await store.add_ranking("studio", "ada", ranking(seed))
+        await store.add_fitted(profile, version(number + 1), taken=True, again=False)
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("after", [1, 4, 11])
+async def test_a_killed_process_loses_no_acknowledged_ranking_and_leaves_usable_weights(url: str, after: int) -> None:
+    database = Database(url)
+    store = ProfileStore(database, Limits(10, 100_000))
+    await made(store)
+    acknowledged = await asyncio.to_thread(_write_until_killed, url, after)
+    profile = await store.find(T, "ada")
+    assert profile.latest_ranking >= acknowledged
+    assert await numbers(store, profile) == list(range(1, profile.latest_ranking + 1))
+    current = await store.version(profile, profile.current_version)
+    assert unpack_weights(current.weights).shape == (TOTAL_CHANNELS,)
+    assert profile.current_version == profile.latest_version >= acknowledged
+    await store.add_ranking(T, "ada", ranking(comparison="after the crash"))
+    await database.close()
+
+
+def _write_until_killed(url: str, after: int) -> int:
+    """Rankings that a process acknowledged until SIGKILL hit it in the middle of its work."""
+    command = [sys.executable, "-c", WRITER, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(after):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read().split()
+    return int(rest[-1]) if rest else after
+
+
+async def test_migrating_again_changes_nothing(database: Database, store: ProfileStore) -> None:
+    await made(store)
+    await database.migrate()
+    assert await database.revision() == newest_revision()
+    assert (await store.find(T, "ada")).name == "ada"
+
+
+async def test_processes_that_migrate_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    databases = [Database(f"sqlite:///{tmp_path}/new/clpips.db") for _ in range(3)]
+    await asyncio.gather(*(database.migrate() for database in databases))
+    for database in databases:
+        assert await database.revision() == newest_revision()
+        await database.close()
+
+
+def test_an_sqlite_database_is_kept_in_a_write_ahead_log(tmp_path: Path) -> None:
+    with fresh_database("sqlite", tmp_path), sqlite3.connect(tmp_path / "clpips.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/clpips", "clpips.db", "", "sqlite+pysqlite:///x.db"])
+def test_another_database_is_refused_by_name_of_those_that_are_served(url: str) -> None:
+    with pytest.raises(StorageError, match=r"sqlite:///clpips\.db or postgresql://"):
+        Database(url)
+
+
+async def test_a_database_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    database = Database(f"sqlite:///{tmp_path}/file/clpips.db")
+    with pytest.raises(StorageError):
+        await database.revision()
+    await database.close()
+    for thread in threading.enumerate():  # the driver's, which still tells this loop that it has ended
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
+
+
+async def test_the_migrations_make_the_tables_that_the_code_describes(database: Database) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import Connection
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), Profile.metadata))
+
+    async with database.read() as session:
+        assert await (await session.connection()).run_sync(differences) == []
