@@ -48,6 +48,7 @@ lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 
 .PHONY: check
 check: lint ## everything that CI checks: lint, and the tests with coverage
@@ -57,6 +58,21 @@ check: lint ## everything that CI checks: lint, and the tests with coverage
 format: $(VENV)/.dev ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+OBSERVABILITY := deploy/observability
+.PHONY: rules
+rules: ## copy the Prometheus rules into the Prometheus operator's form
+	@{ sed '/^spec:/q' $(OBSERVABILITY)/prometheusrule.yaml; sed 's/^./  &/' $(OBSERVABILITY)/rules.yaml; } > build-rules.yaml
+	@mv build-rules.yaml $(OBSERVABILITY)/prometheusrule.yaml
+
+.PHONY: up
+up: ## run the service with PostgreSQL, Prometheus and Grafana in containers
+	docker compose --file deploy/compose.yaml up --build --detach --wait
+	@echo "the service: http://localhost:8000/schema  Prometheus: http://localhost:9090  Grafana: http://localhost:3000"
+
+.PHONY: down
+down: ## stop those containers; their data stays
+	docker compose --file deploy/compose.yaml down
 
 .PHONY: loadtest
 loadtest: $(VENV)/.dev ## a minute of mixed load on a service of its own, with a report (reports/loadtest.html)

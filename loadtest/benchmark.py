@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.client import Body, Connection, Load, drive, pair_body, rank_body
+from loadtest.client import Connection, Load, drive, pair_body, rank_body
 from loadtest.contenders import Server, clpips, litserve, plain
 from loadtest.pictures import Format, Pictures
 
@@ -67,16 +66,14 @@ def ranking(form: Format, side: int, requests: int, count: int = CLIENTS) -> Sce
 
 
 async def session(server: Server, round_number: int) -> Measured:
-    """A person refines: one target, ten iterations, each adds an image and ranks all so far; two people at once."""
+    """A person refines: one target, ten iterations, each adds an image and ranks all so far."""
     pictures = Pictures(512, "png", seed=1000 + round_number)
 
-    def person() -> list[Body]:
-        target, candidates = next(pictures), pictures.take(ITERATIONS)
-        return [rank_body(target, candidates[: count + 1]) for count in range(ITERATIONS)]
-
-    people = [person() for _ in range(2)]
-    load = checked(await drive(server.port, people))
-    return {"sessions/s": len(people) / load.seconds, "p95 ms": load.percentile(95) * 1e3}
+    target, candidates = next(pictures), pictures.take(ITERATIONS)
+    load = checked(
+        await drive(server.port, [[rank_body(target, candidates[: count + 1]) for count in range(ITERATIONS)]])
+    )
+    return {"sessions/s": 1 / load.seconds, "p95 ms": load.percentile(95) * 1e3}
 
 
 async def pair(server: Server, round_number: int) -> Measured:
@@ -94,12 +91,13 @@ async def fair(server: Server, round_number: int) -> Measured:
     idle = checked(await drive(server.port, [bodies[:20]]))
     bulk = Connection(server.port)
     ranked = asyncio.create_task(bulk.send(rank_body(next(pictures), pictures.take(200))))
-    connection, beside = Connection(server.port), list[float]()
+    connection, beside, alive = Connection(server.port), list[float](), list[float]()
     for body in bodies[20:]:
         reply = await connection.send(body)
         if ranked.done():
             break
         beside.append(reply.seconds)
+        alive.append((await connection.get("/healthz")).seconds)
     if (await ranked).status != 200:
         raise RuntimeError(f"the ranking of 200 got {ranked.result().status}: {ranked.result().content!r}")
     bulk.close()
@@ -108,6 +106,7 @@ async def fair(server: Server, round_number: int) -> Measured:
     return {
         "idle p95 ms": idle.percentile(95) * 1e3,
         "beside 200 p95 ms": load.percentile(95) * 1e3,
+        "/healthz beside 200, p50 ms": statistics.median(alive) * 1e3,
         "200 candidates s": ranked.result().seconds,
     }
 
@@ -243,7 +242,6 @@ def main() -> None:
     parser.add_argument("--only", default="parts,rank,session,npy,pair,fair", help="scenarios, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("reports") / "benchmark", help="where the figures go")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     arguments.out.mkdir(parents=True, exist_ok=True)
     console.print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

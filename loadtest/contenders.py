@@ -27,6 +27,7 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it is ready. Raises `RuntimeError` with the end of its log where it is not."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends us early ends the servers too
         self.port = _free_port()
         LOGS.mkdir(parents=True, exist_ok=True)
         self._log = LOGS / f"{self.name}.log"

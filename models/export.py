@@ -116,12 +116,11 @@ def measure_parity(
     Images are smooth random fields with noise, and their partners blurred towards each other, so that distances
     cover the range that real pairs have. Needs PyTorch.
     """
-    import onnxruntime
-
     from models.distance import weigh
+    from models.engines.onnx import load_runtime
     from models.engines.torch import TorchEngine
 
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = load_runtime().InferenceSession(graph, providers=["CPUExecutionProvider"])
     engine = TorchEngine(backbone=backbone)
     rng = np.random.default_rng(seed)
     report = []

@@ -45,6 +45,15 @@ def fit_paper(
     are kept. Pairs in both directions (votes) count by what the majority is ahead. The weights are scaled to the
     parent's mean distance over `pairs.rows`. Raises `ValueError` for no pairs or a single target.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a batch is too small to share out: several threads wait for each other
+    try:
+        return _fit(pairs, parent, margin, learning_rate, seed)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learning_rate: float, seed: int) -> PaperFit:
     started = perf_counter()
     decided = majorities(pairs)
     targets = np.unique(decided.targets)

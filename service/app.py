@@ -124,6 +124,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             if opened is not None:
                 opened.close()
 
+    telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
         route_handlers=[rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
         state=State({"access": access}),

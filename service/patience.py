@@ -1,11 +1,9 @@
 """What uvicorn leaves open: a client that opens a connection and does not finish the head of a request."""
 
 import asyncio
-from typing import Final
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-HEAD_SECONDS: Final = 20.0  # for a request line and its headers, from the connection or from the head's first byte
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -14,6 +12,7 @@ class PatientProtocol(HttpToolsProtocol):
     Bodies are bounded by the request's deadline, idle connections by `timeout_keep_alive`.
     """
 
+    head_seconds: ClassVar = 20.0  # for a request line and its headers, from the connection or from the first byte
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -34,7 +33,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
 
     def _head_came(self) -> None:
         if self._head_timer is not None:

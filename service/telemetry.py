@@ -10,6 +10,7 @@ from models import __version__
 from models.engines import Engine
 from service.batching import BatchReport
 from service.features import Source
+from service.memory import MemoryCollector
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_SIZES: Final = tuple(2.0**power for power in range(11))
@@ -23,6 +24,7 @@ class Telemetry:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        registry.register(MemoryCollector())
         self.stage_seconds = Histogram(
             "clpips_stage_seconds",
             "Time of one unit of work: wait in a queue, decode (and resize) one image, embed or compare one batch",
@@ -67,6 +69,10 @@ class Telemetry:
         self.rejected = Counter(
             "clpips_rejected_total", "Requests that were given up, by reason", ["reason"], registry=registry
         )
+        self.engine_failures = Counter(
+            "clpips_engine_failures_total", "Batches of which the engine did not do a single item", registry=registry
+        )
+        self.ready = Gauge("clpips_ready", "1 when requests are welcome, as /readyz says; else 0", registry=registry)
         self.build = Info("clpips_build", "What this process runs", registry=registry)
         self.http_requests = Counter("litestar_requests_total", "Requests", HTTP_LABELS, registry=registry)
         self.http_errors = Counter(

@@ -115,6 +115,7 @@ class EngineThread:
             self._failures = 0
             return
         self._failures += 1
+        self._telemetry.engine_failures.inc()
         log.error("the engine failed", failures=self._failures, dead=self.dead)
         if not self.dead and (self._probe is None or self._probe.done()):
             self._probe = asyncio.create_task(self._try_again())

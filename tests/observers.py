@@ -32,14 +32,17 @@ def person(seed: int, noise: float = 0.0) -> Observer:
     rng = np.random.default_rng(seed)
     weights = load_weights("lpips").values.astype(np.float64)
     for layer in LAYERS:
-        weights[layer] *= rng.uniform(0, 3)
+        weights[layer] *= 10 ** rng.uniform(-1.5, 0.5)
     return Observer((weights * rng.gamma(0.5, 2.0, TOTAL_CHANNELS)).astype(np.float32), noise)
 
 
 def channel_distances(rng: np.random.Generator, candidates: int) -> NDArray[np.float32]:
-    """Channel distances of candidates from one target: a few causes of difference, each with channels of its own."""
-    causes = np.random.default_rng(0).gamma(0.3, 1.0, (40, TOTAL_CHANNELS)) / 400
-    return (rng.gamma(0.7, 1.0, (candidates, 40)) @ causes * rng.uniform(0.8, 1.2, (candidates, 1))).astype(np.float32)
+    """Channel distances of candidates from one target: forty causes of difference, each in one layer's channels."""
+    causes = np.zeros((8 * len(LAYERS), TOTAL_CHANNELS))
+    for cause, row in enumerate(causes):
+        layer = LAYERS[cause % len(LAYERS)]
+        row[layer] = np.random.default_rng(cause).gamma(0.3, 0.5 / len(row[layer]), len(row[layer]))
+    return (rng.gamma(0.7, 1.0, (candidates, len(causes))) @ causes).astype(np.float32)
 
 
 def rankings_of(observer: Observer, targets: int, candidates: int, seed: int, first_target: int = 0) -> RankedPairs:

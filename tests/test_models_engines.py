@@ -1,5 +1,8 @@
 """Both engines against the lpips package, against each other, and the properties that a distance has."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +133,14 @@ def test_onnx_on_a_machine_without_cuda_says_what_to_install() -> None:
         pytest.skip("this ONNX Runtime has the CUDA provider; the message is for those that have not")
     with pytest.raises(EngineError, match=r"clpips\[gpu\]"):
         open_engine("onnx", device="cuda")
+
+
+def test_onnx_runtime_neither_marks_this_machine_nor_reports_on_it(tmp_path: Path) -> None:
+    code = "from models.engines import open_engine; open_engine('onnx', 'cpu').close()"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parent.parent, check=True)
+    # It would leave the identifier that it reports under, and what it has yet to send.
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_engine_falls_back_to_the_cpu_only_when_told_to(caplog: pytest.LogCaptureFixture) -> None:

@@ -62,7 +62,7 @@ def test_the_solver_finds_the_optimum_that_an_independent_one_finds(comparisons:
 
 def test_the_fit_recovers_the_order_of_a_person_without_noise() -> None:
     somebody = person(1)
-    fit = fit_convex(rankings_of(somebody, targets=60, candidates=8, seed=1))
+    fit = fit_convex(rankings_of(somebody, targets=40, candidates=6, seed=1))
     new = rankings_of(somebody, targets=40, candidates=8, seed=2, first_target=100)
     assert fit.supported
     assert new.agreement(LPIPS) < 0.9
@@ -71,8 +71,8 @@ def test_the_fit_recovers_the_order_of_a_person_without_noise() -> None:
 
 def test_what_cross_validation_promises_is_what_new_targets_show() -> None:
     somebody = person(2, noise=0.5)
-    fit = fit_convex(rankings_of(somebody, targets=60, candidates=6, seed=3))
-    new = rankings_of(somebody, targets=300, candidates=6, seed=4, first_target=100)
+    fit = fit_convex(rankings_of(somebody, targets=50, candidates=5, seed=3))
+    new = rankings_of(somebody, targets=300, candidates=5, seed=4, first_target=100)
     assert fit.agreement == pytest.approx(new.agreement(fit.weights), abs=0.04)
     assert fit.parent_agreement == pytest.approx(new.agreement(LPIPS), abs=0.04)
 

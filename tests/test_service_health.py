@@ -43,6 +43,17 @@ async def test_it_is_alive_but_not_ready_before_the_engine_has_run_a_batch() -> 
         assert_problem(await client.get("/readyz"), 503, "not-ready")
 
 
+async def test_prometheus_hears_that_it_is_not_ready_yet() -> None:
+    transport = httpx.ASGITransport(create_app(Settings(), FakeEngine()))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert "\nclpips_ready 0.0\n" in (await client.get("/metrics")).text
+
+
+def test_prometheus_hears_that_it_is_ready() -> None:
+    with serving() as client:
+        assert value(client, "clpips_ready") == 1
+
+
 def test_it_is_ready_after_a_warm_up_of_both_halves_of_the_engine() -> None:
     engine = FakeEngine()
     with serving(engine) as client:

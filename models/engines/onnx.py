@@ -48,7 +48,7 @@ class OnnxEngine:
 
     def __init__(self, device: str = "cpu", backbone: Backbone | None = None, threads: int | None = None) -> None:
         """Open the session. Raises `EngineError` where ONNX Runtime or the device's provider is missing."""
-        runtime = _runtime()
+        runtime = load_runtime()
         backbone = backbone or load_backbone()
         if PROVIDERS[device][0] not in runtime.get_available_providers():
             raise EngineError(
@@ -130,7 +130,13 @@ class OnnxEngine:
             del self._lane_session
 
 
-def _runtime() -> Any:
+def load_runtime() -> Any:
+    """The module `onnxruntime`, with its reports to its makers turned off. Raises `EngineError` where it is missing.
+
+    Since 1.32 ONNX Runtime writes a device identifier into the user's cache and sends what it runs to Microsoft,
+    unless this variable is set before it is loaded; someone who wants that sets it to 0.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if len(installed) == 2:
         raise EngineError(

@@ -1,0 +1,58 @@
+"""The memory that this process may use and does, as the kernel counts it before it kills: for Prometheus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+CGROUP: Final = Path("/sys/fs/cgroup")  # version 2; a container sees its own at the root
+PROC: Final = Path("/proc")
+
+
+class Memory(NamedTuple):
+    """Bytes in use, by this process and those that share its limit, and the limit."""
+
+    used: int
+    limit: int
+
+
+def read_memory(cgroup: Path = CGROUP, proc: Path = PROC) -> Memory | None:
+    """The memory of this container; outside of one that is limited, this process's share of the machine's.
+
+    What the kernel can drop at will (files that were read once) does not count, as it does not for Kubernetes either.
+    None where the system does not tell.
+    """
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        if limit != "max":
+            used = int((cgroup / "memory.current").read_text())
+            droppable = _field(cgroup / "memory.stat", "inactive_file")
+            return Memory(max(used - droppable, 0), int(limit))
+    except (OSError, LookupError, ValueError):
+        pass  # no cgroup of version 2: the machine is the limit
+    try:
+        resident = _field(proc / "self" / "status", "VmRSS:")
+        return Memory(resident * 1024, _field(proc / "meminfo", "MemTotal:") * 1024)
+    except (OSError, LookupError, ValueError):
+        return None
+
+
+class MemoryCollector(Collector):
+    """`clpips_memory_used_bytes` and `clpips_memory_limit_bytes`, read at each scrape."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        memory = read_memory()
+        if memory is not None:
+            used, limit = memory
+            yield GaugeMetricFamily("clpips_memory_used_bytes", "Memory that counts against the limit", value=used)
+            yield GaugeMetricFamily("clpips_memory_limit_bytes", "Memory at which the kernel kills", value=limit)
+
+
+def _field(path: Path, name: str) -> int:
+    for line in path.read_text().splitlines():
+        fields = line.split()
+        if fields[:1] == [name]:
+            return int(fields[1])
+    raise LookupError(f"{path} has no {name}")

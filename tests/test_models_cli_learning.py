@@ -1,0 +1,216 @@
+"""`clpips fit` and `clpips evaluate` as a person and as a program meet them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.backbone import SHIPPED_FINGERPRINT
+from models.cli import main
+from models.rankings import Ranking, write_rankings
+from models.weights import LayerWeights, load_weights
+from tests.observers import channel_distances, person
+from tests.pictures import encode, picture, variation
+
+TARGETS, CANDIDATES = 12, 4
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLPIPS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """Rankings by one person, with channel distances in place of images."""
+    somebody, rng = person(1), np.random.default_rng(1)
+    rankings = []
+    for target in range(TARGETS):
+        z = channel_distances(rng, 6).astype(np.float16)
+        ranks = tuple(somebody.rank(z.astype(np.float32), rng).tolist())
+        rankings.append(
+            Ranking(f"t{target}", ranks=ranks, z=z, set=str(target), backbone=SHIPPED_FINGERPRINT, resolution=256)
+        )
+    write_rankings(tmp_path / "stored.jsonl", rankings)
+    return tmp_path / "stored.jsonl"
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> Path:
+    """Rankings of image files: the more of another picture a candidate holds, the less similar it is."""
+    rankings = []
+    for target in range(TARGETS):
+        pixels = picture(target, 64)
+        (tmp_path / f"{target}.png").write_bytes(encode(pixels))
+        names = []
+        for number in range(CANDIDATES):
+            names.append(str(tmp_path / f"{target}-{number}.png"))
+            content = encode(variation(pixels, 10 * target + number, 0.2 * (number + 1)))
+            Path(names[-1]).write_bytes(content)
+        ranks = tuple(float(rank) for rank in np.roll(range(1, CANDIDATES + 1), target % 3))
+        rankings.append(Ranking(str(tmp_path / f"{target}.png"), tuple(names), ranks=ranks, set=f"set {target}"))
+    write_rankings(tmp_path / "pictured.jsonl", rankings)
+    return tmp_path / "pictured.jsonl"
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    assert run(*arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_fit_writes_weights_with_their_provenance(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    figures = run_json(capsys, "fit", stored, "--out", out)
+    weights = load_weights(out)
+    assert (weights.name, weights.backbone, weights.resolution) == ("mine", SHIPPED_FINGERPRINT, 256)
+    assert weights.parent in {"lpips", "equal"}
+    assert "12 rankings (180 ordered pairs) of 12 targets" in weights.recipe
+    held_out = weights.agreement["held_out"]
+    assert held_out["metric"]["vote_agreement"] == figures["held_out"]["metric"]["vote_agreement"]
+    assert held_out["baseline"]["name"] == "lpips"
+    assert figures["supported"] is True
+
+
+def test_fit_prints_the_held_out_comparison(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", stored, "--out", tmp_path / "mine.safetensors") == 0
+    out = capsys.readouterr().out
+    assert "on 4 targets held out" in out
+    for words in ("ICC(2,1)", "ICC(2,k)", "ρ, ranks pooled", "Koo and Li", "only 4 target sets", "wrote "):
+        assert words in out
+
+
+def test_fitted_weights_are_those_of_the_arrays_alone(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from models.fitting import fit_convex
+    from models.pairs import join_pairs, pairs_of_ranking
+    from models.rankings import read_rankings
+
+    run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")
+    sets = [
+        pairs_of_ranking(ranking.z.astype(np.float32), ranking.order, target)
+        for target, ranking in enumerate(read_rankings(stored))
+        if ranking.z is not None
+    ]
+    online = fit_convex(join_pairs(sets)).weights
+    assert np.array_equal(load_weights(tmp_path / "mine.safetensors").values, online)
+
+
+def test_evaluate_prints_one_object_for_programs(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LayerWeights(person(1).weights, "theirs").save(tmp_path / "theirs.safetensors")
+    answer = run_json(capsys, "evaluate", stored, "--weights", tmp_path / "theirs.safetensors")
+    assert {"sets", "pairs", "metric", "baseline", "difference"} <= set(answer)
+    assert set(answer["metric"]) >= {
+        "name", "pair_agreement", "vote_agreement", "vote_ceiling", "spearman", "icc2_1", "icc2_k",
+    }  # fmt: skip
+    assert set(answer["metric"]["icc2_1"]) == {"value", "low", "high", "p"}
+    assert (answer["metric"]["name"], answer["baseline"]["name"]) == ("theirs", "lpips")
+    assert answer["metric"]["pair_agreement"]["value"] > 0.99
+    assert answer["difference"]["pair_agreement"]["low"] > 0
+
+
+def test_images_are_measured_once_and_then_known(pictured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = run_json(capsys, "evaluate", pictured, "--resolution", 48)
+    for image in pictured.parent.glob("*-1.png"):
+        assert image.exists()
+    assert run_json(capsys, "evaluate", pictured, "--resolution", 48) == first
+
+
+def test_the_report_is_one_page_that_refers_to_nothing_outside(
+    pictured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    report = ("--report", tmp_path / "report", "--draws", 1)
+    figures = run_json(capsys, "fit", pictured, "--out", tmp_path / "w.safetensors", "--resolution", 48, *report)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page)
+    assert "<script" not in page
+    for words in ("Learning curve", "ICC(2,1)", "best:", "median:", "worst:", "people", "conv5"):
+        assert words in page
+    assert page.count('src="data:image/jpeg') == 3 * 3 * (CANDIDATES + 1)
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == figures
+    assert [point["rankings"] for point in figures["learning_curve"] if point["recipe"] == "convex"] == [8]
+
+
+def test_a_report_of_stored_channel_distances_has_no_images(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    run_json(capsys, "evaluate", stored, "--report", tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "ICC(2,1)" in page
+    assert "data:image/jpeg" not in page
+
+
+@pytest.mark.torch
+def test_the_paper_recipe_is_one_option_away(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = run_json(capsys, "fit", stored, "--out", tmp_path / "paper.safetensors", "--recipe", "paper")
+    assert figures["recipe"].startswith("paper, 12 rankings")
+    assert load_weights(tmp_path / "paper.safetensors").parent == "lpips"
+
+
+def test_rankings_of_one_target_give_the_parent_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    z = channel_distances(np.random.default_rng(0), 3)
+    write_rankings(tmp_path / "one.jsonl", [Ranking("t", ranks=(1, 2, 3), z=z.astype(np.float16))])
+    assert run("fit", tmp_path / "one.jsonl", "--out", tmp_path / "w.safetensors") == 0
+    assert "no fit: all rankings share one target" in capsys.readouterr().out
+    weights = load_weights(tmp_path / "w.safetensors")
+    assert np.array_equal(weights.values, load_weights("lpips").values)
+    assert "not supported" in weights.recipe
+
+
+def test_every_bad_line_and_every_bad_image_is_named(
+    pictured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"target": 1}\nnonsense\n')
+    assert run("evaluate", bad) == 2
+    error = capsys.readouterr().err
+    assert "bad.jsonl: 2 of its lines cannot be used" in error
+    assert re.search(r"line 1: .*\n.*line 2: ", error)
+    (tmp_path / "3.png").unlink()
+    (tmp_path / "4-1.png").write_bytes(b"no image")
+    assert run("evaluate", pictured, "--resolution", 48) == 2
+    error = capsys.readouterr().err
+    assert "3.png: No such file" in error
+    assert "4-1.png: " in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
+        (["evaluate", "stored.jsonl", "--weights", "nobody"], "give a file, or one of the shipped: lpips"),
+        (["fit", "stored.jsonl", "--out", "no/such/folder/w.safetensors"], "there is no folder"),
+        (["fit", "stored.jsonl", "--out", "w.safetensors", "--split", "1"], "1.0 is not in the range"),
+        (["evaluate", "stored.jsonl", "--resolution", "64"], "another backbone or resolution"),
+    ],
+)
+@pytest.mark.usefixtures("stored")
+def test_what_cannot_be_done_is_said_in_words(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_shipped_weights_for_materials_have_their_name() -> None:
+    weights = load_weights("clpips-materials")
+    assert (weights.name, weights.resolution, weights.backbone) == ("clpips-materials", 256, SHIPPED_FINGERPRINT)
+    held_out = weights.agreement["held_out"]
+    assert held_out["metric"]["vote_agreement"]["value"] > held_out["baseline"]["vote_agreement"]["value"] + 0.04

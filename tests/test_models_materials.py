@@ -1,0 +1,63 @@
+"""Real people: judgments of materials, where they are at hand.
+
+`CLPIPS_TEST_MATERIALS` names a folder with `rankings.jsonl` and its images, as the README's "Learning from people" says
+how to make from the repository of Lagunas and others (SIGGRAPH 2019).
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.backbone import SHIPPED_FINGERPRINT
+from models.engines import open_engine
+from models.fitting import default_parents, fit_convex
+from models.measuring import Measured, measure
+from models.rankings import read_rankings
+from models.splitting import split_rankings
+from models.weights import load_weights
+
+FOLDER = os.environ.get("CLPIPS_TEST_MATERIALS")
+pytestmark = pytest.mark.skipif(
+    not FOLDER,
+    reason="set CLPIPS_TEST_MATERIALS to a folder with the judgments of materials (README: Learning from people)",
+)
+LPIPS = default_parents()["lpips"]
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    rankings = read_rankings(Path(FOLDER or "") / "rankings.jsonl")
+    cache = tmp_path_factory.mktemp("cache")
+    return measure(rankings, lambda: open_engine("onnx"), 256, SHIPPED_FINGERPRINT, cache)
+
+
+def lead(materials: Measured, size: int | None, seed: int) -> float:
+    """Points of votes ahead of LPIPS on held-out targets, after so many judgments."""
+    split = split_rankings(materials.rankings, 0.7, seed)
+    drawn = np.random.default_rng(seed).permutation(len(split.fit))[:size]
+    fit = fit_convex(materials.take([split.fit[index] for index in drawn]).pairs())
+    held_out = materials.take(split.held_out).pairs()
+    return 100 * (held_out.agreement(fit.weights) - held_out.agreement(LPIPS))
+
+
+def test_lpips_agrees_with_people_as_has_been_seen(materials: Measured) -> None:
+    assert materials.pairs().agreement(LPIPS) == pytest.approx(0.73, abs=0.005)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("judgments", "points"), [(50, 2.0), (200, 2.8), (1000, 4.0)])
+def test_a_few_judgments_already_move_the_metric(materials: Measured, judgments: int, points: float) -> None:
+    leads = [lead(materials, judgments, seed) for seed in range(5)]
+    assert np.median(leads) >= points
+    assert min(leads) > 0
+
+
+@pytest.mark.timeout(600)
+def test_all_training_judgments_move_it_by_four_points(materials: Measured) -> None:
+    assert lead(materials, None, seed=0) >= 4
+
+
+def test_the_shipped_weights_know_the_judgments_that_they_were_fitted_to(materials: Measured) -> None:
+    assert materials.pairs().agreement(load_weights("clpips-materials").values) > 0.775

@@ -1,0 +1,55 @@
+"""The memory that counts, as containers and machines tell it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.memory import Memory, MemoryCollector, read_memory
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "status").write_text("Name:\tclpips\nVmRSS:\t     300 kB\n")
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal:       4000 kB\nMemFree:        1000 kB\n")
+    return tmp_path / "proc"
+
+
+@pytest.fixture
+def cgroup(tmp_path: Path) -> Path:
+    folder = tmp_path / "cgroup"
+    folder.mkdir()
+    (folder / "memory.max").write_text("2048000\n")
+    (folder / "memory.current").write_text("1000000\n")
+    (folder / "memory.stat").write_text("anon 600000\nfile 400000\ninactive_file 250000\n")
+    return folder
+
+
+def test_a_container_counts_what_the_kernel_cannot_drop(cgroup: Path, proc: Path) -> None:
+    assert read_memory(cgroup, proc) == Memory(used=750_000, limit=2_048_000)
+
+
+def test_without_a_limit_the_machine_is_the_limit(cgroup: Path, proc: Path) -> None:
+    (cgroup / "memory.max").write_text("max\n")
+    assert read_memory(cgroup, proc) == Memory(used=300 * 1024, limit=4000 * 1024)
+
+
+def test_without_a_cgroup_the_machine_is_the_limit(tmp_path: Path, proc: Path) -> None:
+    assert read_memory(tmp_path / "none", proc) == Memory(used=300 * 1024, limit=4000 * 1024)
+
+
+def test_a_file_that_makes_no_sense_is_passed_over(cgroup: Path, proc: Path) -> None:
+    (cgroup / "memory.stat").write_text("anon 600000\n")
+    assert read_memory(cgroup, proc) == Memory(used=300 * 1024, limit=4000 * 1024)
+
+
+def test_a_system_that_does_not_tell_is_none(tmp_path: Path) -> None:
+    assert read_memory(tmp_path / "none", tmp_path / "neither") is None
+
+
+def test_this_process_is_seen_as_it_is() -> None:
+    samples = {sample.name: sample.value for family in MemoryCollector().collect() for sample in family.samples}
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Python with NumPy takes at least 10 MiB, and the limit can only be below the machine's memory.
+    assert 10 * 2**20 < samples["clpips_memory_used_bytes"] < samples["clpips_memory_limit_bytes"] <= machine * 1.01
