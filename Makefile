@@ -78,6 +78,10 @@ down: ## stop those containers; their data stays
 loadtest: $(VENV)/.dev ## a minute of mixed load on a service of its own, with a report (reports/loadtest.html)
 	$(BIN)/python -m loadtest
 
+.PHONY: overload
+overload: $(VENV)/.dev ## three times what the service can do, for a minute, with deadlines
+	$(BIN)/python -m loadtest.overload
+
 .PHONY: soak
 soak: $(VENV)/.dev ## 20,000 requests, good and bad; memory may not grow
 	$(BIN)/python -m loadtest.soak

@@ -1,6 +1,7 @@
 """The service beside its alternatives: one run, each contender in its own processes on the same cores and inputs.
 
-    python -m loadtest.benchmark [--rounds 5] [--only rank,session,npy,pair,fair,parts] [--out reports/benchmark]
+    python -m loadtest.benchmark [--rounds 5] [--only rank,session,npy,pair,fair,parts] [--without NAMES]
+        [--out reports/benchmark]
 
 Bias, named: this is the service's own benchmark, its scenarios are those the service was made for, and the
 alternatives are its authors' idea of what a competent author writes. They get evaluation and inference mode, no
@@ -162,6 +163,8 @@ def compare(scenario: Scenario, contenders: Sequence[Server], rounds: int) -> Re
                     if number:
                         results[server.name][quantity].append(value)
                 server.freeze()
+    except SystemExit:  # told to stop: what was measured is worth having
+        console.print("cut short")
     finally:
         for server in started:
             server.stop()
@@ -201,7 +204,7 @@ def show(title: str, results: Results) -> None:
                 continue
             ratio = ""
             if name != "clpips" and (reference := ours.get(quantity)):
-                ratio = f"  clpips ×{statistics.median(a / b for a, b in zip(reference, series, strict=True)):.2f}"
+                ratio = f"  clpips ×{statistics.median(a / b for a, b in zip(reference, series, strict=False)):.2f}"
             cells.append(f"{statistics.median(series):.3g} ({min(series):.3g}–{max(series):.3g}){ratio}")
         table.add_row(name, *cells)
     console.print(table)
@@ -240,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more comes first [default: 5]")
     parser.add_argument("--only", default="parts,rank,session,npy,pair,fair", help="scenarios, separated by commas")
+    parser.add_argument("--without", default="", help="contenders to leave out, by name, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("reports") / "benchmark", help="where the figures go")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -250,7 +254,8 @@ def main() -> None:
     for name in arguments.only.split(","):
         started = time.perf_counter()
         title, scenario = SCENARIOS.get(name, ("The parts alone, 256²", None))
-        results = compare(scenario, servers(name), arguments.rounds) if scenario else parts(arguments.rounds)
+        contenders = [server for server in servers(name) if server.name not in arguments.without.split(",")]
+        results = compare(scenario, contenders, arguments.rounds) if scenario else parts(arguments.rounds)
         everything[name] = results
         show(f"{title} ({arguments.rounds} rounds, {time.perf_counter() - started:.0f} s)", results)
         (arguments.out / f"{name}.json").write_text(json.dumps(results, indent=1))

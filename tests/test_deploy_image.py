@@ -34,7 +34,8 @@ def test_the_image_runs_as_the_user_that_kubernetes_runs_it_as() -> None:
     pod = containers(render("cpu"))["Deployment/clpips/clpips"]
     deployment = next(each for each in render("cpu") if each["kind"] == "Deployment")
     context = deployment["spec"]["template"]["spec"]["securityContext"]
-    assert instructions("USER") == [f"{context['runAsUser']}:{context['runAsGroup']}"]
+    user = f"{context['runAsUser']}:{context['runAsGroup']}"
+    assert instructions("USER") == [user, "0:0", user]  # root installs the GPU image's compiler in between
     assert instructions("EXPOSE") == [str(pod["ports"][0]["containerPort"])]
 
 
