@@ -1,7 +1,7 @@
 """Real people: judgments of materials, where they are at hand.
 
 `CLPIPS_TEST_MATERIALS` names a folder with the judgments of Lagunas and others (SIGGRAPH 2019, repository
-`mlagunas/material-appearance-similarity`) as `rankings.jsonl`, one line of votes a judgment, beside the images it names.
+`mlagunas/material-appearance-similarity`) as `rankings.jsonl`, a line of votes a judgment, beside its images.
 """
 
 import os
