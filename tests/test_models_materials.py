@@ -1,7 +1,7 @@
 """Real people: judgments of materials, where they are at hand.
 
-`CLPIPS_TEST_MATERIALS` names a folder with `rankings.jsonl` and its images, as the README's "Learning from people" says
-how to make from the repository of Lagunas and others (SIGGRAPH 2019).
+`CLPIPS_TEST_MATERIALS` names a folder with the judgments of Lagunas and others (SIGGRAPH 2019, repository
+`mlagunas/material-appearance-similarity`) as `rankings.jsonl`, a line of votes a judgment, beside its images.
 """
 
 import os
@@ -21,7 +21,7 @@ from models.weights import load_weights
 FOLDER = os.environ.get("CLPIPS_TEST_MATERIALS")
 pytestmark = pytest.mark.skipif(
     not FOLDER,
-    reason="set CLPIPS_TEST_MATERIALS to a folder with the judgments of materials (README: Learning from people)",
+    reason="set CLPIPS_TEST_MATERIALS to a folder with the judgments of materials and their images",
 )
 LPIPS = default_parents()["lpips"]
 
