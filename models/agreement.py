@@ -152,8 +152,8 @@ def _interval(single: float, ms_items: float, ms_raters: float, ms_error: float,
 
 
 def _ratio(numerator: float, denominator: float) -> float:
-    """NaN where the denominator is no variance: raters who contradict each other leave nothing to divide by."""
-    return numerator / denominator if denominator > 0 else NAN
+    """NaN where the denominator is 0: raters who contradict each other exactly leave nothing to divide by."""
+    return numerator / denominator if denominator else NAN
 
 
 def _stepped_up(single: float, k: int) -> float:
