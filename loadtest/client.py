@@ -33,11 +33,12 @@ class Reply(NamedTuple):
         return json.loads(self.content)
 
 
-def rank_body(target: bytes | str, candidates: Sequence[bytes | str], headers: str = "") -> Body:
+def rank_body(
+    target: bytes | str, candidates: Sequence[bytes | str], headers: str = "", profile: str = "lpips"
+) -> Body:
     """A multipart `/rank` request; a text in place of an image names it by its hash."""
-    return Body(
-        "/rank", _multipart([("target", target), *(("candidates", image) for image in candidates)]), headers=headers
-    )
+    images = [("target", target), *(("candidates", image) for image in candidates)]
+    return Body("/rank", _multipart([*images, ("profile", profile)]), headers=headers)
 
 
 def pair_body(target: bytes, candidate: bytes) -> Body:

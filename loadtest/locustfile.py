@@ -10,6 +10,7 @@ the environment variable `LOADTEST_P95_SECONDS` for all of them.
 
 import os
 from typing import Any, Final
+from uuid import uuid4
 
 from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
@@ -81,6 +82,38 @@ class PairUser(ScoringUser):
     @task
     def measure(self) -> None:
         self.send(pair_body(next(self._pictures), next(self._pictures)), "pair")
+
+
+class TeachingUser(ScoringUser):
+    """Ranks ten, drags the worst to the front, and ranks again with what was learned; a fresh profile for each user."""
+
+    weight = 2
+    wait_time = constant(1)
+
+    def on_start(self) -> None:
+        self._pictures = Pictures(256, "png", seed=id(self), distinct=16)
+        self._profile = f"load-{uuid4().hex}"
+        self._post("/profiles", {"name": self._profile}, "create")
+
+    def on_stop(self) -> None:
+        self.client.delete(f"/profiles/{self._profile}", name="delete")
+
+    @task
+    def teach(self) -> None:
+        target, candidates = next(self._pictures), self._pictures.take(10)
+        shown = self.send(rank_body(target, candidates, profile=self._profile), "rank to teach")
+        if shown is None:
+            return
+        order = [row["index"] for row in shown["ranking"]]
+        taught = {"comparison": shown["comparison"], "order": [order[-1], *order[:-1]]}
+        self._post(f"/profiles/{self._profile}/rankings", taught, "teach")
+        known = [row["candidate"] for row in sorted(shown["ranking"], key=lambda row: int(row["index"]))]
+        self.send(rank_body(shown["target"], known, profile=self._profile), "rank again")
+
+    def _post(self, path: str, content: dict[str, Any], name: str) -> None:
+        with self.client.post(path, json=content, name=name, catch_response=True) as response:
+            if response.status_code != 201:
+                response.failure(f"{response.status_code}: {response.text[:200]}")
 
 
 class BulkUser(ScoringUser):

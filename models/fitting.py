@@ -26,7 +26,7 @@ from models.solver import BoundedRanking, Floats, Vector
 from models.weights import load_weights
 
 RIDGES: Final = (30.0, 10.0, 3.0, 1.0, 0.5, 0.2)  # in units of the mean squared difference of a pair
-PERSONAL_RIDGES: Final = (10.0, 3.0, 1.0, 0.3)
+PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)
 USUAL_RIDGE: Final = 1.0  # where data sets of 50 to 20,000 comparisons alike came out
 FOLDS: Final = 5
 CANDIDATE_FOLDS: Final = 10

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from models.agreement import intraclass_correlation, mean_within, within_spearman
+from models.agreement import intraclass_correlation, mean_within
 from models.distance import weigh
 from models.fitting import fit_personal
 from models.pairs import join_pairs, pairs_of_ranking
@@ -82,9 +82,12 @@ def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[
     for distances, ranks, own in zip(job.channel_distances, job.ranks, weights, strict=True):
         if own is None:
             return {}
-        people.append(rankdata(ranks))
-        metric.append(rankdata(weigh(distances.astype(np.float32), own)))
-        within.append(within_spearman(people[-1][np.newaxis], metric[-1][np.newaxis])[0])
+        both = rankdata([ranks, weigh(distances.astype(np.float32), own)], axis=1)  # (2, n)
+        centred = both - both.mean(axis=1, keepdims=True)
+        spread = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
+        within.append(float(centred[0] @ centred[1]) / spread if spread else float("nan"))
+        people.append(both[0])
+        metric.append(both[1])
     spearman = mean_within(np.array(within)).mean.value
     icc = intraclass_correlation(np.column_stack([np.concatenate(people), np.concatenate(metric)])).average
     interval = {"value": _known(icc.value), "low": _known(icc.low), "high": _known(icc.high)}
