@@ -120,7 +120,7 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
 
 
 def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: int, k: int) -> IntraclassCorrelation:
-    single = (ms_items - ms_error) / (ms_items + (k - 1) * ms_error + k * (ms_raters - ms_error) / n)
+    single = _ratio(ms_items - ms_error, ms_items + (k - 1) * ms_error + k * (ms_raters - ms_error) / n)
     if ms_error <= 1e-12 * (ms_items + ms_raters):
         ms_error = 0.0
         if ms_raters <= 1e-12 * ms_items:  # perfect agreement
@@ -128,8 +128,7 @@ def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: in
     f_ratio = ms_items / ms_error if ms_error else float("inf")
     p = float(stats.f.sf(f_ratio, n - 1, (n - 1) * (k - 1)))
     low, high = _interval(single, ms_items, ms_raters, ms_error, n, k)
-    denominator = ms_items + (ms_raters - ms_error) / n
-    average = (ms_items - ms_error) / denominator if denominator else NAN
+    average = _ratio(ms_items - ms_error, ms_items + (ms_raters - ms_error) / n)
     return IntraclassCorrelation(
         Statistic(single, low, high, p),
         Statistic(average, _stepped_up(low, k), _stepped_up(high, k), p),
@@ -140,15 +139,21 @@ def _interval(single: float, ms_items: float, ms_raters: float, ms_error: float,
     # Satterthwaite's degrees of freedom of the denominator a·MSC + b·MSE.
     a = k * single / (n * (1 - single))
     b = 1 + k * single * (n - 1) / (n * (1 - single))
-    degrees = (a * ms_raters + b * ms_error) ** 2 / (
-        (a * ms_raters) ** 2 / (k - 1) + (b * ms_error) ** 2 / ((n - 1) * (k - 1))
+    degrees = _ratio(
+        (a * ms_raters + b * ms_error) ** 2,
+        (a * ms_raters) ** 2 / (k - 1) + (b * ms_error) ** 2 / ((n - 1) * (k - 1)),
     )
     quantile = (1 + CONFIDENCE) / 2
     rest = k * ms_raters + (k * n - k - n) * ms_error
     above, below = float(stats.f.ppf(quantile, n - 1, degrees)), float(stats.f.ppf(quantile, degrees, n - 1))
-    low = n * (ms_items - above * ms_error) / (above * rest + n * ms_items)
-    high = n * (below * ms_items - ms_error) / (rest + n * below * ms_items)
+    low = _ratio(n * (ms_items - above * ms_error), above * rest + n * ms_items)
+    high = _ratio(n * (below * ms_items - ms_error), rest + n * below * ms_items)
     return low, high
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    """NaN where the denominator is 0: raters who contradict each other exactly leave nothing to divide by."""
+    return numerator / denominator if denominator else NAN
 
 
 def _stepped_up(single: float, k: int) -> float:

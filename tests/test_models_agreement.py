@@ -147,3 +147,10 @@ def test_the_interval_of_spearman_covers_the_truth_as_often_as_it_says() -> None
 )
 def test_the_words_for_an_icc(icc: float, by_koo_li: str, by_cicchetti: str) -> None:
     assert (koo_li(icc), cicchetti(icc)) == (by_koo_li, by_cicchetti)
+
+
+@pytest.mark.parametrize("items", range(2, 12))
+def test_raters_who_contradict_each_other_exactly_do_not_agree(items: int) -> None:
+    order = np.arange(items)
+    icc = intraclass_correlation(np.column_stack([order, order[::-1]]))
+    assert not icc.single.value > 0  # negative, or NaN for two items
