@@ -20,10 +20,18 @@ from tests.pictures import encode, picture
 IMAGES = [encode(picture(seed, 64)) for seed in range(3)]
 
 # The service with PyTorch out of reach, as on the default install.
-WITHOUT_TORCH = (
-    "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'lpips', 'onnx'))); "
-    "from service.cli import main; main(sys.argv[1:])"
-)
+WITHOUT_TORCH = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {"torch", "torchvision", "lpips", "onnx"}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+from service.cli import main
+main(sys.argv[1:])
+"""
 
 
 DATABASE = tempfile.TemporaryDirectory()
