@@ -268,11 +268,12 @@ def test_another_database_is_refused_by_name_of_those_that_are_served(url: str) 
 
 async def test_a_database_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    others = set(threading.enumerate())  # of services that other tests keep running
     database = Database(f"sqlite:///{tmp_path}/file/clpips.db")
     with pytest.raises(StorageError):
         await database.revision()
     await database.close()
-    for thread in threading.enumerate():  # the driver's, which still tells this loop that it has ended
+    for thread in set(threading.enumerate()) - others:  # the driver's, which still tells this loop that it has ended
         if "_connection_worker_thread" in thread.name:
             await asyncio.to_thread(thread.join)
 
