@@ -284,7 +284,9 @@ async def test_the_migrations_make_the_tables_that_the_code_describes(database: 
     from sqlalchemy import Connection
 
     def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), Profile.metadata))
+        typed = connection.dialect.name != "sqlite"  # which keeps BINARY(16) as a name that is reflected as NUMERIC
+        context = MigrationContext.configure(connection, opts={"compare_type": typed})
+        return list(compare_metadata(context, Profile.metadata))
 
     async with database.read() as session:
         assert await (await session.connection()).run_sync(differences) == []
