@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 
 
-class Encoding:
+class Encoding(ABC):
     """One of the two encodings whose bodies are trees: decoders are built once and kept."""
 
     name: str
@@ -56,9 +57,9 @@ class Encoding:
             raise too_many(pointer, limits.images)
         return self.decode(list[shape], content, pointer)  # type: ignore[valid-type]
 
+    @abstractmethod
     def longer_than(self, most: int, content: Raw) -> bool:
         """Whether the list in `content` has surely more than `most` items, found without decoding it."""
-        raise NotImplementedError
 
     def slot(self, pointer: str, content: Raw) -> Slot:
         """The image in `content`."""
