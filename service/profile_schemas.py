@@ -10,7 +10,7 @@ from models.backbone import MIN_SIDE
 from models.weights import DEFAULT_RESOLUTION
 from service.schemas import LayerShares
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service.storage.profiles.NAME`
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service.storage.reading.NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
 
 NewName = Annotated[
