@@ -1,4 +1,4 @@
-"""The convex recipe: what it finds, when it declines, and that it is the optimum."""
+"""The convex recipe: what it finds, and when it declines."""
 
 import numpy as np
 import pytest
