@@ -61,6 +61,7 @@ class Teaching:
         first = NewVersion(parent.weights.values, "created", parent.weights.resolution, {})
         profile = await self._store.create(tenant, new.name, new.parent, self._backbone, first)
         self._registry.forget(tenant, new.name)
+        self._learner.expect()
         log.info("profile created", tenant=tenant, profile=new.name, parent=new.parent)
         return summary(profile)
 
@@ -87,6 +88,11 @@ class Teaching:
             versions=versions,
             next=versions[-1].number if len(found) > limit else None,
         )
+
+    def ranked(self, name: str) -> None:
+        """Hear that somebody was shown an order by this profile: they may well correct it."""
+        if name not in self._registry.shipped.names():
+            self._learner.expect()
 
     # --- teaching -----------------------------------------------------------------------------------------------------
 

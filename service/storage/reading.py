@@ -34,6 +34,12 @@ class ProfileReader:
         async with self._database.read() as session:
             return (await session.scalars(chosen.order_by(Profile.name).limit(limit))).all()
 
+    async def unlearned(self, backbone: str) -> Sequence[Profile]:
+        """All tenants' profiles on this backbone that have rankings which no fit has considered."""
+        behind = select(Profile).where(Profile.backbone == backbone, Profile.fitted_ranking < Profile.latest_ranking)
+        async with self._database.read() as session:
+            return (await session.scalars(behind)).all()
+
     async def version(self, profile: Profile, number: int) -> Version:
         """One version with its weights. Raises `VersionNotFound`."""
         async with self._database.read() as session:
