@@ -10,6 +10,7 @@ tenth from the first third of the minute to the last.
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import time
@@ -79,8 +80,11 @@ async def flood(server: Server, per_second: float, seconds: float) -> tuple[Load
 async def run(server: Server, seconds: float, times: float) -> list[str]:
     """The bounds that were not held."""
     await peak(server)  # fills the cache and the allocator's pools
+    before = _processors(server)
     best = await peak(server)
+    between = _processors(server)
     load, growth = await flood(server, best.per_second * times, seconds)
+    after = _processors(server)
     goodput = load.per_second / best.per_second
     p95 = load.percentile(95)
     refusal = statistics.median(load.refused) if load.refused else 0.0
@@ -89,6 +93,9 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     print(f"{times:g} × that             {load.per_second:6.1f} requests/s = {goodput:.0%} of it, p95 {p95:.2f} s")
     print(f"refused with 503     {len(load.refused):6d}, median {refusal * 1e3:.1f} ms, p99 {slowest * 1e3:.1f} ms")
     print(f"any other status     {load.other or 'none'}")
+    for what, start, end, during in (("peak", before, between, best), ("flood", between, after, load)):
+        own, service = ((b - a) / during.seconds for a, b in zip(start, end, strict=True))
+        print(f"processors, {what:6}   service {service:.2f}, this generator {own:.2f} of {os.cpu_count()}")
     print(f"resident memory      {growth:+.1%} from the first third to the last")
     complaints = []
     if goodput < LEAST_GOODPUT:
@@ -100,6 +107,11 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     if growth > MOST_GROWTH:
         complaints.append(f"memory grew by {growth:.0%}, the bound is {MOST_GROWTH:.0%}")
     return complaints
+
+
+def _processors(server: Server) -> tuple[float, float]:
+    """Processor seconds so far, of this process and of the service."""
+    return time.process_time(), server.processor_seconds()
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from litestar import Request
 
 from service.batching import ClosedError, ExpiredError, QueueFullError
 from service.errors import ClientGone, DeadlinePassed, Fault, InvalidRequest, NotReady, Overloaded, RequestTimeout
+from service.pace import Pace
 from service.telemetry import Telemetry
 
 T = TypeVar("T")
@@ -24,7 +25,6 @@ TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 LONGEST_RETRY_SECONDS: Final = 60
 SKIP_SECONDS: Final = 5.0
 HEADROOM: Final = 0.7  # requests are served in turn: who comes later delays those who are inside
-PACE_MEMORY: Final = 128  # images over which the pace is averaged
 
 
 class Ticket:
@@ -40,17 +40,17 @@ class Ticket:
 class Door:
     """Admits requests while the images of all that are inside number at most `max_images`.
 
-    `seconds` is the longest that a request may take, from its head to its answer.
+    `seconds` is the longest that a request may take, from its head to its answer. By `pace` it is known how long those
+    inside will take.
     """
 
-    def __init__(self, max_images: int, seconds: float, telemetry: Telemetry) -> None:
+    def __init__(self, max_images: int, seconds: float, pace: Pace, telemetry: Telemetry) -> None:
         self._max_images = max_images
         self._seconds = seconds
         self._telemetry = telemetry
         self._inside: set[Ticket] = set()
         self._images = 0  # of all who are inside
-        self._pace = 0.0  # seconds that an image takes when there is always a next one
-        self._last_left = 0.0
+        self._pace = pace
         self.closed = False  # no new request comes in; those inside finish
 
     def __len__(self) -> int:
@@ -71,22 +71,15 @@ class Door:
                 "the service is stopping; send the request to another replica, or again in a moment",
                 headers={"Connection": "close"},
             )
-        now = asyncio.get_running_loop().time()
-        ticket = Ticket(now + seconds)
-        if not self._inside:
-            self._last_left = now
+        ticket = Ticket(asyncio.get_running_loop().time() + seconds)
         self._require_room(ticket, 1)
         self._inside.add(ticket)
         self._images += 1
-        answered = False
         try:
             yield ticket
-            answered = True
         finally:
             self._inside.remove(ticket)
             self._images -= ticket.images
-            if answered:
-                self._note_pace(ticket.images)
 
     def count(self, ticket: Ticket, images: int) -> None:
         """Say how many images the request has that cost work. Raises `Overloaded` when there is no room for them."""
@@ -102,19 +95,13 @@ class Door:
         if total > self._max_images:
             self._refuse("queue_full", "as many images wait as may")
         left = ticket.deadline - asyncio.get_running_loop().time()
-        if total * self._pace > HEADROOM * left:
+        if total * self._pace.seconds > HEADROOM * left:
             self._refuse("deadline", "the images that wait already take longer than this request may")
 
     def _refuse(self, reason: str, why: str) -> None:
         self._telemetry.rejected.labels(reason).inc()
-        seconds = min(max(math.ceil(self._images * self._pace), 1), LONGEST_RETRY_SECONDS)
+        seconds = min(max(math.ceil(self._images * self._pace.seconds), 1), LONGEST_RETRY_SECONDS)
         raise Overloaded(f"{why}; try again in {seconds} s", headers={"Retry-After": str(seconds)})
-
-    def _note_pace(self, images: int) -> None:
-        now = asyncio.get_running_loop().time()
-        share = min(images / PACE_MEMORY, 1.0)
-        self._pace += share * ((now - self._last_left) / images - self._pace)
-        self._last_left = now
 
 
 def _seconds(header: str) -> float:

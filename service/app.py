@@ -19,6 +19,7 @@ from service.errors import EXCEPTION_HANDLERS
 from service.fits import FitWorkers
 from service.learning import Learner
 from service.logs import RequestLog
+from service.pace import Pace
 from service.pipeline import Pipeline
 from service.profiles import Registry
 from service.routes.exchange import EXCHANGE_ROUTES
@@ -67,7 +68,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     access = Access.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
-    door = Door(settings.max_queue, settings.request_seconds, telemetry)
+    pace = Pace()
+    door = Door(settings.max_queue, settings.request_seconds, pace, telemetry)
     decoder = Decoder(settings.decode_threads or core_count())
     engine_thread = EngineThread(engine, telemetry, settings.max_engine_failures)
     readiness = Readiness(engine_thread, door)
@@ -75,6 +77,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     pipeline = Pipeline(
         decoder,
         engine_thread,
+        pace,
         telemetry,
         max_batch=settings.max_batch or _best_batch(engine.device, settings.threads or core_count()),
         max_delay=settings.max_delay_ms / 1000,

@@ -16,6 +16,7 @@ from models.images import Pixels, load_image
 from service.admission import Ticket
 from service.batching import Batcher, ExpiredError
 from service.features import FeatureCache, Flight
+from service.pace import Pace
 from service.schemas import HeldImage, SentImage
 from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThread
@@ -48,6 +49,7 @@ class Pipeline:
         self,
         decoder: Decoder,
         engine: EngineThread,
+        pace: Pace,
         telemetry: Telemetry,
         *,
         max_batch: int,
@@ -57,6 +59,7 @@ class Pipeline:
         cache_bytes: int | None,
     ) -> None:
         self._engine = engine
+        self._pace = pace
         self._max_batch = max_batch
         self._max_pixels = max_pixels
         self._cache_bytes = cache_bytes
@@ -111,9 +114,10 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             assert isinstance(image, SentImage)  # noqa: S101 - what is known is not made
             undecoded = _Undecoded(image.content, resolution, self._max_pixels)
-            pixels = await _in_time(self._decoding, undecoded, ticket, flight)
-            height, width, _ = pixels.shape
-            features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))
+            with self._pace.image():
+                pixels = await _in_time(self._decoding, undecoded, ticket, flight)
+                height, width, _ = pixels.shape
+                features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))
             return Embedded(features, (height, width))
 
         return await self._cache.fetch((image.sha256, resolution), make, ticket.deadline)
