@@ -147,7 +147,7 @@ class TestGraphs:
     @pytest.mark.parametrize("count", [1, 3, 4])
     def test_a_padded_batch_has_the_features_of_its_images(self, count: int) -> None:
         features = poisoned(count, self.side, self.side, self.dtype)
-        self.embedder(4).embed(self.images(count), features)
+        self.embedder(4).embed(self.images(count), [], features)
         for one, other in zip(features, self.expected(count), strict=True):
             assert torch.allclose(one.buffer, other, atol=1e-5)
 
@@ -158,7 +158,7 @@ class TestGraphs:
         for one in features:
             one.buffer.fill_(torch.nan)
         embedder = self.embedder(4)
-        embedder.embed(self.images(3), features[:3])
+        embedder.embed(self.images(3), [], features[:3])
         assert all(torch.isfinite(one.buffer).all() for one in features[:3])
         assert all(torch.isnan(one.buffer).all() for one in features[3:])
 
@@ -168,7 +168,7 @@ class TestGraphs:
         images = self.images(7)
         for start in (0, 2, 3, 5):  # more than there are lanes, of both sizes
             end = 3 if start == 2 else start + 2
-            embedder.embed(images[start:end], features[start:end])
+            embedder.embed(images[start:end], [], features[start:end])
         for one, other in zip(features, self.expected(7), strict=True):
             assert torch.allclose(one.buffer, other, atol=1e-5)
 
@@ -176,7 +176,7 @@ class TestGraphs:
         (image,) = self.images(1)
         image.setflags(write=False)
         features = poisoned(1, self.side, self.side, self.dtype)
-        self.embedder(1).embed([image], features)
+        self.embedder(1).embed([image], [], features)
         assert torch.isfinite(features[0].buffer).all()
 
 
