@@ -116,7 +116,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
                 "engine ready",
                 **msgspec.structs.asdict(described),
                 weights=shipped.names(),
-                jpegs="device" if decoder.jpegs else "host",
+                jpegs="device" if decoder.jpegs is not None else "host",
             )
             yield
         finally:

@@ -75,7 +75,7 @@ class Pipeline:
             observe=telemetry.decoded,
         )
         self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
-        if jpegs := decoder.jpegs:
+        if (jpegs := decoder.jpegs) is not None:
             self._jpegs = Batcher(
                 lambda images: jpegs.decode([one.content for one in images], images[0].resolution, max_pixels),
                 decoder.jpeg_thread,
@@ -142,14 +142,14 @@ class Pipeline:
     async def _decoded(self, image: _Undecoded, ticket: Ticket, flight: Flight[Embedded]) -> Image:
         """The image's pixels, from the device where it decodes this file, else from the pool."""
         pixels: Image | None = None
-        if self._jpegs and image.content.startswith(JPEG_SIGNATURE):
+        if self._jpegs is not None and image.content.startswith(JPEG_SIGNATURE):
             pixels = await _in_time(self._jpegs, image, ticket, flight, shape=image.resolution)
         if pixels is None:
             pixels = await _in_time(self._decoding, image, ticket, flight)
         return pixels
 
     def _stages(self) -> dict[str, Batcher[Any, Any]]:
-        jpegs = {"jpeg": self._jpegs} if self._jpegs else {}
+        jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
         return {**jpegs, "decode": self._decoding, "embed": self._embedding, "compare": self._comparing}
 
 

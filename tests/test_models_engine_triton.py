@@ -172,6 +172,17 @@ class TestGraphs:
         for one, other in zip(features, self.expected(7), strict=True):
             assert torch.allclose(one.buffer, other, atol=1e-5)
 
+    def test_pixels_that_lie_on_the_device_follow_those_that_do_not(self) -> None:
+        features = poisoned(3, self.side, self.side, self.dtype)
+        images = self.images(3)
+        landed = [torch.from_numpy(image).to(DEVICE) for image in images[1:]]
+        embedder = self.embedder(4)
+        embedder.embed(images[:1], landed, features)
+        for one, other in zip(features, self.expected(3), strict=True):
+            assert torch.allclose(one.buffer, other, atol=1e-5)
+        embedder.embed([], landed, features[:2])
+        assert torch.allclose(features[0].buffer, self.expected(2)[1], atol=1e-5)
+
     def test_pixels_that_cannot_be_written_to_are_taken(self) -> None:
         (image,) = self.images(1)
         image.setflags(write=False)
