@@ -151,15 +151,16 @@ class TorchEngine:
 
     def _batch(self, layout: Layout, hosted: Sequence[NDArray[np.uint8]], landed: list[Tensor]) -> Tensor:
         """All pixels on the device, `(n, h, w, 3)`: those from main memory in one copy each, to pinned memory."""
-        shape = (len(hosted), layout.height, layout.width, 3)
-        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
-        for row, image in zip(batch.numpy(), hosted, strict=True):
-            np.copyto(row, image)
-        batch = batch.to(self.device, non_blocking=True)
-        if not landed:
-            return batch
-        read_on(torch.get_device_module(self.device).current_stream(), landed)
-        return torch.cat([batch, torch.stack(landed)])
+        parts = []
+        if hosted:
+            shape = (len(hosted), layout.height, layout.width, 3)
+            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
+            np.stack(hosted, out=pixels.numpy())
+            parts.append(pixels.to(self.device, non_blocking=True))
+        if landed:
+            read_on(torch.get_device_module(self.device).current_stream(), landed)
+            parts.append(torch.stack(landed))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _compare(self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]]) -> list[NDArray[np.float32]]:
         targets, candidates = zip(*pairs, strict=True)
