@@ -52,7 +52,7 @@ lint: $(VENV)/.dev ## check format, lint and types
 
 .PHONY: check
 check: lint ## everything that CI checks: lint, and the tests with coverage
-	$(MAKE) test PYTEST_ADDOPTS="--cov --cov-report=term --cov-fail-under=85"
+	$(MAKE) test PYTEST_ADDOPTS="--cov --cov-report=term --cov-fail-under=93"
 
 .PHONY: format
 format: $(VENV)/.dev ## format the code and mend what the linter can

@@ -13,6 +13,7 @@ Contenders take turns within a round, so that a slow minute of the machine hits 
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import platform
@@ -67,14 +68,23 @@ def ranking(form: Format, side: int, requests: int, count: int = CLIENTS) -> Sce
 
 
 async def session(server: Server, round_number: int) -> Measured:
-    """A person refines: one target, ten iterations, each adds an image and ranks all so far."""
-    pictures = Pictures(512, "png", seed=1000 + round_number)
+    """A person refines: one target, ten iterations, each adds an image and ranks all so far.
 
+    Where the server takes images by name, as its users would: what was sent before is named. The others are sent all.
+    """
+    pictures = Pictures(512, "png", seed=1000 + round_number)
     target, candidates = next(pictures), pictures.take(ITERATIONS)
-    load = checked(
-        await drive(server.port, [[rank_body(target, candidates[: count + 1]) for count in range(ITERATIONS)]])
-    )
+    bodies = []
+    for count in range(ITERATIONS):
+        known = [target, *candidates[:count]] if count and server.takes_names else []
+        images = [_name(image) if image in known else image for image in (target, *candidates[: count + 1])]
+        bodies.append(rank_body(images[0], images[1:]))
+    load = checked(await drive(server.port, [bodies]))
     return {"sessions/s": 1 / load.seconds, "p95 ms": load.percentile(95) * 1e3}
+
+
+def _name(image: bytes) -> str:
+    return f"sha256:{hashlib.sha256(image).hexdigest()}"
 
 
 async def pair(server: Server, round_number: int) -> Measured:

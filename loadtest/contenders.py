@@ -23,6 +23,7 @@ class Server:
     module: list[str]  # after `python -m`; {port} stands for the port
     environment: dict[str, str] = field(default_factory=dict)
     ready: str = "/readyz"
+    takes_names: bool = False  # whether an image sent before may be named by its hash
     port: int = 0
 
     def start(self) -> None:
@@ -80,7 +81,12 @@ class Server:
 def clpips(name: str = "clpips", **settings: str | int | float) -> Server:
     """This service; `settings` are its own, by the names of `CLPIPS_*`."""
     environment = {f"CLPIPS_{setting.upper()}": str(value) for setting, value in settings.items()}
-    return Server(name, ["service.cli", "serve", "--port", "{port}"], {"CLPIPS_LOG_LEVEL": "warning", **environment})
+    return Server(
+        name,
+        ["service.cli", "serve", "--port", "{port}"],
+        {"CLPIPS_LOG_LEVEL": "warning", **environment},
+        takes_names=True,
+    )
 
 
 def plain(device: str = "cpu") -> Server:

@@ -16,11 +16,11 @@ from unittest.mock import patch
 import numpy as np
 from scipy.optimize import minimize
 
-import models.fitting
+import models.comparisons
 from models.backbone import TOTAL_CHANNELS
 from models.fitting import fit_convex
 from models.pairs import RankedPairs
-from models.solver import BoundedRanking, Floats, Vector
+from models.solver import BoundedRanking, Design, Vector
 from models.weights import load_weights
 
 STRICTER = 1e-3
@@ -52,22 +52,20 @@ def made_up(pairs: int, seed: int) -> RankedPairs:
 class Lbfgs:
     """`BoundedRanking` by SciPy's L-BFGS-B, for the same problems."""
 
-    def __init__(
-        self, differences: Floats, votes_for: Vector, votes_against: Vector, directions: Vector, _kernel: Floats | None
-    ) -> None:
-        self._problem = differences, votes_for, votes_against, directions
+    def __init__(self, design: Design, votes_for: Vector, votes_against: Vector, directions: Vector) -> None:
+        self._problem = design, votes_for, votes_against, directions
 
     def solve(self, ridge: float, start: Vector, tolerance: float) -> Vector:
-        x, votes_for, votes_against, directions = self._problem
+        design, votes_for, votes_against, directions = self._problem
         scale = float(votes_for.sum() + votes_against.sum())
 
         def objective(w: Vector) -> tuple[float, Vector]:
-            scores = (x @ w.astype(np.float32)).astype(np.float64)
+            scores = design.scores(w)
             misses, excesses = np.maximum(1 - scores, 0), np.maximum(1 + scores, 0)
             rest = w - directions @ (directions.T @ w)
             value = votes_for @ misses**2 + votes_against @ excesses**2 + ridge * rest @ rest
             pull = votes_against * excesses - votes_for * misses
-            return 0.5 * float(value) / scale, ((pull.astype(np.float32) @ x) + ridge * rest) / scale
+            return 0.5 * float(value) / scale, (design.gathered(pull) + ridge * rest) / scale
 
         options = {"maxiter": 1000, "maxfun": 2000, "ftol": tolerance * STRICTER, "gtol": 0}
         lbfgs: Any = minimize
@@ -77,7 +75,7 @@ class Lbfgs:
 
 
 def seconds_with(solver: Any, pairs: RankedPairs) -> float:
-    with patch.object(models.fitting, "BoundedRanking", solver):
+    with patch.object(models.comparisons, "BoundedRanking", solver):
         return fit_convex(pairs).seconds
 
 

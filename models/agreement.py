@@ -13,6 +13,7 @@ from scipy import stats
 
 CONFIDENCE: Final = 0.95
 NAN: Final = float("nan")
+ROUNDING: Final = 1e-12  # of the mean squares: what is smaller is 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class IntraclassCorrelation:
     """Two-way random effects, absolute agreement: of one rater (`single`) and of the mean of all k (`average`).
 
     `average` flatters: with two raters on ranks it is about 2ρ/(1 + ρ). Quote `single` beside it.
+
+    Both are ratios of variances that are estimated, not bounded, so raters who oppose each other take them below 0 and
+    even below −1: `single` down to −n/(n − 2) for two raters who rank n items the opposite way, `average` without end.
+    All of that reads "no agreement", and is given as it is, as R's psych and pingouin do. Where the variance that
+    `average` is a share of comes out at 0 or less, it is NaN: the bare formula gives n there, for exact opposites.
     """
 
     single: Statistic
@@ -102,7 +108,8 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
 
     Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", Psychological Bulletin 1979;
     intervals as McGraw and Wong give them (Psychological Methods 1996, table 7), p from F = MSR/MSE. NaN with fewer
-    than two items or raters, or where nothing varies. Raises `ValueError` for another shape.
+    than two items or raters, where nothing varies, and where raters oppose each other so far that nothing is left to
+    divide by. Raises `ValueError` for another shape.
     """
     table = np.asarray(ratings, dtype=np.float64)
     if table.ndim != 2:
@@ -121,14 +128,15 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
 
 def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: int, k: int) -> IntraclassCorrelation:
     single = _ratio(ms_items - ms_error, ms_items + (k - 1) * ms_error + k * (ms_raters - ms_error) / n)
-    if ms_error <= 1e-12 * (ms_items + ms_raters):
+    if ms_error <= ROUNDING * (ms_items + ms_raters):
         ms_error = 0.0
-        if ms_raters <= 1e-12 * ms_items:  # perfect agreement
+        if ms_raters <= ROUNDING * ms_items:  # perfect agreement
             return IntraclassCorrelation(Statistic(1.0, 1.0, 1.0, 0.0), Statistic(1.0, 1.0, 1.0, 0.0))
     f_ratio = ms_items / ms_error if ms_error else float("inf")
     p = float(stats.f.sf(f_ratio, n - 1, (n - 1) * (k - 1)))
     low, high = _interval(single, ms_items, ms_raters, ms_error, n, k)
-    average = _ratio(ms_items - ms_error, ms_items + (ms_raters - ms_error) / n)
+    variance = ms_items + (ms_raters - ms_error) / n  # k times that of the raters' mean
+    average = (ms_items - ms_error) / variance if variance > ROUNDING * (ms_items + ms_raters + ms_error) else NAN
     return IntraclassCorrelation(
         Statistic(single, low, high, p),
         Statistic(average, _stepped_up(low, k), _stepped_up(high, k), p),

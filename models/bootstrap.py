@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.agreement import CONFIDENCE, NAN, Statistic
+from models.agreement import CONFIDENCE, NAN, ROUNDING, Statistic
 
 RESAMPLES: Final = 2000
 FLIPS: Final = 10_000
@@ -40,7 +40,10 @@ def rank_table(
 
 
 def pooled_statistics(counts: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's ρ, ICC(2,1) and ICC(2,2) of pooled ranks, from counts `(…, v, v)`: float64 `(…, 3)`."""
+    """Spearman's ρ, ICC(2,1) and ICC(2,2) of pooled ranks, from counts `(…, v, v)`: float64 `(…, 3)`.
+
+    They are NaN where `models/agreement.py` says so.
+    """
     people, metric = counts.sum(axis=-1), counts.sum(axis=-2)
     n = people.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -55,7 +58,9 @@ def pooled_statistics(counts: NDArray[np.float64], values: NDArray[np.float64]) 
         ms_raters = n * gap**2 / 2
         ms_error = ((square_people + square_metric - 2 * product) / 2 - n * gap**2 / 2) / (n - 1)
         single = (ms_items - ms_error) / (ms_items + ms_error + 2 * (ms_raters - ms_error) / n)
-        average = (ms_items - ms_error) / (ms_items + (ms_raters - ms_error) / n)
+        variance = ms_items + (ms_raters - ms_error) / n
+        positive = variance > ROUNDING * (ms_items + ms_raters + ms_error)
+        average = (ms_items - ms_error) / np.where(positive, variance, NAN)
     return np.stack([rho, single, average], axis=-1)
 
 

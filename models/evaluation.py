@@ -103,19 +103,21 @@ def evaluate(
     swapped = _shares(pairs, baseline, weights, seed)
     ranks = bootstrap_ranks(here.table, there.table, seed)
     targets = len(np.unique(measured.targets))
+    metric = here.scores(names[0], shares | ranks, _ceiling(pairs))
+    other = there.scores(names[1], swapped | bootstrap_ranks(there.table, here.table, seed), _ceiling(pairs))
     return Evaluation(
         sets=len(measured.rankings),
         targets=targets,
         pairs=len(majorities(pairs)),
-        metric=here.scores(names[0], shares | ranks, _ceiling(pairs)),
-        baseline=there.scores(names[1], swapped | bootstrap_ranks(there.table, here.table, seed), _ceiling(pairs)),
+        metric=metric,
+        baseline=other,
         difference={name: lead for name, (_, lead) in (shares | ranks).items()},
         sign_flip=sign_flip_test(_by_target(here.within - there.within, measured.targets), seed),
-        warnings=_warnings(targets, here.within),
+        warnings=_warnings(targets, here.within, (metric, other)),
     )
 
 
-def _warnings(targets: int, within: NDArray[np.float64]) -> tuple[str, ...]:
+def _warnings(targets: int, within: NDArray[np.float64], judged: Sequence[Scores]) -> tuple[str, ...]:
     warnings = []
     if targets < FEWEST_SETS:
         warnings.append(
@@ -125,6 +127,12 @@ def _warnings(targets: int, within: NDArray[np.float64]) -> tuple[str, ...]:
         warnings.append(
             f"ρ within a set is undefined in {undefined:,} of {len(within):,} sets, where people tie everything"
         )
+    warnings += [
+        f"{scores.name} orders these images against people: its ICCs may lie below −1, and ICC(2,k) is undefined where "
+        "the orders are opposite; read both as no agreement"
+        for scores in judged
+        if scores.icc2_1.value < 0 and not scores.icc2_k.value >= -1
+    ]
     return tuple(warnings)
 
 

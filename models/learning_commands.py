@@ -15,9 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from models.backbone import load_backbone
-from models.cli_options import (
-    print_json,
-)
+from models.cli_options import print_json
 from models.engines import EngineError, EngineName, open_engine
 from models.evaluation import Evaluation, evaluate
 from models.fitting import default_parents

@@ -1,5 +1,6 @@
 """`create_app` wires the parts together and owns their lifetimes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -110,6 +111,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             await database.prepare()
             await pipeline.warm_up()
             readiness.warm = True
+            catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info(
@@ -119,6 +121,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
                 jpegs="device" if decoder.jpegs is not None else "host",
             )
             yield
+            catching_up.cancel()
+            await asyncio.wait([catching_up])
         finally:
             door.closed = True
             await pipeline.close()

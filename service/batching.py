@@ -12,7 +12,10 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+COURTESY_TURNS: Final = 10  # of the event loop: from an item's result to what its request submits next
+COURTESY_FROM_SECONDS: Final = 0.01  # below it those turns are no longer small beside the batch
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -65,6 +68,9 @@ class Batcher(Generic[ItemT, ResultT]):
 
     `max_queue` bounds the items that wait. `max_delay` (seconds) lets an idle engine wait for a fuller batch; 0 runs
     at once. `observe` is called on the event loop after each batch.
+
+    `gives_way`: after a batch of 10 ms or more, those who waited for it get a moment before the next one starts. What
+    they then submit to another batcher on the same executor, the small last step to their answer, runs first.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Batcher(Generic[ItemT, ResultT]):
         max_queue: int,
         max_delay: float = 0.0,
         parallel: int = 1,
+        gives_way: bool = False,
         observe: Callable[[BatchReport], None] | None = None,
     ) -> None:
         if min(max_batch, max_queue, parallel) < 1 or max_delay < 0:
@@ -89,6 +96,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._max_queue = max_queue
         self._max_delay = max_delay
         self._parallel = parallel
+        self._gives_way = gives_way
         self._observe = observe
         self._turns: dict[Hashable, _Turn[ItemT, ResultT]] = {}  # in the order in which they will be served
         self._waiting = 0
@@ -166,6 +174,14 @@ class Batcher(Generic[ItemT, ResultT]):
                     return
             if batch := self._take(loop.time()):
                 self._start(batch)
+
+    def _give_way(self, turns: int) -> None:
+        """Dispatch after so many turns of the event loop, and not before, whatever comes meanwhile."""
+        if not turns:
+            self._dispatch()
+            return
+        self._awake = True
+        asyncio.get_running_loop().call_soon(self._give_way, turns - 1)
 
     def _delay_over(self) -> None:
         self._delayed = None
@@ -261,7 +277,7 @@ class Batcher(Generic[ItemT, ResultT]):
             started = ended = asyncio.get_running_loop().time()
         for entry, outcome in zip(batch, outcomes, strict=True):
             _settle(entry, outcome)
-        self._dispatch()
+        self._give_way(COURTESY_TURNS if self._gives_way and ended - started >= COURTESY_FROM_SECONDS else 0)
         if self._observe:
             failed = sum(isinstance(outcome, BaseException) for outcome in outcomes)
             waited = tuple(started - entry.arrived for entry in batch)

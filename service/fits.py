@@ -34,6 +34,7 @@ class FitWorkers:
     def __init__(self, count: int) -> None:
         self._free = asyncio.Semaphore(count)
         self._idle: list[asyncio.subprocess.Process] = []
+        self._warming: asyncio.Task[None] | None = None
 
     async def fit(self, job: FitJob) -> FitResult:
         """The job's result. Raises `FitWorkerError`; the next job gets a fresh process then."""
@@ -56,14 +57,25 @@ class FitWorkers:
             raise FitWorkerError("the fit raised an error, which the service's log has")
         return result
 
-    async def warm_up(self) -> None:
-        """Have a process ready, so that the first ranking does not wait for its imports."""
+    def expect(self) -> None:
+        """A job is likely: have a process ready by then, so that it does not wait for the imports of one.
+
+        Returns at once, and does nothing where a process is there, or on its way.
+        """
+        if not self._idle and not self._free.locked() and (self._warming is None or self._warming.done()):
+            self._warming = asyncio.create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
         async with self._free:
-            if not self._idle:
+            try:
                 self._idle.append(await _start())
+            except OSError as error:  # the job itself will say so to who sends it
+                log.warning("no process for fits could be started", reason=str(error))
 
     async def close(self) -> None:
         """End the processes."""
+        if self._warming is not None:
+            await self._warming
         while self._idle:
             await _end(self._idle.pop())
 

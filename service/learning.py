@@ -7,10 +7,11 @@ from typing import Final
 
 import structlog
 
-from service.errors import FitFailed
+from service.errors import FitFailed, Problem
 from service.fits import FitWorkerError, FitWorkers
 from service.fitting import FitJob, FitResult
 from service.profiles import Registry
+from service.storage.database import StorageError
 from service.storage.profiles import NewVersion, ProfileStore, unpack_channel_distances, unpack_weights
 from service.storage.tables import Profile, Version
 from service.telemetry import Telemetry
@@ -55,6 +56,23 @@ class Learner:
         if (running := self._fits.get((tenant, name))) is not None:
             await asyncio.wait([running])
         return await asyncio.shield(self._fits.get((tenant, name)) or self._begin(tenant, name, again=True))
+
+    def expect(self) -> None:
+        """A ranking is likely to come: have a worker ready."""
+        self._workers.expect()
+
+    async def catch_up(self, backbone: str) -> None:
+        """Learn what was kept and not learned: the process that should have was killed, or its fit failed."""
+        try:
+            behind = await self._store.unlearned(backbone)
+        except StorageError as error:
+            log.warning("rankings not caught up", reason=str(error))
+            return
+        for profile in behind:
+            try:
+                await self.learn(profile.tenant, profile.name, profile.latest_ranking)
+            except (Problem, StorageError) as error:  # deleted meanwhile, or it failed once more
+                log.warning("profile not caught up", tenant=profile.tenant, profile=profile.name, reason=str(error))
 
     def _begin(self, tenant: str, name: str, *, again: bool) -> asyncio.Task[Learned]:
         key = (tenant, name)

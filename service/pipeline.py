@@ -89,6 +89,7 @@ class Pipeline:
             max_batch=max_batch,
             max_queue=max_queue,
             max_delay=max_delay,
+            gives_way=True,  # to `compare`, so that who has all its features is answered first
             observe=engine.embedded,
         )
         self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(

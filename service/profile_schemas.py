@@ -10,7 +10,7 @@ from models.backbone import MIN_SIDE
 from models.weights import DEFAULT_RESOLUTION
 from service.schemas import LayerShares
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service.storage.profiles.NAME`
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service.storage.reading.NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
 
 NewName = Annotated[
@@ -83,7 +83,13 @@ class AgreementInfo(msgspec.Struct, frozen=True):
 
     pair_agreement: Annotated[Share, Meta(description="Share of the ordered pairs that the distances order alike.")]
     spearman: Annotated[float | None, Meta(description="Mean of Spearman's ρ within each ranking.")] = None
-    icc2_k: Annotated[Interval | None, Meta(description="ICC(2,k) of ranks, person and metric as the raters.")] = None
+    icc2_k: Annotated[
+        Interval | None,
+        Meta(
+            description="ICC(2,k) of ranks, person and metric as the raters. An order against the person's takes it "
+            "below 0 without end, and the opposite order to null."
+        ),
+    ] = None
 
 
 class FitInfo(msgspec.Struct, frozen=True):

@@ -15,7 +15,8 @@ from service.errors import BackboneMismatch, Fault, ProfileNotFound, UnknownProf
 from service.schemas import ProfileInfo
 from service.scoring import Profile, Profiles
 from service.storage.database import StorageError
-from service.storage.profiles import ProfileStore, unpack_weights
+from service.storage.profiles import unpack_weights
+from service.storage.reading import ProfileReader
 from service.storage.tables import Profile as StoredProfile
 from service.storage.tables import Version
 from service.telemetry import Telemetry
@@ -42,7 +43,7 @@ class Registry:
     def __init__(
         self,
         shipped: Profiles,
-        store: ProfileStore,
+        store: ProfileReader,
         backbone: str,
         refresh_seconds: float,
         capacity: int,

@@ -1,8 +1,6 @@
 """What a tool can do with profiles: make, teach, look at, take back, carry away. One method an operation."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
-from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -15,23 +13,22 @@ from models.weights import LayerWeights, WeightsError, parse_weights
 from service.admission import Ticket
 from service.comparisons import Comparison, Comparisons
 from service.errors import BackboneMismatch, Fault, InvalidRequest, ProfileExists, ProfileNotFound
-from service.learning import Learned, Learner
+from service.learning import Learner
+from service.profile_replies import shipped_detail, summary, taught, version_info
 from service.profile_schemas import (
     Deleted,
-    FitInfo,
     NewProfile,
     ProfileDetail,
     ProfileList,
     ProfileSummary,
     Taught,
     TaughtRanking,
-    VersionInfo,
 )
 from service.profiles import Registry, layer_weights, usable
 from service.ranking_bodies import RankingRequest, ranks_of
 from service.scoring import Scorer
-from service.storage.profiles import NAME, NewRanking, NewVersion, ProfileStore, unpack_channel_distances
-from service.storage.tables import Profile, Version
+from service.storage.profiles import NewRanking, NewVersion, ProfileStore, unpack_channel_distances
+from service.storage.reading import NAME
 
 log = structlog.get_logger()
 
@@ -64,32 +61,38 @@ class Teaching:
         first = NewVersion(parent.weights.values, "created", parent.weights.resolution, {})
         profile = await self._store.create(tenant, new.name, new.parent, self._backbone, first)
         self._registry.forget(tenant, new.name)
+        self._learner.expect()
         log.info("profile created", tenant=tenant, profile=new.name, parent=new.parent)
-        return _summary(profile)
+        return summary(profile)
 
     async def page(self, tenant: str, after: str, limit: int) -> ProfileList:
         after = after.replace("\0", "")  # which no name has, and PostgreSQL refuses
         found = await self._store.page(tenant, after, limit + 1)
-        page = [_summary(profile) for profile in found[:limit]]
+        page = [summary(profile) for profile in found[:limit]]
         return ProfileList(page, self._registry.shipped.names(), page[-1].name if len(found) > limit else None)
 
     async def detail(self, tenant: str, name: str, before: int | None, limit: int) -> ProfileDetail:
         """Raises `ProfileNotFound`."""
         lpips = self._registry.shipped.base.weights.layer_shares()
         if name in self._registry.shipped.names():
-            return _shipped_detail(self._registry.shipped[name].weights, lpips)
+            return shipped_detail(self._registry.shipped[name].weights, lpips)
         profile = await self._store.find(tenant, name)
         current = await self._store.version(profile, profile.current_version)
         found = await self._store.versions(profile, before, limit + 1)
-        versions = [_version(profile, version) for version in found[:limit]]
+        versions = [version_info(profile, version) for version in found[:limit]]
         return ProfileDetail(
-            **msgspec.structs.asdict(_summary(profile)),
+            **msgspec.structs.asdict(summary(profile)),
             layer_shares=usable(profile, current).weights.layer_shares(),
             lpips_layer_shares=lpips,
             unlearned=profile.latest_ranking - profile.fitted_ranking,
             versions=versions,
             next=versions[-1].number if len(found) > limit else None,
         )
+
+    def ranked(self, name: str) -> None:
+        """Hear that somebody was shown an order by this profile: they may well correct it."""
+        if name not in self._registry.shipped.names():
+            self._learner.expect()
 
     # --- teaching -----------------------------------------------------------------------------------------------------
 
@@ -116,14 +119,14 @@ class Teaching:
             ),
         )
         learned = await self._learner.learn(tenant, name, number)
-        return TaughtRanking(**msgspec.structs.asdict(_taught(learned)), ranking=number, guessed=guessed)
+        return TaughtRanking(**msgspec.structs.asdict(taught(learned)), ranking=number, guessed=guessed)
 
     async def fit(self, tenant: str, name: str) -> Taught:
         """Fit now. Raises `ProfileNotFound` or `FitFailed`."""
         self._require_own(name)
         profile = await self._store.find(tenant, name)
         self._require_backbone(profile.backbone, name)
-        return _taught(await self._learner.refit(tenant, name))
+        return taught(await self._learner.refit(tenant, name))
 
     async def rollback(self, tenant: str, name: str, number: int) -> ProfileSummary:
         """Use a version again. Raises `ProfileNotFound` or `VersionNotFound`."""
@@ -131,7 +134,7 @@ class Teaching:
         profile = await self._store.rollback(tenant, name, number)
         self._registry.forget(tenant, name)
         log.info("profile rolled back", tenant=tenant, profile=name, version=number)
-        return _summary(profile)
+        return summary(profile)
 
     async def reset(self, tenant: str, name: str) -> ProfileSummary:
         """Begin again where it began; its rankings no longer count. Raises `ProfileNotFound`."""
@@ -139,7 +142,7 @@ class Teaching:
         profile, version = await self._store.reset(tenant, name)
         self._registry.forget(tenant, name)
         log.info("profile reset", tenant=tenant, profile=name, version=version.number)
-        return _summary(profile)
+        return summary(profile)
 
     async def delete(self, tenant: str, name: str) -> Deleted:
         """Remove everything about a profile. Raises `ProfileNotFound`."""
@@ -179,7 +182,7 @@ class Teaching:
             made = True
         self._registry.forget(tenant, name)
         log.info("weights imported", tenant=tenant, profile=name, version=profile.current_version)
-        return _summary(profile), made
+        return summary(profile), made
 
     async def export_rankings(self, tenant: str, name: str) -> AsyncIterator[Ranking]:
         """The rankings that count. Raises `ProfileNotFound` before the first."""
@@ -236,59 +239,3 @@ def _guessed(channel_distances: NDArray[np.float16], ranks: Sequence[int], weigh
     """Share of the ranking's ordered pairs that the weights order alike, without having seen it."""
     pairs = pairs_of_ranking(channel_distances.astype(np.float32), ranks, 0)
     return pairs.agreement(weights.values)
-
-
-def _summary(profile: Profile) -> ProfileSummary:
-    return ProfileSummary(
-        name=profile.name,
-        parent=profile.parent,
-        version=profile.current_version,
-        rankings=profile.latest_ranking - profile.forgotten_ranking,
-        created=profile.created_at,
-    )
-
-
-def _version(profile: Profile, version: Version) -> VersionInfo:
-    in_use = version.number == profile.current_version
-    return VersionInfo(
-        number=version.number,
-        origin=cast("Any", version.origin),
-        status="in use" if in_use else "taken" if version.taken else "proposed",
-        created=version.created_at,
-        replaced=version.replaced,
-        fit=msgspec.convert(version.report, FitInfo) if version.origin == "fitted" else None,
-    )
-
-
-def _shipped_detail(weights: LayerWeights, lpips: list[float]) -> ProfileDetail:
-    created = datetime.fromisoformat(weights.created).astimezone(UTC)
-    return ProfileDetail(
-        name=weights.name,
-        parent=weights.parent or "",
-        version=1,
-        rankings=0,
-        created=created,
-        layer_shares=weights.layer_shares(),
-        lpips_layer_shares=lpips,
-        unlearned=0,
-        versions=[VersionInfo(1, "shipped", "in use", created)],
-        next=None,
-    )
-
-
-def _taught(learned: Learned) -> Taught:
-    profile, version = learned.profile, learned.version
-    fit = None if version is None else msgspec.convert(version.report, FitInfo)
-    taken = version is not None and version.taken
-    return Taught(
-        profile=profile.name,
-        version=profile.current_version,
-        taken=taken,
-        reason=learned.reason,
-        proposed=version.number if version is not None and not taken else None,
-        before=None if fit is None else fit.parent.pair_agreement,
-        after=None if fit is None else fit.agreement.pair_agreement,
-        lpips=None if fit is None else fit.lpips.pair_agreement,
-        rankings=profile.latest_ranking - profile.forgotten_ranking,
-        pairs=None if fit is None else fit.pairs,
-    )

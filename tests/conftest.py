@@ -3,12 +3,15 @@
 import importlib.util
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
 
 from models.engines import Engine, open_engine
+from tests.colours import ColourEngine
+from tests.databases import KINDS, fresh_database
 from tests.services import serving
 
 ON_GPU = os.environ.get("CLPIPS_TEST_GPU") == "1"
@@ -41,3 +44,27 @@ def client(engine: Engine) -> Iterator[TestClient[Any]]:
     """A client of the whole service, real engine included."""
     with serving(engine) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def bounded() -> Iterator[TestClient[Any]]:
+    """A client of an app with small limits, on an engine of a few lines: for what never gets so far."""
+    with serving(max_body_bytes=100_000, max_images=8, max_pixels=100_000, max_resolution=512) as client:
+        yield client
+
+
+@pytest.fixture(params=KINDS)
+def teachable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestClient[Any]]:
+    """A client of a service that tells colours apart, on each kind of database."""
+    with (
+        fresh_database(request.param, tmp_path) as url,
+        serving(ColourEngine(), database_url=url, max_profiles=5) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def ada(teachable: TestClient[Any]) -> TestClient[Any]:
+    """A client of a service that has a profile `ada`, fresh."""
+    assert teachable.post("/profiles", json={"name": "ada"}).status_code == 201
+    return teachable

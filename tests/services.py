@@ -136,6 +136,11 @@ def multipart(files: Sequence[tuple[str, bytes]], fields: dict[str, Any]) -> tup
     return body + b"--%s--\r\n" % boundary, f"multipart/form-data; boundary={boundary.decode()}"
 
 
+def post(client: TestClient[Any], body: tuple[bytes, str], path: str = "/rank", **headers: str) -> Any:
+    """The answer to a body, which comes with its content type."""
+    return client.post(path, content=body[0], headers={"content-type": body[1], **headers})
+
+
 def scored(reply: dict[str, Any]) -> dict[str, Any]:
     """A `/rank` reply without the id of its comparison, which is another each time."""
     return {name: value for name, value in reply.items() if name != "comparison"}

@@ -44,7 +44,8 @@ def regression_icc(ratings: np.ndarray) -> tuple[float, float]:
     rater_square = (residual(by_item) - both) / (k - 1)
     item_variance, rater_variance = (item_square - error) / k, (rater_square - error) / n
     single = item_variance / (item_variance + rater_variance + error)
-    return single, item_variance / (item_variance + (rater_variance + error) / k)
+    of_mean = item_variance + (rater_variance + error) / k
+    return single, item_variance / of_mean if of_mean > 0 else float("nan")
 
 
 @given(st.integers(0, 10_000), st.integers(3, 12), st.integers(2, 5))
@@ -52,7 +53,8 @@ def test_icc_is_what_variance_components_by_regression_give(seed: int, items: in
     rng = np.random.default_rng(seed)
     ratings = rng.normal(size=(items, 1)) + rng.normal(size=raters) + rng.normal(size=(items, raters))
     icc = intraclass_correlation(ratings)
-    assert (icc.single.value, icc.average.value) == pytest.approx(regression_icc(ratings), rel=1e-6, abs=1e-9)
+    expected = regression_icc(ratings)
+    assert (icc.single.value, icc.average.value) == pytest.approx(expected, rel=1e-6, abs=1e-9, nan_ok=True)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -147,6 +149,21 @@ def test_the_interval_of_spearman_covers_the_truth_as_often_as_it_says() -> None
 )
 def test_the_words_for_an_icc(icc: float, by_koo_li: str, by_cicchetti: str) -> None:
     assert (koo_li(icc), cicchetti(icc)) == (by_koo_li, by_cicchetti)
+
+
+@pytest.mark.parametrize("items", range(3, 12))
+def test_exact_opposites_are_below_minus_one_alone_and_undefined_on_average(items: int) -> None:
+    order = np.arange(items)
+    icc = intraclass_correlation(np.column_stack([order, order[::-1]]))
+    assert icc.single.value == pytest.approx(-items / (items - 2))
+    assert np.isnan(icc.average.value)
+
+
+def test_an_icc_below_minus_one_is_given_as_the_formula_gives_it() -> None:
+    icc = intraclass_correlation(np.column_stack([np.arange(10), [3, 9, 8, 0, 7, 2, 6, 5, 4, 1]]))
+    items, error = 55 / 9, 110 / 9  # mean squares; the raters' own is 0
+    assert icc.single.value == pytest.approx((items - error) / (items + error - 2 * error / 10))
+    assert icc.average.value == pytest.approx((items - error) / (items - error / 10)) == pytest.approx(-1.25)
 
 
 @pytest.mark.parametrize("items", range(2, 12))

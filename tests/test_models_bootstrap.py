@@ -31,6 +31,12 @@ def test_counts_give_the_same_statistics_as_the_images_themselves() -> None:
     assert pooled_statistics(table.counts.sum(axis=0), VALUES) == pytest.approx(expected)
 
 
+def test_counts_of_exact_opposites_leave_the_average_undefined_too() -> None:
+    people = np.tile(np.arange(1.0, 7), 4)
+    table = rank_table(people, 7 - people, np.repeat(np.arange(4), 6), VALUES)
+    assert pooled_statistics(table.counts.sum(axis=0), VALUES) == pytest.approx([-1, -24 / 22, np.nan], nan_ok=True)
+
+
 def test_a_resample_is_what_repeating_its_sets_gives() -> None:
     people, metric, _, sets = ranked(np.random.default_rng(1), 5, 1.0)
     table = rank_table(people, metric, sets.astype(np.intp), VALUES)

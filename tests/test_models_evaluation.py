@@ -74,6 +74,15 @@ def test_few_target_sets_are_warned_of() -> None:
     assert not evaluate(data_set([person(1)], targets=10, candidates=4, seed=2), LPIPS, EQUAL).warnings
 
 
+def test_a_metric_that_orders_against_people_is_warned_of_and_has_no_icc_of_the_average() -> None:
+    agreeing = evaluate(votes([(5, 0)] * 12), LPIPS, EQUAL)
+    assert agreeing.metric.icc2_k.value == 1
+    assert not agreeing.warnings
+    opposed = evaluate(votes([(0, 5)] * 12), LPIPS, EQUAL)
+    assert opposed.as_json()["metric"]["icc2_k"]["value"] is None
+    assert any("metric orders these images against people" in warning for warning in opposed.warnings)
+
+
 def test_raters_of_the_same_set_are_not_taken_for_more_targets() -> None:
     result = evaluate(data_set([person(1, 1.0)] * 8, targets=11, candidates=4, seed=3), LPIPS, EQUAL)
     assert (result.sets, result.targets) == (88, 11)

@@ -50,7 +50,9 @@ async def test_a_fit_that_fails_fails_alone() -> None:
 
 async def test_a_killed_worker_fails_its_fit_and_the_next_has_another() -> None:
     workers = FitWorkers(1)
-    await workers.warm_up()
+    workers.expect()
+    while not workers._idle:  # noqa: ASYNC110 - a process is on its way
+        await asyncio.sleep(0.01)
     process = workers._idle[0]
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()

@@ -1,89 +1,14 @@
 """The loop a tool lives in, over HTTP: rank, re-order, learn, rank again; on SQLite and on PostgreSQL."""
 
-import json
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from litestar.testing import TestClient
-from numpy.typing import NDArray
 
-from models.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-from models.cli import commands
-from models.weights import LayerWeights, load_weights, parse_weights
-from tests.databases import KINDS, fresh_database
-from tests.pictures import npy
-from tests.services import FORMS, FakeEngine, Form, assert_problem, multipart, pointers, rank_body, serving, tree
-
-CANDIDATES = 6
-EQUAL = np.ones(TOTAL_CHANNELS, np.float32)
-
-
-class ColourEngine(FakeEngine):
-    """The first layers see red, the third green, the last ones blue: a person may care for one of them alone."""
-
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        z = np.zeros((len(targets), TOTAL_CHANNELS), np.float32)
-        for row, (target, candidate) in enumerate(zip(targets, candidates, strict=True)):
-            for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
-                z[row, layer] = (target.colour[colour] - candidate.colour[colour]) ** 2
-        return z
-
-
-def flat(colour: Sequence[int]) -> bytes:
-    return npy(np.full((64, 64, 3), colour, np.uint8))
-
-
-def colours(seed: int) -> NDArray[np.int64]:
-    """A target's colour and its candidates', `(1 + n, 3)`."""
-    return np.random.default_rng(seed).integers(0, 256, (1 + CANDIDATES, 3))
-
-
-def rank(client: TestClient[Any], seed: int, profile: str = "ada", **headers: str) -> Any:
-    target, *candidates = colours(seed)
-    body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], profile=profile)
-    response = client.post("/rank", content=body, headers={"content-type": content_type, **headers})
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-def bluest(seed: int) -> list[int]:
-    """The order of somebody who sees nothing but blue."""
-    target, *candidates = colours(seed)
-    order: list[int] = np.argsort([abs(one[2] - target[2]) for one in candidates], kind="stable").tolist()
-    return order
-
-
-def order_of(reply: Any) -> list[int]:
-    return [row["index"] for row in reply["ranking"]]
-
-
-def teach(client: TestClient[Any], seed: int, profile: str = "ada") -> Any:
-    shown = rank(client, seed, profile)
-    order = {"comparison": shown["comparison"], "order": bluest(seed)}
-    response = client.post(f"/profiles/{profile}/rankings", json=order)
-    assert response.status_code == 201, response.text
-    return response.json()
-
-
-@pytest.fixture(params=KINDS)
-def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestClient[Any]]:
-    with (
-        fresh_database(request.param, tmp_path) as url,
-        serving(ColourEngine(), database_url=url, max_profiles=5) as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-def ada(client: TestClient[Any]) -> TestClient[Any]:
-    """A client of a service that has a profile `ada`, fresh."""
-    assert client.post("/profiles", json={"name": "ada"}).status_code == 201
-    return client
+from models.weights import load_weights, parse_weights
+from tests.colours import CANDIDATES, bluest, colours, flat, order_of, rank, teach
+from tests.services import FORMS, Form, assert_problem, multipart, pointers, rank_body, tree
 
 
 def test_a_fresh_profile_ranks_as_lpips_does(ada: TestClient[Any]) -> None:
@@ -169,13 +94,13 @@ def test_ranks_with_ties_teach_what_is_not_tied(ada: TestClient[Any]) -> None:
     ],
 )
 def test_an_order_that_is_none_is_refused_and_names_its_field(
-    client: TestClient[Any], fields: dict[str, Any], pointer: str
+    teachable: TestClient[Any], fields: dict[str, Any], pointer: str
 ) -> None:
-    client.post("/profiles", json={"name": "ada"})
-    comparison = rank(client, 1)["comparison"]
-    response = client.post("/profiles/ada/rankings", json={"comparison": comparison, **fields})
+    teachable.post("/profiles", json={"name": "ada"})
+    comparison = rank(teachable, 1)["comparison"]
+    response = teachable.post("/profiles/ada/rankings", json={"comparison": comparison, **fields})
     assert pointers(assert_problem(response, 422, "invalid-request")) == [pointer]
-    assert client.get("/profiles/ada").json()["rankings"] == 0
+    assert teachable.get("/profiles/ada").json()["rankings"] == 0
 
 
 def test_a_comparison_that_never_was_is_not_found(ada: TestClient[Any]) -> None:
@@ -189,70 +114,6 @@ def test_the_same_ranking_sent_again_is_one_ranking(ada: TestClient[Any]) -> Non
     answers = [ada.post("/profiles/ada/rankings", json=order).json() for _ in range(2)]
     assert [answer["ranking"] for answer in answers] == [1, 1]
     assert ada.get("/profiles/ada").json()["rankings"] == 1
-
-
-def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[Any], tmp_path: Path) -> None:
-    for seed in range(4):
-        teach(ada, seed)
-    reply = rank(ada, 50)
-    file = tmp_path / "ada.safetensors"
-    file.write_bytes(ada.get("/profiles/ada/weights").content)
-    weights = load_weights(file)
-    z = np.zeros((1, TOTAL_CHANNELS), np.float32)
-    target, *candidates = colours(50)
-    first = candidates[reply["ranking"][0]["index"]]
-    for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
-        z[:, layer] = ((target[colour] - first[colour]) / 255) ** 2
-    assert reply["ranking"][0]["distance"] == pytest.approx(float(z[0] @ weights.values), rel=1e-5)
-    assert (weights.name, weights.parent, weights.backbone) == ("ada", "lpips", SHIPPED_FINGERPRINT)
-
-
-def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[Any], tmp_path: Path) -> None:
-    for seed in range(5):
-        teach(ada, seed)
-    lines, out = tmp_path / "ada.jsonl", tmp_path / "offline.safetensors"
-    lines.write_bytes(ada.get("/profiles/ada/rankings").content)
-    arguments = ["fit", str(lines), "--recipe", "personal", "--out", str(out), "--json", "--cache", str(tmp_path)]
-    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    online = parse_weights(ada.get("/profiles/ada/weights").content)
-    np.testing.assert_array_equal(load_weights(out).values, online.values)
-
-
-def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[Any]) -> None:
-    teach(ada, 1)
-    (line,) = ada.get("/profiles/ada/rankings").text.splitlines()
-    fields = json.loads(line)
-    assert re.fullmatch("sha256:[0-9a-f]{64}", fields["target"])
-    assert set(fields) == {"set", "target", "z", "backbone", "resolution", "ranks"}
-
-
-def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClient[Any]) -> None:
-    values = np.zeros(TOTAL_CHANNELS, np.float32)
-    values[LAYERS[4]] = 1
-    response = ada.put("/profiles/blue/weights", content=LayerWeights(values, "lab-7").to_bytes())
-    assert (response.status_code, response.json()["parent"]) == (201, "lab-7")
-    assert order_of(rank(ada, 3, "blue")) == bluest(3)
-    response = ada.put("/profiles/ada/weights", content=LayerWeights(values, "lab-7").to_bytes())
-    assert (response.status_code, response.json()["version"]) == (200, 2)
-    assert teach(ada, 1)["before"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("weights", "reason"),
-    [
-        (b"", "not a safetensors file"),
-        (b"\x80\x04K*.", "not a safetensors file"),
-        (
-            LayerWeights(np.ones(TOTAL_CHANNELS, np.float32), "x", backbone="0" * 64).to_bytes(),
-            "belong to the backbone",
-        ),
-    ],
-)
-def test_weights_that_cannot_be_used_are_refused(client: TestClient[Any], weights: bytes, reason: str) -> None:
-    problem = assert_problem(client.put("/profiles/x/weights", content=weights), 422, "invalid-request")
-    assert reason in problem["detail"]
-    assert client.get("/profiles/x").status_code == 404
 
 
 def test_a_rollback_uses_the_older_version_again(ada: TestClient[Any]) -> None:
@@ -283,17 +144,17 @@ def test_deleting_a_profile_says_what_went_and_leaves_nothing(ada: TestClient[An
     assert pointers(assert_problem(response, 422, "unknown-profile")) == ["/profile"]
 
 
-def test_shipped_weights_can_be_looked_at_and_not_changed(client: TestClient[Any]) -> None:
-    assert client.get("/profiles/lpips").json()["versions"][0]["origin"] == "shipped"
-    assert "lpips" in client.get("/profiles").json()["shipped"]
+def test_shipped_weights_can_be_looked_at_and_not_changed(teachable: TestClient[Any]) -> None:
+    assert teachable.get("/profiles/lpips").json()["versions"][0]["origin"] == "shipped"
+    assert "lpips" in teachable.get("/profiles").json()["shipped"]
     np.testing.assert_array_equal(
-        parse_weights(client.get("/profiles/lpips/weights").content).values, load_weights("lpips").values
+        parse_weights(teachable.get("/profiles/lpips/weights").content).values, load_weights("lpips").values
     )
     for response in (
-        client.post("/profiles", json={"name": "lpips"}),
-        client.delete("/profiles/lpips"),
-        client.post("/profiles/lpips/reset"),
-        client.post("/profiles/lpips/rankings", json={"comparison": "x", "order": [1, 0]}),
+        teachable.post("/profiles", json={"name": "lpips"}),
+        teachable.delete("/profiles/lpips"),
+        teachable.post("/profiles/lpips/reset"),
+        teachable.post("/profiles/lpips/rankings", json={"comparison": "x", "order": [1, 0]}),
     ):
         assert_problem(response, 409, "profile-exists")
 
@@ -307,14 +168,14 @@ def test_a_profile_can_begin_where_another_is(ada: TestClient[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a b", "a/b", "é", "x" * 129])
-def test_a_name_that_cannot_be_one_is_refused(client: TestClient[Any], name: str) -> None:
-    response = client.post("/profiles", json={"name": name})
+def test_a_name_that_cannot_be_one_is_refused(teachable: TestClient[Any], name: str) -> None:
+    response = teachable.post("/profiles", json={"name": name})
     assert pointers(assert_problem(response, 422, "invalid-request")) == ["/name"]
 
 
-def test_hostile_names_in_a_path_are_simply_not_there(client: TestClient[Any]) -> None:
+def test_hostile_names_in_a_path_are_simply_not_there(teachable: TestClient[Any]) -> None:
     for name in ("%00", "..%2f..", "a%20b", "x" * 300):
-        assert client.get(f"/profiles/{name}").status_code == 404
+        assert teachable.get(f"/profiles/{name}").status_code == 404
 
 
 def test_fits_and_lookups_are_counted(ada: TestClient[Any]) -> None:

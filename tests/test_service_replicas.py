@@ -14,15 +14,15 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.colours import bluest, colours, flat
 from tests.databases import KINDS, fresh_database
-from tests.test_service_profiles import bluest, colours, flat
 
 REFRESH_SECONDS = 0.3
 SERVE = """
 import sys
 from service.server import serve
 from service.settings import Settings
-from tests.test_service_profiles import ColourEngine
+from tests.colours import ColourEngine
 
 if __name__ == "__main__":
     serve(Settings(port=0, database_url=sys.argv[1], profile_refresh_seconds=float(sys.argv[2]), log_format="json"),

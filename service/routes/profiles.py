@@ -8,6 +8,7 @@ from litestar.params import Parameter
 
 from service.admission import Ticket
 from service.bodies import parse_fields, read_bytes
+from service.forms import StructT
 from service.openapi import problems
 from service.openapi_profiles import CreateOperation, RankingOperation, RollbackOperation
 from service.profile_schemas import (
@@ -51,9 +52,7 @@ async def create_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits]
 ) -> Response[ProfileSummary]:
     """It begins with the weights of its parent, as version 1, and learns from each ranking that it is sent."""
-    body = await read_bytes(request, MAX_FIELDS_BYTES)
-    new = parse_fields(request.headers.get("content-type", ""), body, limits, NewProfile)
-    made = await teaching.create(tenant_of(request), new)
+    made = await teaching.create(tenant_of(request), await _fields(request, limits, NewProfile))
     return reply(request, made, status=201, headers={"location": f"/profiles/{made.name}"})
 
 
@@ -148,8 +147,7 @@ async def rollback_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits], name: Name
 ) -> Response[ProfileSummary]:
     """Any version can be used again, a proposed one too. Rankings stay, and the next one makes a new version."""
-    body = await read_bytes(request, MAX_FIELDS_BYTES)
-    chosen = parse_fields(request.headers.get("content-type", ""), body, limits, RollbackBody)
+    chosen = await _fields(request, limits, RollbackBody)
     return reply(request, await teaching.rollback(tenant_of(request), name, chosen.version))
 
 
@@ -181,6 +179,12 @@ async def reset_profile(
 async def delete_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[Deleted]:
     """Everything about it goes: versions, rankings, what is held in memory. There is no way back."""
     return reply(request, await teaching.delete(tenant_of(request), name))
+
+
+async def _fields(request: AnyRequest, limits: Limits, kind: type[StructT]) -> StructT:
+    """The body of a request without images."""
+    body = await read_bytes(request, MAX_FIELDS_BYTES)
+    return parse_fields(request.headers.get("content-type", ""), body, limits, kind)
 
 
 PROFILE_ROUTES = [

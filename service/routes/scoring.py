@@ -17,6 +17,7 @@ from service.replies import reply
 from service.schemas import DistanceReply, DistanceRequest, Limits, RankReply, RankRequest
 from service.scoring import Scorer
 from service.security import require, tenant_of
+from service.teaching import Teaching
 from service.telemetry import Telemetry
 
 AskedT = TypeVar("AskedT")
@@ -69,6 +70,7 @@ async def rank(
     scorer: NamedDependency[Scorer],
     registry: NamedDependency[Registry],
     comparisons: NamedDependency[Comparisons],
+    teaching: NamedDependency[Teaching],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
     tenant = tenant_of(request)
@@ -84,6 +86,7 @@ async def rank(
             asked.options.resolution,
             ranked.engine.backbone,
         )
+        teaching.ranked(profile.info.name)
         return msgspec.structs.replace(ranked, comparison=await comparisons.keep(compared))
 
     return await reception.answer(request, parse_rank, score)

@@ -1,25 +1,22 @@
-"""Reading and changing profiles. Every method is one transaction, and needs nothing but what it is given."""
+"""Changing profiles. Every method is one transaction, and needs nothing but what it is given."""
 
-import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
 
 from models.backbone import TOTAL_CHANNELS
-from service.errors import LimitReached, ProfileExists, ProfileNotFound, VersionNotFound
+from service.errors import LimitReached, ProfileExists, VersionNotFound
 from service.storage.database import Database
+from service.storage.reading import ProfileReader, by_name, found
 from service.storage.tables import Profile, Ranking, Tenant, Version
 
 Origin = Literal["created", "fitted", "imported", "reset"]
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
-PAGE: Final = 200  # rankings read at once: some 5 MB of ten candidates each
 
 
 @dataclass(frozen=True)
@@ -53,73 +50,18 @@ class Limits:
     rankings: int
 
 
-class ProfileStore:
-    """The profiles of one database. Methods that take a tenant see nothing of the others'."""
+class ProfileStore(ProfileReader):
+    """The profiles of one database, to be looked at and changed, within the limits of each tenant."""
 
     def __init__(self, database: Database, limits: Limits) -> None:
-        self._database = database
+        super().__init__(database)
         self._limits = limits
-
-    # --- reading ------------------------------------------------------------------------------------------------------
-
-    async def find(self, tenant: str, name: str) -> Profile:
-        """Raises `ProfileNotFound`."""
-        if not NAME.fullmatch(name):  # no database has to be asked, and PostgreSQL would refuse a NUL with an error
-            raise ProfileNotFound.of(name)
-        async with self._database.read() as session:
-            return _found(await session.scalar(_by_name(tenant, name)), name)
-
-    async def page(self, tenant: str, after: str, limit: int) -> Sequence[Profile]:
-        """The tenant's profiles whose names come after `after`, by name."""
-        chosen = select(Profile).where(Profile.tenant == tenant, Profile.name > after)
-        async with self._database.read() as session:
-            return (await session.scalars(chosen.order_by(Profile.name).limit(limit))).all()
-
-    async def version(self, profile: Profile, number: int) -> Version:
-        """One version with its weights. Raises `VersionNotFound`."""
-        async with self._database.read() as session:
-            version = await session.get(Version, (profile.id, number))
-        if version is None:
-            raise VersionNotFound.of(number, profile.latest_version)
-        return version
-
-    async def versions(self, profile: Profile, before: int | None, limit: int) -> Sequence[Version]:
-        """Versions below `before`, the newest first, without their weights."""
-        chosen = select(Version).where(Version.profile_id == profile.id).options(defer(Version.weights, raiseload=True))
-        if before is not None:
-            chosen = chosen.where(Version.number < before)
-        async with self._database.read() as session:
-            return (await session.scalars(chosen.order_by(Version.number.desc()).limit(limit))).all()
-
-    async def rankings(self, profile: Profile) -> AsyncIterator[Ranking]:
-        """The rankings that count, by number; a page of them is in memory at a time.
-
-        Of several orders of the same comparison by the same rater only the newest counts: they changed their mind.
-        """
-        async with self._database.read() as session:
-            own = select(Ranking.number, Ranking.comparison, Ranking.rater).where(
-                Ranking.profile_id == profile.id,
-                Ranking.number > profile.forgotten_ranking,
-                Ranking.number <= profile.latest_ranking,
-            )
-            newest: dict[Any, int] = {}
-            for number, comparison, rater in await session.execute(own.order_by(Ranking.number)):
-                newest[(comparison, rater) if comparison is not None else number] = number
-        numbers = sorted(newest.values())
-        for start in range(0, len(numbers), PAGE):
-            page = numbers[start : start + PAGE]
-            async with self._database.read() as session:
-                chosen = select(Ranking).where(Ranking.profile_id == profile.id, Ranking.number.in_(page))
-                for ranking in (await session.scalars(chosen.order_by(Ranking.number))).all():
-                    yield ranking
-
-    # --- changing -----------------------------------------------------------------------------------------------------
 
     async def create(self, tenant: str, name: str, parent: str, backbone: str, first: NewVersion) -> Profile:
         """A new profile whose version 1 is `first`. Raises `ProfileExists` or `LimitReached`."""
         async with self._database.write() as session:
             owner = await _lock_tenant(session, tenant)
-            if await session.scalar(_by_name(tenant, name)) is not None:
+            if await session.scalar(by_name(tenant, name)) is not None:
                 raise ProfileExists(f"there is a profile {name!r} already; teach it, or choose another name")
             if owner.profiles >= self._limits.profiles:
                 raise LimitReached(f"there are {owner.profiles:,} profiles, which is the limit; delete one first")
@@ -150,7 +92,7 @@ class ProfileStore:
         """
         async with self._database.write() as session:
             owner = await session.get(Tenant, tenant, with_for_update=True)
-            profile = _found(await session.scalar(_by_name(tenant, name).with_for_update()), name)
+            profile = await _locked(session, tenant, name)
             if (known := await _known(session, profile, ranking)) is not None:
                 return profile, known
             assert owner is not None  # noqa: S101 - a profile refers to its tenant
@@ -184,7 +126,7 @@ class ProfileStore:
         """
         async with self._database.write() as session:
             profile = await session.get(Profile, seen.id, with_for_update=True)
-            profile = _found(profile, seen.name)
+            profile = found(profile, seen.name)
             if profile.epoch != seen.epoch or profile.fitted_ranking > seen.latest_ranking:
                 return None
             if profile.fitted_ranking == seen.latest_ranking and not again:
@@ -198,7 +140,7 @@ class ProfileStore:
     async def import_version(self, tenant: str, name: str, version: NewVersion) -> tuple[Profile, Version]:
         """Take imported weights into use; later fits start from them. Raises `ProfileNotFound`."""
         async with self._database.write() as session:
-            profile = _found(await session.scalar(_by_name(tenant, name).with_for_update()), name)
+            profile = await _locked(session, tenant, name)
             added = _add_version(session, profile, version, taken=True)
             profile.base_version = added.number
             profile.epoch += 1
@@ -207,7 +149,7 @@ class ProfileStore:
     async def rollback(self, tenant: str, name: str, number: int) -> Profile:
         """Use version `number` again. Raises `ProfileNotFound` or `VersionNotFound`."""
         async with self._database.write() as session:
-            profile = _found(await session.scalar(_by_name(tenant, name).with_for_update()), name)
+            profile = await _locked(session, tenant, name)
             exists = select(Version.number).where(Version.profile_id == profile.id, Version.number == number)
             if await session.scalar(exists) is None:
                 raise VersionNotFound.of(number, profile.latest_version)
@@ -218,12 +160,12 @@ class ProfileStore:
     async def reset(self, tenant: str, name: str) -> tuple[Profile, Version]:
         """Begin again with the weights of version 1; the rankings so far no longer count. Raises `ProfileNotFound`."""
         async with self._database.write() as session:
-            profile = _found(await session.scalar(_by_name(tenant, name).with_for_update()), name)
+            profile = await _locked(session, tenant, name)
             first = await session.get(Version, (profile.id, 1))
             assert first is not None  # noqa: S101 - versions are never deleted alone
-            weights = np.frombuffer(first.weights, "<f4")
             profile.forgotten_ranking = profile.fitted_ranking = profile.latest_ranking
-            added = _add_version(session, profile, NewVersion(weights, "reset", first.resolution, {}), taken=True)
+            again = NewVersion(unpack_weights(first.weights), "reset", first.resolution, {})
+            added = _add_version(session, profile, again, taken=True)
             profile.base_version = added.number
             profile.epoch += 1
         return profile, added
@@ -232,7 +174,7 @@ class ProfileStore:
         """Remove a profile with all it has; how many versions and rankings that were. Raises `ProfileNotFound`."""
         async with self._database.write() as session:
             owner = await session.get(Tenant, tenant, with_for_update=True)
-            profile = _found(await session.scalar(_by_name(tenant, name).with_for_update()), name)
+            profile = await _locked(session, tenant, name)
             assert owner is not None  # noqa: S101 - a profile refers to its tenant
             counts = [
                 await session.scalar(select(func.count()).select_from(table).where(table.profile_id == profile.id)) or 0
@@ -256,14 +198,9 @@ def unpack_channel_distances(content: bytes) -> NDArray[np.float16]:
     return np.frombuffer(content, "<f2").reshape(-1, TOTAL_CHANNELS)
 
 
-def _by_name(tenant: str, name: str) -> Any:
-    return select(Profile).where(Profile.tenant == tenant, Profile.name == name)
-
-
-def _found(profile: Profile | None, name: str) -> Profile:
-    if profile is None:
-        raise ProfileNotFound.of(name)
-    return profile
+async def _locked(session: AsyncSession, tenant: str, name: str) -> Profile:
+    """The profile's row, locked. Raises `ProfileNotFound`."""
+    return found(await session.scalar(by_name(tenant, name).with_for_update()), name)
 
 
 async def _lock_tenant(session: AsyncSession, name: str) -> Tenant:

@@ -1,0 +1,61 @@
+"""People who see one colour alone, an engine whose layers each see one, and the loop in which they teach it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from litestar.testing import TestClient
+from numpy.typing import NDArray
+
+from models.backbone import LAYERS, TOTAL_CHANNELS
+from tests.pictures import npy
+from tests.services import FakeEngine, rank_body
+
+CANDIDATES = 6
+
+
+class ColourEngine(FakeEngine):
+    """The first layers see red, the third green, the last ones blue: a person may care for one of them alone."""
+
+    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+        z = np.zeros((len(targets), TOTAL_CHANNELS), np.float32)
+        for row, (target, candidate) in enumerate(zip(targets, candidates, strict=True)):
+            for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
+                z[row, layer] = (target.colour[colour] - candidate.colour[colour]) ** 2
+        return z
+
+
+def flat(colour: Sequence[int]) -> bytes:
+    return npy(np.full((64, 64, 3), colour, np.uint8))
+
+
+def colours(seed: int) -> NDArray[np.int64]:
+    """A target's colour and its candidates', `(1 + n, 3)`."""
+    return np.random.default_rng(seed).integers(0, 256, (1 + CANDIDATES, 3))
+
+
+def rank(client: TestClient[Any], seed: int, profile: str = "ada", **headers: str) -> Any:
+    target, *candidates = colours(seed)
+    body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], profile=profile)
+    response = client.post("/rank", content=body, headers={"content-type": content_type, **headers})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def bluest(seed: int) -> list[int]:
+    """The order of somebody who sees nothing but blue."""
+    target, *candidates = colours(seed)
+    order: list[int] = np.argsort([abs(one[2] - target[2]) for one in candidates], kind="stable").tolist()
+    return order
+
+
+def order_of(reply: Any) -> list[int]:
+    return [row["index"] for row in reply["ranking"]]
+
+
+def teach(client: TestClient[Any], seed: int, profile: str = "ada") -> Any:
+    shown = rank(client, seed, profile)
+    order = {"comparison": shown["comparison"], "order": bluest(seed)}
+    response = client.post(f"/profiles/{profile}/rankings", json=order)
+    assert response.status_code == 201, response.text
+    return response.json()

@@ -1,0 +1,81 @@
+"""What a person taught, carried away and brought back: weights as a file, rankings as lines."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from litestar.testing import TestClient
+
+from models.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from models.cli import commands
+from models.weights import LayerWeights, load_weights, parse_weights
+from tests.colours import bluest, colours, order_of, rank, teach
+from tests.services import assert_problem
+
+
+def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[Any], tmp_path: Path) -> None:
+    for seed in range(4):
+        teach(ada, seed)
+    reply = rank(ada, 50)
+    file = tmp_path / "ada.safetensors"
+    file.write_bytes(ada.get("/profiles/ada/weights").content)
+    weights = load_weights(file)
+    z = np.zeros((1, TOTAL_CHANNELS), np.float32)
+    target, *candidates = colours(50)
+    first = candidates[reply["ranking"][0]["index"]]
+    for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
+        z[:, layer] = ((target[colour] - first[colour]) / 255) ** 2
+    assert reply["ranking"][0]["distance"] == pytest.approx(float(z[0] @ weights.values), rel=1e-5)
+    assert (weights.name, weights.parent, weights.backbone) == ("ada", "lpips", SHIPPED_FINGERPRINT)
+
+
+def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[Any], tmp_path: Path) -> None:
+    for seed in range(5):
+        teach(ada, seed)
+    lines, out = tmp_path / "ada.jsonl", tmp_path / "offline.safetensors"
+    lines.write_bytes(ada.get("/profiles/ada/rankings").content)
+    arguments = ["fit", str(lines), "--recipe", "personal", "--out", str(out), "--json", "--cache", str(tmp_path)]
+    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    online = parse_weights(ada.get("/profiles/ada/weights").content)
+    np.testing.assert_array_equal(load_weights(out).values, online.values)
+
+
+def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[Any]) -> None:
+    teach(ada, 1)
+    (line,) = ada.get("/profiles/ada/rankings").text.splitlines()
+    fields = json.loads(line)
+    assert re.fullmatch("sha256:[0-9a-f]{64}", fields["target"])
+    assert set(fields) == {"set", "target", "z", "backbone", "resolution", "ranks"}
+
+
+def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClient[Any]) -> None:
+    values = np.zeros(TOTAL_CHANNELS, np.float32)
+    values[LAYERS[4]] = 1
+    response = ada.put("/profiles/blue/weights", content=LayerWeights(values, "lab-7").to_bytes())
+    assert (response.status_code, response.json()["parent"]) == (201, "lab-7")
+    assert order_of(rank(ada, 3, "blue")) == bluest(3)
+    response = ada.put("/profiles/ada/weights", content=LayerWeights(values, "lab-7").to_bytes())
+    assert (response.status_code, response.json()["version"]) == (200, 2)
+    assert teach(ada, 1)["before"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        (b"", "not a safetensors file"),
+        (b"\x80\x04K*.", "not a safetensors file"),
+        (
+            LayerWeights(np.ones(TOTAL_CHANNELS, np.float32), "x", backbone="0" * 64).to_bytes(),
+            "belong to the backbone",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused(teachable: TestClient[Any], weights: bytes, reason: str) -> None:
+    problem = assert_problem(teachable.put("/profiles/x/weights", content=weights), 422, "invalid-request")
+    assert reason in problem["detail"]
+    assert teachable.get("/profiles/x").status_code == 404

@@ -1,0 +1,63 @@
+"""When a profile learns: also what was kept and not learned by a process that is no more."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.weights import load_weights
+from service.security import OPEN
+from service.storage.database import Database, StorageError
+from service.storage.profiles import Limits, NewVersion, ProfileStore
+from tests.databases import BACKBONE, KINDS, fresh_database, ranking
+from tests.services import serving
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with fresh_database(request.param, tmp_path) as url:
+        yield url
+
+
+async def leave_behind(url: str, backbone: str) -> None:
+    """A profile with two rankings that no fit has seen, as a killed process leaves it."""
+    database = Database(url)
+    store = ProfileStore(database, Limits(10, 10))
+    await store.create(
+        OPEN.tenant, "ada", "lpips", backbone, NewVersion(load_weights("lpips").values, "created", 256, {})
+    )
+    for seed in range(2):
+        await store.add_ranking(OPEN.tenant, "ada", ranking(seed))
+    await database.close()
+
+
+def test_what_a_killed_process_kept_and_did_not_learn_is_learned_at_the_next_start(url: str) -> None:
+    asyncio.run(leave_behind(url, BACKBONE))
+    with serving(database_url=url) as client:
+        while (ada := client.get("/profiles/ada").json())["unlearned"]:
+            time.sleep(0.02)
+        assert ada["rankings"] == 2
+        assert [one["origin"] for one in ada["versions"]] == ["fitted", "created"]
+        text = client.get("/metrics").text
+        assert 'clpips_fits_total{outcome="taken"} 1.0' in text or 'clpips_fits_total{outcome="proposed"} 1.0' in text
+
+
+def test_rankings_of_another_backbone_are_left_alone(url: str) -> None:
+    asyncio.run(leave_behind(url, "f" * 64))
+    with serving(database_url=url) as client:
+        client.post("/profiles", json={"name": "grace"})
+        assert client.get("/profiles/ada").json()["unlearned"] == 2
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_service_whose_database_fails_at_the_start_of_catching_up_serves_on(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: ProfileStore, backbone: str) -> list[object]:
+        raise StorageError("gone")
+
+    monkeypatch.setattr(ProfileStore, "unlearned", broken)
+    with serving(database_url=url) as client:
+        assert client.get("/readyz").status_code == 200
