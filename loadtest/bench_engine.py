@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from loadtest.exactness import WEIGHTS, as_lpips, check, check_half, scenes
+from loadtest.jpegs import bench_jpeg
 from loadtest.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
 from loadtest.reference import load_lpips
 from models.backbone import TOTAL_CHANNELS
@@ -132,33 +132,6 @@ def bench_profiles(rounds: int, seconds: float) -> list[dict[str, Any]]:
     ]
 
 
-def bench_jpeg(rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """JPEG decoding of 512² pictures: Pillow on one core against the card, and how far the pixels are apart."""
-    import io
-
-    from torchvision.io import decode_jpeg
-
-    pictures = scenes(64, 512)
-    files = []
-    for picture in pictures:
-        file = io.BytesIO()
-        Image.fromarray(picture).save(file, "jpeg", quality=92)
-        files.append(file.getvalue())
-    raw = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files]
-    calls: dict[str, Callable[[], object]] = {
-        "Pillow, one core": lambda: [np.asarray(Image.open(io.BytesIO(file))) for file in files],
-        "card": lambda: decode_jpeg(raw, device="cuda"),
-    }
-    timings = in_turn(calls, "cuda", rounds, seconds)
-    ours = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files]).astype(int)
-    theirs = torch.stack(decode_jpeg(raw, device="cuda")).permute(0, 2, 3, 1).cpu().numpy().astype(int)
-    apart = int(np.abs(ours - theirs).max())
-    return [
-        {"contender": name, **_rates(timing, len(files)), "largest_pixel_difference": apart}
-        for name, timing in timings.items()
-    ]
-
-
 def describe(device: str) -> str:
     if device == "cuda":
         return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
@@ -244,9 +217,9 @@ def main() -> int:
     show(f"Comparing at 256 × 256 ({layout_of(256, 256).elements:,} numbers an image)", report["compare"])
     report["profiles"] = bench_profiles(*turns)
     show("Weighing 1,000 pairs", report["profiles"])
-    if device == "cuda":
-        report["jpeg"] = bench_jpeg(*turns)
-        show("Decoding JPEG, 512 × 512", report["jpeg"])
+    if rows := bench_jpeg(engines, device, *turns):
+        report["jpeg"] = rows
+        show("JPEG to pixels of 256 × 256 on the device, from files in main memory", rows)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "engine.json").write_text(json.dumps(report, indent=1))
     plot(report, arguments.out / "engine.png")

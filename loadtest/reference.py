@@ -16,7 +16,7 @@ def load_lpips() -> nn.Module:
     Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`. The package would download its backbone; the
     project's own file holds the same numbers.
     """
-    _declare_torchvision_operators()
+    declare_torchvision_operators()
     import lpips
 
     with warnings.catch_warnings():
@@ -35,7 +35,7 @@ def load_lpips() -> nn.Module:
     return result
 
 
-def _declare_torchvision_operators() -> None:
+def declare_torchvision_operators() -> None:
     """Let torchvision import beside a PyTorch of another build (CPU here, CUDA there).
 
     Its compiled operators then do not load, and its import fails for want of their names. The metric uses none of

@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from models.engines import Engine, open_engine
+from models.engines import Engine, EngineError, JpegDecoder, open_engine, open_jpeg_decoder
 from service.admission import Door
 from service.comparisons import Comparisons
 from service.docs import openapi_config
@@ -70,7 +70,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     telemetry.describe(engine)
     pace = Pace()
     door = Door(settings.max_queue, settings.request_seconds, pace, telemetry)
-    decoder = Decoder(settings.decode_threads or core_count())
+    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine))
     engine_thread = EngineThread(engine, telemetry, settings.max_engine_failures)
     readiness = Readiness(engine_thread, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
@@ -117,7 +117,12 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
-            log.info("engine ready", **msgspec.structs.asdict(described), weights=shipped.names())
+            log.info(
+                "engine ready",
+                **msgspec.structs.asdict(described),
+                weights=shipped.names(),
+                jpegs="device" if decoder.jpegs is not None else "host",
+            )
             yield
             catching_up.cancel()
             await asyncio.wait([catching_up])
@@ -157,6 +162,18 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     app.asgi_handler = RequestLog(app.asgi_handler)
     app.state.door, app.state.engine_thread = door, engine_thread  # for the server: when to stop
     return app
+
+
+def _jpeg_decoder(settings: Settings, engine: Engine) -> JpegDecoder | None:
+    if settings.jpeg_decoder == "host":
+        return None
+    try:
+        return open_jpeg_decoder(engine)
+    except EngineError as error:
+        if not settings.engine_fallback:
+            raise EngineError(f"CLPIPS_JPEG_DECODER=device: {error} (CLPIPS_JPEG_DECODER=host)") from error
+        log.warning("JPEGs are decoded on the host", reason=str(error))
+        return None
 
 
 def _best_batch(device: str, cores: int) -> int:

@@ -2,17 +2,20 @@
 
     bytes → held? on its way? → decode (thread pool) → embed (engine thread) → pair → compare (engine thread)
 
-Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn.
+Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
+engine's device decodes JPEGs, those go there first (a thread of its own), and to the pool what it leaves.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.engines import DevicePixels, Image
 from models.images import Pixels, load_image
+from models.jpeg import SIGNATURE as JPEG_SIGNATURE
 from service.admission import Ticket
 from service.batching import Batcher, ExpiredError
 from service.features import FeatureCache, Flight
@@ -74,7 +77,16 @@ class Pipeline:
             parallel=decoder.threads,
             observe=telemetry.decoded,
         )
-        self._embedding: Batcher[Pixels, Any] = Batcher(
+        self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
+        if (jpegs := decoder.jpegs) is not None:
+            self._jpegs = Batcher(
+                lambda images: jpegs.decode([one.content for one in images], images[0].resolution, max_pixels),
+                decoder.jpeg_thread,
+                max_batch=max_batch,
+                max_queue=max_queue,
+                observe=telemetry.decoded_jpegs,
+            )
+        self._embedding: Batcher[Image, Any] = Batcher(
             engine.embed,
             engine.thread,
             max_batch=max_batch,
@@ -115,7 +127,7 @@ class Pipeline:
             assert isinstance(image, SentImage)  # noqa: S101 - what is known is not made
             undecoded = _Undecoded(image.content, resolution, self._max_pixels)
             with self._pace.image():
-                pixels = await _in_time(self._decoding, undecoded, ticket, flight)
+                pixels = await self._decoded(undecoded, ticket, flight)
                 height, width, _ = pixels.shape
                 features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))
             return Embedded(features, (height, width))
@@ -132,8 +144,18 @@ class Pipeline:
         for queue in self._stages().values():
             await queue.close()
 
+    async def _decoded(self, image: _Undecoded, ticket: Ticket, flight: Flight[Embedded]) -> Image:
+        """The image's pixels, from the device where it decodes this file, else from the pool."""
+        pixels: Image | None = None
+        if self._jpegs is not None and image.content.startswith(JPEG_SIGNATURE):
+            pixels = await _in_time(self._jpegs, image, ticket, flight, shape=image.resolution)
+        if pixels is None:
+            pixels = await _in_time(self._decoding, image, ticket, flight)
+        return pixels
+
     def _stages(self) -> dict[str, Batcher[Any, Any]]:
-        return {"decode": self._decoding, "embed": self._embedding, "compare": self._comparing}
+        jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
+        return {**jpegs, "decode": self._decoding, "embed": self._embedding, "compare": self._comparing}
 
 
 def _decode(images: Sequence[_Undecoded]) -> list[Pixels]:
@@ -141,7 +163,7 @@ def _decode(images: Sequence[_Undecoded]) -> list[Pixels]:
 
 
 async def _in_time(
-    queue: Batcher[Any, Any], item: Any, turn: Ticket, flight: Flight[Embedded], shape: tuple[int, int] | None = None
+    queue: Batcher[Any, Any], item: Any, turn: Ticket, flight: Flight[Embedded], shape: Hashable = None
 ) -> Any:
     """The item's result, for as long as somebody waits for it: others with later deadlines may have joined."""
     while True:

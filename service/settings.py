@@ -57,6 +57,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     decode_threads: Annotated[
         Count | None, Meta(description="Threads that decode and resize images; unset, one for each core.")
     ] = None
+    jpeg_decoder: Annotated[
+        Literal["host", "device"],
+        Meta(
+            description="Where plain JPEGs are decoded and resized: `host` gives Pillow's pixels; `device` (PyTorch "
+            "engine) is nvJPEG on a GPU, whose pixels differ."
+        ),
+    ] = "host"
     max_body_bytes: Annotated[Count, Meta(description="Largest request body, in bytes (413 above it).")] = 128 * 2**20
     max_images: Annotated[
         int, Meta(ge=2, description="Most images in a request, each counted where it stands (422 above it).")

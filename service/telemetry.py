@@ -27,7 +27,8 @@ class Telemetry:
         registry.register(MemoryCollector())
         self.stage_seconds = Histogram(
             "clpips_stage_seconds",
-            "Time of one unit of work: wait in a queue, decode (and resize) one image, embed or compare one batch",
+            "Time of one unit of work: wait in a queue, decode (and resize) one image or (`jpeg`) a batch on the "
+            "device, embed or compare one batch",
             ["stage"],
             registry=registry,
             buckets=SECONDS,
@@ -61,7 +62,11 @@ class Telemetry:
             registry=registry,
         )
         self.batch_items = Histogram(
-            "clpips_batch_items", "Items in a batch of the engine", ["stage"], registry=registry, buckets=BATCH_SIZES
+            "clpips_batch_items",
+            "Items in a batch of the engine or its device",
+            ["stage"],
+            registry=registry,
+            buckets=BATCH_SIZES,
         )
         self.feature_cache_bytes = Gauge(
             "clpips_feature_cache_bytes", "Features held, by what the engine says they cost", registry=registry
@@ -110,6 +115,11 @@ class Telemetry:
     def decoded(self, report: BatchReport) -> None:
         """Count an image that was decoded."""
         self._ran("decode", report)
+
+    def decoded_jpegs(self, report: BatchReport) -> None:
+        """Count a batch of images that the engine's device decoded, or left to the host."""
+        self._ran("jpeg", report)
+        self.batch_items.labels("jpeg").observe(report.items)
 
     def embedded(self, report: BatchReport) -> None:
         """Count a batch of images that the engine embedded."""

@@ -11,8 +11,7 @@ import structlog
 from numpy.typing import NDArray
 
 from models.backbone import TOTAL_CHANNELS
-from models.engines import Engine
-from models.images import Pixels
+from models.engines import Engine, Image, JpegDecoder
 from service.batching import BatchReport
 from service.telemetry import Telemetry
 
@@ -24,14 +23,17 @@ log = structlog.get_logger()
 
 
 class Decoder:
-    """A pool of threads that turns the bytes of images into pixels."""
+    """Threads that turn the bytes of images into pixels: a pool, and one for `jpegs`, on the engine's device."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, jpegs: JpegDecoder | None = None) -> None:
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.jpegs = jpegs
+        self.jpeg_thread = ThreadPoolExecutor(1, thread_name_prefix="jpeg")
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
+        self.jpeg_thread.shutdown(cancel_futures=True)
 
 
 class EngineThread:
@@ -57,7 +59,7 @@ class EngineThread:
     def dead(self) -> bool:
         return self._failures >= self._max_failures
 
-    def embed(self, images: Sequence[Pixels]) -> Sequence[Any]:
+    def embed(self, images: Sequence[Image]) -> Sequence[Any]:
         """Features of each of n images of one size."""
         return self._engine.embed(images)
 

@@ -58,7 +58,8 @@ class FakeEngine:
         if self.failure is not None:
             raise self.failure
         self.embedded += len(images)
-        return [FakeFeatures(colour) for colour in np.stack(list(images)).mean(axis=(1, 2)).astype(np.float32) / 255]
+        batch = np.stack([np.asarray(image) for image in images])
+        return [FakeFeatures(colour) for colour in batch.mean(axis=(1, 2)).astype(np.float32) / 255]
 
     def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
         self.compared.append(len(targets))

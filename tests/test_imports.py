@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for package in ("models", "service") for path in (ROOT / package).rglob("*.py"))
 WITH_TORCH = {
     "models/engines/torch.py",
-    *(f"models/engines/torch_{part}.py" for part in ("graphs", "kernels", "memory", "network", "slots")),
+    *(f"models/engines/torch_{part}.py" for part in ("graphs", "jpeg", "kernels", "memory", "network", "slots")),
     "models/engines/triton_kernels.py",
     "models/export.py",
     "models/paper.py",

@@ -147,7 +147,7 @@ class TestGraphs:
     @pytest.mark.parametrize("count", [1, 3, 4])
     def test_a_padded_batch_has_the_features_of_its_images(self, count: int) -> None:
         features = poisoned(count, self.side, self.side, self.dtype)
-        self.embedder(4).embed(self.images(count), features)
+        self.embedder(4).embed(self.images(count), [], features)
         for one, other in zip(features, self.expected(count), strict=True):
             assert torch.allclose(one.buffer, other, atol=1e-5)
 
@@ -158,7 +158,7 @@ class TestGraphs:
         for one in features:
             one.buffer.fill_(torch.nan)
         embedder = self.embedder(4)
-        embedder.embed(self.images(3), features[:3])
+        embedder.embed(self.images(3), [], features[:3])
         assert all(torch.isfinite(one.buffer).all() for one in features[:3])
         assert all(torch.isnan(one.buffer).all() for one in features[3:])
 
@@ -168,15 +168,26 @@ class TestGraphs:
         images = self.images(7)
         for start in (0, 2, 3, 5):  # more than there are lanes, of both sizes
             end = 3 if start == 2 else start + 2
-            embedder.embed(images[start:end], features[start:end])
+            embedder.embed(images[start:end], [], features[start:end])
         for one, other in zip(features, self.expected(7), strict=True):
             assert torch.allclose(one.buffer, other, atol=1e-5)
+
+    def test_pixels_that_lie_on_the_device_follow_those_that_do_not(self) -> None:
+        features = poisoned(3, self.side, self.side, self.dtype)
+        images = self.images(3)
+        landed = [torch.from_numpy(image).to(DEVICE) for image in images[1:]]
+        embedder = self.embedder(4)
+        embedder.embed(images[:1], landed, features)
+        for one, other in zip(features, self.expected(3), strict=True):
+            assert torch.allclose(one.buffer, other, atol=1e-5)
+        embedder.embed([], landed, features[:2])
+        assert torch.allclose(features[0].buffer, self.expected(2)[1], atol=1e-5)
 
     def test_pixels_that_cannot_be_written_to_are_taken(self) -> None:
         (image,) = self.images(1)
         image.setflags(write=False)
         features = poisoned(1, self.side, self.side, self.dtype)
-        self.embedder(1).embed([image], features)
+        self.embedder(1).embed([image], [], features)
         assert torch.isfinite(features[0].buffer).all()
 
 

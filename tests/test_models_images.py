@@ -58,6 +58,11 @@ def test_npy_pixels_are_taken_as_they_are() -> None:
     assert np.array_equal(decode(npy(pixels)), pixels)
 
 
+def test_npy_pixels_of_the_scoring_resolution_are_the_bytes_that_were_sent() -> None:
+    content = npy(picture(0, 64))
+    assert np.shares_memory(load_image(content, 64), np.frombuffer(content, np.uint8))
+
+
 def test_npy_in_fortran_order_is_the_same_picture() -> None:
     pixels = picture(3, 33, 47)
     assert np.array_equal(decode(npy(np.asfortranarray(pixels))), pixels)

@@ -26,7 +26,7 @@ class Diary(FakeEngine):
         self.works = threading.Event()
 
     def embed(self, images: Images) -> list[FakeFeatures]:
-        bright = sum(int(image.min()) == 255 for image in images)
+        bright = sum(int(np.asarray(image).min()) == 255 for image in images)
         self.calls.append(f"embed {bright} of the pair" if bright else "embed")
         self.works.set()
         time.sleep(0.02)  # the engine's own work

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.backbone import Backbone, load_backbone
+from models.images import MAX_PIXELS
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,15 @@ EngineName = Literal["auto", "onnx", "torch"]
 Precision = Literal["exact", "fast"]
 
 
-Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
+class DevicePixels(Protocol):
+    """uint8 RGB `(h, w, 3)` that lie on the engine's device. Opaque: they go into `embed` of the engine."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+Image = NDArray[np.uint8] | DevicePixels
+Images = Sequence[Image] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
 
 DEFAULT_FEATURE_BYTES = 512 * 2**20  # of main memory, for features that are kept
 
@@ -62,7 +71,8 @@ class Engine(Protocol):
     def embed(self, images: Images) -> Sequence[Any]:
         """Features of each of n images of one size, uint8 RGB with both sides ≥ 31: `(n, h, w, 3)`, or n `(h, w, 3)`.
 
-        May return before they are computed: whoever compares them waits.
+        Some or all may lie on the device already: those that a `JpegDecoder` for this engine has decoded. May return
+        before they are computed: whoever compares them waits.
         """
         ...
 
@@ -72,6 +82,20 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back. The engine cannot be used afterwards."""
+        ...
+
+
+class JpegDecoder(Protocol):
+    """Decodes JPEGs on an engine's device, a batch at a time; used from one thread, beside the engine's own."""
+
+    def decode(
+        self, files: Sequence[bytes], resolution: int | None, max_pixels: int = MAX_PIXELS
+    ) -> Sequence[DevicePixels | None]:
+        """The pixels of each file at the scoring resolution (None: as stored), ready for the engine's `embed`.
+
+        None for every file that is better left to `load_image`: it is no plain JPEG, it cannot be scored, it is
+        damaged, or the device has no room for it now. Raises nothing for what is in a file.
+        """
         ...
 
 
@@ -100,6 +124,22 @@ def open_engine(
             raise
         logger.warning("no engine on cuda, going on with the CPU: %s", error)
     return _open(name, "cpu", precision, weights, threads)
+
+
+def open_jpeg_decoder(engine: Engine) -> JpegDecoder:
+    """A decoder of JPEGs on the engine's device, tried once.
+
+    On CUDA it is nvJPEG, whose pixels are close to Pillow's and not the same. Raises `EngineError` where the engine
+    takes no pixels that lie on its device, or torchvision cannot decode there.
+    """
+    if engine.name != "torch":
+        raise EngineError(
+            f"the engine {engine.name} takes pixels from main memory alone: JPEGs are decoded on the device for the "
+            "engine torch; choose that one, or decode on the host"
+        )
+    from models.engines.torch_jpeg import TorchJpegDecoder
+
+    return TorchJpegDecoder(engine.device)
 
 
 def nothing_to_free() -> None:

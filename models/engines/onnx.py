@@ -113,7 +113,8 @@ class OnnxEngine:
     def _run(session: Any, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
         for start in range(0, len(images), CHUNK):
-            maps = session.run(None, {"images": np.stack(list(images[start : start + CHUNK]))})  # five (n, c, h, w)
+            batch = np.stack([np.asarray(image) for image in images[start : start + CHUNK]])
+            maps = session.run(None, {"images": batch})  # five (n, c, h, w)
             features += [OnnxFeatures(taps) for taps in zip(*maps, strict=True)]
         return features
 

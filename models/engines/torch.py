@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
-from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
-from models.engines.torch_graphs import GraphEmbedder, exact_convolutions
+from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Image, Images, Precision, nothing_to_free
+from models.engines.torch_graphs import GraphEmbedder, exact_convolutions, read_on
 from models.engines.torch_kernels import GraphKernels, Kernels, kernels_for
 from models.engines.torch_memory import in_halves, largest_that_fits, release_cached_memory
 from models.engines.torch_network import AlexNetTaps, Layout, layout_of
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 CPU_BATCH = 8  # images a run on the CPU, where larger ones gain nothing
 PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
 PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
+BYTES = {np.dtype(np.uint8), torch.uint8}
 MEMORY_SHARE = 0.5  # of the card's free memory for features, where nobody says how much
 
 
@@ -131,19 +133,34 @@ class TorchEngine:
         del self._network, self._kernels
         release_cached_memory(self.device)
 
-    def _embed(self, images: Sequence[NDArray[np.uint8]]) -> list[TorchFeatures]:
+    def _embed(self, images: Sequence[Image]) -> list[TorchFeatures]:
         layout = _layout_of_all(images)
         features = [self._place(layout) for _ in images]
+        # Those from main memory first: each kind lies together in the batch, and moves in one go.
+        places = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
+        hosted = [image for image in images if isinstance(image, np.ndarray)]
+        landed = [image for image in images if isinstance(image, Tensor)]
+        destinations = [features[place] for place in places]
         if self.graphs is not None and self.graphs.layout == layout:
-            self.graphs.embed(images, features)
+            self.graphs.embed(hosted, landed, destinations)
             return features
-        batch = torch.from_numpy(np.stack(images))
-        if self.device == "cuda":
-            batch = batch.pin_memory().to(self.device, non_blocking=True)
         with exact_convolutions(search=False):
-            maps = self._network(self._kernels.blocks(batch))
-        self._kernels.store(maps, features)
+            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))
+        self._kernels.store(maps, destinations)
         return features
+
+    def _batch(self, layout: Layout, hosted: Sequence[NDArray[np.uint8]], landed: list[Tensor]) -> Tensor:
+        """All pixels on the device, `(n, h, w, 3)`: those from main memory in one copy each, to pinned memory."""
+        parts = []
+        if hosted:
+            shape = (len(hosted), layout.height, layout.width, 3)
+            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
+            np.stack(hosted, out=pixels.numpy())
+            parts.append(pixels.to(self.device, non_blocking=True))
+        if landed:
+            read_on(torch.get_device_module(self.device).current_stream(), landed)
+            parts.append(torch.stack(landed))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _compare(self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]]) -> list[NDArray[np.float32]]:
         targets, candidates = zip(*pairs, strict=True)
@@ -186,11 +203,11 @@ def cpu_has_bfloat16() -> bool:
     return any(has for unit, has in torch.cpu.get_capabilities().items() if "bf16" in unit or unit == "amx_tile")
 
 
-def _layout_of_all(images: Sequence[NDArray[np.uint8]]) -> Layout:
-    shapes = {image.shape for image in images}
-    kinds = {image.dtype for image in images}
-    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or kinds != {np.dtype(np.uint8)}:
-        found = ", ".join(sorted({f"{image.dtype}{image.shape}" for image in images}))
+def _layout_of_all(images: Sequence[Image]) -> Layout:
+    shapes = {tuple(image.shape) for image in images}
+    kinds = {image.dtype for image in images if isinstance(image, np.ndarray | Tensor)}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= BYTES:
+        found = ", ".join(sorted({f"{getattr(image, 'dtype', '')}{tuple(image.shape)}" for image in images}))
         raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
     if min(shape[:2]) < MIN_SIDE:
         raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.engines.torch_kernels import GraphKernels
 from models.engines.torch_network import AlexNetTaps, layout_of
@@ -93,18 +94,27 @@ class GraphEmbedder:
             self._step(size)
         return graph.replay
 
-    def embed(self, images: Sequence[NDArray[np.uint8]], features: list[TorchFeatures]) -> None:
-        """Compute n ≤ `largest` images, uint8 `(side, side, 3)` each, into their features, without waiting for it."""
-        count = len(images)
+    def embed(
+        self, hosted: Sequence[NDArray[np.uint8]], landed: list[Tensor], features: Sequence[TorchFeatures]
+    ) -> None:
+        """Compute n ≤ `largest` images, uint8 `(side, side, 3)` each, into their features, without waiting for it.
+
+        The images in main memory come first, those that lie on the device already after them; so do the features.
+        """
+        upload, count = len(hosted), len(hosted) + len(landed)
         size = bucket_for(count, self.largest)
         lane = next(self._lanes)
         lane.read.synchronize()  # waits only when the device is two batches behind
-        for row, image in zip(lane.rows, images, strict=False):
+        for row, image in zip(lane.rows, hosted, strict=False):
             np.copyto(row, image)
         lane.addresses[:count] = self._kernels.addresses(features)
         lane.addresses[count:size] = self._scrap.data_ptr()
         with self._accelerator.stream(self._copies):
-            lane.landed_pixels[:count].copy_(lane.pixels[:count], non_blocking=True)
+            if hosted:
+                lane.landed_pixels[:upload].copy_(lane.pixels[:upload], non_blocking=True)
+            if landed:
+                torch.stack(landed, out=lane.landed_pixels[upload:count])
+                read_on(self._copies, landed)
             lane.landed_addresses[:size].copy_(lane.addresses[:size], non_blocking=True)
             lane.uploaded.record(self._copies)
         compute = self._accelerator.current_stream()
@@ -117,6 +127,13 @@ class GraphEmbedder:
     def replay(self, size: int) -> None:
         """Compute the last batch once more, in the bucket `size`: the device's part of the work alone."""
         self._graphs[size]()
+
+
+def read_on(stream: Any, pixels: Sequence[Tensor]) -> None:
+    """Keep the memory of pixels that another stream has made until `stream`, too, is done with them."""
+    for one in pixels:
+        if one.is_cuda:  # the CPU's streams have no order to keep
+            one.record_stream(stream)
 
 
 def exact_convolutions(*, search: bool) -> contextlib.AbstractContextManager[None]:
