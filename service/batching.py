@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 COURTESY_TURNS: Final = 10  # of the event loop: from an item's result to what its request submits next
-COURTESY_FROM_SECONDS: Final = 0.01  # below it those turns are no longer small beside the batch
+COURTESY_SECONDS: Final = 0.002  # that they may take, where the loop is busy with others
+COURTESY_FROM_SECONDS: Final = 0.01  # of a batch: below it those turns are no longer small beside it
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -50,6 +51,7 @@ class BatchReport:
 @dataclass(eq=False, slots=True)
 class _Entry(Generic[ItemT, ResultT]):
     item: ItemT
+    turn: Hashable
     deadline: float
     arrived: float
     result: asyncio.Future[ResultT]
@@ -69,8 +71,9 @@ class Batcher(Generic[ItemT, ResultT]):
     `max_queue` bounds the items that wait. `max_delay` (seconds) lets an idle engine wait for a fuller batch; 0 runs
     at once. `observe` is called on the event loop after each batch.
 
-    `gives_way`: after a batch of 10 ms or more, those who waited for it get a moment before the next one starts. What
-    they then submit to another batcher on the same executor, the small last step to their answer, runs first.
+    `gives_way`: after a batch of 10 ms or more, requests that have nothing left in the queue get a moment before the
+    next one starts. What they then submit to another batcher on the same executor, the small last step to their answer,
+    runs first.
     """
 
     def __init__(
@@ -128,7 +131,7 @@ class Batcher(Generic[ItemT, ResultT]):
         now = loop.time()
         if now >= deadline:
             raise ExpiredError("the deadline had passed before the item came")
-        entry: _Entry[ItemT, ResultT] = _Entry(item, deadline, now, loop.create_future())
+        entry: _Entry[ItemT, ResultT] = _Entry(item, turn, deadline, now, loop.create_future())
         self._turns.setdefault(turn, {}).setdefault(shape, {})[entry] = None
         self._waiting += 1
         if not self._awake:  # after all that come in this turn of the loop: they share the batch
@@ -175,13 +178,14 @@ class Batcher(Generic[ItemT, ResultT]):
             if batch := self._take(loop.time()):
                 self._start(batch)
 
-    def _give_way(self, turns: int) -> None:
-        """Dispatch after so many turns of the event loop, and not before, whatever comes meanwhile."""
-        if not turns:
+    def _give_way(self, turns: int, until: float) -> None:
+        """Dispatch after so many turns of the event loop, or at that time, and not before, whatever comes meanwhile."""
+        loop = asyncio.get_running_loop()
+        if not turns or loop.time() > until:
             self._dispatch()
             return
         self._awake = True
-        asyncio.get_running_loop().call_soon(self._give_way, turns - 1)
+        loop.call_soon(self._give_way, turns - 1, until)
 
     def _delay_over(self) -> None:
         self._delayed = None
@@ -277,7 +281,11 @@ class Batcher(Generic[ItemT, ResultT]):
             started = ended = asyncio.get_running_loop().time()
         for entry, outcome in zip(batch, outcomes, strict=True):
             _settle(entry, outcome)
-        self._give_way(COURTESY_TURNS if self._gives_way and ended - started >= COURTESY_FROM_SECONDS else 0)
+        is_long = ended - started >= COURTESY_FROM_SECONDS
+        if self._gives_way and is_long and any(entry.turn not in self._turns for entry in batch):
+            self._give_way(COURTESY_TURNS, asyncio.get_running_loop().time() + COURTESY_SECONDS)
+        else:
+            self._dispatch()
         if self._observe:
             failed = sum(isinstance(outcome, BaseException) for outcome in outcomes)
             waited = tuple(started - entry.arrived for entry in batch)

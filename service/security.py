@@ -7,7 +7,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self, get_args
 
@@ -20,7 +20,7 @@ from service.settings import Settings, SettingsError
 
 Scope = Literal["score", "teach", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 KEY_PREFIX: Final = "clpips_"  # so that scanners for leaked secrets know one
 KEY_BYTES: Final = 32  # of randomness: nothing that a person chose, so a plain hash keeps it
@@ -99,10 +99,11 @@ class Access:
 def require(scope: Scope) -> Guard:
     """A guard for operations that need `scope`; it leaves the `Caller` in the request's state.
 
-    It runs before the body is read. Raises `Unauthenticated`, `TooManyRequests` or `Forbidden`.
+    It runs before the body is read. Raises `Unauthenticated`, `TooManyRequests` or `Forbidden`. A coroutine, because
+    Litestar would run anything else in a thread, for every request.
     """
 
-    def check(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    async def check(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         access: Access = connection.app.state.access
         caller = access.caller(connection.headers.get("authorization"))
         structlog.contextvars.bind_contextvars(key=caller.key)
