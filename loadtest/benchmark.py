@@ -1,6 +1,6 @@
 """The service beside its alternatives: one run, each contender in its own processes on the same cores and inputs.
 
-    python -m loadtest.benchmark [--rounds 5] [--only rank,session,npy,pair,fair,parts] [--without NAMES]
+    python -m loadtest.benchmark [--rounds 5] [--only rank,session,npy,pair,fair,fits,parts] [--without NAMES]
         [--out reports/benchmark]
 
 Bias, named: this is the service's own benchmark, its scenarios are those the service was made for, and the
@@ -24,11 +24,13 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.client import Connection, Load, drive, pair_body, rank_body
+from loadtest.client import Body, Connection, Load, Reply, drive, pair_body, rank_body
 from loadtest.contenders import Server, clpips, litserve, plain
 from loadtest.pictures import Format, Pictures
 
@@ -122,8 +124,57 @@ async def fair(server: Server, round_number: int) -> Measured:
     }
 
 
+async def fits(server: Server, round_number: int) -> Measured:
+    """Pairs of one client, alone and while a profile of twenty rankings is fitted again and again."""
+    pictures = Pictures(256, "npy", seed=4000 + round_number)
+    rng = np.random.default_rng(round_number)
+    name = f"p{round_number}"
+    learner = Connection(server.port)
+    _accepted(await learner.send(_json("/profiles", {"name": name})))
+    for _ in range(20):
+        shown = _accepted(await learner.send(rank_body(next(pictures), pictures.take(CANDIDATES), profile=name)))
+        order = {"comparison": shown["comparison"], "order": rng.permutation(CANDIDATES).tolist()}
+        _accepted(await learner.send(_json(f"/profiles/{name}/rankings", order)))
+    bodies = [pair_body(next(pictures), next(pictures)) for _ in range(120)]
+    alone, beside, fitted = list[float](), list[float](), list[float]()
+
+    async def fit_on() -> None:
+        while True:
+            reply = await learner.send(_json(f"/profiles/{name}/fit", {}))
+            _accepted(reply)
+            fitted.append(reply.seconds)
+
+    connection = Connection(server.port)
+    for start in range(0, len(bodies), 20):  # in turn, so that a slow moment hits both
+        fitting = asyncio.create_task(fit_on()) if start % 40 else None
+        for body in bodies[start : start + 20]:
+            (beside if fitting else alone).append((await connection.send(body)).seconds)
+        if fitting:
+            fitting.cancel()
+            await asyncio.gather(fitting, return_exceptions=True)
+            learner.close()
+            learner = Connection(server.port)
+    connection.close()
+    return {
+        "p95 ms": float(np.percentile(alone, 95)) * 1e3,
+        "p95 ms beside fits": float(np.percentile(beside, 95)) * 1e3,
+        "ratio of medians": statistics.median(beside) / statistics.median(alone),
+        "a fit, ms": statistics.median(fitted) * 1e3,
+    }
+
+
+def _json(path: str, content: dict[str, Any]) -> Body:
+    return Body(path, json.dumps(content).encode(), "application/json")
+
+
+def _accepted(reply: Reply) -> Any:
+    if reply.status >= 300:
+        raise RuntimeError(f"got {reply.status}: {reply.content!r}")
+    return reply.json()
+
+
 def servers(scenario: str) -> list[Server]:
-    if scenario in {"pair", "fair", "npy"}:
+    if scenario in {"pair", "fair", "npy", "fits"}:
         return [clpips()]
     everyone = [clpips(), plain(), litserve()]
     if scenario == "rank" and computes_bfloat16():
@@ -143,6 +194,7 @@ SCENARIOS: dict[str, tuple[str, Scenario]] = {
     "npy": ("/rank, 1 + 10 unique 256² .npy, 8 clients", ranking("npy", 256, 4)),
     "pair": ("/distance, one pair of 512² PNG, idle", pair),
     "fair": ("/distance of 256² .npy pairs beside a ranking of 200", fair),
+    "fits": ("/distance of 256² .npy pairs beside a profile that is fitted again and again", fits),
 }
 PARTS = {
     "convolutions alone, float32": ["ceiling", "float32"],
@@ -252,7 +304,9 @@ def plot(everything: dict[str, Results], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more comes first [default: 5]")
-    parser.add_argument("--only", default="parts,rank,session,npy,pair,fair", help="scenarios, separated by commas")
+    parser.add_argument(
+        "--only", default="parts,rank,session,npy,pair,fair,fits", help="scenarios, separated by commas"
+    )
     parser.add_argument("--without", default="", help="contenders to leave out, by name, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("reports") / "benchmark", help="where the figures go")
     arguments = parser.parse_args()

@@ -19,7 +19,8 @@ from loadtest.pictures import Pictures
 
 CLIENTS = 8
 EXPECTED = {200, 422, 503, 504}
-CACHE_BYTES = 64 * 2**20  # small, so that it is full before the first tenth is over
+CACHE_BYTES = 64 * 2**20  # small, as are comparisons, so that both are full before the first tenth is over
+COMPARISON_BYTES = 2**20
 
 
 def bodies(pictures: Pictures, number: int) -> Body:
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--growth", type=float, default=0.02, help="of memory, after the first tenth [default: 0.02]")
     arguments = parser.parse_args()
-    server = clpips("soak", feature_cache_bytes=CACHE_BYTES)
+    server = clpips("soak", feature_cache_bytes=CACHE_BYTES, comparison_bytes=COMPARISON_BYTES)
     server.start()
     try:
         held = asyncio.run(soak(server, arguments.requests, arguments.growth))
