@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from rich.console import Console
@@ -128,7 +129,7 @@ async def fits(server: Server, round_number: int) -> Measured:
     """Pairs of one client, alone and while a profile of twenty rankings is fitted again and again."""
     pictures = Pictures(256, "npy", seed=4000 + round_number)
     rng = np.random.default_rng(round_number)
-    name = f"p{round_number}"
+    name = f"benchmark-{uuid4().hex}"
     learner = Connection(server.port)
     _accepted(await learner.send(_json("/profiles", {"name": name})))
     for _ in range(20):
