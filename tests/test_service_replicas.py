@@ -25,20 +25,21 @@ from service.settings import Settings
 from tests.colours import ColourEngine
 
 if __name__ == "__main__":
-    serve(Settings(port=0, database_url=sys.argv[1], profile_refresh_seconds=float(sys.argv[2]), log_format="json"),
+    serve(Settings(port=0, database_url=sys.argv[1], profile_refresh_seconds=float(sys.argv[2]), drain_seconds=0,
+                   log_format="json"),
           ColourEngine())
 """
 
 
 @contextmanager
-def replica(url: str, log: Path) -> Iterator[httpx.Client]:
+def replica(url: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that starts, and is stopped in the end."""
     with log.open("w") as errors:
         command = [sys.executable, "-c", SERVE, url, str(REFRESH_SECONDS)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
         process = subprocess.Popen(command, stderr=errors, env=environment)
     try:
-        with httpx.Client(base_url=_address(process, log), timeout=60) as client:
-            yield client
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -57,7 +58,12 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 @pytest.fixture(params=KINDS)
 def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[httpx.Client]]:
     with fresh_database(request.param, tmp_path) as url, ExitStack() as stack:
-        clients = [stack.enter_context(replica(url, tmp_path / f"replica-{number}.log")) for number in range(2)]
+        logs = [tmp_path / f"replica-{number}.log" for number in range(2)]
+        processes = [stack.enter_context(replica(url, log)) for log in logs]  # both start at the same time
+        clients = [
+            stack.enter_context(httpx.Client(base_url=_address(process, log), timeout=60))
+            for process, log in zip(processes, logs, strict=True)
+        ]
         assert clients[0].post("/profiles", json={"name": "ada"}).status_code == 201
         yield clients
 
