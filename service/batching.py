@@ -12,14 +12,13 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
+
+from service.turns import Entry, ItemT, ResultT, Turns
 
 COURTESY_TURNS: Final = 10  # of the event loop: from an item's result to what its request submits next
 COURTESY_SECONDS: Final = 0.002  # that they may take, where the loop is busy with others
 COURTESY_FROM_SECONDS: Final = 0.01  # of a batch: below it those turns are no longer small beside it
-
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
 
 
 class BatcherError(RuntimeError):
@@ -48,17 +47,6 @@ class BatchReport:
     ran: float  # time in the engine, retries included
 
 
-@dataclass(eq=False, slots=True)
-class _Entry(Generic[ItemT, ResultT]):
-    item: ItemT
-    turn: Hashable
-    deadline: float
-    arrived: float
-    result: asyncio.Future[ResultT]
-
-
-_Line = dict[_Entry[ItemT, ResultT], None]  # first come, first served, and removal from anywhere
-_Turn = dict[Hashable, _Line[ItemT, ResultT]]  # one request's items by shape
 _Outcomes = tuple[list[ResultT | BaseException], float, float]  # with the times at which the batch started and ended
 
 
@@ -101,8 +89,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._parallel = parallel
         self._gives_way = gives_way
         self._observe = observe
-        self._turns: dict[Hashable, _Turn[ItemT, ResultT]] = {}  # in the order in which they will be served
-        self._waiting = 0
+        self._turns: Turns[ItemT, ResultT] = Turns()
         self._running: set[asyncio.Future[_Outcomes[ResultT]]] = set()
         self._awake = False
         self._delayed: asyncio.TimerHandle | None = None
@@ -110,7 +97,7 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def __len__(self) -> int:
         """Items that wait and are not in the running batch."""
-        return self._waiting
+        return len(self._turns)
 
     async def submit(
         self, item: ItemT, *, turn: Hashable, deadline: float = math.inf, shape: Hashable = None
@@ -126,14 +113,13 @@ class Batcher(Generic[ItemT, ResultT]):
         loop = asyncio.get_running_loop()
         if self._closed:
             raise ClosedError("the batcher is closed")
-        if self._waiting >= self._max_queue:
-            raise QueueFullError(f"{self._waiting} items wait, the limit is {self._max_queue}")
+        if len(self._turns) >= self._max_queue:
+            raise QueueFullError(f"{len(self._turns)} items wait, the limit is {self._max_queue}")
         now = loop.time()
         if now >= deadline:
             raise ExpiredError("the deadline had passed before the item came")
-        entry: _Entry[ItemT, ResultT] = _Entry(item, turn, deadline, now, loop.create_future())
-        self._turns.setdefault(turn, {}).setdefault(shape, {})[entry] = None
-        self._waiting += 1
+        entry: Entry[ItemT, ResultT] = Entry(item, turn, shape, deadline, now, loop.create_future())
+        self._turns.add(entry)
         if not self._awake:  # after all that come in this turn of the loop: they share the batch
             self._awake = True
             loop.call_soon(self._dispatch)
@@ -145,7 +131,7 @@ class Batcher(Generic[ItemT, ResultT]):
                 raise  # the engine's own
             raise ExpiredError("the deadline passed before the item's result was there") from None
         finally:
-            self._withdraw(entry, turn, shape)
+            self._turns.withdraw(entry)
             if not entry.result.cancel() and not entry.result.cancelled():
                 entry.result.exception()  # seen: asyncio need not log it where nobody waits any more
 
@@ -155,12 +141,9 @@ class Batcher(Generic[ItemT, ResultT]):
         if self._delayed:
             self._delayed.cancel()
             self._delayed = None
-        for turn in self._turns.values():
-            for line in turn.values():
-                for entry in line:
-                    _settle(entry, ClosedError("the batcher was closed before the item ran"))
+        for entry in self._turns:
+            _settle(entry, ClosedError("the batcher was closed before the item ran"))
         self._turns.clear()
-        self._waiting = 0
         if self._running:
             await asyncio.wait(self._running)
 
@@ -168,14 +151,17 @@ class Batcher(Generic[ItemT, ResultT]):
         """Start the batches that there is room for, unless none is due yet."""
         self._awake = False
         loop = asyncio.get_running_loop()
-        while self._waiting and len(self._running) < self._parallel:
-            if self._max_delay and self._waiting < self._max_batch:
-                due = self._oldest_arrival() + self._max_delay
+        while self._turns and len(self._running) < self._parallel:
+            if self._max_delay and len(self._turns) < self._max_batch:
+                due = self._turns.oldest_arrival() + self._max_delay
                 if loop.time() < due:
                     if self._delayed is None:
                         self._delayed = loop.call_at(due, self._delay_over)
                     return
-            if batch := self._take(loop.time()):
+            batch, expired = self._turns.take(self._max_batch, loop.time())
+            for entry in expired:
+                _settle(entry, ExpiredError("the deadline passed while the item waited"))
+            if batch:
                 self._start(batch)
 
     def _give_way(self, turns: int, until: float) -> None:
@@ -191,58 +177,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._delayed = None
         self._dispatch()
 
-    def _oldest_arrival(self) -> float:
-        return min(next(iter(line)).arrived for turn in self._turns.values() for line in turn.values())
-
-    def _take(self, now: float) -> list[_Entry[ItemT, ResultT]]:
-        """The next batch: the shape that the first request in turn waits for longest, filled from all in turn."""
-        batch: list[_Entry[ItemT, ResultT]] = []
-        while self._turns and not batch:
-            shape = next(iter(next(iter(self._turns.values()))))
-            served = True
-            while served and len(batch) < self._max_batch:
-                served = False
-                for name in list(self._turns):
-                    entry = self._pop(name, shape)
-                    if entry is None:
-                        continue
-                    served = True
-                    if entry.deadline <= now:
-                        _settle(entry, ExpiredError("the deadline passed while the item waited"))
-                    elif not entry.result.done():
-                        batch.append(entry)
-                        if len(batch) == self._max_batch:
-                            break
-        return batch
-
-    def _pop(self, name: Hashable, shape: Hashable) -> _Entry[ItemT, ResultT] | None:
-        """Take the request's first item of that shape; what else it has goes to the end of the queue."""
-        turn = self._turns[name]
-        line = turn.get(shape)
-        if line is None:
-            return None
-        entry = next(iter(line))
-        self._withdraw(entry, name, shape)
-        if name in self._turns:
-            self._turns[name] = self._turns.pop(name)
-            if shape in turn:
-                turn[shape] = turn.pop(shape)
-        return entry
-
-    def _withdraw(self, entry: _Entry[ItemT, ResultT], name: Hashable, shape: Hashable) -> None:
-        """Take the item out of the queue, wherever it stands, if it still does."""
-        turn = self._turns.get(name, {})
-        line = turn.get(shape, {})
-        if entry not in line:
-            return
-        del line[entry]
-        self._waiting -= 1
-        if not line:
-            del turn[shape]
-        if not turn:
-            del self._turns[name]
-
-    def _start(self, batch: list[_Entry[ItemT, ResultT]]) -> None:
+    def _start(self, batch: list[Entry[ItemT, ResultT]]) -> None:
         loop = asyncio.get_running_loop()
         items = [entry.item for entry in batch]
         try:
@@ -271,7 +206,7 @@ class Batcher(Generic[ItemT, ResultT]):
             return self._isolate(items[:half]) + self._isolate(items[half:])
         return [*results]
 
-    def _finish(self, batch: list[_Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ResultT]]") -> None:
+    def _finish(self, batch: list[Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ResultT]]") -> None:
         self._running.discard(running)
         outcomes: list[ResultT | BaseException]
         try:
@@ -282,7 +217,7 @@ class Batcher(Generic[ItemT, ResultT]):
         for entry, outcome in zip(batch, outcomes, strict=True):
             _settle(entry, outcome)
         is_long = ended - started >= COURTESY_FROM_SECONDS
-        if self._gives_way and is_long and any(entry.turn not in self._turns for entry in batch):
+        if self._gives_way and is_long and not all(self._turns.has(entry.turn) for entry in batch):
             self._give_way(COURTESY_TURNS, asyncio.get_running_loop().time() + COURTESY_SECONDS)
         else:
             self._dispatch()
@@ -292,7 +227,7 @@ class Batcher(Generic[ItemT, ResultT]):
             self._observe(BatchReport(len(batch), failed, waited, ended - started))
 
 
-def _settle(entry: _Entry[ItemT, ResultT], outcome: ResultT | BaseException) -> None:
+def _settle(entry: Entry[ItemT, ResultT], outcome: ResultT | BaseException) -> None:
     """Wake the waiter, unless it has gone."""
     if entry.result.done():
         return
