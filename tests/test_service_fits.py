@@ -10,7 +10,7 @@ import pytest
 
 from models.backbone import TOTAL_CHANNELS
 from models.weights import load_weights
-from service.fits import FitWorkerError, FitWorkers, work
+from service.fits import NICENESS, FitWorkerError, FitWorkers, work
 from service.fitting import FitJob, FitResult, fit
 
 LPIPS = load_weights("lpips").values
@@ -59,6 +59,16 @@ async def test_a_killed_worker_fails_its_fit_and_the_next_has_another() -> None:
     with pytest.raises(FitWorkerError, match="ended in the middle"):
         await workers.fit(job())
     assert isinstance(await workers.fit(job()), FitResult)
+    await workers.close()
+
+
+async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_terminal() -> None:
+    workers = FitWorkers(1)
+    await workers.fit(job())
+    pid = workers._idle[0].pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
+    assert os.getsid(pid) == os.getsid(0)  # niceness counts for nothing between sessions
+    assert os.getpgid(pid) == pid  # Ctrl-C goes to a group
     await workers.close()
 
 
