@@ -89,7 +89,7 @@ def clpips(name: str = "clpips", **settings: str | int | float) -> Server:
     return Server(
         name,
         ["service.cli", "serve", "--port", "{port}"],
-        {"CLPIPS_LOG_LEVEL": "warning", **environment},
+        {"CLPIPS_LOG_LEVEL": "warning", "CLPIPS_DATABASE_URL": f"sqlite:///{LOGS / name}.db", **environment},
         takes_names=True,
     )
 
