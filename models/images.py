@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from models import npy
 from models.backbone import MIN_SIDE
 from models.png import decode_plain, plain_size
 
@@ -18,7 +19,6 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
 MAX_PIXELS: Final = 64 * 1024 * 1024  # per image: 8192 × 8192
 PILLOW_MAX_PIXELS: Final = 89_478_485  # Pillow's own guard; a limit above it would have no effect
-NPY_MAGIC: Final = b"\x93NUMPY"
 
 _SIGNATURES: Final = {  # format: (offset, first bytes) of its files
     "PNG": ((0, b"\x89PNG\r\n\x1a\n"),),
@@ -81,7 +81,7 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     """
     if not content:
         raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
-    if content.startswith(NPY_MAGIC):
+    if content.startswith(npy.MAGIC):
         return _decode_npy(content, max_pixels)
     if size := plain_size(content):
         _check_size(*size, max_pixels)
@@ -95,7 +95,7 @@ def measure(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height in pixels, as stored, read from the header alone. Raises a subclass of `ImageError`."""
     if not content:
         raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
-    if content.startswith(NPY_MAGIC):
+    if content.startswith(npy.MAGIC):
         height, width, _ = _decode_npy(content, max_pixels).shape
         return width, height
     with _open(content, max_pixels) as image:
@@ -192,15 +192,15 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _decode_npy(content: bytes, max_pixels: int) -> Pixels:
-    stream = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(stream)
-    except Exception as error:
+        header = npy.read_header(content)
+    except ValueError as error:
         raise TruncatedImageError(
             "the .npy header is truncated, damaged or of a version after 2.0; write it with numpy.save"
         ) from error
+    shape, dtype = header.shape, header.dtype
+    if dtype is None:
+        raise PixelTypeError("the .npy array holds records with named fields; send uint8 (H, W, 3)")
     if dtype.hasobject:
         raise PixelTypeError("the .npy array holds pickled Python objects, which are never read; send uint8 (H, W, 3)")
     if dtype != np.uint8:
@@ -212,8 +212,8 @@ def _decode_npy(content: bytes, max_pixels: int) -> Pixels:
         raise PixelTypeError(f"the .npy array has the shape {shape}, expected (H, W, 3){hint}")
     height, width, _ = shape
     _check_size(width, height, max_pixels)
-    expected, came = height * width * 3, len(content) - stream.tell()
+    expected, came = height * width * 3, len(content) - header.size
     if came != expected:
         raise TruncatedImageError(f"the .npy array of shape {shape} needs {expected:,} bytes of pixels, {came:,} came")
-    pixels = np.frombuffer(content, np.uint8, offset=stream.tell())
-    return pixels.reshape(shape, order="F" if fortran_order else "C")
+    pixels = np.frombuffer(content, np.uint8, offset=header.size)
+    return pixels.reshape(shape, order="F" if header.fortran_order else "C")

@@ -228,6 +228,7 @@ def test_a_resolution_too_small_for_the_network_is_refused() -> None:
         (np.zeros((40, 40, 4), np.uint8), r"expected \(H, W, 3\)"),
         (np.zeros((1, 40, 40, 3), np.uint8), r"expected \(H, W, 3\)"),
         (np.array([{"a": 1}], dtype=object), "pickled"),
+        (np.zeros((20, 20, 3), [("r", "u1"), ("g", "u1")]), "named fields"),
     ],
 )
 def test_an_npy_of_other_pixels_is_refused(array: NDArray[Any], message: str) -> None:

@@ -1,6 +1,8 @@
 """The connection to the database: SQLite in a file of its own, or PostgreSQL; and the migrations of its schema."""
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.util import await_only
 
 DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
@@ -139,10 +142,25 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     # The driver would begin transactions at moments of its own choice: `_begin_sqlite` does, when SQLAlchemy says so.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _keep_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous=FULL")  # what was committed survives a loss of power
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _keep_write_ahead_log(cursor: Any) -> None:
+    # SQLite's own patience does not cover the switch: processes that open a new database at once would fail.
+    give_up = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # or one of its kinds, in the higher bits
+            if not busy or time.monotonic() > give_up:
+                raise
+        else:
+            return
+        await_only(asyncio.sleep(0.01))
 
 
 def _begin_sqlite(connection: Connection) -> None:

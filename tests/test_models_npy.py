@@ -1,0 +1,140 @@
+"""The header of a `.npy` file is read as numpy reads it, in any number of threads."""
+
+import gc
+import io
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+from numpy.typing import NDArray
+
+from models.images import decode
+from models.npy import LONGEST_HEADER, MAGIC, read_header
+from tests.pictures import npy
+
+PLAIN = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 50, 3), }"
+
+
+def with_header(text: bytes, version: bytes = b"\x01\x00") -> bytes:
+    return MAGIC + version + len(text).to_bytes(2 if version == b"\x01\x00" else 4, "little") + text
+
+
+@given(
+    st_numpy.arrays(
+        st_numpy.scalar_dtypes(),
+        st_numpy.array_shapes(min_dims=0, max_dims=6, min_side=0, max_side=3),
+        fill=st.nothing(),
+    ),
+    st.sampled_from([(1, 0), (2, 0)]),
+    st.booleans(),
+)
+def test_what_numpy_writes_is_read_as_numpy_reads_it(
+    array: NDArray[Any], version: tuple[int, int], fortran: bool
+) -> None:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.asfortranarray(array) if fortran else array, version)
+    header = read_header(stream.getvalue())
+    stream.seek(0)
+    np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    assert (header.shape, header.fortran_order, header.dtype) == read(stream)
+    assert header.size == stream.tell()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN + b"   \n",
+        b"{'shape': (40, 50, 3), 'descr': '|u1', 'fortran_order': False}",
+        b'{"descr":"|u1","fortran_order":False,"shape":(40,50,3)}',
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (40L, 50L, 3L), }",  # Python 2
+    ],
+)
+def test_a_header_that_another_program_wrote_is_read(text: bytes) -> None:
+    header = read_header(with_header(text, b"\x02\x00"))
+    assert (header.shape, header.fortran_order, header.dtype) == ((40, 50, 3), False, np.dtype(np.uint8))
+
+
+def test_records_have_no_plain_type() -> None:
+    assert read_header(npy(np.zeros(2, [("a", "<u1"), ("b", "<f4", (2, 2))]))).dtype is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        MAGIC,
+        MAGIC + b"\x01\x00\x05",
+        with_header(PLAIN)[:-1],
+        MAGIC + b"\x04\x00" + with_header(PLAIN, b"\x02\x00")[8:],
+        with_header(PLAIN + b" " * LONGEST_HEADER),
+        *map(
+            with_header,
+            [
+                b"",
+                b"{}",
+                PLAIN[:-1],
+                PLAIN[1:],
+                PLAIN + b"!",
+                PLAIN.replace(b"'shape'", b"'size'"),
+                PLAIN.replace(b"|u1", b"|q9"),
+                PLAIN.replace(b"|u1", b"|U" + b"9" * 30),
+                PLAIN.replace(b"'|u1'", b"u1"),
+                PLAIN.replace(b"|u1", b"u1,u1"),
+                PLAIN.replace(b"40", b"-40"),
+                PLAIN.replace(b"40", b"4 0"),
+                PLAIN.replace(b"False", b"0"),
+                PLAIN.replace(b"False", b"__import__('os')"),
+                b"{'descr': '|u1', " + PLAIN[1:].replace(b"'descr': '|u1'", b"'descr': [('a', '|u1')]"),
+            ],
+        ),
+    ],
+)
+def test_a_damaged_header_is_one_kind_of_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\.npy|header|type"):
+        read_header(content)
+
+
+@pytest.fixture
+def busy_interpreter() -> Iterator[None]:
+    """Threads change places as often as they can, in the collector's callbacks too: between any two allocations."""
+
+    def linger(*_: object) -> None:
+        for _step in range(100):
+            pass
+
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(10)
+    gc.callbacks.append(linger)
+    yield
+    gc.callbacks.remove(linger)
+    gc.set_threshold(*thresholds)
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("busy_interpreter")
+def test_sound_files_are_read_in_many_threads_at_once() -> None:
+    content = npy(np.zeros((16, 16, 3), np.uint8))
+    failures: list[Exception] = []
+
+    def read() -> None:
+        for _ in range(500):
+            try:
+                decode(content)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
