@@ -19,16 +19,14 @@ RUN /opt/build/bin/pip wheel --no-deps --wheel-dir /dist .
 
 # pip compiles the bytecode here because the root is read-only where it runs. Dropped, because nobody calls it there:
 # the libraries' own tests; ONNX Runtime's library for C (Python's has it built in) and its tools that make models; of
-# imagecodecs every codec but PNG's; of faker, which invents examples for OpenAPI pages and is there only because Litestar
-# asks for it, every language but English. deploy/check_image.sh runs what is left.
+# faker, which invents examples for OpenAPI pages and is there only because Litestar asks for it, every language but
+# English. deploy/check_image.sh runs what is left.
 FROM build AS build-cpu
 RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt \
       "$(ls /dist/*.whl)[cpu,decode,postgresql]" \
  && find /opt/clpips -depth -type d -name tests -path '*/site-packages/*' -exec rm -rf {} + \
  && find /opt/clpips -path '*/onnxruntime/capi/libonnxruntime.so*' -delete \
  && find /opt/clpips -depth -type d -regex '.*/onnxruntime/\(transformers\|quantization\|tools\)' -exec rm -rf {} + \
- && find /opt/clpips -path '*/imagecodecs/*.so' ! -name '_png.*' ! -name '_shared*' -delete \
- && find /opt/clpips -path '*/imagecodecs.libs/*' ! -name 'libpng*' -delete \
  && find /opt/clpips -depth -type d -path '*/faker/providers/*/??_??' ! -name en_US -exec rm -rf {} +
 
 FROM build AS build-gpu

@@ -1,24 +1,24 @@
 """The fast way through the commonest file: an 8-bit RGB PNG, as image generators write it.
 
-libpng as imagecodecs builds it inflates and unfilters twice as fast as Pillow, to the same pixels. Only files in which
-nothing but pixels matters come here, and whatever is odd about a file is Pillow's to judge.
+imgread's decoder, which is Rust's, inflates and unfilters in a third of Pillow's time, to the same pixels. Only files
+in which nothing but pixels matters come here, and whatever is odd about a file is Pillow's to judge.
 """
 
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def _decoder() -> Callable[[bytes], Any] | None:
+def _decoder() -> Callable[[bytes], NDArray[np.uint8]] | None:
     try:
-        from imagecodecs import png_decode
+        from imgread import load_numpy_from_bytes
     except ImportError:
         return None
-    return png_decode
+    return load_numpy_from_bytes
 
 
 _decode: Final = _decoder()
@@ -63,7 +63,11 @@ def plain_size(content: bytes) -> tuple[int, int] | None:
 
 
 def decode_plain(content: bytes) -> NDArray[np.uint8] | None:
-    """The pixels, uint8 `(h, w, 3)`, of a file that `plain_size` knows; None where they are damaged."""
+    """The pixels, uint8 `(h, w, 3)`, of a file that `plain_size` knows; None where they are damaged.
+
+    Damage is what the chunks' CRC-32 tell, or a stream that does not inflate to the image's size. A wrong Adler-32
+    within sound chunks, which Pillow refuses, is not seen: no transfer causes it, and the pixels are as stored.
+    """
     assert _decode is not None  # noqa: S101 - plain_size has said so
     try:
         pixels = _decode(content)

@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from models.engines import Engine, EngineError, JpegDecoder, open_engine, open_jpeg_decoder
+from models.engines.cores import core_count
 from service.admission import Door
 from service.comparisons import Comparisons
 from service.docs import openapi_config
@@ -29,19 +30,17 @@ from service.routes.scoring import Reception, distance, rank
 from service.schemas import Limits
 from service.scoring import Profiles, Scorer, describe_engine
 from service.security import Access
-from service.settings import Settings, core_count
+from service.settings import Settings
 from service.storage.comparisons import ComparisonStore
 from service.storage.database import Database
 from service.storage.profiles import Limits as StorageLimits
 from service.storage.profiles import ProfileStore
 from service.teaching import Teaching
 from service.telemetry import Telemetry
-from service.workers import Decoder, EngineThread
+from service.workers import Decoder, EngineThreads
 
 T = TypeVar("T")
 
-CPU_BATCH_PER_CORE: Final = 2  # more is no faster, and makes who comes next wait for it
-GPU_BATCH: Final = 64
 FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the others wait
 
 log = structlog.get_logger()
@@ -71,15 +70,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     pace = Pace()
     door = Door(settings.max_queue, settings.request_seconds, pace, telemetry)
     decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine))
-    engine_thread = EngineThread(engine, telemetry, settings.max_engine_failures)
-    readiness = Readiness(engine_thread, door)
+    engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures)
+    readiness = Readiness(engine_threads, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
     pipeline = Pipeline(
         decoder,
-        engine_thread,
+        engine_threads,
         pace,
         telemetry,
-        max_batch=settings.max_batch or _best_batch(engine.device, settings.threads or core_count()),
+        max_batch=settings.max_batch or engine.batch,
         max_delay=settings.max_delay_ms / 1000,
         max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
         max_pixels=settings.max_pixels,
@@ -130,7 +129,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             door.closed = True
             await pipeline.close()
             decoder.close()
-            engine_thread.close()
+            engine_threads.close()
             await fit_workers.close()
             await database.close()
             if opened is not None:
@@ -160,7 +159,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(app.asgi_handler)
-    app.state.door, app.state.engine_thread = door, engine_thread  # for the server: when to stop
+    app.state.door, app.state.engine_threads = door, engine_threads  # for the server: when to stop
     return app
 
 
@@ -174,10 +173,6 @@ def _jpeg_decoder(settings: Settings, engine: Engine) -> JpegDecoder | None:
             raise EngineError(f"CLPIPS_JPEG_DECODER=device: {error} (CLPIPS_JPEG_DECODER=host)") from error
         log.warning("JPEGs are decoded on the host", reason=str(error))
         return None
-
-
-def _best_batch(device: str, cores: int) -> int:
-    return CPU_BATCH_PER_CORE * cores if device == "cpu" else GPU_BATCH
 
 
 def _constant(part: T) -> Callable[[], T]:

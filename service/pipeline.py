@@ -1,6 +1,6 @@
 """How an image becomes features, and a pair of features channel distances: three queues, and the feature cache.
 
-    bytes → held? on its way? → decode (thread pool) → embed (engine thread) → pair → compare (engine thread)
+    bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine threads)
 
 Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
 engine's device decodes JPEGs, those go there first (a thread of its own), and to the pool what it leaves.
@@ -22,7 +22,7 @@ from service.features import FeatureCache, Flight
 from service.pace import Pace
 from service.schemas import HeldImage, SentImage
 from service.telemetry import Telemetry
-from service.workers import Decoder, EngineThread
+from service.workers import Decoder, EngineThreads
 
 COMPARE_BATCH: Final = 64  # pairs; each costs the engine a small part of an image
 
@@ -51,7 +51,7 @@ class Pipeline:
     def __init__(
         self,
         decoder: Decoder,
-        engine: EngineThread,
+        engine: EngineThreads,
         pace: Pace,
         telemetry: Telemetry,
         *,
@@ -88,18 +88,20 @@ class Pipeline:
             )
         self._embedding: Batcher[Image, Any] = Batcher(
             engine.embed,
-            engine.thread,
+            engine.pool,
             max_batch=max_batch,
             max_queue=max_queue,
             max_delay=max_delay,
+            parallel=engine.parallel,
             gives_way=True,  # to `compare`, so that who has all its features is answered first
             observe=engine.embedded,
         )
         self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(
             lambda pairs: [*engine.compare(*zip(*pairs, strict=True))],
-            engine.thread,
+            engine.pool,
             max_batch=COMPARE_BATCH,
             max_queue=max_queue,
+            parallel=engine.parallel,
             observe=engine.compared,
         )
         for stage, queue in self._stages().items():

@@ -17,7 +17,7 @@ from service.logs import configure_logging
 from service.patience import PatientProtocol
 from service.security import Access, require_safe_binding
 from service.settings import Settings, SettingsError
-from service.workers import EngineThread
+from service.workers import EngineThreads
 
 KEEP_ALIVE_SECONDS: Final = 75  # above the 60 of the usual proxies: the proxy closes idle connections, not we under it
 BACKLOG: Final = 2048
@@ -60,7 +60,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
         log.info("stopped")
     if not server.started:
         raise SystemExit(3)
-    if app.state.engine_thread.dead:
+    if app.state.engine_threads.dead:
         raise SystemExit(4)
 
 
@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
         self._drain_seconds = settings.drain_seconds
         self._shutdown_seconds = settings.shutdown_seconds
         self._door: Door = app.state.door
-        self._engine: EngineThread = app.state.engine_thread
+        self._engine: EngineThreads = app.state.engine_threads
         self._told_to_stop: float | None = None  # when, by the monotonic clock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -34,7 +34,9 @@ class Telemetry:
             buckets=SECONDS,
         )
         self.engine_busy_seconds = Counter(
-            "clpips_engine_busy_seconds_total", "Time in which the engine was computing", registry=registry
+            "clpips_engine_busy_seconds_total",
+            "Time in which the engine was computing, averaged over its threads",
+            registry=registry,
         )
         self.images = Counter(
             "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
@@ -121,18 +123,18 @@ class Telemetry:
         self._ran("jpeg", report)
         self.batch_items.labels("jpeg").observe(report.items)
 
-    def embedded(self, report: BatchReport) -> None:
-        """Count a batch of images that the engine embedded."""
-        self._engine_ran("embed", report)
+    def embedded(self, report: BatchReport, parallel: int) -> None:
+        """Count a batch of images that the engine embedded in one of its `parallel` threads."""
+        self._engine_ran("embed", report, parallel)
 
-    def compared(self, report: BatchReport) -> None:
-        """Count a batch of pairs that the engine compared."""
-        self._engine_ran("compare", report)
+    def compared(self, report: BatchReport, parallel: int) -> None:
+        """Count a batch of pairs that the engine compared in one of its `parallel` threads."""
+        self._engine_ran("compare", report, parallel)
 
-    def _engine_ran(self, stage: str, report: BatchReport) -> None:
+    def _engine_ran(self, stage: str, report: BatchReport, parallel: int) -> None:
         self._ran(stage, report)
         self.batch_items.labels(stage).observe(report.items)
-        self.engine_busy_seconds.inc(report.ran)
+        self.engine_busy_seconds.inc(report.ran / parallel)
 
     def _ran(self, stage: str, report: BatchReport) -> None:
         self.stage_seconds.labels(stage).observe(report.ran)

@@ -1,4 +1,4 @@
-"""The threads in which the work is done: a pool that decodes images, and the one thread that owns the engine."""
+"""The threads in which the work is done: a pool that decodes images, and one that runs the engine."""
 
 import asyncio
 import threading
@@ -36,10 +36,10 @@ class Decoder:
         self.jpeg_thread.shutdown(cancel_futures=True)
 
 
-class EngineThread:
-    """The one thread in which the engine runs, and what is known of the engine's health.
+class EngineThreads:
+    """The threads in which the engine runs, as many as it takes, and what is known of the engine's health.
 
-    `embed` and `compare` are for that thread alone. A batch that fails altogether makes the engine `failing`: it is
+    `embed` and `compare` are for that `pool` alone. A batch that fails altogether makes the engine `failing`: it is
     then tried every second until it runs again, or has failed `max_failures` times in a row and is `dead`.
     """
 
@@ -49,7 +49,8 @@ class EngineThread:
         self._max_failures = max_failures
         self._failures = 0  # in a row
         self._probe: asyncio.Task[None] | None = None
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self.parallel = engine.parallel
+        self.pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="engine")
 
     @property
     def failing(self) -> bool:
@@ -84,7 +85,7 @@ class EngineThread:
             done.wait(RELIEF_SECONDS)
 
         self._engine.on_memory_pressure = relieved
-        return await loop.run_in_executor(self.thread, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
+        return await loop.run_in_executor(self.pool, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
 
     async def probe(self) -> None:
         """Run one small batch through both halves."""
@@ -94,23 +95,23 @@ class EngineThread:
             target, candidate = self.embed([blank, blank])
             self.compare([target], [candidate])
 
-        await asyncio.get_running_loop().run_in_executor(self.thread, work)
+        await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
     def embedded(self, report: BatchReport) -> None:
         """Hear of a batch of images."""
-        self._telemetry.embedded(report)
+        self._telemetry.embedded(report, self.parallel)
         self._note(failed=report.failed == report.items)
 
     def compared(self, report: BatchReport) -> None:
         """Hear of a batch of pairs."""
-        self._telemetry.compared(report)
+        self._telemetry.compared(report, self.parallel)
         self._note(failed=report.failed == report.items)
 
     def close(self) -> None:
         """Let the work in hand finish; what waits is dropped."""
         if self._probe:
             self._probe.cancel()
-        self.thread.shutdown(cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
 
     def _note(self, *, failed: bool) -> None:
         if not failed:

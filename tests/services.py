@@ -41,6 +41,8 @@ class FakeEngine:
     device = "cpu"
     precision: Precision = "exact"
     fingerprint = SHIPPED_FINGERPRINT
+    parallel = 1
+    batch = 4
 
     def __init__(self) -> None:
         self.on_memory_pressure: Callable[[], None] = nothing_to_free

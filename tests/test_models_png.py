@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from models.images import ImageError, decode
 from models.png import decode_plain, plain_size
 
-pytest.importorskip("imagecodecs", reason="needs imagecodecs: pip install -e '.[decode]'")
+pytest.importorskip("imgread", reason="needs imgread: pip install -e '.[decode]'")
 
 
 def png(pixels: NDArray[np.uint8], **options: Any) -> bytes:
@@ -124,6 +124,17 @@ def test_orientation_is_applied_wherever_it_stands() -> None:
 def test_a_bomb_is_refused_before_its_pixels_are_decoded() -> None:
     with pytest.raises(ImageError, match="the limit is 100"):
         decode(png(noise(11, 10)), max_pixels=100)
+
+
+def test_of_checksums_only_the_one_inside_the_stream_is_not_verified() -> None:
+    content = png(noise(13, 17))
+    adler = content.index(b"IEND") - 12  # the stream's last four bytes, before the chunk's own checksum
+    chunk = bytearray(content[content.index(b"IDAT") : adler + 4])
+    chunk[-1] ^= 1
+    unsound = content[: content.index(b"IDAT")] + chunk + content[adler + 4 :]
+    assert ours(unsound) is None
+    sound = content[: content.index(b"IDAT")] + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[adler + 8 :]
+    np.testing.assert_array_equal(decode(sound), noise(13, 17))
 
 
 @given(data=st.data(), seed=st.integers(0, 5))

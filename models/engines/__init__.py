@@ -1,7 +1,7 @@
 """Engines run the frozen backbone: images → features, and pairs of features → channel distances.
 
-`open_engine` chooses one. An engine is used from one thread at a time; the features it returns may be handed between
-threads.
+`open_engine` chooses one. An engine is used from as many threads at a time as its `parallel` says; the features it
+returns may be handed between threads.
 """
 
 import ctypes
@@ -33,6 +33,7 @@ class DevicePixels(Protocol):
 Image = NDArray[np.uint8] | DevicePixels
 Images = Sequence[Image] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
 
+GPU_BATCH = 64  # images
 DEFAULT_FEATURE_BYTES = 512 * 2**20  # of main memory, for features that are kept
 
 
@@ -56,6 +57,8 @@ class Engine(Protocol):
     device: str  # "cpu" or "cuda"
     precision: Precision
     fingerprint: str  # of the backbone, sha256
+    parallel: int  # calls that may run at the same time, in threads of their own: one a core on a CPU, 1 on a GPU
+    batch: int  # images in one of those calls beyond which it gains nothing
     on_memory_pressure: Callable[[], None]
     """Set by who keeps features: called in the engine's thread when the device's memory has run out, before the next,
     smaller try. To drop some, and return when they are dropped, is all that is asked."""

@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbone import DATA, TOTAL_CHANNELS, Backbone, load_backbone
+from models.backbone import CHANNELS, DATA, TOTAL_CHANNELS, Backbone, load_backbone, tap_sizes
 from models.distance import channel_distances
-from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Images, Precision, nothing_to_free
+from models.engines import DEFAULT_FEATURE_BYTES, GPU_BATCH, EngineError, Image, Images, Precision, nothing_to_free
+from models.engines.cores import Cores, core_count
 
 EMBED_GRAPH = DATA / "embed.onnx"
-CHUNK = 4  # images a run: as fast as larger ones, and the activations of four stay small
+CUDA_RUN = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
 # more than it gains, and may choose ones that round more.
@@ -28,15 +28,15 @@ PROVIDERS = {
 
 
 class OnnxFeatures:
-    """An image's five feature maps, float32 `(c, h, w)`, in one buffer of their own."""
+    """An image's five feature maps, float32 `(c, h, w)`, in one buffer of their own; undefined until written."""
 
     __slots__ = ("nbytes", "taps")
 
-    def __init__(self, taps: Sequence[NDArray[np.float32]]) -> None:
-        buffer = np.concatenate([tap.reshape(-1) for tap in taps])
-        ends = np.cumsum([tap.size for tap in taps])
-        parts = np.split(buffer, ends[:-1])
-        self.taps = [part.reshape(tap.shape) for part, tap in zip(parts, taps, strict=True)]
+    def __init__(self, height: int, width: int) -> None:
+        shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
+        ends = np.cumsum([np.prod(shape) for shape in shapes])
+        buffer = np.empty(ends[-1], np.float32)
+        self.taps = [part.reshape(shape) for part, shape in zip(np.split(buffer, ends[:-1]), shapes, strict=True)]
         self.nbytes = buffer.nbytes
 
 
@@ -59,11 +59,11 @@ class OnnxEngine:
         self._tensors = backbone.tensors  # the sessions read them where they lie
         self.device = device
         self.fingerprint = backbone.fingerprint
-        self._session = self._open(runtime, threads or 0)
-        self._lanes = (threads or core_count()) if device == "cpu" else 1
-        if self._lanes > 1:
-            self._lane_session = self._open(runtime, 1)
-            self._pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="onnx")
+        self._session = self._open(runtime, threads or 0)  # of all cores
+        self._cores = Cores(threads or core_count()) if device == "cpu" else None
+        self.parallel = self._cores.count if self._cores else 1
+        self.batch = 1 if self._cores else GPU_BATCH
+        self._core_session = self._open(runtime, 1) if self.parallel > 1 else self._session
 
     def _open(self, runtime: Any, threads: int) -> Any:
         provider, settings = PROVIDERS[self.device]
@@ -93,29 +93,32 @@ class OnnxEngine:
 
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         blank = np.zeros((side, side, 3), np.uint8)
-        target, *_, candidate = self.embed([blank] * max(2, min(largest, CHUNK)))
+        self.embed([blank])  # on a CPU one image takes another way than several
+        target, *_, candidate = self.embed([blank] * max(2, min(largest, CUDA_RUN)))
         self.compare([target], [candidate])
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
     def embed(self, images: Images) -> list[OnnxFeatures]:
-        """As `Engine.embed`. On a CPU one image is computed by all cores, several by one core each.
-
-        A core that has an image to itself never waits for the others after each layer: that saves a fifth of the time,
-        and more where other threads want the cores too.
-        """
-        if self._lanes == 1 or len(images) == 1:
-            return self._run(self._session, images)
-        chunk = min(max(len(images) // (2 * self._lanes), 1), CHUNK)
-        parts = [images[start : start + chunk] for start in range(0, len(images), chunk)]
-        return [one for part in self._pool.map(partial(self._run, self._lane_session), parts) for one in part]
+        if self._cores is None:
+            return self._run_in_batches(images)
+        by_one, by_all = (partial(self._run_each, session) for session in (self._core_session, self._session))
+        return self._cores.map(list(images), by_one, by_all)
 
     @staticmethod
-    def _run(session: Any, images: Images) -> list[OnnxFeatures]:
+    def _run_each(session: Any, images: Sequence[Image]) -> list[OnnxFeatures]:
+        """Image by image, which on a CPU is as fast as several at once; features are computed where they stay."""
+        return [_run_into_features(session, np.asarray(image)) for image in images]
+
+    def _run_in_batches(self, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
-        for start in range(0, len(images), CHUNK):
-            batch = np.stack([np.asarray(image) for image in images[start : start + CHUNK]])
-            maps = session.run(None, {"images": batch})  # five (n, c, h, w)
-            features += [OnnxFeatures(taps) for taps in zip(*maps, strict=True)]
+        for start in range(0, len(images), CUDA_RUN):
+            batch = np.stack([np.asarray(image) for image in images[start : start + CUDA_RUN]])
+            maps = self._session.run(None, {"images": batch})  # five (n, c, h, w)
+            for taps in zip(*maps, strict=True):
+                one = OnnxFeatures(*batch.shape[1:3])
+                for tap, computed in zip(one.taps, taps, strict=True):
+                    tap[:] = computed
+                features.append(one)
         return features
 
     def compare(self, targets: Sequence[OnnxFeatures], candidates: Sequence[OnnxFeatures]) -> NDArray[np.float32]:
@@ -125,10 +128,20 @@ class OnnxEngine:
         return z
 
     def close(self) -> None:
-        del self._session
-        if self._lanes > 1:
-            self._pool.shutdown()
-            del self._lane_session
+        if self._cores is not None:
+            self._cores.close()
+        del self._session, self._core_session
+
+
+def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
+    """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept."""
+    features = OnnxFeatures(*image.shape[:2])
+    binding = session.io_binding()
+    binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])
+    for number, tap in enumerate(features.taps):
+        binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
+    session.run_with_iobinding(binding)
+    return features
 
 
 def load_runtime() -> Any:
@@ -167,8 +180,3 @@ def _is_installed(distribution: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
-
-
-def core_count() -> int:
-    """Processor cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

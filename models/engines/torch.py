@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
-from models.engines import DEFAULT_FEATURE_BYTES, EngineError, Image, Images, Precision, nothing_to_free
+from models.engines import DEFAULT_FEATURE_BYTES, GPU_BATCH, EngineError, Image, Images, Precision, nothing_to_free
+from models.engines.cores import Cores, core_count
 from models.engines.torch_graphs import GraphEmbedder, exact_convolutions, read_on
 from models.engines.torch_kernels import GraphKernels, Kernels, kernels_for
 from models.engines.torch_memory import in_halves, largest_that_fits, release_cached_memory
@@ -25,7 +26,7 @@ from models.engines.torch_slots import SlotPool, TorchFeatures
 
 logger = logging.getLogger(__name__)
 
-CPU_BATCH = 8  # images a run on the CPU, where larger ones gain nothing
+CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
 PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
 PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
 BYTES = {np.dtype(np.uint8), torch.uint8}
@@ -55,11 +56,16 @@ class TorchEngine:
         backbone: Backbone | None = None,
         threads: int | None = None,
     ) -> None:
-        """Build the network on the device. Raises `EngineError` where PyTorch does not see it."""
+        """Build the network on the device. Raises `EngineError` where PyTorch does not see it.
+
+        On a CPU, `threads` cores (None: all) compute images side by side, one core each: PyTorch is told to use a
+        single thread, in the whole process.
+        """
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError("PyTorch sees no CUDA device: check nvidia-smi, and that this PyTorch is a CUDA build")
-        if threads is not None:
-            torch.set_num_threads(threads)
+        self._cores = Cores(threads or core_count()) if device == "cpu" else None
+        if self._cores is not None:
+            torch.set_num_threads(1)
         if device == "cpu" and precision == "fast" and not cpu_has_bfloat16():
             logger.warning(
                 "precision fast is slower than exact on this CPU: it has no bfloat16 units (AMX or AVX-512 BF16); "
@@ -69,6 +75,8 @@ class TorchEngine:
         self.device = device
         self.precision = precision
         self.fingerprint = backbone.fingerprint
+        self.parallel = self._cores.count if self._cores else 1
+        self.batch = CPU_BATCH if self._cores else GPU_BATCH
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
         self._dtype = compute_dtype(device, precision)
         self._network = AlexNetTaps(backbone, self._dtype).to(device)
@@ -107,9 +115,15 @@ class TorchEngine:
         reserved = self.pool.slots if self.pool is not None else 0
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
-    @torch.inference_mode()
     def embed(self, images: Images) -> list[TorchFeatures]:
         rows = list(images)
+        if self._cores is None or not rows:
+            return self._embed_all(rows)
+        _layout_of_all(rows)  # each core sees a part of them alone
+        return self._cores.map(rows, self._embed_all, self._embed_all)
+
+    @torch.inference_mode()
+    def _embed_all(self, rows: Sequence[Image]) -> list[TorchFeatures]:
         features: list[TorchFeatures] = []
         while len(features) < len(rows):
             layout = _layout_of_all(rows)
@@ -130,6 +144,8 @@ class TorchEngine:
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
         self.pool = self.graphs = None
+        if self._cores is not None:
+            self._cores.close()
         del self._network, self._kernels
         release_cached_memory(self.device)
 

@@ -12,7 +12,7 @@ from service.admission import Door
 from service.errors import NotReady
 from service.openapi import problems
 from service.telemetry import Telemetry
-from service.workers import EngineThread
+from service.workers import EngineThreads
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Health(msgspec.Struct, frozen=True):
 class Readiness:
     """Whether requests are welcome."""
 
-    def __init__(self, engine: EngineThread, door: Door) -> None:
+    def __init__(self, engine: EngineThreads, door: Door) -> None:
         self.warm = False
         self._engine = engine
         self._door = door

@@ -1,0 +1,67 @@
+"""The cores of a CPU engine: who calls alone has all of them, who calls beside others has one.
+
+A core that has an image to itself never waits for the others after a layer: that saves a fifth of the time, and more
+where other threads want the cores too.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+PART: Final = 4  # items of a lone call that a core takes at a time: small activations, and an even end
+
+
+def core_count() -> int:
+    """Processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Cores:
+    """`count` cores, for calls from any number of threads."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._calls = 0
+        self._counting = threading.Lock()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="core")  # its threads start when they are needed
+
+    def map(
+        self,
+        items: Sequence[ItemT],
+        by_one: Callable[[Sequence[ItemT]], list[ResultT]],
+        by_all: Callable[[Sequence[ItemT]], list[ResultT]],
+    ) -> list[ResultT]:
+        """What `by_one` makes of the items, on this thread where other calls run, else shared out among the cores.
+
+        `by_all` is given the item of a call that is alone and has a single one.
+        """
+        with self._call() as alone:
+            if not alone or self.count == 1:
+                return by_one(items)
+            if len(items) == 1:
+                return by_all(items)
+            size = min(max(len(items) // (2 * self.count), 1), PART)
+            parts = [items[start : start + size] for start in range(0, len(items), size)]
+            return [result for results in self._pool.map(by_one, parts) for result in results]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    @contextmanager
+    def _call(self) -> Iterator[bool]:
+        """A call, for as long as the context lasts; whether it began alone."""
+        with self._counting:
+            alone = not self._calls
+            self._calls += 1
+        try:
+            yield alone
+        finally:
+            with self._counting:
+                self._calls -= 1

@@ -1,0 +1,63 @@
+"""An engine that is used from several threads at a time, as a CPU's cores are."""
+
+import threading
+import time
+
+import pytest
+
+from models.engines import Images
+from tests.pictures import encode, picture
+from tests.services import FakeEngine, FakeFeatures, assert_problem, post, rank_body, serving
+
+IMAGES = [encode(picture(seed, 40)) for seed in range(8)]
+
+
+class Meeting(FakeEngine):
+    """Two calls of `embed` wait for each other, but for the service's own (more images than one, to see it run)."""
+
+    parallel = 2
+    batch = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = threading.Barrier(2, timeout=30)
+        self.broken = False
+        self.seconds: list[float] = []
+
+    def embed(self, images: Images) -> list[FakeFeatures]:
+        if self.broken:
+            raise RuntimeError("the device is gone")
+        if len(images) == 1:
+            started = time.perf_counter()
+            self.both.wait()
+            time.sleep(0.02)  # work, of which the metrics tell
+            self.seconds.append(time.perf_counter() - started)
+        return super().embed(images)
+
+
+def test_as_many_batches_run_at_a_time_as_the_engine_takes() -> None:
+    engine = Meeting()
+    with serving(engine) as client:
+        assert post(client, rank_body("multipart", IMAGES[0], IMAGES[1:])).status_code == 200
+    assert not engine.both.broken
+
+
+def test_its_busy_time_is_that_of_all_its_threads_together_and_no_more_than_the_clocks() -> None:
+    engine = Meeting()
+    with serving(engine) as client:
+        started = time.perf_counter()
+        assert post(client, rank_body("multipart", IMAGES[0], IMAGES[1:])).status_code == 200
+        passed = time.perf_counter() - started
+        lines = client.get("/metrics").text.splitlines()
+    (busy,) = (float(line.split()[1]) for line in lines if line.startswith("clpips_engine_busy_seconds_total "))
+    assert busy == pytest.approx(sum(engine.seconds) / 2, rel=0.5)
+    assert busy <= passed
+
+
+def test_it_is_used_again_after_all_of_its_threads_have_failed() -> None:
+    engine = Meeting()
+    with serving(engine) as client:
+        engine.broken = True
+        assert_problem(post(client, rank_body("multipart", IMAGES[0], IMAGES[1:2])), 500)
+        engine.broken = False
+        assert post(client, rank_body("multipart", IMAGES[2], IMAGES[3:4])).status_code == 200
