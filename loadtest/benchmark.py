@@ -41,11 +41,16 @@ PARTS = {
     "one pair without a server": ["pair"],
 }
 
+BESIDE = {"npy": ["engine onnx exact"], "pair": ["one pair without a server"]}  # parts that take turns with a scenario
+
 Results = dict[str, dict[str, list[float]]]  # contender, quantity → one value a round
 
 
-def compare(scenario: Scenario, contenders: Sequence[Server], rounds: int) -> Results:
-    """Run the scenario with each contender in turn, `rounds` times after one round that does not count."""
+def compare(scenario: Scenario, contenders: Sequence[Server], beside: Sequence[str], rounds: int) -> Results:
+    """Run the scenario with each contender in turn, `rounds` times after one round that does not count.
+
+    `beside` names parts that take their turn too.
+    """
     results: Results = defaultdict(lambda: defaultdict(list))
     started: list[Server] = []
     try:
@@ -61,6 +66,8 @@ def compare(scenario: Scenario, contenders: Sequence[Server], rounds: int) -> Re
                     if number:
                         results[server.name][quantity].append(value)
                 server.freeze()
+            if number:
+                _measure_parts(beside, results)
     except SystemExit:  # told to stop: what was measured is worth having
         console.print("cut short")
     finally:
@@ -76,14 +83,19 @@ async def _awaited(measuring: Awaitable[Measured]) -> Measured:
 def parts(rounds: int) -> Results:
     results: Results = defaultdict(lambda: defaultdict(list))
     for _ in range(rounds):
-        for name, arguments in PARTS.items():
-            command = [sys.executable, "-m", "loadtest.parts", *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            value = json.loads(done.stdout)["value"]
-            results[name]["ms" if arguments == ["pair"] else "images/s"].append(
-                value * 1e3 if arguments == ["pair"] else value
-            )
+        _measure_parts(list(PARTS), results)
     return results
+
+
+def _measure_parts(names: Sequence[str], results: Results) -> None:
+    """Add what each of the named parts can do, in a process of its own, to the results."""
+    for name in names:
+        command = [sys.executable, "-m", "loadtest.parts", *PARTS[name]]
+        value = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["value"]
+        if PARTS[name] == ["pair"]:
+            results[name]["p50 ms"].append(value * 1e3)
+        else:
+            results[name]["images/s"].append(value)
 
 
 def show(title: str, results: Results) -> None:
@@ -155,7 +167,11 @@ def main() -> None:
         started = time.perf_counter()
         title, scenario = SCENARIOS.get(name, ("The parts alone, 256²", None))
         contenders = [server for server in servers(name) if server.name not in arguments.without.split(",")]
-        results = compare(scenario, contenders, arguments.rounds) if scenario else parts(arguments.rounds)
+        results = (
+            compare(scenario, contenders, BESIDE.get(name, ()), arguments.rounds)
+            if scenario
+            else parts(arguments.rounds)
+        )
         everything[name] = results
         show(f"{title} ({arguments.rounds} rounds, {time.perf_counter() - started:.0f} s)", results)
         (arguments.out / f"{name}.json").write_text(json.dumps(results, indent=1))

@@ -58,7 +58,7 @@ def main() -> None:
     scenarios[f"/rank, {CANDIDATES} unique 256² npy, target seen, one client"] = seen
     everything: dict[str, Results] = {}
     for title, scenario in scenarios.items():
-        everything[title] = compare(scenario, servers(device), arguments.rounds)
+        everything[title] = compare(scenario, servers(device), (), arguments.rounds)
         show(f"{title}, on {device} ({arguments.rounds} rounds)", everything[title])
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "service.json").write_text(json.dumps(everything, indent=1))

@@ -19,19 +19,19 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = 0.0  # an image; 0 until the first, so that nobody is refused for want of knowledge
         self._clock = clock
-        self._in_work = 0
+        self.in_work = 0  # images
         self._since = 0.0  # the last image that came through, or the end of a pause
 
     @contextmanager
     def image(self) -> Iterator[None]:
         """An image is in work for as long as the context lasts, and has come through if nothing is raised."""
-        if not self._in_work:
+        if not self.in_work:
             self._since = self._clock()
-        self._in_work += 1
+        self.in_work += 1
         try:
             yield
             now = self._clock()
             self.seconds += (now - self._since - self.seconds) / MEMORY
             self._since = now
         finally:
-            self._in_work -= 1
+            self.in_work -= 1

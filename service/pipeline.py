@@ -87,7 +87,7 @@ class Pipeline:
                 observe=telemetry.decoded_jpegs,
             )
         self._embedding: Batcher[Image, Any] = Batcher(
-            engine.embed,
+            lambda images: engine.embed(images, more=pace.in_work > len(images)),
             engine.pool,
             max_batch=max_batch,
             max_queue=max_queue,

@@ -60,9 +60,9 @@ class EngineThreads:
     def dead(self) -> bool:
         return self._failures >= self._max_failures
 
-    def embed(self, images: Sequence[Image]) -> Sequence[Any]:
-        """Features of each of n images of one size."""
-        return self._engine.embed(images)
+    def embed(self, images: Sequence[Image], *, more: bool = False) -> Sequence[Any]:
+        """Features of each of n images of one size; `more` as `Engine.embed` has it."""
+        return self._engine.embed(images, more=more)
 
     def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
         """Channel distances `(n, 1152)` of n pairs."""

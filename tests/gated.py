@@ -24,10 +24,10 @@ class GatedEngine(FakeEngine):
         super().__init__()
         self._gate = gate
 
-    def embed(self, images: Images) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
         if os.read(self._gate, 1) != RUN:
             raise RuntimeError("the device is gone")
-        return super().embed(images)
+        return super().embed(images, more=more)
 
 
 class Gated:

@@ -56,7 +56,7 @@ class FakeEngine:
         self.compare([target], [candidate])
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
-    def embed(self, images: Images) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
         if self.failure is not None:
             raise self.failure
         self.embedded += len(images)

@@ -27,12 +27,12 @@ class Diary(FakeEngine):
         self.calls: list[str] = []
         self.works = threading.Event()
 
-    def embed(self, images: Images) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
         bright = sum(int(np.asarray(image).min()) == 255 for image in images)
         self.calls.append(f"embed {bright} of the pair" if bright else "embed")
         self.works.set()
         time.sleep(0.02)  # the engine's own work
-        return super().embed(images)
+        return super().embed(images, more=more)
 
     def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
         self.calls.append("compare")

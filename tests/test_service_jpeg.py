@@ -50,7 +50,7 @@ class SeeingEngine(FakeEngine):
         super().__init__()
         self.seen: list[Pixels] = []
 
-    def embed(self, images: Sequence[Any] | Pixels) -> Any:
+    def embed(self, images: Sequence[Any] | Pixels, *, more: bool = False) -> Any:
         self.seen += list(images)
         return super().embed(images)
 

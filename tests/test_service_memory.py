@@ -28,11 +28,11 @@ class SmallEngine(FakeEngine):
         self.asked.append((side, largest, feature_bytes))
         return self.room * BYTES
 
-    def embed(self, images: Images) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
         if self.full:
             self.on_memory_pressure()
             self.full = False
-        return super().embed(images)
+        return super().embed(images, more=more)
 
 
 def held(client: TestClient[Any]) -> int:

@@ -24,7 +24,7 @@ class Meeting(FakeEngine):
         self.broken = False
         self.seconds: list[float] = []
 
-    def embed(self, images: Images) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
         if self.broken:
             raise RuntimeError("the device is gone")
         if len(images) == 1:
@@ -32,7 +32,7 @@ class Meeting(FakeEngine):
             self.both.wait()
             time.sleep(0.02)  # work, of which the metrics tell
             self.seconds.append(time.perf_counter() - started)
-        return super().embed(images)
+        return super().embed(images, more=more)
 
 
 def test_as_many_batches_run_at_a_time_as_the_engine_takes() -> None:
@@ -61,3 +61,28 @@ def test_it_is_used_again_after_all_of_its_threads_have_failed() -> None:
         assert_problem(post(client, rank_body("multipart", IMAGES[0], IMAGES[1:2])), 500)
         engine.broken = False
         assert post(client, rank_body("multipart", IMAGES[2], IMAGES[3:4])).status_code == 200
+
+
+class Listener(FakeEngine):
+    """It writes down whether it was told that more images come."""
+
+    parallel = 2
+    batch = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[bool] = []
+
+    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+        self.told.append(more)
+        return super().embed(images, more=more)
+
+
+def test_it_hears_whether_more_images_are_on_their_way() -> None:
+    engine = Listener()
+    with serving(engine) as client:
+        engine.told.clear()
+        assert post(client, rank_body("multipart", IMAGES[0], [IMAGES[0]])).status_code == 200
+        assert engine.told == [False]
+        assert post(client, rank_body("multipart", IMAGES[1], IMAGES[2:5])).status_code == 200
+        assert engine.told[1] is True

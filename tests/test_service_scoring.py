@@ -265,11 +265,11 @@ def test_the_service_answers_others_while_the_engine_computes() -> None:
     class SlowEngine(FakeEngine):
         begun, released = threading.Event(), threading.Event()
 
-        def embed(self, images: Images) -> list[FakeFeatures]:
+        def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
             if self.compared:  # the warm-up is over
                 self.begun.set()
                 assert self.released.wait(30)
-            return super().embed(images)
+            return super().embed(images, more=more)
 
     engine = SlowEngine()
     with serving(engine) as client, ThreadPoolExecutor(1) as other:

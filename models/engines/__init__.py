@@ -71,8 +71,10 @@ class Engine(Protocol):
         """
         ...
 
-    def embed(self, images: Images) -> Sequence[Any]:
+    def embed(self, images: Images, *, more: bool = False) -> Sequence[Any]:
         """Features of each of n images of one size, uint8 RGB with both sides ≥ 31: `(n, h, w, 3)`, or n `(h, w, 3)`.
+
+        `more` says that others are about to be embedded beside these: a single image then leaves them their cores.
 
         Some or all may lie on the device already: those that a `JpegDecoder` for this engine has decoded. May return
         before they are computed: whoever compares them waits.

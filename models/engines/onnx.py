@@ -98,11 +98,11 @@ class OnnxEngine:
         self.compare([target], [candidate])
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
-    def embed(self, images: Images) -> list[OnnxFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[OnnxFeatures]:
         if self._cores is None:
             return self._run_in_batches(images)
         by_one, by_all = (partial(self._run_each, session) for session in (self._core_session, self._session))
-        return self._cores.map(list(images), by_one, by_all)
+        return self._cores.map(list(images), by_one, by_one if more else by_all)
 
     @staticmethod
     def _run_each(session: Any, images: Sequence[Image]) -> list[OnnxFeatures]:

@@ -115,7 +115,7 @@ class TorchEngine:
         reserved = self.pool.slots if self.pool is not None else 0
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
-    def embed(self, images: Images) -> list[TorchFeatures]:
+    def embed(self, images: Images, *, more: bool = False) -> list[TorchFeatures]:  # noqa: ARG002
         rows = list(images)
         if self._cores is None or not rows:
             return self._embed_all(rows)
