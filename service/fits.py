@@ -8,9 +8,12 @@ module once more, and outlive a parent that is killed. These end when their inpu
 import asyncio
 import os
 import pickle
+import signal
 import sys
+import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final
 
 import structlog
@@ -18,6 +21,8 @@ import structlog
 from service.fitting import FitJob, FitResult, fit
 
 NICENESS: Final = 19  # scoring comes first where both want a core
+COMPUTING_SECONDS: Final = 0.001  # between two pauses of a fit
+PAUSE_SECONDS: Final = 0.00005
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
 LENGTH_BYTES: Final = 8
 
@@ -110,12 +115,41 @@ def work(jobs: BinaryIO, results: BinaryIO) -> None:
     while len(head := jobs.read(LENGTH_BYTES)) == LENGTH_BYTES:
         content = jobs.read(int.from_bytes(head, "little"))
         try:
-            result: FitResult | str = fit(pickle.loads(content))  # noqa: S301 - from the parent process
+            job: FitJob = pickle.loads(content)  # noqa: S301 - from the parent process
+            with _pausing():
+                result: FitResult | str = fit(job)
         except Exception:  # noqa: BLE001 - the parent decides what it means
             result = traceback.format_exc()
         answer = pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
         results.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
         results.flush()
+
+
+@contextmanager
+def _pausing() -> Iterator[None]:
+    """Within it the process sleeps for a moment every millisecond, so that its processor runs out of work.
+
+    That is when Linux gives the processor to a thread that waits behind another. Beside a process that never pauses,
+    however low its priority, two threads of the engine share one processor for milliseconds while it has the other.
+    """
+
+    computing = True
+
+    def pause(*_: object) -> None:
+        time.sleep(PAUSE_SECONDS)
+        if computing:  # by itself the timer would ring again while a starved process sleeps, which then only slept
+            signal.setitimer(signal.ITIMER_REAL, COMPUTING_SECONDS)
+
+    if not hasattr(signal, "setitimer"):  # on Windows
+        yield
+        return
+    signal.signal(signal.SIGALRM, pause)
+    signal.setitimer(signal.ITIMER_REAL, COMPUTING_SECONDS)
+    try:
+        yield
+    finally:
+        computing = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def main() -> None:
