@@ -103,7 +103,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         settings.comparison_bytes,
         None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
     )
-    fit_workers = FitWorkers(FIT_WORKERS)
+    fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
     teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
 

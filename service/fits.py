@@ -6,20 +6,19 @@ module once more, and outlive a parent that is killed. These end when their inpu
 """
 
 import asyncio
-import os
 import pickle
 import sys
-import traceback
 from contextlib import suppress
-from typing import BinaryIO, Final
+from typing import Final
 
 import structlog
 
-from service.fitting import FitJob, FitResult, fit
+from service.fit_worker import LENGTH_BYTES, Answer, Failure, Task, framed
+from service.fitting import FitResult
+from service.storage.database import StorageError
 
-NICENESS: Final = 19  # scoring comes first where both want a core
+START: Final = "from service.fit_worker import main; main()"  # with -m its classes would be `__main__`'s, not ours
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
-LENGTH_BYTES: Final = 8
 
 log = structlog.get_logger()
 
@@ -31,18 +30,22 @@ class FitWorkerError(Exception):
 class FitWorkers:
     """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, database_url: str) -> None:
+        self._database_url = database_url
         self._free = asyncio.Semaphore(count)
         self._idle: list[asyncio.subprocess.Process] = []
         self._warming: asyncio.Task[None] | None = None
 
-    async def fit(self, job: FitJob) -> FitResult:
-        """The job's result. Raises `FitWorkerError`; the next job gets a fresh process then."""
+    async def fit(self, task: Task) -> FitResult | None:
+        """What came of a task; None where its profile has been deleted.
+
+        Raises `StorageError` where the rankings cannot be read, or `FitWorkerError`.
+        """
         async with self._free:
-            process = self._idle.pop() if self._idle else await _start()
+            process = self._idle.pop() if self._idle else await self._start()
             try:
                 async with asyncio.timeout(MAX_SECONDS):
-                    result = await _ask(process, job)
+                    answer = await _ask(process, task)
             except (OSError, EOFError, asyncio.IncompleteReadError) as error:
                 raise FitWorkerError("the process that fits weights ended in the middle of it") from error
             except TimeoutError as error:
@@ -52,13 +55,15 @@ class FitWorkers:
             finally:
                 if process not in self._idle:
                     await _end(process)
-        if isinstance(result, str):
-            log.error("fit failed in its worker", traceback=result)
+        if isinstance(answer, StorageError):
+            raise answer
+        if isinstance(answer, Failure):
+            log.error("fit failed in its worker", traceback=answer.traceback)
             raise FitWorkerError("the fit raised an error, which the service's log has")
-        return result
+        return answer
 
     def expect(self) -> None:
-        """A job is likely: have a process ready by then, so that it does not wait for the imports of one.
+        """A task is likely: have a process ready by then, so that it does not wait for the imports of one.
 
         Returns at once, and does nothing where a process is there, or on its way.
         """
@@ -68,9 +73,18 @@ class FitWorkers:
     async def _warm_up(self) -> None:
         async with self._free:
             try:
-                self._idle.append(await _start())
-            except OSError as error:  # the job itself will say so to who sends it
+                self._idle.append(await self._start())
+            except OSError as error:  # the task itself will say so to who sends it
                 log.warning("no process for fits could be started", reason=str(error))
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        # No session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", START, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        process.stdin.write(framed(self._database_url))  # here, because other users see a command line: passwords
+        return process
 
     async def close(self) -> None:
         """End the processes."""
@@ -80,53 +94,17 @@ class FitWorkers:
             await _end(self._idle.pop())
 
 
-async def _start() -> asyncio.subprocess.Process:
-    # Not a session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service.fits", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-
-
-async def _ask(process: asyncio.subprocess.Process, job: FitJob) -> FitResult | str:
-    """The result of a job, or the traceback of what it raised."""
+async def _ask(process: asyncio.subprocess.Process, task: Task) -> Answer:
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
-    content = pickle.dumps(job, protocol=pickle.HIGHEST_PROTOCOL)
-    process.stdin.write(len(content).to_bytes(LENGTH_BYTES, "little") + content)
+    process.stdin.write(framed(task))
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "little")
-    result: FitResult | str = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
-    return result
+    answer: Answer = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
+    return answer
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()  # a fit is a calculation: nothing is lost but it
     await process.wait()
-
-
-def work(jobs: BinaryIO, results: BinaryIO) -> None:
-    """What a worker process does until its input ends: a job in, a result or a traceback out."""
-    while len(head := jobs.read(LENGTH_BYTES)) == LENGTH_BYTES:
-        content = jobs.read(int.from_bytes(head, "little"))
-        try:
-            result: FitResult | str = fit(pickle.loads(content))  # noqa: S301 - from the parent process
-        except Exception:  # noqa: BLE001 - the parent decides what it means
-            result = traceback.format_exc()
-        answer = pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL)
-        results.write(len(answer).to_bytes(LENGTH_BYTES, "little") + answer)
-        results.flush()
-
-
-def main() -> None:
-    """The worker process."""
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
-        os.setpgid(0, 0)  # Ctrl-C in a terminal is for the service, which ends the worker when it is done with it
-    with os.fdopen(os.dup(1), "wb") as results:
-        os.dup2(2, 1)  # whatever a library prints must not end up among the results
-        work(sys.stdin.buffer, results)
-
-
-if __name__ == "__main__":
-    main()

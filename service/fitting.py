@@ -1,6 +1,6 @@
 """What the fit worker does: rankings as they are stored → weights, and how far they agree with the person.
 
-This runs in a process of its own: nothing here knows the database or HTTP.
+This runs in a process of its own (`fit_worker.py`): nothing here knows the database or HTTP.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ class FitJob:
     ranks: Sequence[Sequence[int]]  # k of (n,)
     targets: Sequence[str]  # (k,) sha256
     base: NDArray[np.float32]  # (1152,)
+    resolution: int | None  # that belongs to `base`
     lpips: NDArray[np.float32]  # (1152,)
 
 
@@ -33,6 +34,7 @@ class FitResult:
     """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
 
     weights: NDArray[np.float32] | None  # (1152,)
+    resolution: int | None
     taken: bool
     reason: str
     report: dict[str, Any]
@@ -49,7 +51,7 @@ def fit(job: FitJob) -> FitResult:
     )
     fitted = fit_personal(pairs, job.base, "parent")
     if fitted.fitted is None:
-        return FitResult(None, False, fitted.reason, {})
+        return FitResult(None, job.resolution, False, fitted.reason, {})
     taken = fitted.agreement >= fitted.parent_agreement
     held_out = "other targets" if fitted.held_out == "targets" else "candidates left out"
     reason = (
@@ -67,7 +69,7 @@ def fit(job: FitJob) -> FitResult:
         "parent": {"pair_agreement": fitted.parent_agreement, **_orders(job, [job.base] * len(targets))},
         "lpips": {"pair_agreement": pairs.agreement(job.lpips), **_orders(job, [job.lpips] * len(targets))},
     }
-    return FitResult(fitted.fitted, taken, reason, report)
+    return FitResult(fitted.fitted, job.resolution, taken, reason, report)
 
 
 def _numbered(targets: Sequence[str]) -> list[int]:

@@ -8,11 +8,12 @@ from typing import Final
 import structlog
 
 from service.errors import FitFailed, Problem
+from service.fit_worker import Task
 from service.fits import FitWorkerError, FitWorkers
-from service.fitting import FitJob, FitResult
+from service.fitting import FitResult
 from service.profiles import Registry
 from service.storage.database import StorageError
-from service.storage.profiles import NewVersion, ProfileStore, unpack_channel_distances, unpack_weights
+from service.storage.profiles import NewVersion, ProfileStore
 from service.storage.tables import Profile, Version
 from service.telemetry import Telemetry
 
@@ -92,9 +93,10 @@ class Learner:
             if not again and seen.fitted_ranking >= seen.latest_ranking:
                 return await self._made_elsewhere(seen)
             start = time.perf_counter()
-            base = await self._store.version(seen, seen.base_version)
-            result = await self._run(seen, base)
-            version = None if result.weights is None else _new_version(base, result)
+            result = await self._run(seen)
+            if result is None:  # deleted meanwhile, and perhaps made anew
+                continue
+            version = None if result.weights is None else _new_version(result)
             kept = await self._store.add_fitted(seen, version, taken=result.taken, again=again)
             if kept is None:
                 self._telemetry.fits.labels("overtaken").inc()
@@ -108,21 +110,13 @@ class Learner:
             f"`POST /profiles/{name}/fit` tries again"
         )
 
-    async def _run(self, seen: Profile, base: Version) -> FitResult:
-        rankings = [ranking async for ranking in self._store.rankings(seen)]
-        job = FitJob(
-            channel_distances=[unpack_channel_distances(ranking.channel_distances) for ranking in rankings],
-            ranks=[ranking.ranks for ranking in rankings],
-            targets=[ranking.target for ranking in rankings],
-            base=unpack_weights(base.weights),
-            lpips=self._registry.shipped.base.weights.values,
-        )
+    async def _run(self, seen: Profile) -> FitResult | None:
         try:
             with self._telemetry.fit_seconds.time():
-                return await self._workers.fit(job)
+                return await self._workers.fit(Task(seen, self._registry.shipped.base.weights.values))
         except FitWorkerError as error:
             self._telemetry.fits.labels("failed").inc()
-            log.error("fit failed", tenant=seen.tenant, profile=seen.name, rankings=len(rankings), reason=str(error))  # noqa: TRY400
+            log.error("fit failed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400
             raise FitFailed(
                 f"the rankings of {seen.name!r} are kept, but fitting to them failed: {error}; "
                 f"`POST /profiles/{seen.name}/fit` tries again"
@@ -152,6 +146,6 @@ class Learner:
         )
 
 
-def _new_version(base: Version, result: FitResult) -> NewVersion:
+def _new_version(result: FitResult) -> NewVersion:
     assert result.weights is not None  # noqa: S101 - the caller has looked
-    return NewVersion(result.weights, "fitted", base.resolution, {**result.report, "reason": result.reason})
+    return NewVersion(result.weights, "fitted", result.resolution, {**result.report, "reason": result.reason})

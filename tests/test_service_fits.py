@@ -4,16 +4,23 @@ import asyncio
 import io
 import os
 import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.backbone import TOTAL_CHANNELS
 from models.weights import load_weights
-from service.fits import NICENESS, FitWorkerError, FitWorkers, work
+from service.fit_worker import NICENESS, Task, framed, read, work
+from service.fits import FitWorkerError, FitWorkers
 from service.fitting import FitJob, FitResult, fit
+from service.storage.database import Database, StorageError
+from service.storage.profiles import Limits, NewRanking, NewVersion, ProfileStore
+from tests.databases import BACKBONE, KINDS, fresh_database
 
 LPIPS = load_weights("lpips").values
+T = "studio"
 
 
 def job(rankings: int = 3, candidates: int = 5, seed: int = 0) -> FitJob:
@@ -22,72 +29,169 @@ def job(rankings: int = 3, candidates: int = 5, seed: int = 0) -> FitJob:
     hidden = rng.gamma(0.3, 1, TOTAL_CHANNELS)
     z = [rng.gamma(1, 0.01, (candidates, TOTAL_CHANNELS)).astype(np.float16) for _ in range(rankings)]
     ranks = [(np.argsort(np.argsort(rows @ hidden)) + 1).tolist() for rows in z]
-    return FitJob(z, ranks, [str(number) for number in range(rankings)], LPIPS, LPIPS)
+    return FitJob(z, ranks, [str(number) for number in range(rankings)], LPIPS, 256, LPIPS)
 
 
-def without_reference(broken: FitJob) -> FitJob:
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with fresh_database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[ProfileStore]:
+    database = Database(url)
+    yield ProfileStore(database, Limits(100, 100))
+    await database.close()
+
+
+@pytest.fixture
+async def workers(url: str) -> AsyncIterator[Callable[[int], FitWorkers]]:
+    """Makes workers, which are ended."""
+    made: list[FitWorkers] = []
+
+    def make(count: int) -> FitWorkers:
+        made.append(FitWorkers(count, url))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+Keep = Callable[..., Awaitable[Task]]
+
+
+@pytest.fixture
+def keep(store: ProfileStore) -> Keep:
+    """Keeps the rankings of a job in a profile of their own; the task to fit it."""
+
+    async def keep(job: FitJob, comparisons: Sequence[str | None] | None = None) -> Task:
+        name = f"p{len(await store.page(T, '', 1000))}"
+        await store.create(T, name, "lpips", BACKBONE, NewVersion(job.base, "created", job.resolution, {}))
+        own = comparisons or [None] * len(job.ranks)
+        for z, ranks, target, comparison in zip(job.channel_distances, job.ranks, job.targets, own, strict=True):
+            hashes = [str(number) for number in range(len(ranks))]
+            await store.add_ranking(T, name, NewRanking(z, ranks, "", comparison, target, hashes, 256))
+        return Task(await store.find(T, name), job.lpips)
+
+    return keep
+
+
+def without_sense(broken: FitJob) -> FitJob:
     """A job that no fit can make sense of."""
-    return FitJob(broken.channel_distances, broken.ranks, broken.targets, np.ones(3, np.float32), broken.lpips)
+    ones = np.ones(3, np.float32)
+    return FitJob(broken.channel_distances, broken.ranks, broken.targets, ones, broken.resolution, broken.lpips)
 
 
-async def test_a_worker_gives_what_the_fit_gives_here() -> None:
-    workers = FitWorkers(1)
-    result, here = await workers.fit(job()), fit(job())
+async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
+    result, here = await workers(1).fit(await keep(job())), fit(job())
+    assert result is not None
     assert result.weights is not None
     assert here.weights is not None
     np.testing.assert_array_equal(result.weights, here.weights)
-    assert (result.taken, result.report) == (here.taken, here.report)
+    assert (result.taken, result.report, result.resolution) == (here.taken, here.report, 256)
+
+
+async def test_a_worker_sees_every_ranking_that_was_kept_before_it_was_asked(
+    workers: Callable[[int], FitWorkers], keep: Keep, store: ProfileStore
+) -> None:
+    own, all_of_them = workers(1), job(rankings=4)
+    task = await keep(all_of_them)
+    for number in range(2):
+        result = await own.fit(Task(await store.find(T, task.profile.name), LPIPS))
+        assert result is not None
+        assert result.report["rankings"] == 4 + number
+        late = NewRanking(all_of_them.channel_distances[0], all_of_them.ranks[0], "", None, "late", list("abcde"), 256)
+        await store.add_ranking(T, task.profile.name, late)
+
+
+async def test_of_two_orders_of_a_comparison_the_worker_reads_the_newest(keep: Keep, store: ProfileStore) -> None:
+    task = await keep(job(rankings=3), comparisons=["same", "other", "same"])
+    assert [list(ranks) for ranks in (await read(store, task)).ranks] == job(rankings=3).ranks[1:]
+
+
+async def test_rankings_from_before_a_reset_are_not_read(keep: Keep, store: ProfileStore) -> None:
+    task = await keep(job())
+    profile, _ = await store.reset(T, task.profile.name)
+    assert (await read(store, Task(profile, LPIPS))).ranks == []
+
+
+async def test_a_deleted_profile_has_no_result(
+    workers: Callable[[int], FitWorkers], keep: Keep, store: ProfileStore
+) -> None:
+    task = await keep(job())
+    await store.delete(T, task.profile.name)
+    assert await workers(1).fit(task) is None
+
+
+async def test_a_worker_that_cannot_read_says_so_and_tries_again_the_next_time(
+    tmp_path: Path, keep: Keep, store: ProfileStore
+) -> None:
+    task = await keep(job())
+    workers = FitWorkers(1, f"sqlite:///{tmp_path}/other.db")  # where nobody has made tables yet
+    with pytest.raises(StorageError, match="no such table"):
+        await workers.fit(task)
+    other = Database(f"sqlite:///{tmp_path}/other.db")
+    await other.migrate()
+    await other.close()
+    assert await workers.fit(task) is None
     await workers.close()
 
 
-async def test_a_fit_that_fails_fails_alone() -> None:
-    workers = FitWorkers(1)
+async def test_a_fit_that_fails_fails_alone(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
+    own = workers(1)
     with pytest.raises(FitWorkerError, match="raised an error"):
-        await workers.fit(without_reference(job()))
-    assert isinstance(await workers.fit(job()), FitResult)
-    await workers.close()
+        await own.fit(await keep(without_sense(job())))
+    assert isinstance(await own.fit(await keep(job())), FitResult)
 
 
-async def test_a_killed_worker_fails_its_fit_and_the_next_has_another() -> None:
-    workers = FitWorkers(1)
-    workers.expect()
-    while not workers._idle:  # noqa: ASYNC110 - a process is on its way
+async def test_a_killed_worker_fails_its_fit_and_the_next_has_another(
+    workers: Callable[[int], FitWorkers], keep: Keep
+) -> None:
+    own, task = workers(1), await keep(job())
+    own.expect()
+    while not own._idle:  # noqa: ASYNC110 - a process is on its way
         await asyncio.sleep(0.01)
-    process = workers._idle[0]
+    process = own._idle[0]
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     with pytest.raises(FitWorkerError, match="ended in the middle"):
-        await workers.fit(job())
-    assert isinstance(await workers.fit(job()), FitResult)
-    await workers.close()
+        await own.fit(task)
+    assert isinstance(await own.fit(task), FitResult)
 
 
-async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_terminal() -> None:
-    workers = FitWorkers(1)
-    await workers.fit(job())
-    pid = workers._idle[0].pid
+async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_terminal(
+    workers: Callable[[int], FitWorkers], keep: Keep, url: str
+) -> None:
+    own = workers(1)
+    await own.fit(await keep(job()))
+    pid = own._idle[0].pid
     assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
     assert os.getsid(pid) == os.getsid(0)  # niceness counts for nothing between sessions
     assert os.getpgid(pid) == pid  # Ctrl-C goes to a group
-    await workers.close()
+    command = await asyncio.to_thread(Path(f"/proc/{pid}/cmdline").read_bytes)
+    assert url.encode() not in command  # which every user sees, and a URL may hold a password
 
 
-async def test_fits_beyond_the_number_of_workers_wait_for_one() -> None:
-    workers = FitWorkers(2)
-    results = await asyncio.gather(*(workers.fit(job(seed=seed)) for seed in range(5)))
-    assert len(workers._idle) == 2
+async def test_fits_beyond_the_number_of_workers_wait_for_one(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
+    own = workers(2)
+    tasks = [await keep(job(seed=seed)) for seed in range(5)]
+    results = await asyncio.gather(*(own.fit(task) for task in tasks))
+    assert len(own._idle) == 2
     for seed, result in enumerate(results):
         expected = fit(job(seed=seed)).weights
+        assert result is not None
         assert result.weights is not None
         assert expected is not None
         np.testing.assert_array_equal(result.weights, expected)
-    await workers.close()
 
 
-def test_a_worker_ends_when_its_input_does() -> None:
-    answers = io.BytesIO()
-    work(io.BytesIO(b"\x05"), answers)
-    assert answers.getvalue() == b""
+async def test_a_worker_ends_when_its_input_does(tmp_path: Path) -> None:
+    for rest in (b"", b"\x05", framed(f"sqlite:///{tmp_path}/clpips.db")):
+        answers = io.BytesIO()
+        await work(io.BytesIO(rest), answers)
+        assert answers.getvalue() == b""
 
 
 def test_a_single_ranking_is_learned_from_by_leaving_candidates_out() -> None:

@@ -160,7 +160,7 @@ def test_shipped_weights_can_be_looked_at_and_not_changed(teachable: TestClient[
 
 
 def test_a_profile_can_begin_where_another_is(ada: TestClient[Any]) -> None:
-    for seed in range(4):
+    for seed in range(6):
         teach(ada, seed)
     assert ada.post("/profiles", json={"name": "team", "parent": "ada"}).json()["parent"] == "ada"
     ada.delete("/profiles/ada")
