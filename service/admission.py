@@ -25,23 +25,26 @@ TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 LONGEST_RETRY_SECONDS: Final = 60
 SKIP_SECONDS: Final = 5.0
 HEADROOM: Final = 0.7  # requests are served in turn: who comes later delays those who are inside
+MEMORY: Final = 64  # requests over which it is learned what they hold
 
 
 class Ticket:
     """An admitted request: its place in the queues (by identity), its deadline, and its images in the count."""
 
-    __slots__ = ("deadline", "images")
+    __slots__ = ("body_bytes", "deadline", "images")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, body_bytes: int, images: int) -> None:
         self.deadline = deadline  # of the event loop's clock
-        self.images = 1
+        self.body_bytes = body_bytes  # 0 where they are not announced
+        self.images = images  # expected, until they are counted
 
 
 class Door:
     """Admits requests while the images of all that are inside number at most `max_images`.
 
     `seconds` is the longest that a request may take, from its head to its answer. By `pace` it is known how long those
-    inside will take.
+    inside will take. A body costs something to read, so how many images one holds is expected from its length, as
+    those before it had them, and no more than they had on average.
     """
 
     def __init__(self, max_images: int, seconds: float, pace: Pace, telemetry: Telemetry) -> None:
@@ -51,6 +54,8 @@ class Door:
         self._inside: set[Ticket] = set()
         self._images = 0  # of all who are inside
         self._pace = pace
+        self._usual_images = 0.0  # of a request
+        self._usual_bytes = 1.0
         self.closed = False  # no new request comes in; those inside finish
 
     def __len__(self) -> int:
@@ -58,10 +63,10 @@ class Door:
         return len(self._inside)
 
     @contextmanager
-    def admit(self, timeout_header: str | None) -> Iterator[Ticket]:
+    def admit(self, timeout_header: str | None, body_bytes: int = 0) -> Iterator[Ticket]:
         """Let a request in, for as long as the context lasts.
 
-        Nothing of its body needs to be read yet. Raises `NotReady` when the door is closed, `Overloaded` when there is
+        Nothing of its body, of `body_bytes` (0: not announced), needs to be read yet. Raises `NotReady` when the door is closed, `Overloaded` when there is
         no room, `InvalidRequest` for a timeout that is none.
         """
         seconds = self._seconds if timeout_header is None else min(self._seconds, _seconds(timeout_header))
@@ -71,10 +76,11 @@ class Door:
                 "the service is stopping; send the request to another replica, or again in a moment",
                 headers={"Connection": "close"},
             )
-        ticket = Ticket(asyncio.get_running_loop().time() + seconds)
-        self._require_room(ticket, 1)
+        expected = min(self._usual_images, self._usual_images * body_bytes / self._usual_bytes)
+        ticket = Ticket(asyncio.get_running_loop().time() + seconds, body_bytes, max(round(expected), 1))
+        self._require_room(ticket, ticket.images)
         self._inside.add(ticket)
-        self._images += 1
+        self._images += ticket.images
         try:
             yield ticket
         finally:
@@ -83,6 +89,8 @@ class Door:
 
     def count(self, ticket: Ticket, images: int) -> None:
         """Say how many images the request has that cost work. Raises `Overloaded` when there is no room for them."""
+        self._learn(images, ticket.body_bytes)
+        images = max(images, 1)
         self._require_room(ticket, images - ticket.images)
         self._images += images - ticket.images
         ticket.images = images
@@ -97,6 +105,12 @@ class Door:
         left = ticket.deadline - asyncio.get_running_loop().time()
         if total * self._pace.seconds > HEADROOM * left:
             self._refuse("deadline", "the images that wait already take longer than this request may")
+
+    def _learn(self, images: int, body_bytes: int) -> None:
+        if body_bytes:
+            share = 1 / MEMORY if self._usual_images else 1.0
+            self._usual_images += (images - self._usual_images) * share
+            self._usual_bytes += (body_bytes - self._usual_bytes) * share
 
     def _refuse(self, reason: str, why: str) -> None:
         self._telemetry.rejected.labels(reason).inc()

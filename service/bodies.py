@@ -26,6 +26,12 @@ from service.schemas import (
 CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
 
 
+def announced_bytes(request: Request[Any, Any, Any]) -> int:
+    """The body's length as its head announces it, 0 where it does not."""
+    announced = request.headers.get("content-length", "")
+    return int(announced[:20]) if announced.isdecimal() else 0
+
+
 async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
     """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -34,8 +40,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
     too_large = BodyTooLarge(
         f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images"
     )
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > limit:
+    if announced_bytes(request) > limit:
         raise too_large
     chunks, size = [], 0
     while True:

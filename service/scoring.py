@@ -164,7 +164,7 @@ class Scorer:
                 unknown.add(image.sha256)
         not_held = unknown - images.keys()
         costly = [image for image in images.values() if not self._pipeline.knows(image.sha256, resolution)]
-        self._door.count(ticket, max(len(costly), 1))
+        self._door.count(ticket, len(costly))
         bad = await self._oversized(images.values(), resolution)
         outcomes = await asyncio.gather(
             *(self._pipeline.embed(image, resolution, ticket) for image in images.values() if image.sha256 not in bad),

@@ -9,7 +9,7 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
-from service.bodies import parse_distance, parse_rank, read_bytes
+from service.bodies import announced_bytes, parse_distance, parse_rank, read_bytes
 from service.comparisons import Comparison, Comparisons
 from service.openapi import DistanceOperation, RankOperation, problems
 from service.profiles import Registry
@@ -42,7 +42,7 @@ class Reception(NamedTuple):
         """The answer to a request, before its deadline. Raises a `Problem`, or `ClientGone`."""
         if self.door.closed:
             await skip_body(request)
-        with self.door.admit(request.headers.get(TIMEOUT_HEADER)) as ticket:
+        with self.door.admit(request.headers.get(TIMEOUT_HEADER), announced_bytes(request)) as ticket:
             body = await received(read_bytes(request, self.limits.body_bytes), ticket, self.telemetry)
             async with answering(request, ticket, self.telemetry):
                 content_type = request.headers.get("content-type", "")
