@@ -32,14 +32,18 @@ pictures = Pictures(256, "npy")
 DEADLINE = f"X-Request-Timeout-Ms: {DEADLINE_SECONDS * 1000:.0f}\r\n"
 
 
-async def peak(server: Server) -> Load:
-    """What eight clients get through that wait for their answers."""
+Processors = tuple[float, float]  # seconds, of this process and of the service
+
+
+async def peak(server: Server) -> tuple[Load, Processors]:
+    """What eight clients get through that wait for their answers, and what it takes."""
     requests = 4
     while True:
         clients = [[rank_body(next(pictures), pictures.take(CANDIDATES)) for _ in range(requests)] for _ in range(8)]
+        before = _processors(server)
         load = await drive(server.port, clients)
         if load.seconds >= PEAK_SECONDS or requests > 1000:
-            return load
+            return load, _since(before, server)
         requests = int(requests * max(1.3 * PEAK_SECONDS / load.seconds, 2))
 
 
@@ -80,11 +84,10 @@ async def flood(server: Server, per_second: float, seconds: float) -> tuple[Load
 async def run(server: Server, seconds: float, times: float) -> list[str]:
     """The bounds that were not held."""
     await peak(server)  # fills the cache and the allocator's pools
+    best, peak_took = await peak(server)
     before = _processors(server)
-    best = await peak(server)
-    between = _processors(server)
     load, growth = await flood(server, best.per_second * times, seconds)
-    after = _processors(server)
+    flood_took = _since(before, server)
     goodput = load.per_second / best.per_second
     p95 = load.percentile(95)
     refusal = statistics.median(load.refused) if load.refused else 0.0
@@ -93,8 +96,8 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     print(f"{times:g} × that             {load.per_second:6.1f} requests/s = {goodput:.0%} of it, p95 {p95:.2f} s")
     print(f"refused with 503     {len(load.refused):6d}, median {refusal * 1e3:.1f} ms, p99 {slowest * 1e3:.1f} ms")
     print(f"any other status     {load.other or 'none'}")
-    for what, start, end, during in (("peak", before, between, best), ("flood", between, after, load)):
-        own, service = ((b - a) / during.seconds for a, b in zip(start, end, strict=True))
+    for what, took, during in (("peak", peak_took, best), ("flood", flood_took, load)):
+        own, service = (one / during.seconds for one in took)
         print(f"processors, {what:6}   service {service:.2f}, this generator {own:.2f} of {os.cpu_count()}")
     print(f"resident memory      {growth:+.1%} from the first third to the last")
     complaints = []
@@ -109,9 +112,13 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     return complaints
 
 
-def _processors(server: Server) -> tuple[float, float]:
-    """Processor seconds so far, of this process and of the service."""
+def _processors(server: Server) -> Processors:
     return time.process_time(), server.processor_seconds()
+
+
+def _since(before: Processors, server: Server) -> Processors:
+    own, service = (now - then for now, then in zip(_processors(server), before, strict=True))
+    return own, service
 
 
 def main() -> None:

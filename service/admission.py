@@ -66,8 +66,8 @@ class Door:
     def admit(self, timeout_header: str | None, body_bytes: int = 0) -> Iterator[Ticket]:
         """Let a request in, for as long as the context lasts.
 
-        Nothing of its body, of `body_bytes` (0: not announced), needs to be read yet. Raises `NotReady` when the door is closed, `Overloaded` when there is
-        no room, `InvalidRequest` for a timeout that is none.
+        Nothing of its body, of `body_bytes` (0: not announced), needs to be read yet. Raises `NotReady` when the door
+        is closed, `Overloaded` when there is no room, `InvalidRequest` for a timeout that is none.
         """
         seconds = self._seconds if timeout_header is None else min(self._seconds, _seconds(timeout_header))
         if self.closed:

@@ -24,6 +24,7 @@ from service.schemas import HeldImage, SentImage
 from service.telemetry import Telemetry
 from service.workers import Decoder, EngineThreads
 
+AHEAD: Final = 1  # batches that stand ready, so that no thread of the engine is idle while the event loop runs
 COMPARE_BATCH: Final = 64  # pairs; each costs the engine a small part of an image
 
 
@@ -92,7 +93,7 @@ class Pipeline:
             max_batch=max_batch,
             max_queue=max_queue,
             max_delay=max_delay,
-            parallel=engine.parallel,
+            parallel=engine.parallel + AHEAD if engine.parallel > 1 else 1,
             gives_way=True,  # to `compare`, so that who has all its features is answered first
             observe=engine.embedded,
         )

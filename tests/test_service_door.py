@@ -1,0 +1,90 @@
+"""The door: how many images a body is expected to hold before it is read, and what that keeps out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from service.admission import Door
+from service.errors import Overloaded
+from service.pace import Pace
+from service.telemetry import Telemetry
+
+IMAGE = 1000  # bytes
+
+pytestmark = pytest.mark.asyncio  # a door lives on an event loop
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door(20, 30.0, Pace(), Telemetry())
+
+
+@pytest.fixture
+def inside(door: Door) -> Iterator[Callable[[int, int], None]]:
+    """Lets a request in that stays, of so many images in so many bytes."""
+    with ExitStack() as staying:
+
+        def enter(images: int, body_bytes: int) -> None:
+            door.count(staying.enter_context(door.admit(None, body_bytes)), images)
+
+        yield enter
+
+
+async def served(door: Door, images: int, body_bytes: int) -> None:
+    """A request that has come and gone."""
+    with door.admit(None, body_bytes) as ticket:
+        door.count(ticket, images)
+
+
+async def test_a_request_counts_as_one_image_while_nothing_is_known(door: Door) -> None:
+    with door.admit(None, 10**6) as ticket:
+        assert ticket.images == 1
+
+
+async def test_a_body_is_expected_to_hold_what_others_of_its_length_held(door: Door) -> None:
+    await served(door, 10, 10 * IMAGE)
+    with door.admit(None, 10 * IMAGE) as whole, door.admit(None, 4 * IMAGE) as part:
+        assert (whole.images, part.images) == (10, 4)
+
+
+async def test_it_is_refused_before_it_is_read_where_that_has_no_room(
+    door: Door, inside: Callable[[int, int], None]
+) -> None:
+    await served(door, 10, 10 * IMAGE)
+    inside(12, 12 * IMAGE)
+    with pytest.raises(Overloaded), door.admit(None, 10 * IMAGE):
+        pass
+    with door.admit(None, 7 * IMAGE):
+        pass
+
+
+async def test_a_large_body_is_never_taken_for_more_images_than_requests_have_on_average(
+    door: Door, inside: Callable[[int, int], None]
+) -> None:
+    await served(door, 2, 2)  # thumbnails
+    inside(2, 2)
+    with door.admit(None, 10**8) as ticket:
+        assert ticket.images == 2
+
+
+async def test_names_of_images_that_are_held_cost_nothing_and_teach_so(door: Door) -> None:
+    for _ in range(500):
+        await served(door, 0, 700)
+    with door.admit(None, 700) as ticket:
+        assert ticket.images == 1
+
+
+async def test_a_body_whose_length_is_not_announced_is_one_image_until_it_is_counted(door: Door) -> None:
+    await served(door, 10, 10 * IMAGE)
+    with door.admit(None) as ticket:
+        assert ticket.images == 1
+        door.count(ticket, 5)
+        assert ticket.images == 5
+
+
+async def test_who_is_alone_comes_in_however_large(door: Door) -> None:
+    await served(door, 15, 15 * IMAGE)
+    await served(door, 300, 300 * IMAGE)
+    with door.admit(None, 300 * IMAGE) as ticket:
+        door.count(ticket, 300)
