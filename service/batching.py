@@ -41,13 +41,14 @@ class ClosedError(BatcherError):
 class BatchReport:
     """What one batch did; times in seconds."""
 
-    items: int
+    items: int  # that ran
     failed: int  # 0 when all is well; equal to `items` when the engine itself has failed
     waited: tuple[float, ...]  # each item's time in the queue
     ran: float  # time in the engine, retries included
 
 
-_Outcomes = tuple[list[ResultT | BaseException], float, float]  # with the times at which the batch started and ended
+_Outcomes = tuple[dict[Entry[ItemT, ResultT], ResultT | BaseException], float, float]
+"""What came of each entry that ran, and the times at which the batch started and ended."""
 
 
 class Batcher(Generic[ItemT, ResultT]):
@@ -90,7 +91,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._gives_way = gives_way
         self._observe = observe
         self._turns: Turns[ItemT, ResultT] = Turns()
-        self._running: set[asyncio.Future[_Outcomes[ResultT]]] = set()
+        self._running: set[asyncio.Future[_Outcomes[ItemT, ResultT]]] = set()
         self._awake = False
         self._delayed: asyncio.TimerHandle | None = None
         self._closed = False
@@ -179,19 +180,20 @@ class Batcher(Generic[ItemT, ResultT]):
 
     def _start(self, batch: list[Entry[ItemT, ResultT]]) -> None:
         loop = asyncio.get_running_loop()
-        items = [entry.item for entry in batch]
         try:
-            running = loop.run_in_executor(self._executor, self._timed, items, loop.time)
+            running = loop.run_in_executor(self._executor, self._timed, batch, loop.time)
         except RuntimeError as error:  # the executor is shut down: to those who wait it is a batch that failed
             running = loop.create_future()
             running.set_exception(error)
         self._running.add(running)
         running.add_done_callback(lambda ended: self._finish(batch, ended))
 
-    def _timed(self, items: list[ItemT], clock: Callable[[], float]) -> "_Outcomes[ResultT]":
+    def _timed(self, batch: list[Entry[ItemT, ResultT]], clock: Callable[[], float]) -> "_Outcomes[ItemT, ResultT]":
+        """Run those whom somebody waits for: the batch may have stood in the executor's own queue."""
         started = clock()
-        outcomes = self._isolate(items)
-        return outcomes, started, clock()
+        alive = [entry for entry in batch if entry.deadline > started and not entry.result.done()]
+        outcomes = self._isolate([entry.item for entry in alive]) if alive else []
+        return dict(zip(alive, outcomes, strict=True)), started, clock()
 
     def _isolate(self, items: list[ItemT]) -> list[ResultT | BaseException]:
         """Each item's result, or what it raised when it ran alone."""
@@ -206,25 +208,25 @@ class Batcher(Generic[ItemT, ResultT]):
             return self._isolate(items[:half]) + self._isolate(items[half:])
         return [*results]
 
-    def _finish(self, batch: list[Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ResultT]]") -> None:
+    def _finish(self, batch: list[Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ItemT, ResultT]]") -> None:
         self._running.discard(running)
-        outcomes: list[ResultT | BaseException]
+        outcomes: dict[Entry[ItemT, ResultT], ResultT | BaseException]
         try:
             outcomes, started, ended = running.result()
         except BaseException as error:  # noqa: BLE001  whatever it is, those who wait must hear of it
-            outcomes = [error] * len(batch)
+            outcomes = dict.fromkeys(batch, error)
             started = ended = asyncio.get_running_loop().time()
-        for entry, outcome in zip(batch, outcomes, strict=True):
-            _settle(entry, outcome)
+        for entry in batch:
+            _settle(entry, outcomes[entry] if entry in outcomes else ExpiredError("the deadline passed before it ran"))
         is_long = ended - started >= COURTESY_FROM_SECONDS
         if self._gives_way and is_long and not all(self._turns.has(entry.turn) for entry in batch):
             self._give_way(COURTESY_TURNS, asyncio.get_running_loop().time() + COURTESY_SECONDS)
         else:
             self._dispatch()
-        if self._observe:
-            failed = sum(isinstance(outcome, BaseException) for outcome in outcomes)
-            waited = tuple(started - entry.arrived for entry in batch)
-            self._observe(BatchReport(len(batch), failed, waited, ended - started))
+        if self._observe and outcomes:
+            failed = sum(isinstance(outcome, BaseException) for outcome in outcomes.values())
+            waited = tuple(started - entry.arrived for entry in outcomes)
+            self._observe(BatchReport(len(outcomes), failed, waited, ended - started))
 
 
 def _settle(entry: Entry[ItemT, ResultT], outcome: ResultT | BaseException) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.batching import Batcher, ClosedError, ExpiredError
+from service.batching import Batcher, BatchReport, ClosedError, ExpiredError
 from tests.virtual_time import Engine, Poison, batcher, run, settle, submit
 
 
@@ -144,3 +144,25 @@ def test_close_fails_what_waits_lets_the_running_batch_end_and_refuses_what_come
 
     run(main)
     assert engine.calls == [[0]]
+
+
+def test_a_batch_that_stood_in_the_executors_own_queue_runs_without_those_who_have_gone_meanwhile() -> None:
+    engine = Engine()  # it does all its work at a batch's end: until then the batch might as well have stood there
+    reports: list[BatchReport] = []
+
+    async def main() -> None:
+        queue = batcher(engine, observe=reports.append)
+        gone, late, stays = (
+            *submit(queue, [1]),
+            *submit(queue, [2], deadline=0.5),
+            *submit(queue, [3]),
+        )
+        await asyncio.sleep(0.25)
+        gone.cancel()
+        assert isinstance((await asyncio.gather(late, return_exceptions=True))[0], ExpiredError)
+        assert await stays == 30
+        await asyncio.gather(*submit(queue, [4], deadline=1.5), return_exceptions=True)
+
+    run(main)
+    assert engine.calls == [[3]]
+    assert [report.items for report in reports] == [1]
