@@ -1,5 +1,9 @@
-"""The memory that this process may use and does, as the kernel counts it before it kills: for Prometheus."""
+"""The memory that this process may use and does, as the kernel counts it before it kills; and how threads share it."""
 
+import contextlib
+import ctypes
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -9,6 +13,8 @@ from prometheus_client.registry import Collector
 
 CGROUP: Final = Path("/sys/fs/cgroup")  # version 2; a container sees its own at the root
 PROC: Final = Path("/proc")
+M_ARENA_MAX: Final = -8  # of glibc's mallopt
+ARENAS: Final = 2
 
 
 class Memory(NamedTuple):
@@ -16,6 +22,17 @@ class Memory(NamedTuple):
 
     used: int
     limit: int
+
+
+def share_arenas() -> None:
+    """Let all threads that start from now on allocate from two of glibc's arenas, unless `MALLOC_ARENA_MAX` is set.
+
+    By itself glibc gives each thread one, and what a thread has freed serves no other: under load that kept some 45 MB
+    which grew and shrank. Where the C library is another, nothing happens.
+    """
+    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
 def read_memory(cgroup: Path = CGROUP, proc: Path = PROC) -> Memory | None:

@@ -14,6 +14,7 @@ from models.engines import Engine
 from service.admission import Door
 from service.app import create_app
 from service.logs import configure_logging
+from service.memory import share_arenas
 from service.patience import PatientProtocol
 from service.security import Access, require_safe_binding
 from service.settings import Settings, SettingsError
@@ -35,6 +36,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
     `create_app` raises. Exits with 3 where the engine fails its warm-up or the database is not ready, and with 4 where
     the engine has failed `max_engine_failures` times in a row.
     """
+    share_arenas()  # before the first thread
     configure_logging(settings)
     require_safe_binding(settings, Access.from_settings(settings))
     listener = _listen(settings.host, settings.port)

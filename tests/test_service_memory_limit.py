@@ -1,6 +1,9 @@
 """The memory that counts, as containers and machines tell it."""
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,36 @@ def test_this_process_is_seen_as_it_is() -> None:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     # Python with NumPy takes at least 10 MiB, and the limit can only be below the machine's memory.
     assert 10 * 2**20 < samples["clpips_memory_used_bytes"] < samples["clpips_memory_limit_bytes"] <= machine * 1.01
+
+
+SIX_THREADS_THAT_ALLOCATE = """
+import ctypes, threading
+from service.memory import share_arenas
+
+share_arenas()
+libc = ctypes.CDLL(None)
+together = threading.Barrier(6)
+
+
+def allocate():
+    together.wait()
+    libc.malloc(100_000)
+    together.wait()
+
+
+threads = [threading.Thread(target=allocate) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.malloc_stats()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's: run this on a Linux that has it")
+@pytest.mark.parametrize(("environment", "most"), [({}, 2), ({"MALLOC_ARENA_MAX": "4"}, 4)])
+def test_threads_share_arenas_unless_the_operator_says_how_many(environment: dict[str, str], most: int) -> None:
+    told = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"} | environment
+    command = [sys.executable, "-c", SIX_THREADS_THAT_ALLOCATE]
+    done = subprocess.run(command, env=told, capture_output=True, text=True, check=True)
+    assert done.stderr.count("Arena ") == most
