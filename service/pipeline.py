@@ -1,6 +1,6 @@
 """How an image becomes features, and a pair of features channel distances: three queues, and the feature cache.
 
-    bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine threads)
+    bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine thread)
 
 Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
 engine's device decodes JPEGs, those go there first (a thread of its own), and to the pool what it leaves.
@@ -89,20 +89,19 @@ class Pipeline:
             )
         self._embedding: Batcher[Image, Any] = Batcher(
             lambda images: engine.embed(images, more=pace.in_work > len(images)),
-            engine.pool,
+            engine.embedding,
             max_batch=max_batch,
             max_queue=max_queue,
             max_delay=max_delay,
             parallel=engine.parallel + AHEAD if engine.parallel > 1 else 1,
-            gives_way=True,  # to `compare`, so that who has all its features is answered first
+            gives_way=engine.parallel == 1,  # to `compare`, so that who has all its features is answered first
             observe=engine.embedded,
         )
         self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(
             lambda pairs: [*engine.compare(*zip(*pairs, strict=True))],
-            engine.pool,
+            engine.comparing,
             max_batch=COMPARE_BATCH,
             max_queue=max_queue,
-            parallel=engine.parallel,
             observe=engine.compared,
         )
         for stage, queue in self._stages().items():

@@ -35,7 +35,7 @@ class Telemetry:
         )
         self.engine_busy_seconds = Counter(
             "clpips_engine_busy_seconds_total",
-            "Time in which the engine was computing, averaged over its threads",
+            "Time in which the engine was computing; where several of its threads embed, averaged over those",
             registry=registry,
         )
         self.images = Counter(
@@ -123,18 +123,18 @@ class Telemetry:
         self._ran("jpeg", report)
         self.batch_items.labels("jpeg").observe(report.items)
 
-    def embedded(self, report: BatchReport, parallel: int) -> None:
-        """Count a batch of images that the engine embedded in one of its `parallel` threads."""
-        self._engine_ran("embed", report, parallel)
+    def embedded(self, report: BatchReport, busy: float) -> None:
+        """Count a batch of images that the engine embedded, and the `busy` seconds of all of it that this was."""
+        self._engine_ran("embed", report, busy)
 
-    def compared(self, report: BatchReport, parallel: int) -> None:
-        """Count a batch of pairs that the engine compared in one of its `parallel` threads."""
-        self._engine_ran("compare", report, parallel)
+    def compared(self, report: BatchReport, busy: float) -> None:
+        """Count a batch of pairs that the engine compared, and the `busy` seconds of all of it that this was."""
+        self._engine_ran("compare", report, busy)
 
-    def _engine_ran(self, stage: str, report: BatchReport, parallel: int) -> None:
+    def _engine_ran(self, stage: str, report: BatchReport, busy: float) -> None:
         self._ran(stage, report)
         self.batch_items.labels(stage).observe(report.items)
-        self.engine_busy_seconds.inc(report.ran / parallel)
+        self.engine_busy_seconds.inc(busy)
 
     def _ran(self, stage: str, report: BatchReport) -> None:
         self.stage_seconds.labels(stage).observe(report.ran)

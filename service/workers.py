@@ -39,8 +39,10 @@ class Decoder:
 class EngineThreads:
     """The threads in which the engine runs, as many as it takes, and what is known of the engine's health.
 
-    `embed` and `compare` are for that `pool` alone. A batch that fails altogether makes the engine `failing`: it is
-    then tried every second until it runs again, or has failed `max_failures` times in a row and is `dead`.
+    `embed` is for `embedding` alone and `compare` for `comparing`: the same single thread, or, where the engine takes
+    several calls, a thread that waits for none of them, so that who has all features is answered at once. A batch that
+    fails altogether makes the engine `failing`: it is then tried every second until it runs again, or has failed
+    `max_failures` times in a row and is `dead`.
     """
 
     def __init__(self, engine: Engine, telemetry: Telemetry, max_failures: int) -> None:
@@ -50,7 +52,8 @@ class EngineThreads:
         self._failures = 0  # in a row
         self._probe: asyncio.Task[None] | None = None
         self.parallel = engine.parallel
-        self.pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="engine")
+        self.embedding = ThreadPoolExecutor(self.parallel, thread_name_prefix="embed")
+        self.comparing = ThreadPoolExecutor(1, thread_name_prefix="compare") if self.parallel > 1 else self.embedding
 
     @property
     def failing(self) -> bool:
@@ -85,7 +88,7 @@ class EngineThreads:
             done.wait(RELIEF_SECONDS)
 
         self._engine.on_memory_pressure = relieved
-        return await loop.run_in_executor(self.pool, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
+        return await loop.run_in_executor(self.embedding, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
 
     async def probe(self) -> None:
         """Run one small batch through both halves."""
@@ -95,23 +98,24 @@ class EngineThreads:
             target, candidate = self.embed([blank, blank])
             self.compare([target], [candidate])
 
-        await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        await asyncio.get_running_loop().run_in_executor(self.embedding, work)
 
     def embedded(self, report: BatchReport) -> None:
         """Hear of a batch of images."""
-        self._telemetry.embedded(report, self.parallel)
+        self._telemetry.embedded(report, busy=report.ran / self.parallel)
         self._note(failed=report.failed == report.items)
 
     def compared(self, report: BatchReport) -> None:
         """Hear of a batch of pairs."""
-        self._telemetry.compared(report, self.parallel)
+        self._telemetry.compared(report, busy=report.ran if self.comparing is self.embedding else 0.0)
         self._note(failed=report.failed == report.items)
 
     def close(self) -> None:
         """Let the work in hand finish; what waits is dropped."""
         if self._probe:
             self._probe.cancel()
-        self.pool.shutdown(cancel_futures=True)
+        self.embedding.shutdown(cancel_futures=True)
+        self.comparing.shutdown(cancel_futures=True)
 
     def _note(self, *, failed: bool) -> None:
         if not failed:

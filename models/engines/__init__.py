@@ -57,7 +57,9 @@ class Engine(Protocol):
     device: str  # "cpu" or "cuda"
     precision: Precision
     fingerprint: str  # of the backbone, sha256
-    parallel: int  # calls that may run at the same time, in threads of their own: one a core on a CPU, 1 on a GPU
+    parallel: int
+    """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
+    CPU. Where it is 1, as on a GPU, all calls come from one thread."""
     batch: int  # images in one of those calls beyond which it gains nothing
     on_memory_pressure: Callable[[], None]
     """Set by who keeps features: called in the engine's thread when the device's memory has run out, before the next,
