@@ -3,7 +3,7 @@
     python -m loadtest.overload [--seconds 60] [--times 3]
 
 First the peak: as many clients as keep it busy, each waiting for its answer. Then requests come at `times` that rate
-whether answered or not, each with a deadline. Exit code 1 where goodput falls below 90 % of the peak, a refusal takes
+whether answered or not, each with a deadline; then the peak again, and the mean of both is what counts. Exit code 1 where goodput falls below 90 % of the peak, a refusal takes
 longer than 50 ms at the median, an accepted request longer than its deadline at p95, or memory grows by more than a
 tenth from the first third of the minute to the last.
 """
@@ -88,12 +88,18 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     before = _processors(server)
     load, growth = await flood(server, best.per_second * times, seconds)
     flood_took = _since(before, server)
-    goodput = load.per_second / best.per_second
+    again, _ = await peak(server)
+    most = (best.per_second + again.per_second) / 2  # a machine's clock may change within a minute
+    goodput = load.per_second / most
     p95 = load.percentile(95)
     refusal = statistics.median(load.refused) if load.refused else 0.0
     slowest = float(np.percentile(load.refused, 99)) if load.refused else 0.0
-    print(f"peak                 {best.per_second:6.1f} requests/s, p95 {best.percentile(95):.2f} s")
-    print(f"{times:g} × that             {load.per_second:6.1f} requests/s = {goodput:.0%} of it, p95 {p95:.2f} s")
+    print(
+        f"peak, before, after  {best.per_second:6.1f}, {again.per_second:.1f} requests/s, p95 {best.percentile(95):.2f} s"
+    )
+    print(
+        f"{times:g} × that             {load.per_second:6.1f} requests/s = {goodput:.0%} of their mean, p95 {p95:.2f} s"
+    )
     print(f"refused with 503     {len(load.refused):6d}, median {refusal * 1e3:.1f} ms, p99 {slowest * 1e3:.1f} ms")
     print(f"any other status     {load.other or 'none'}")
     for what, took, during in (("peak", peak_took, best), ("flood", flood_took, load)):
