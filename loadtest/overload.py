@@ -3,9 +3,9 @@
     python -m loadtest.overload [--seconds 60] [--times 3]
 
 First the peak: as many clients as keep it busy, each waiting for its answer. Then requests come at `times` that rate
-whether answered or not, each with a deadline; then the peak again, and the mean of both is what counts. Exit code 1 where goodput falls below 90 % of the peak, a refusal takes
-longer than 50 ms at the median, an accepted request longer than its deadline at p95, or memory grows by more than a
-tenth from the first third of the minute to the last.
+whether answered or not, each with a deadline; then the peak again, and the mean of both is what counts. Exit code 1
+where goodput falls below 90 % of the peak, a refusal takes longer than 50 ms at the median, an accepted request longer
+than its deadline at p95, or memory grows by more than a tenth from the first third of the minute to the last.
 """
 
 import argparse
@@ -94,9 +94,8 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     p95 = load.percentile(95)
     refusal = statistics.median(load.refused) if load.refused else 0.0
     slowest = float(np.percentile(load.refused, 99)) if load.refused else 0.0
-    print(
-        f"peak, before, after  {best.per_second:6.1f}, {again.per_second:.1f} requests/s, p95 {best.percentile(95):.2f} s"
-    )
+    print(f"peak                 {best.per_second:6.1f} requests/s, p95 {best.percentile(95):.2f} s")
+    print(f"the peak afterwards  {again.per_second:6.1f} requests/s")
     print(
         f"{times:g} × that             {load.per_second:6.1f} requests/s = {goodput:.0%} of their mean, p95 {p95:.2f} s"
     )
