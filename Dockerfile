@@ -35,7 +35,7 @@ RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint cons
 
 # --- runtime: the base, the environment, one user that owns nothing but its data folder --------------------------------
 FROM ${BASE_IMAGE} AS runtime
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="clpips" \
       org.opencontainers.image.description="The image-similarity service that learns what you mean by similar" \

@@ -20,15 +20,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from clpips.models.engines import Engine, EngineError, open_engine
+from clpips.models.engines.pytorch.engine import TorchEngine, compute_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.network import layout_of
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.distance import weigh
 from loadtest.exactness import WEIGHTS, as_lpips, check, check_half, scenes
 from loadtest.jpegs import bench_jpeg
 from loadtest.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
 from loadtest.reference import load_lpips
-from models.backbone import TOTAL_CHANNELS
-from models.distance import weigh
-from models.engines import Engine, EngineError, open_engine
-from models.engines.torch import TorchEngine, compute_dtype, cpu_has_bfloat16
-from models.engines.torch_network import layout_of
 
 CONTENDERS = (("onnx", "exact"), ("torch", "exact"), ("torch", "fast"))
 BATCHES = {"cpu": (1, 4, 16), "cuda": (1, 4, 16, 64, 128, 256)}

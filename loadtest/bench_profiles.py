@@ -20,16 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert
 
-from models.backbone import TOTAL_CHANNELS
-from models.distance import weigh
-from models.engines import open_engine
-from models.weights import load_weights
-from service.profiles import Registry
-from service.scoring import Profiles
-from service.storage.database import Database
-from service.storage.profiles import Limits, NewVersion, ProfileStore
-from service.storage.tables import Profile, Tenant, Version
-from service.telemetry import Telemetry
+from clpips.models.engines import open_engine
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.distance import weigh
+from clpips.models.metric.weights import load_weights
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.profiles.registry import Registry
+from clpips.service.scoring.scorer import Profiles
+from clpips.service.storage.database import Database
+from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
+from clpips.service.storage.tables import Profile, Tenant, Version
 
 ROUNDS = 7
 WEIGHINGS = 200

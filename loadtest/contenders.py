@@ -88,7 +88,7 @@ def clpips(name: str = "clpips", **settings: str | int | float) -> Server:
     environment = {f"CLPIPS_{setting.upper()}": str(value) for setting, value in settings.items()}
     return Server(
         name,
-        ["service.cli", "serve", "--port", "{port}"],
+        ["clpips.service.cli", "serve", "--port", "{port}"],
         {"CLPIPS_LOG_LEVEL": "warning", "CLPIPS_DATABASE_URL": f"sqlite:///{LOGS / name}.db", **environment},
         takes_names=True,
     )

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
 
+from clpips.models.engines import Engine
+from clpips.models.engines.pytorch.kernels import PlainKernels
+from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.slots import TorchFeatures
+from clpips.models.metric.backbone import load_backbone
+from clpips.models.metric.distance import weigh
+from clpips.models.metric.weights import load_weights
 from loadtest.reference import load_lpips
-from models.backbone import load_backbone
-from models.distance import weigh
-from models.engines import Engine
-from models.engines.torch_kernels import PlainKernels
-from models.engines.torch_network import AlexNetTaps, layout_of
-from models.engines.torch_slots import TorchFeatures
-from models.weights import load_weights
 
 Pixels = NDArray[np.uint8]  # (n, h, w, 3)
 WEIGHTS = load_weights("lpips").values

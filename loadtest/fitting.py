@@ -16,12 +16,12 @@ from unittest.mock import patch
 import numpy as np
 from scipy.optimize import minimize
 
-import models.comparisons
-from models.backbone import TOTAL_CHANNELS
-from models.fitting import fit_convex
-from models.pairs import RankedPairs
-from models.solver import BoundedRanking, Design, Vector
-from models.weights import load_weights
+import clpips.models.fitting.comparisons
+from clpips.models.fitting.convex import fit_convex
+from clpips.models.fitting.solver import BoundedRanking, Design, Vector
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.weights import load_weights
+from clpips.models.rankings.pairs import RankedPairs
 
 STRICTER = 1e-3
 LARGEST_FOR_LBFGS = 5000  # pairs
@@ -75,7 +75,7 @@ class Lbfgs:
 
 
 def seconds_with(solver: Any, pairs: RankedPairs) -> float:
-    with patch.object(models.comparisons, "BoundedRanking", solver):
+    with patch.object(clpips.models.fitting.comparisons, "BoundedRanking", solver):
         return fit_convex(pairs).seconds
 
 

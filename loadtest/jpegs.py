@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from clpips.models.engines import Engine, EngineError, open_jpeg_decoder
+from clpips.models.images.decoding import load_image
+from clpips.models.metric.distance import weigh
+from clpips.models.metric.weights import load_weights
 from loadtest.measure import in_turn
 from loadtest.pictures import Pictures
-from models.distance import weigh
-from models.engines import Engine, EngineError, open_jpeg_decoder
-from models.images import load_image
-from models.weights import load_weights
 
 RESOLUTION = 256
 SIDES = (512, 1024)

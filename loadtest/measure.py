@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from models.backbone import CONVOLUTIONS, tap_sizes
+from clpips.models.metric.backbone import CONVOLUTIONS, tap_sizes
 
 
 class Timing(NamedTuple):

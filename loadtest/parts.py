@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from clpips.models.engines import open_engine
+from clpips.models.images.decoding import load_image
 from loadtest.pictures import Pictures
-from models.engines import open_engine
-from models.images import load_image
 
 SECONDS = 3.0
 BATCH = 8
@@ -38,7 +38,7 @@ def ceiling(dtype: str) -> float:
     """AlexNet's convolutions, ReLUs and pools alone, channels last: what PyTorch can do at best."""
     import torch
 
-    from models.backbone import CONVOLUTIONS
+    from clpips.models.metric.backbone import CONVOLUTIONS
 
     layers: list[torch.nn.Module] = []
     for convolution in CONVOLUTIONS:

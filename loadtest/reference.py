@@ -7,7 +7,7 @@ from importlib.resources import files
 import torch
 from torch import nn
 
-from models.backbone import CONVOLUTIONS, load_backbone
+from clpips.models.metric.backbone import CONVOLUTIONS, load_backbone
 
 
 def load_lpips() -> nn.Module:

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from models.backbone import LAYERS, TOTAL_CHANNELS
-from models.weights import LayerWeights
+from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.weights import LayerWeights
 
 CANDIDATES: Final = 10
 CHECKPOINTS: Final = (0, 1, 2, 5, 10, 20)

@@ -11,33 +11,33 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from models.engines import Engine, EngineError, JpegDecoder, open_engine, open_jpeg_decoder
-from models.engines.cores import core_count
-from service.admission import Door
-from service.comparisons import Comparisons
-from service.docs import openapi_config
-from service.errors import EXCEPTION_HANDLERS
-from service.fits import FitWorkers
-from service.learning import Learner
-from service.logs import RequestLog
-from service.pace import Pace
-from service.pipeline import Pipeline
-from service.profiles import Registry
-from service.routes.exchange import EXCHANGE_ROUTES
-from service.routes.health import Readiness, healthz, metrics, readyz
-from service.routes.profiles import PROFILE_ROUTES
-from service.routes.scoring import Reception, distance, rank
-from service.schemas import Limits
-from service.scoring import Profiles, Scorer, describe_engine
-from service.security import Access
-from service.settings import Settings
-from service.storage.comparisons import ComparisonStore
-from service.storage.database import Database
-from service.storage.profiles import Limits as StorageLimits
-from service.storage.profiles import ProfileStore
-from service.teaching import Teaching
-from service.telemetry import Telemetry
-from service.workers import Decoder, EngineThreads
+from clpips.models.engines import Engine, EngineError, JpegDecoder, open_engine, open_jpeg_decoder
+from clpips.models.engines.cores import core_count
+from clpips.service.admission.access import Access
+from clpips.service.admission.door import Door
+from clpips.service.admission.throughput import Pace
+from clpips.service.openapi.page import openapi_config
+from clpips.service.ops.logs import RequestLog
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import EXCEPTION_HANDLERS
+from clpips.service.profiles.comparisons import Comparisons
+from clpips.service.profiles.registry import Registry
+from clpips.service.routes.exchange import EXCHANGE_ROUTES
+from clpips.service.routes.health import Readiness, healthz, metrics, readyz
+from clpips.service.routes.profiles import PROFILE_ROUTES
+from clpips.service.routes.scoring import Reception, distance, rank
+from clpips.service.scoring.pipeline import Pipeline
+from clpips.service.scoring.scorer import Profiles, Scorer, describe_engine
+from clpips.service.scoring.threads import Decoder, EngineThreads
+from clpips.service.settings import Settings
+from clpips.service.storage.comparisons import ComparisonStore
+from clpips.service.storage.database import Database
+from clpips.service.storage.profiles import Limits as StorageLimits
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.teaching.fit_processes import FitWorkers
+from clpips.service.teaching.learner import Learner
+from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from typing import Literal, get_args
 
 import rich_click as click
 
-from models.cli import commands, main
-from models.engines import EngineName, Precision
-from service.settings import Settings, SettingsError
+from clpips.models.cli.commands import commands, main
+from clpips.models.engines import EngineName, Precision
+from clpips.service.settings import Settings, SettingsError
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ def serve(host: str | None, port: int | None, engine: str | None, device: str | 
 
     Every setting is an environment variable `CLPIPS_…`; options win over them. `/schema` documents the API.
     """
-    from service.server import serve as run  # the other commands do without a web framework
+    from clpips.service.server import serve as run  # the other commands do without a web framework
 
     try:
         run(
@@ -54,7 +54,7 @@ def migrate() -> None:
     `CLPIPS_DATABASE_URL` names the database. PostgreSQL needs this once for each new version, before it is served; an
     SQLite file is brought up to date at each start.
     """
-    from service.storage.database import Database, StorageError, newest_revision
+    from clpips.service.storage.database import Database, StorageError, newest_revision
 
     async def run() -> None:
         database = Database(Settings.from_environment(os.environ).database_url)
@@ -93,7 +93,7 @@ def key(name: str, tenant: str, scopes: tuple[Scope, ...]) -> None:
     The key is printed once and kept nowhere. The service is told the line below it, in the file that
     `CLPIPS_API_KEYS_FILE` names or in `CLPIPS_API_KEYS`.
     """
-    from service.security import new_key
+    from clpips.service.admission.access import new_key
 
     try:
         secret, line = new_key(name, tenant, scopes)

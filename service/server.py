@@ -10,15 +10,15 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from models.engines import Engine
-from service.admission import Door
-from service.app import create_app
-from service.logs import configure_logging
-from service.memory import share_arenas
-from service.patience import PatientProtocol
-from service.security import Access, require_safe_binding
-from service.settings import Settings, SettingsError
-from service.workers import EngineThreads
+from clpips.models.engines import Engine
+from clpips.service.admission.access import Access, require_safe_binding
+from clpips.service.admission.door import Door
+from clpips.service.app import create_app
+from clpips.service.ops.logs import configure_logging
+from clpips.service.ops.memory import share_arenas
+from clpips.service.ops.slow_heads import PatientProtocol
+from clpips.service.scoring.threads import EngineThreads
+from clpips.service.settings import Settings, SettingsError
 
 KEEP_ALIVE_SECONDS: Final = 75  # above the 60 of the usual proxies: the proxy closes idle connections, not we under it
 BACKLOG: Final = 2048

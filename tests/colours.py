@@ -7,7 +7,7 @@ import numpy as np
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
-from models.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
 from tests.pictures import npy
 from tests.services import FakeEngine, rank_body
 

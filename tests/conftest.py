@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from models.engines import Engine, open_engine
+from clpips.models.engines import Engine, open_engine
 from tests.colours import ColourEngine
 from tests.databases import KINDS, fresh_database
 from tests.services import serving

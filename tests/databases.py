@@ -14,9 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from models.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-from service.storage.database import Database
-from service.storage.profiles import NewRanking, NewVersion
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.service.storage.database import Database
+from clpips.service.storage.profiles import NewRanking, NewVersion
 
 SERVER = os.environ.get("CLPIPS_TEST_DATABASE_URL")
 BACKBONE = SHIPPED_FINGERPRINT

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from models.engines import Images
-from service.server import serve
-from service.settings import Settings
+from clpips.models.engines import Images
+from clpips.service.server import serve
+from clpips.service.settings import Settings
 from tests.services import FakeEngine, FakeFeatures
 
 RUN, FAIL = b"r", b"f"

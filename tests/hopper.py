@@ -17,8 +17,8 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models.backbone import CHANNELS
-from models.engines import triton_kernels
+from clpips.models.engines.pytorch import triton_kernels
+from clpips.models.metric.backbone import CHANNELS
 
 HOPPER = GPUTarget("cuda", 90, 32)
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from models.backbone import LAYERS, TOTAL_CHANNELS
-from models.pairs import RankedPairs, join_pairs, pairs_of_ranking
-from models.weights import load_weights
+from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.weights import load_weights
+from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,10 @@ import uvicorn
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
-from models.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-from models.engines import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
-from service.app import create_app
-from service.settings import Settings
+from clpips.models.engines import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.service.app import create_app
+from clpips.service.settings import Settings
 
 Form = Literal["json", "msgpack", "multipart"]
 FORMS: tuple[Form, ...] = ("json", "msgpack", "multipart")

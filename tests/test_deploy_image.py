@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.settings import SETTINGS, Settings
+from clpips.service.settings import SETTINGS, Settings
 from tests.manifests import DEPLOY, ROOT, containers, read_yaml, render
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

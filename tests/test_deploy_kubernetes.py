@@ -5,8 +5,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from models.engines import DEFAULT_FEATURE_BYTES
-from service.settings import SETTINGS, Settings
+from clpips.models.engines import DEFAULT_FEATURE_BYTES
+from clpips.service.settings import SETTINGS, Settings
 from tests.manifests import DEPLOY, OVERLAYS, Manifest, containers, one, pods, read_yaml, render
 
 # The kinds that operators add; what we write of them is checked by tests of its own.

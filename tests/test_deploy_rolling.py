@@ -64,7 +64,7 @@ class Replica:
         }
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "serve"],
+                [sys.executable, "-m", "clpips.service.cli", "serve"],
                 env={**inherited, **settings},
                 cwd=self._log.parent,
                 stderr=log,

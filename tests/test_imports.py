@@ -11,11 +11,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for package in ("models", "service") for path in (ROOT / package).rglob("*.py"))
 WITH_TORCH = {
-    "models/engines/torch.py",
-    *(f"models/engines/torch_{part}.py" for part in ("graphs", "jpeg", "kernels", "memory", "network", "slots")),
-    "models/engines/triton_kernels.py",
-    "models/export.py",
-    "models/paper.py",
+    *(
+        f"models/engines/pytorch/{part}.py"
+        for part in ("engine", "graphs", "jpeg", "kernels", "memory", "network", "slots", "triton_kernels")
+    ),
+    "models/export/graphs.py",
+    "models/fitting/paper.py",
 }
 HEAVY = ("torch", "torchvision", "lpips", "onnx", "matplotlib")
 
@@ -37,7 +38,7 @@ def named(path: Path) -> str:
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"models/engines/torch.py", "service/app.py"} <= {named(path) for path in MODULES}
+    assert {"models/engines/pytorch/engine.py", "service/app.py"} <= {named(path) for path in MODULES}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if named(path).startswith("models/")], ids=named)
@@ -59,7 +60,16 @@ def test_pytorch_is_imported_where_it_must_be_and_nowhere_else() -> None:
     assert users - {"models/engines/__init__.py"} <= WITH_TORCH
 
 
-@pytest.mark.parametrize("module", ["models", "models.cli", "models.engines.onnx", "service.cli", "service.server"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "clpips.models",
+        "clpips.models.cli.commands",
+        "clpips.models.engines.onnx",
+        "clpips.service.cli",
+        "clpips.service.server",
+    ],
+)
 def test_nothing_heavy_is_loaded_before_it_is_needed(module: str) -> None:
     code = f"import {module}, sys; sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -67,12 +77,12 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(module: str) -> None:
 
 
 def test_scoring_from_the_command_line_does_not_wait_for_statistics() -> None:
-    code = "import models.cli, sys; sys.exit('scipy' in sys.modules)"
+    code = "import clpips.models.cli.commands, sys; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_command_line_starts_without_a_web_framework() -> None:
-    code = "import service.cli, sys; sys.exit('litestar' in sys.modules)"
+    code = "import clpips.service.cli, sys; sys.exit('litestar' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -80,7 +90,9 @@ def test_choosing_an_engine_without_a_gpu_does_not_wait_for_pytorch() -> None:
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
-        code = "from models.engines import open_engine; import sys; open_engine(); sys.exit('torch' in sys.modules)"
+        code = (
+            "from clpips.models.engines import open_engine; import sys; open_engine(); sys.exit('torch' in sys.modules)"
+        )
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     else:
         pytest.skip("there is an NVIDIA driver here, and PyTorch has to be asked")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from models.backbone import (
+from clpips.models.engines import open_engine
+from clpips.models.metric.backbone import (
     LAYERS,
     SHIPPED_BACKBONE,
     SHIPPED_FINGERPRINT,
@@ -16,7 +17,6 @@ from models.backbone import (
     tap_sizes,
     tensor_offsets,
 )
-from models.engines import open_engine
 from tests.pictures import picture
 
 

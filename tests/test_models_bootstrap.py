@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import bootstrap
-from models.agreement import intraclass_correlation, spearman
-from models.bootstrap import bootstrap_mean, bootstrap_ranks, pooled_statistics, rank_table, sign_flip_test
+from clpips.models.agreement import bootstrap
+from clpips.models.agreement.bootstrap import (
+    bootstrap_mean,
+    bootstrap_ranks,
+    pooled_statistics,
+    rank_table,
+    sign_flip_test,
+)
+from clpips.models.agreement.correlation import intraclass_correlation, spearman
 
 VALUES = np.arange(2, 13) / 2  # every whole and half rank of six
 

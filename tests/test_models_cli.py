@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.cli import main
-from models.weights import LayerWeights
+from clpips.models.cli.commands import main
+from clpips.models.metric.weights import LayerWeights
 from tests.pictures import encode, picture, variation
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.backbone import SHIPPED_FINGERPRINT
-from models.cli import main
-from models.rankings import Ranking, write_rankings
-from models.weights import LayerWeights, load_weights
+from clpips.models.cli.commands import main
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.weights import LayerWeights, load_weights
+from clpips.models.rankings.files import Ranking, write_rankings
 from tests.observers import channel_distances, person
 from tests.pictures import encode, picture, variation
 
@@ -95,9 +95,9 @@ def test_fit_prints_the_held_out_comparison(stored: Path, tmp_path: Path, capsys
 def test_fitted_weights_are_those_of_the_arrays_alone(
     stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from models.fitting import fit_convex
-    from models.pairs import join_pairs, pairs_of_ranking
-    from models.rankings import read_rankings
+    from clpips.models.fitting.convex import fit_convex
+    from clpips.models.rankings.files import read_rankings
+    from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
 
     run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")
     sets = [

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.distance import weigh
-from models.engines import EngineError, open_engine, open_jpeg_decoder
-from models.images import load_image
-from models.jpeg import plain_size
-from models.weights import load_weights
+from clpips.models.engines import EngineError, open_engine, open_jpeg_decoder
+from clpips.models.images.decoding import load_image
+from clpips.models.images.jpeg import plain_size
+from clpips.models.metric.distance import weigh
+from clpips.models.metric.weights import load_weights
 from tests.conftest import ON_GPU
 from tests.pictures import Pixels, encode, picture, variation
 
@@ -23,9 +23,9 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 
 import torch
 
-from models.engines import torch_jpeg
-from models.engines.torch import TorchEngine
-from models.engines.torch_jpeg import TorchJpegDecoder, resize
+from clpips.models.engines.pytorch import jpeg as device_jpeg
+from clpips.models.engines.pytorch.engine import TorchEngine
+from clpips.models.engines.pytorch.jpeg import TorchJpegDecoder, resize
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 WEIGHTS = load_weights("lpips").values
@@ -181,7 +181,7 @@ def test_a_batch_that_finds_no_memory_is_left_to_the_host(
 
 
 def test_large_files_are_decoded_in_parts(decoder: TorchJpegDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_jpeg, "PIXELS_A_RUN", 2 * 200**2)
+    monkeypatch.setattr(device_jpeg, "PIXELS_A_RUN", 2 * 200**2)
     sizes: list[int] = []
 
     def counting(files: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -10,23 +10,23 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from models.backbone import load_backbone
-from models.distance import weigh
-from models.engines import open_engine
-from models.weights import load_weights
+from clpips.models.engines import open_engine
+from clpips.models.metric.backbone import load_backbone
+from clpips.models.metric.distance import weigh
+from clpips.models.metric.weights import load_weights
 from tests.pictures import picture, variation
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 
 import torch
 
-from models.engines import torch as engine_module
-from models.engines.torch import TorchEngine, compute_dtype, cpu_has_bfloat16
-from models.engines.torch_graphs import bucket_for, bucket_sizes
-from models.engines.torch_kernels import PlainKernels
-from models.engines.torch_memory import OutOfMemoryError, in_halves, largest_that_fits
-from models.engines.torch_network import AlexNetTaps, layout_of
-from models.engines.torch_slots import SlotPool, TorchFeatures
+from clpips.models.engines.pytorch import engine as engine_module
+from clpips.models.engines.pytorch.engine import TorchEngine, compute_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.graphs import bucket_for, bucket_sizes
+from clpips.models.engines.pytorch.kernels import PlainKernels
+from clpips.models.engines.pytorch.memory import OutOfMemoryError, in_halves, largest_that_fits
+from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
 
 WEIGHTS = load_weights("lpips").values
 Pixels = NDArray[np.uint8]

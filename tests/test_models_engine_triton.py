@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.backbone import load_backbone
+from clpips.models.metric.backbone import load_backbone
 from tests.conftest import ON_GPU
 from tests.pictures import picture
 
@@ -19,12 +19,12 @@ pytest.importorskip("triton", reason="needs Triton: pip install triton (it comes
 
 import torch
 
-from models.engines.torch import TorchEngine
-from models.engines.torch_graphs import GraphEmbedder
-from models.engines.torch_kernels import PlainKernels
-from models.engines.torch_network import AlexNetTaps, layout_of
-from models.engines.torch_slots import SlotPool, TorchFeatures
-from models.engines.triton_kernels import POSITIONS_AN_ITEM, TritonKernels, plan_items
+from clpips.models.engines.pytorch.engine import TorchEngine
+from clpips.models.engines.pytorch.graphs import GraphEmbedder
+from clpips.models.engines.pytorch.kernels import PlainKernels
+from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
+from clpips.models.engines.pytorch.triton_kernels import POSITIONS_AN_ITEM, TritonKernels, plan_items
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 SIZES = [(31, 31), (45, 70), (64, 64)]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.backbone import MIN_SIDE, TOTAL_CHANNELS, BackboneError
-from models.distance import layer_shares, weigh
-from models.engines import Engine, EngineError, open_engine
-from models.weights import load_weights
+from clpips.models.engines import Engine, EngineError, open_engine
+from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS, BackboneError
+from clpips.models.metric.distance import layer_shares, weigh
+from clpips.models.metric.weights import load_weights
 from tests.pictures import picture, variation
 
 SIZES = [(64, 64), (256, 256), (97, 131), (31, 45)]
@@ -136,7 +136,7 @@ def test_onnx_on_a_machine_without_cuda_says_what_to_install() -> None:
 
 
 def test_onnx_runtime_neither_marks_this_machine_nor_reports_on_it(tmp_path: Path) -> None:
-    code = "from models.engines import open_engine; open_engine('onnx', 'cpu').close()"
+    code = "from clpips.models.engines import open_engine; open_engine('onnx', 'cpu').close()"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parent.parent, check=True)
     # It would leave the identifier that it reports under, and what it has yet to send.
@@ -148,7 +148,7 @@ def test_an_engine_falls_back_to_the_cpu_only_when_told_to(caplog: pytest.LogCap
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has the CUDA provider; there is nothing to fall back from")
-    with caplog.at_level("WARNING", logger="models.engines"):
+    with caplog.at_level("WARNING", logger="clpips.models.engines"):
         engine = open_engine("onnx", device="cuda", fallback=True)
     assert engine.device == "cpu"
     assert "clpips[gpu]" in caplog.text

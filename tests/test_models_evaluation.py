@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from models.evaluation import Evaluation, evaluate
-from models.fitting import default_parents, fit_convex
-from models.measuring import Measured
-from models.rankings import Ranking
-from models.tables import comparison_rows
+from clpips.models.agreement.evaluation import Evaluation, evaluate
+from clpips.models.fitting.convex import default_parents, fit_convex
+from clpips.models.rankings.files import Ranking
+from clpips.models.rankings.measuring import Measured
+from clpips.models.report.tables import comparison_rows
 from tests.observers import Observer, channel_distances, person
 
 LPIPS = default_parents()["lpips"]

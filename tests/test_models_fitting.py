@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from models.backbone import TOTAL_CHANNELS
-from models.fitting import default_parents, fit_convex
-from models.pairs import RankedPairs, expand_ranks, expand_votes, join_pairs, majorities, pairs_of_ranking
+from clpips.models.fitting.convex import default_parents, fit_convex
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.rankings.pairs import (
+    RankedPairs,
+    expand_ranks,
+    expand_votes,
+    join_pairs,
+    majorities,
+    pairs_of_ranking,
+)
 from tests.observers import Observer, channel_distances, person, rankings_of
 
 LPIPS = default_parents()["lpips"]

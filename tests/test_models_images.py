@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.images import (
+from clpips.models.images.decoding import (
     FORMATS,
     EmptyImageError,
     ImageError,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.jpeg import plain_size
+from clpips.models.images.jpeg import plain_size
 from tests.pictures import encode, picture
 
 PIXELS = picture(0, 40, 56)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.backbone import SHIPPED_FINGERPRINT
-from models.engines import open_engine
-from models.fitting import default_parents, fit_convex
-from models.measuring import Measured, measure
-from models.rankings import read_rankings
-from models.splitting import split_rankings
-from models.weights import load_weights
+from clpips.models.engines import open_engine
+from clpips.models.fitting.convex import default_parents, fit_convex
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.weights import load_weights
+from clpips.models.rankings.files import read_rankings
+from clpips.models.rankings.measuring import Measured, measure
+from clpips.models.rankings.splitting import split_rankings
 
 FOLDER = os.environ.get("CLPIPS_TEST_MATERIALS")
 pytestmark = pytest.mark.skipif(

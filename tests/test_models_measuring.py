@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import measuring
-from models.distance_store import DistanceStore
-from models.engines import Engine, open_engine
-from models.measuring import Measured, measure
-from models.rankings import Ranking, RankingsError
+from clpips.models.engines import Engine, open_engine
+from clpips.models.rankings import measuring
+from clpips.models.rankings.distance_cache import DistanceStore
+from clpips.models.rankings.files import Ranking, RankingsError
+from clpips.models.rankings.measuring import Measured, measure
 from tests.pictures import encode, picture
 
 SIDE = 64

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
-from models.images import decode
-from models.npy import LONGEST_HEADER, MAGIC, read_header
+from clpips.models.images.decoding import decode
+from clpips.models.images.npy import LONGEST_HEADER, MAGIC, read_header
 from tests.pictures import npy
 
 PLAIN = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 50, 3), }"

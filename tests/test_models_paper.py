@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.fitting import default_parents
-from models.pairs import join_pairs
+from clpips.models.fitting.convex import default_parents
+from clpips.models.rankings.pairs import join_pairs
 from tests.observers import person, rankings_of
 
 pytestmark = pytest.mark.torch
@@ -12,7 +12,7 @@ LPIPS = default_parents()["lpips"]
 
 
 def test_it_moves_the_metric_towards_a_person() -> None:
-    from models.paper import fit_paper
+    from clpips.models.fitting.paper import fit_paper
 
     somebody = person(1)
     fit = fit_paper(rankings_of(somebody, targets=30, candidates=6, seed=1), LPIPS)
@@ -22,7 +22,7 @@ def test_it_moves_the_metric_towards_a_person() -> None:
 
 
 def test_the_best_epoch_on_validation_is_kept() -> None:
-    from models.paper import fit_paper
+    from clpips.models.fitting.paper import fit_paper
 
     fit = fit_paper(rankings_of(person(2, noise=0.5), targets=20, candidates=5, seed=3), LPIPS)
     assert fit.validation[fit.best_epoch] == max(fit.validation)
@@ -30,7 +30,7 @@ def test_the_best_epoch_on_validation_is_kept() -> None:
 
 
 def test_where_no_epoch_is_better_the_parent_stays() -> None:
-    from models.paper import fit_paper
+    from clpips.models.fitting.paper import fit_paper
 
     somebody = person(3)
     fit = fit_paper(rankings_of(somebody, targets=20, candidates=5, seed=4), somebody.weights)
@@ -39,14 +39,14 @@ def test_where_no_epoch_is_better_the_parent_stays() -> None:
 
 
 def test_it_repeats_with_its_seed() -> None:
-    from models.paper import fit_paper
+    from clpips.models.fitting.paper import fit_paper
 
     pairs = rankings_of(person(4), targets=8, candidates=4, seed=5)
     assert np.array_equal(fit_paper(pairs, LPIPS, seed=1).weights, fit_paper(pairs, LPIPS, seed=1).weights)
 
 
 def test_one_target_leaves_nothing_to_validate_on() -> None:
-    from models.paper import fit_paper
+    from clpips.models.fitting.paper import fit_paper
 
     with pytest.raises(ValueError, match="two targets or more"):
         fit_paper(join_pairs([]), LPIPS)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
-from models.images import ImageError, decode
-from models.png import decode_plain, plain_size
+from clpips.models.images.decoding import ImageError, decode
+from clpips.models.images.png import decode_plain, plain_size
 
 pytest.importorskip("imgread", reason="needs imgread: pip install -e '.[decode]'")
 

@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rankings import Ranking, RankingsError, decode_z, encode_z, format_ranking, read_rankings, write_rankings
-from models.splitting import split_rankings
+from clpips.models.rankings.files import (
+    Ranking,
+    RankingsError,
+    decode_z,
+    encode_z,
+    format_ranking,
+    read_rankings,
+    write_rankings,
+)
+from clpips.models.rankings.splitting import split_rankings
 
 GOOD = {"set": "s", "rater": "p", "target": "t.png", "candidates": ["a.png", "b.png", "c.png"], "ranks": [2, 1, 2]}
 

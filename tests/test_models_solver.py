@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from models.backbone import LAYERS, TOTAL_CHANNELS
-from models.designs import Rows, by_comparisons
-from models.solver import BoundedRanking
+from clpips.models.fitting.designs import Rows, by_comparisons
+from clpips.models.fitting.solver import BoundedRanking
+from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
 
 
 @pytest.mark.parametrize(("comparisons", "ridge"), [(40, 0.5), (40, 0.01), (400, 0.02), (1500, 0.05)])

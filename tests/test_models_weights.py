@@ -11,7 +11,14 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from models.weights import FORMAT, LayerWeights, WeightsError, load_weights, parse_weights, shipped_weights
+from clpips.models.metric.weights import (
+    FORMAT,
+    LayerWeights,
+    WeightsError,
+    load_weights,
+    parse_weights,
+    shipped_weights,
+)
 
 ONES = np.ones(1152, np.float32)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import rich_click as click
 
-import service.cli
-from models.cli import commands
-from service.settings import SETTINGS, Setting
+import clpips.service.cli
+from clpips.models.cli.commands import commands
+from clpips.service.settings import SETTINGS, Setting
 
-assert callable(service.cli.main)  # importing it adds `serve` to the commands
+assert callable(clpips.service.cli.main)  # importing it adds `serve` to the commands
 PATH = Path(__file__).parent.parent / "README.md"
 README = PATH.read_text()
 TABLE = re.compile(r"^\| `CLPIPS_.*\|$", re.MULTILINE)

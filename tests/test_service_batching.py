@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batching import Batcher, BatchReport, QueueFullError
+from clpips.service.batching.batcher import Batcher, BatchReport, QueueFullError
 from tests.virtual_time import Engine, batcher, run, settle, submit
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.batching import Batcher, BatchReport, ClosedError, ExpiredError
+from clpips.service.batching.batcher import Batcher, BatchReport, ClosedError, ExpiredError
 from tests.virtual_time import Engine, Poison, batcher, run, settle, submit
 
 

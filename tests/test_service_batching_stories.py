@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from service.batching import Batcher, BatchReport, ClosedError, ExpiredError, QueueFullError
+from clpips.service.batching.batcher import Batcher, BatchReport, ClosedError, ExpiredError, QueueFullError
 from tests.virtual_time import Engine, Poison, run
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bodies import parse_distance, parse_rank
-from service.encodings import image_from_text
-from service.errors import InvalidRequest, MalformedBody
-from service.schemas import HeldImage, Limits, SentImage, Unreadable
+from clpips.service.problems import InvalidRequest, MalformedBody
+from clpips.service.wire.bodies import parse_distance, parse_rank
+from clpips.service.wire.encodings import image_from_text
+from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Unreadable
 from tests.services import FORMS, distance_body, rank_body
 
 LIMITS = Limits(body_bytes=10**6, images=64, resolution=4096)

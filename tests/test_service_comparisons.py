@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.backbone import TOTAL_CHANNELS
-from service.comparisons import Comparison, Comparisons
-from service.errors import ComparisonNotFound
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.service.problems import ComparisonNotFound
+from clpips.service.profiles.comparisons import Comparison, Comparisons
 
 TEN = Comparison("studio", np.ones((10, TOTAL_CHANNELS), np.float16), "t" * 64, ["c" * 64] * 10, 256, "b" * 64)
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.admission import Door
-from service.errors import Overloaded
-from service.pace import Pace
-from service.telemetry import Telemetry
+from clpips.service.admission.door import Door
+from clpips.service.admission.throughput import Pace
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import Overloaded
 
 IMAGE = 1000  # bytes
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
 
-from models.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-from models.cli import commands
-from models.weights import LayerWeights, load_weights, parse_weights
+from clpips.models.cli.commands import commands
+from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.models.metric.weights import LayerWeights, load_weights, parse_weights
 from tests.colours import bluest, colours, order_of, rank, teach
 from tests.services import assert_problem
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.engines import Images
-from service import batching
+from clpips.models.engines import Images
+from clpips.service.batching import batcher as batching
 from tests.gated import files
 from tests.pictures import encode, picture
 from tests.services import FakeEngine, FakeFeatures, listening

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.features import FeatureCache, Flight, Source
+from clpips.service.batching.feature_cache import FeatureCache, Flight, Source
 
 NEVER = float("inf")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.backbone import TOTAL_CHANNELS
-from models.weights import load_weights
-from service.fit_worker import NICENESS, Task, framed, read, work
-from service.fits import FitWorkerError, FitWorkers
-from service.fitting import FitJob, FitResult, fit
-from service.storage.database import Database, StorageError
-from service.storage.profiles import Limits, NewRanking, NewVersion, ProfileStore
+from clpips.models.fitting.personal import FitJob, FitResult, fit
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.weights import load_weights
+from clpips.service.storage.database import Database, StorageError
+from clpips.service.storage.profiles import Limits, NewRanking, NewVersion, ProfileStore
+from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
+from clpips.service.teaching.fit_worker import NICENESS, Task, framed, read, work
 from tests.databases import BACKBONE, KINDS, fresh_database
 
 LPIPS = load_weights("lpips").values

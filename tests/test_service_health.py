@@ -8,10 +8,10 @@ from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from models import __version__
-from models.backbone import SHIPPED_FINGERPRINT
-from service.app import create_app
-from service.settings import Settings
+from clpips import __version__
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.service.app import create_app
+from clpips.service.settings import Settings
 from tests.pictures import encode, picture
 from tests.services import FakeEngine, assert_problem, distance_body, rank_body, serving
 

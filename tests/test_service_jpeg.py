@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import service.app
-from models.engines import Engine, EngineError
-from models.images import MAX_PIXELS, load_image
-from models.jpeg import plain_size
-from service.app import create_app
-from service.settings import Settings
+import clpips.service.app
+from clpips.models.engines import Engine, EngineError
+from clpips.models.images.decoding import MAX_PIXELS, load_image
+from clpips.models.images.jpeg import plain_size
+from clpips.service.app import create_app
+from clpips.service.settings import Settings
 from tests.pictures import Pixels, encode, picture
 from tests.services import FakeEngine, assert_problem, pointers, rank_body, scored, serving
 
@@ -39,7 +39,7 @@ class FakeDecoder:
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> FakeDecoder:
     fake = FakeDecoder()
-    monkeypatch.setattr(service.app, "open_jpeg_decoder", lambda _: fake)
+    monkeypatch.setattr(clpips.service.app, "open_jpeg_decoder", lambda _: fake)
     return fake
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from models.weights import load_weights
-from service.security import OPEN
-from service.storage.database import Database, StorageError
-from service.storage.profiles import Limits, NewVersion, ProfileStore
+from clpips.models.metric.weights import load_weights
+from clpips.service.admission.access import OPEN
+from clpips.service.storage.database import Database, StorageError
+from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
 from tests.databases import BACKBONE, KINDS, fresh_database, ranking
 from tests.services import serving
 

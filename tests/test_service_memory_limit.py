@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.memory import Memory, MemoryCollector, read_memory
+from clpips.service.ops.memory import Memory, MemoryCollector, read_memory
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_this_process_is_seen_as_it_is() -> None:
 
 SIX_THREADS_THAT_ALLOCATE = """
 import ctypes, threading
-from service.memory import share_arenas
+from clpips.service.ops.memory import share_arenas
 
 share_arenas()
 libc = ctypes.CDLL(None)

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.transport.serialization import Binary
 
-from service.app import create_app
-from service.settings import Settings
+from clpips.service.app import create_app
+from clpips.service.settings import Settings
 from tests.pictures import encode, npy, picture
 from tests.services import FakeEngine, listening, scored
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from service.pace import Pace
+from clpips.service.admission.throughput import Pace
 
 
 class Clock:

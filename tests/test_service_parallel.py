@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from models.engines import Images
+from clpips.models.engines import Images
 from tests.pictures import encode, picture
 from tests.services import FakeEngine, FakeFeatures, assert_problem, post, rank_body, serving
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 
-from service.patience import PatientProtocol
+from clpips.service.ops.slow_heads import PatientProtocol
 
 
 class ImpatientProtocol(PatientProtocol):

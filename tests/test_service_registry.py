@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from models.backbone import SHIPPED_FINGERPRINT
-from service.errors import BackboneMismatch, UnknownProfile
-from service.profiles import Registry
-from service.scoring import Profiles
-from service.storage.database import Database, StorageError
-from service.storage.profiles import Limits, ProfileStore
-from service.storage.tables import Profile
-from service.telemetry import Telemetry
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import BackboneMismatch, UnknownProfile
+from clpips.service.profiles.registry import Registry
+from clpips.service.scoring.scorer import Profiles
+from clpips.service.storage.database import Database, StorageError
+from clpips.service.storage.profiles import Limits, ProfileStore
+from clpips.service.storage.tables import Profile
 from tests.databases import ranking, version
 from tests.test_service_comparisons import Clock
 

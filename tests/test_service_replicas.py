@@ -20,8 +20,8 @@ from tests.databases import KINDS, fresh_database
 REFRESH_SECONDS = 0.3
 SERVE = """
 import sys
-from service.server import serve
-from service.settings import Settings
+from clpips.service.server import serve
+from clpips.service.settings import Settings
 from tests.colours import ColourEngine
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from litestar.testing import TestClient
 
-from models.distance import layer_shares, weigh
-from models.engines import Engine, Images
-from models.images import load_image
-from models.weights import load_weights
+from clpips.models.engines import Engine, Images
+from clpips.models.images.decoding import load_image
+from clpips.models.metric.distance import layer_shares, weigh
+from clpips.models.metric.weights import load_weights
 from tests.pictures import encode, npy, picture, variation
 from tests.services import (
     FORMS,

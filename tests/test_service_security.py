@@ -9,11 +9,19 @@ import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
 
-import service.cli
-from models.cli import commands
-from service.errors import TooManyRequests
-from service.security import Access, Caller, Scope, is_reachable, new_key, parse_keys, require_safe_binding
-from service.settings import Settings, SettingsError
+import clpips.service.cli
+from clpips.models.cli.commands import commands
+from clpips.service.admission.access import (
+    Access,
+    Caller,
+    Scope,
+    is_reachable,
+    new_key,
+    parse_keys,
+    require_safe_binding,
+)
+from clpips.service.problems import TooManyRequests
+from clpips.service.settings import Settings, SettingsError
 from tests.pictures import npy, picture
 from tests.services import assert_problem, rank_body, serving
 
@@ -128,7 +136,7 @@ def test_more_requests_than_the_rate_are_told_when_to_come_back() -> None:
 
 def test_a_rate_is_refilled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("service.security.time.monotonic", lambda: now)
+    monkeypatch.setattr("clpips.service.admission.access.time.monotonic", lambda: now)
     access = Access(parse_keys(LINES, "test"), requests_per_minute=60)
     caller: Caller = access.caller(bearer("ada")["authorization"])
     for _ in range(60):
@@ -186,7 +194,7 @@ def test_an_open_service_is_not_bound_where_others_reach_it_unless_that_is_meant
 
 
 def test_the_key_command_makes_a_key_that_opens() -> None:
-    assert callable(service.cli.main)  # importing it adds the service's commands
+    assert callable(clpips.service.cli.main)  # importing it adds the service's commands
     output = CliRunner().invoke(commands, ["key", "ada", "--tenant", "studio", "--scope", "admin"]).output
     found = re.search(r"client: +(\S+)\n.*service: +(.+)\n", output)
     assert found is not None

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from tests.pictures import encode, picture
 
 IMAGES = [encode(picture(seed, 64)) for seed in range(3)]
@@ -29,7 +29,7 @@ class NotInstalled:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, NotInstalled())
-from service.cli import main
+from clpips.service.cli import main
 main(sys.argv[1:])
 """
 
@@ -75,7 +75,7 @@ def running(*arguments: str, **variables: str) -> Iterator[Service]:
 
 def refused(*arguments: str, **variables: str) -> str:
     """The one line of a start that fails with exit code 2."""
-    command = [sys.executable, "-m", "service.cli", "serve", *arguments]
+    command = [sys.executable, "-m", "clpips.service.cli", "serve", *arguments]
     done = subprocess.run(
         command, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
     )
@@ -148,7 +148,7 @@ def test_a_start_that_cannot_be_is_one_clear_line(
 
 def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> None:
     code = (
-        "from service.server import serve; from service.settings import Settings; "
+        "from clpips.service.server import serve; from clpips.service.settings import Settings; "
         "from tests.services import FakeEngine; "
         "engine = FakeEngine(); engine.failure = RuntimeError('no kernel image'); serve(Settings(port=0), engine)"
     )

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from service.settings import SETTINGS, Settings, SettingsError
+from clpips.service.settings import SETTINGS, Settings, SettingsError
 
 
 def refusal(**environment: str) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.backbone import TOTAL_CHANNELS
-from service.errors import LimitReached, ProfileExists, ProfileNotFound, VersionNotFound
-from service.storage.database import Database, StorageError, newest_revision
-from service.storage.profiles import Limits, ProfileStore, unpack_channel_distances, unpack_weights
-from service.storage.tables import Profile
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.service.problems import LimitReached, ProfileExists, ProfileNotFound, VersionNotFound
+from clpips.service.storage.database import Database, StorageError, newest_revision
+from clpips.service.storage.profiles import Limits, ProfileStore, unpack_channel_distances, unpack_weights
+from clpips.service.storage.tables import Profile
 from tests.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
 
 T = "studio"
@@ -197,8 +197,8 @@ async def test_many_writers_at_once_lose_nothing_and_share_no_number(url: str) -
 
 WRITER = """
 import asyncio, sys
-from service.storage.database import Database
-from service.storage.profiles import Limits, ProfileStore
+from clpips.service.storage.database import Database
+from clpips.service.storage.profiles import Limits, ProfileStore
 from tests.databases import ranking, version
 
 async def main():

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
-from service.batching import Batcher
+from clpips.service.batching.batcher import Batcher
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbone import Backbone, load_backbone
-from models.images import MAX_PIXELS
+from clpips.models.images.decoding import MAX_PIXELS
+from clpips.models.metric.backbone import Backbone, load_backbone
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def open_jpeg_decoder(engine: Engine) -> JpegDecoder:
             f"the engine {engine.name} takes pixels from main memory alone: JPEGs are decoded on the device for the "
             "engine torch; choose that one, or decode on the host"
         )
-    from models.engines.torch_jpeg import TorchJpegDecoder
+    from clpips.models.engines.pytorch.jpeg import TorchJpegDecoder
 
     return TorchJpegDecoder(engine.device)
 
@@ -166,7 +166,7 @@ def _open(
         name = "torch" if precision == "fast" or device == "cuda" else "onnx"
     if name == "torch":
         try:
-            from models.engines.torch import TorchEngine
+            from clpips.models.engines.pytorch.engine import TorchEngine
         except ModuleNotFoundError as error:
             raise EngineError(
                 "PyTorch is not installed: pip install 'clpips[torch]', or choose the engine onnx with precision exact"
@@ -174,7 +174,7 @@ def _open(
         return TorchEngine(device, precision, weights, threads)
     if precision == "fast":
         raise EngineError("the engine onnx has no precision fast: choose the engine torch, or precision exact")
-    from models.engines.onnx import OnnxEngine
+    from clpips.models.engines.onnx import OnnxEngine
 
     return OnnxEngine(device, weights, threads)
 

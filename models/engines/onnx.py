@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbone import CHANNELS, DATA, TOTAL_CHANNELS, Backbone, load_backbone, tap_sizes
-from models.distance import channel_distances
-from models.engines import DEFAULT_FEATURE_BYTES, GPU_BATCH, EngineError, Image, Images, Precision, nothing_to_free
-from models.engines.cores import Cores, core_count
+from clpips.models.engines import (
+    DEFAULT_FEATURE_BYTES,
+    GPU_BATCH,
+    EngineError,
+    Image,
+    Images,
+    Precision,
+    nothing_to_free,
+)
+from clpips.models.engines.cores import Cores, core_count
+from clpips.models.metric.backbone import CHANNELS, DATA, TOTAL_CHANNELS, Backbone, load_backbone, tap_sizes
+from clpips.models.metric.distance import channel_distances
 
 EMBED_GRAPH = DATA / "embed.onnx"
 CUDA_RUN = 4  # images of a batch that CUDA computes at a time: their features come back to main memory

@@ -8,21 +8,21 @@ from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Stream
 
-from models.rankings import Ranking, format_ranking
-from service.bodies import read_bytes
-from service.openapi import problems
-from service.openapi_profiles import (
+from clpips.models.rankings.files import Ranking, format_ranking
+from clpips.service.admission.access import require, tenant_of
+from clpips.service.openapi.operations import problems
+from clpips.service.openapi.profile_operations import (
     JSON_LINES,
     WEIGHTS,
     ExportRankingsOperation,
     ExportWeightsOperation,
     ImportOperation,
 )
-from service.profile_schemas import MAX_INTEGER, ProfileSummary
-from service.replies import reply
-from service.routes.profiles import Name
-from service.security import require, tenant_of
-from service.teaching import Teaching
+from clpips.service.routes.profiles import Name
+from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.bodies import read_bytes
+from clpips.service.wire.profile_schemas import MAX_INTEGER, ProfileSummary
+from clpips.service.wire.replies import reply
 
 MAX_WEIGHTS_BYTES = 64 * 1024  # a weights file has some 5 KB
 

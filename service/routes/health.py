@@ -8,11 +8,11 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.admission import Door
-from service.errors import NotReady
-from service.openapi import problems
-from service.telemetry import Telemetry
-from service.workers import EngineThreads
+from clpips.service.admission.door import Door
+from clpips.service.openapi.operations import problems
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import NotReady
+from clpips.service.scoring.threads import EngineThreads
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -6,12 +6,15 @@ from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import Parameter
 
-from service.admission import Ticket
-from service.bodies import parse_fields, read_bytes
-from service.forms import StructT
-from service.openapi import problems
-from service.openapi_profiles import CreateOperation, RankingOperation, RollbackOperation
-from service.profile_schemas import (
+from clpips.service.admission.access import require, tenant_of
+from clpips.service.admission.door import Ticket
+from clpips.service.openapi.operations import problems
+from clpips.service.openapi.profile_operations import CreateOperation, RankingOperation, RollbackOperation
+from clpips.service.routes.scoring import Reception
+from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.bodies import parse_fields, read_bytes
+from clpips.service.wire.forms import StructT
+from clpips.service.wire.profile_schemas import (
     MAX_INTEGER,
     Deleted,
     NewProfile,
@@ -22,12 +25,9 @@ from service.profile_schemas import (
     Taught,
     TaughtRanking,
 )
-from service.ranking_bodies import RankingRequest, parse_ranking
-from service.replies import reply
-from service.routes.scoring import Reception
-from service.schemas import Limits
-from service.security import require, tenant_of
-from service.teaching import Teaching
+from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking
+from clpips.service.wire.replies import reply
+from clpips.service.wire.schemas import Limits
 
 MAX_FIELDS_BYTES = 64 * 1024  # of a body without images
 

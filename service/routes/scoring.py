@@ -8,17 +8,17 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
-from service.admission import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
-from service.bodies import announced_bytes, parse_distance, parse_rank, read_bytes
-from service.comparisons import Comparison, Comparisons
-from service.openapi import DistanceOperation, RankOperation, problems
-from service.profiles import Registry
-from service.replies import reply
-from service.schemas import DistanceReply, DistanceRequest, Limits, RankReply, RankRequest
-from service.scoring import Scorer
-from service.security import require, tenant_of
-from service.teaching import Teaching
-from service.telemetry import Telemetry
+from clpips.service.admission.access import require, tenant_of
+from clpips.service.admission.door import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
+from clpips.service.openapi.operations import DistanceOperation, RankOperation, problems
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.profiles.comparisons import Comparison, Comparisons
+from clpips.service.profiles.registry import Registry
+from clpips.service.scoring.scorer import Scorer
+from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.bodies import announced_bytes, parse_distance, parse_rank, read_bytes
+from clpips.service.wire.replies import reply
+from clpips.service.wire.schemas import DistanceReply, DistanceRequest, Limits, RankReply, RankRequest
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")

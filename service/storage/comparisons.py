@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import delete
 
-from service.storage.database import Database
-from service.storage.tables import Comparison
+from clpips.service.storage.database import Database
+from clpips.service.storage.tables import Comparison
 
 PURGE_SECONDS: Final = 60
 

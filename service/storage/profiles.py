@@ -10,11 +10,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models.backbone import TOTAL_CHANNELS
-from service.errors import LimitReached, ProfileExists, VersionNotFound
-from service.storage.database import Database
-from service.storage.reading import ProfileReader, by_name, found
-from service.storage.tables import Profile, Ranking, Tenant, Version
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.service.problems import LimitReached, ProfileExists, VersionNotFound
+from clpips.service.storage.database import Database
+from clpips.service.storage.reading import ProfileReader, by_name, found
+from clpips.service.storage.tables import Profile, Ranking, Tenant, Version
 
 Origin = Literal["created", "fitted", "imported", "reset"]
 

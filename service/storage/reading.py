@@ -7,9 +7,9 @@ from typing import Any, Final
 from sqlalchemy import Select, select
 from sqlalchemy.orm import defer
 
-from service.errors import ProfileNotFound, VersionNotFound
-from service.storage.database import Database
-from service.storage.tables import Profile, Ranking, Version
+from clpips.service.problems import ProfileNotFound, VersionNotFound
+from clpips.service.storage.database import Database
+from clpips.service.storage.tables import Profile, Ranking, Version
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 PAGE: Final = 200  # rankings read at once: some 5 MB of ten candidates each

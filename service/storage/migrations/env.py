@@ -3,7 +3,7 @@
 from advanced_alchemy.base import DefaultBase
 from alembic import context
 
-from service.storage import tables  # noqa: F401 - it fills the metadata
+from clpips.service.storage import tables  # noqa: F401 - it fills the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

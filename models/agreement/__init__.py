@@ -1,0 +1,1 @@
+"""How well a metric agrees with people: correlation, intraclass correlation, bootstrap, evaluation."""

@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from clpips.models.metric.backbone import MIN_SIDE
+from clpips.models.metric.weights import DEFAULT_RESOLUTION, shipped_weights
+
+
+class Resolution(click.ParamType[int | None]):
+    """A number of pixels, or `native`."""
+
+    name = "N|native"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "native":
+            return None
+        try:
+            resolution = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of pixels nor 'native'", param, ctx)
+        if resolution < MIN_SIDE:
+            self.fail(f"{resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more", param, ctx)
+        return resolution
+
+
+weights_option = click.option(
+    "--weights",
+    default="lpips",
+    show_default=True,
+    metavar="FILE|NAME",
+    help=f"A weights file, or a shipped name: {', '.join(shipped_weights())}.",
+)
+resolution_option = click.option(
+    "--resolution",
+    type=Resolution(),
+    default=DEFAULT_RESOLUTION,
+    show_default=True,
+    help="Resize both images to a square of so many pixels a side, or score them at their native size.",
+)
+engine_option = click.option(
+    "--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True, help="What computes."
+)
+backbone_option = click.option(
+    "--backbone",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="CLPIPS_BACKBONE",
+    show_envvar=True,
+    help="Another backbone file than the one that ships.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""The backbone on PyTorch: NVIDIA GPUs, and the CPU as the reference."""

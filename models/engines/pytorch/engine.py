@@ -1,0 +1,253 @@
+"""The backbone on PyTorch: NVIDIA GPUs, and the CPU as the reference.
+
+On the GPU, batches of the prepared size run as CUDA graphs (`graphs.py`) between Triton's kernels
+(`triton_kernels.py`), features stay on the card in a pool of slots (`slots.py`), and a batch for which memory
+does not suffice is halved (`memory.py`). Nothing waits for the card but `compare`, for its answer.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clpips.models.engines import (
+    DEFAULT_FEATURE_BYTES,
+    GPU_BATCH,
+    EngineError,
+    Image,
+    Images,
+    Precision,
+    nothing_to_free,
+)
+from clpips.models.engines.cores import Cores, core_count
+from clpips.models.engines.pytorch.graphs import GraphEmbedder, exact_convolutions, read_on
+from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels_for
+from clpips.models.engines.pytorch.memory import in_halves, largest_that_fits, release_cached_memory
+from clpips.models.engines.pytorch.network import AlexNetTaps, Layout, layout_of
+from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
+from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
+
+logger = logging.getLogger(__name__)
+
+CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
+PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
+PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
+BYTES = {np.dtype(np.uint8), torch.uint8}
+MEMORY_SHARE = 0.5  # of the card's free memory for features, where nobody says how much
+
+
+def compute_dtype(device: str, precision: Precision) -> torch.dtype:
+    """What the convolutions compute in.
+
+    `fast` is float16 on GPUs: as quick there as bfloat16 and eight times as precise. It is bfloat16 on CPUs, whose
+    matrix units (AMX, AVX-512 BF16) know no float16 before Granite Rapids.
+    """
+    if precision == "exact":
+        return torch.float32
+    return torch.float16 if device == "cuda" else torch.bfloat16
+
+
+class TorchEngine:
+    """`precision="exact"` is float32 without TF32; `"fast"` is half precision, see `compute_dtype`."""
+
+    name = "torch"
+
+    def __init__(
+        self,
+        device: str = "cpu",
+        precision: Precision = "exact",
+        backbone: Backbone | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Build the network on the device. Raises `EngineError` where PyTorch does not see it.
+
+        On a CPU, `threads` cores (None: all) compute images side by side, one core each: PyTorch is told to use a
+        single thread, in the whole process.
+        """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise EngineError("PyTorch sees no CUDA device: check nvidia-smi, and that this PyTorch is a CUDA build")
+        self._cores = Cores(threads or core_count()) if device == "cpu" else None
+        if self._cores is not None:
+            torch.set_num_threads(1)
+        if device == "cpu" and precision == "fast" and not cpu_has_bfloat16():
+            logger.warning(
+                "precision fast is slower than exact on this CPU: it has no bfloat16 units (AMX or AVX-512 BF16); "
+                "choose precision exact"
+            )
+        backbone = backbone or load_backbone()
+        self.device = device
+        self.precision = precision
+        self.fingerprint = backbone.fingerprint
+        self.parallel = self._cores.count if self._cores else 1
+        self.batch = CPU_BATCH if self._cores else GPU_BATCH
+        self.on_memory_pressure: Callable[[], None] = nothing_to_free
+        self._dtype = compute_dtype(device, precision)
+        self._network = AlexNetTaps(backbone, self._dtype).to(device)
+        self._kernels: Kernels = kernels_for(device, self._dtype)
+        self.pool: SlotPool | None = None  # of the prepared size
+        self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
+        self._limits: dict[Layout, int] = {}  # most images a run, learned when memory ran out
+
+    @torch.inference_mode()
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        """As the protocol says: captures graphs on CUDA, and reserves a slot for each image that may be kept.
+
+        The engine's own choice of `feature_bytes` is half of the card's free memory. Slots for two batches more are
+        reserved, for features that are in use and kept nowhere; images beyond that, and of other sizes, get memory of
+        their own.
+        """
+        self.pool = self.graphs = None
+        layout = layout_of(side, side)
+        kernels = self._kernels
+        if isinstance(kernels, GraphKernels):
+            self.graphs = largest_that_fits(
+                lambda size: GraphEmbedder(self._network, kernels, side, size, self.device), largest, self.device
+            )
+        blank = np.zeros((side, side, 3), np.uint8)
+        features = self.embed([blank] * min(largest, self._limit(layout)))
+        self.compare(features[:1], features[-1:])
+        slot_bytes = features[0].nbytes
+        del features
+        if feature_bytes is None:
+            feature_bytes = self._default_feature_bytes()
+        spare = 2 * largest
+        slots = feature_bytes // slot_bytes + spare
+        self.pool = largest_that_fits(
+            lambda slots: SlotPool(layout, slots, self._dtype, self.device), slots, self.device
+        )
+        reserved = self.pool.slots if self.pool is not None else 0
+        return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
+
+    def embed(self, images: Images, *, more: bool = False) -> list[TorchFeatures]:  # noqa: ARG002
+        rows = list(images)
+        if self._cores is None or not rows:
+            return self._embed_all(rows)
+        _layout_of_all(rows)  # each core sees a part of them alone
+        return self._cores.map(rows, self._embed_all, self._embed_all)
+
+    @torch.inference_mode()
+    def _embed_all(self, rows: Sequence[Image]) -> list[TorchFeatures]:
+        features: list[TorchFeatures] = []
+        while len(features) < len(rows):
+            layout = _layout_of_all(rows)
+            batch = rows[len(features) : len(features) + self._limit(layout)]
+            features += in_halves(self._embed, batch, self._relieve, partial(self._lower_limit, layout))
+        return features
+
+    @torch.inference_mode()
+    def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> NDArray[np.float32]:
+        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)
+        for places in _by_layout(targets, candidates):
+            for start in range(0, len(places), PAIRS_A_RUN):
+                run = places[start : start + PAIRS_A_RUN]
+                pairs = [(targets[place], candidates[place]) for place in run]
+                z[run] = in_halves(self._compare, pairs, self._relieve, _nothing_to_lower)
+        return z
+
+    def close(self) -> None:
+        """Give the device's memory back; that of features which somebody still holds goes with them."""
+        self.pool = self.graphs = None
+        if self._cores is not None:
+            self._cores.close()
+        del self._network, self._kernels
+        release_cached_memory(self.device)
+
+    def _embed(self, images: Sequence[Image]) -> list[TorchFeatures]:
+        layout = _layout_of_all(images)
+        features = [self._place(layout) for _ in images]
+        # Those from main memory first: each kind lies together in the batch, and moves in one go.
+        places = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
+        hosted = [image for image in images if isinstance(image, np.ndarray)]
+        landed = [image for image in images if isinstance(image, Tensor)]
+        destinations = [features[place] for place in places]
+        if self.graphs is not None and self.graphs.layout == layout:
+            self.graphs.embed(hosted, landed, destinations)
+            return features
+        with exact_convolutions(search=False):
+            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))
+        self._kernels.store(maps, destinations)
+        return features
+
+    def _batch(self, layout: Layout, hosted: Sequence[NDArray[np.uint8]], landed: list[Tensor]) -> Tensor:
+        """All pixels on the device, `(n, h, w, 3)`: those from main memory in one copy each, to pinned memory."""
+        parts = []
+        if hosted:
+            shape = (len(hosted), layout.height, layout.width, 3)
+            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
+            np.stack(hosted, out=pixels.numpy())
+            parts.append(pixels.to(self.device, non_blocking=True))
+        if landed:
+            read_on(torch.get_device_module(self.device).current_stream(), landed)
+            parts.append(torch.stack(landed))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _compare(self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]]) -> list[NDArray[np.float32]]:
+        targets, candidates = zip(*pairs, strict=True)
+        return list(self._kernels.compare(targets, candidates).cpu().numpy())
+
+    def _place(self, layout: Layout) -> TorchFeatures:
+        """Room for an image's features: a slot of the pool, or memory of their own where it is full or does not fit."""
+        features = self.pool.take() if self.pool is not None and self.pool.layout == layout else None
+        if features is None:
+            features = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self.device))
+        return features
+
+    def _limit(self, layout: Layout) -> int:
+        """Most images of one size in a run."""
+        if self.graphs is not None and self.graphs.layout == layout:
+            most = self.graphs.largest
+        elif self.device == "cuda":
+            most = max(1, PIXELS_A_RUN // (layout.height * layout.width))
+        else:
+            most = CPU_BATCH
+        return min(most, self._limits.get(layout, most))
+
+    def _lower_limit(self, layout: Layout, failed: int) -> None:
+        if self.graphs is None or self.graphs.layout != layout:  # a graph's own memory is there already
+            self._limits[layout] = failed // 2
+
+    def _relieve(self) -> None:
+        self.on_memory_pressure()
+        release_cached_memory(self.device)
+
+    def _default_feature_bytes(self) -> int:
+        if self.device != "cuda":
+            return DEFAULT_FEATURE_BYTES
+        free, _ = torch.cuda.mem_get_info()
+        return int(free * MEMORY_SHARE)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    return any(has for unit, has in torch.cpu.get_capabilities().items() if "bf16" in unit or unit == "amx_tile")
+
+
+def _layout_of_all(images: Sequence[Image]) -> Layout:
+    shapes = {tuple(image.shape) for image in images}
+    kinds = {image.dtype for image in images if isinstance(image, np.ndarray | Tensor)}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= BYTES:
+        found = ", ".join(sorted({f"{getattr(image, 'dtype', '')}{tuple(image.shape)}" for image in images}))
+        raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
+    if min(shape[:2]) < MIN_SIDE:
+        raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")
+    return layout_of(shape[0], shape[1])
+
+
+def _by_layout(targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Collection[list[int]]:
+    """The places of pairs whose images are equally large, group by group."""
+    places: defaultdict[Layout, list[int]] = defaultdict(list)
+    for place, (target, candidate) in enumerate(zip(targets, candidates, strict=True)):
+        if target.layout != candidate.layout:
+            sizes = " and ".join(f"{one.layout.height}×{one.layout.width}" for one in (target, candidate))
+            raise ValueError(f"pair {place} has features of images of different sizes: {sizes} pixels")
+        places[target.layout].append(place)
+    return places.values()
+
+
+def _nothing_to_lower(_: int) -> None:
+    """Pairs are many and small: the next comparison may well fit."""

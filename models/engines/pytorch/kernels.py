@@ -1,0 +1,103 @@
+"""The steps around the convolutions: maps → unit-length features, and pairs of features → channel distances.
+
+`PlainKernels` are ordinary PyTorch operations and run anywhere. `triton_kernels.py` computes the same
+in one pass over memory each, for NVIDIA GPUs.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clpips.models.engines.pytorch.network import BLOCK, GAIN, OFFSET, Layout, block_grid
+from clpips.models.engines.pytorch.slots import TorchFeatures
+from clpips.models.metric.backbone import EPSILON, LAYERS, TOTAL_CHANNELS
+
+logger = logging.getLogger(__name__)
+
+
+class Kernels(Protocol):
+    """What an engine needs beside the convolutions."""
+
+    def blocks(self, images: Tensor) -> Tensor:
+        """uint8 RGB `(n, h, w, 3)` on the device → the network's input `(n, 48, rows, columns)`, normalised.
+
+        The 48 numbers are 4 × 4 pixels, row by row; two pixels of zeros stand before the image, and behind it as many
+        as the last kernel reaches.
+        """
+        ...
+
+    def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
+        """Bring n images' five maps `(n, c, h', w')` to unit length along c and write them to their features."""
+        ...
+
+    def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
+        """Channel distances of n pairs of one layout: float32 `(n, 1152)` on the device."""
+        ...
+
+
+@runtime_checkable
+class GraphKernels(Kernels, Protocol):
+    """Kernels that find features by address, so that a captured graph can write to other ones each time."""
+
+    def addresses(self, features: Sequence[TorchFeatures]) -> Tensor:
+        """Where the features lie: int64 `(n,)`, in host memory."""
+        ...
+
+    def store_at(self, maps: Sequence[Tensor], layout: Layout, addresses: Tensor) -> None:
+        """As `store`, to features that lie at `addresses`, int64 `(n,)` on the device."""
+        ...
+
+
+class PlainKernels:
+    """In PyTorch's own operations, image by image and pair by pair."""
+
+    def __init__(self, device: str, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._gain = torch.tensor(GAIN, device=device)
+        self._offset = torch.tensor(OFFSET, device=device)
+
+    def blocks(self, images: Tensor) -> Tensor:
+        n, height, width, _ = images.shape
+        rows, columns = block_grid(height, width)
+        x = torch.addcmul(self._offset, images.to(torch.float32), self._gain).to(self._dtype)
+        # A negative width cuts off what no kernel reaches.
+        x = functional.pad(x, (0, 0, 2, columns * BLOCK - width - 2, 2, rows * BLOCK - height - 2))
+        x = x.reshape(n, rows, BLOCK, columns, BLOCK, 3).permute(0, 1, 3, 2, 4, 5)
+        return x.reshape(n, rows, columns, BLOCK * BLOCK * 3).permute(0, 3, 1, 2)
+
+    def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
+        taps = [handle.taps() for handle in features]
+        for tap, x in enumerate(maps):
+            rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (n, positions, c), a view
+            norms = torch.linalg.vector_norm(rows, dim=2, keepdim=True, dtype=torch.float32) + EPSILON
+            for row, norm, destination in zip(rows, norms, taps, strict=False):
+                destination[tap].copy_(row / norm)
+
+    def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
+        z = torch.empty((len(targets), TOTAL_CHANNELS), device=targets[0].buffer.device)
+        for row, target, candidate in zip(z, targets, candidates, strict=True):
+            for layer, a, b in zip(LAYERS, target.taps(), candidate.taps(), strict=True):
+                difference = torch.sub(a.float(), b.float())
+                torch.mean(difference.square_(), dim=0, out=row[layer])
+        return z
+
+
+def kernels_for(device: str, dtype: torch.dtype) -> Kernels:
+    """Triton's kernels on CUDA, tried once; plain ones on the CPU, and where Triton cannot work, with a warning."""
+    if device != "cuda":
+        return PlainKernels(device, dtype)
+    try:
+        from clpips.models.engines.pytorch.triton_kernels import TritonKernels
+
+        return TritonKernels(device, dtype)
+    except Exception as error:  # noqa: BLE001 - without a compiler or a driver it fails in many ways
+        logger.warning(
+            "Triton cannot build its kernels (%s): features are stored and compared by slower PyTorch operations, "
+            "without CUDA graphs; Triton comes with PyTorch for CUDA and needs a C compiler (gcc) at run time",
+            str(error).splitlines()[0] if str(error) else type(error).__name__,
+        )
+        return PlainKernels(device, dtype)

@@ -1,0 +1,94 @@
+"""AlexNet's five convolutions on PyTorch: uint8 pixels in, the five ReLU maps out."""
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, SCALE, SHIFT, Backbone, tap_sizes
+
+BLOCK = 4  # pixels a side: the first convolution's stride
+FLOAT16_MAX = 65504.0
+
+# x → gain * x + offset takes a pixel 0..255 to what the backbone was trained on: [-1, 1], shifted and scaled.
+GAIN = tuple(1 / (127.5 * scale) for scale in SCALE)
+OFFSET = tuple(-(1 + shift) / scale for shift, scale in zip(SHIFT, SCALE, strict=True))
+
+
+class Layout(NamedTuple):
+    """How the features of an image of one size lie in a flat buffer: tap after tap, each `(position, channel)`."""
+
+    height: int  # of the image, pixels
+    width: int
+    positions: tuple[int, ...]  # of each tap: h' * w'
+    starts: tuple[int, ...]  # first element of each tap
+    elements: int
+
+    def split(self, buffer: Tensor) -> list[Tensor]:
+        """The five taps of a flat buffer, each a view `(positions, channels)`."""
+        return [
+            buffer[start : start + positions * channels].view(positions, channels)
+            for start, positions, channels in zip(self.starts, self.positions, CHANNELS, strict=True)
+        ]
+
+
+@cache
+def layout_of(height: int, width: int) -> Layout:
+    """The layout of an image of `height` × `width` pixels (both ≥ 31)."""
+    positions = tuple(h * w for h, w in tap_sizes(height, width))
+    ends = [sum(p * c for p, c in zip(positions[:tap], CHANNELS, strict=False)) for tap in range(len(CHANNELS) + 1)]
+    return Layout(height, width, positions, tuple(ends[:-1]), ends[-1])
+
+
+class AlexNetTaps(nn.Module):
+    """AlexNet's five convolutions, channels last, in one dtype.
+
+    The first one, 11 × 11 with stride 4 over 3 channels, is computed as 3 × 3 with stride 1 over the 48 numbers of
+    4 × 4 pixels (space to depth; the kernel grows a twelfth row and column of zeros). The numbers are the same; 48
+    channels fill a GPU's matrix units, which 3 leave idle.
+    """
+
+    def __init__(self, backbone: Backbone, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.convolutions = nn.ModuleList()
+        for key, inputs, outputs, kernel, stride, padding, _ in CONVOLUTIONS:
+            weight, bias = (torch.from_numpy(backbone.tensors[f"{key}.{part}"]) for part in ("weight", "bias"))
+            if stride == BLOCK:
+                weight = _blocked(weight)
+                inputs, kernel, padding = weight.shape[1], weight.shape[2], 0
+            convolution = nn.Conv2d(inputs, outputs, kernel, padding=padding)
+            convolution.load_state_dict({"weight": weight, "bias": bias})
+            convolution.to(dtype).weight.data = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+            self.convolutions.append(convolution)
+        self.requires_grad_(requires_grad=False).eval()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """n images as blocks (see `Kernels.blocks`) → the five ReLU maps `(n, c, h', w')`, channels last in memory."""
+        maps = []
+        for convolution, description in zip(self.convolutions, CONVOLUTIONS, strict=True):
+            if description.pooled:
+                x = functional.max_pool2d(x, kernel_size=3, stride=2)
+            x = convolution(x)
+            # Bounds from the weights keep the first three maps below float16's end; no picture brings the others
+            # near it, and one that did would saturate instead of turning into NaN.
+            x = x.clamp_(0, FLOAT16_MAX) if self.dtype == torch.float16 else x.relu_()
+            maps.append(x)
+        return maps
+
+
+def block_grid(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of 4 × 4 blocks that the first convolution reads of an image: two more than it writes."""
+    rows, columns = tap_sizes(height, width)[0]
+    return rows + 2, columns + 2
+
+
+def _blocked(weight: Tensor) -> Tensor:
+    """OIHW `(64, 3, 11, 11)` → `(64, 48, 3, 3)`: input 12y + 3x + c of a block is channel c of its pixel (y, x)."""
+    outputs, inputs, side, _ = weight.shape
+    blocks = -(-side // BLOCK)
+    padded = functional.pad(weight, (0, blocks * BLOCK - side) * 2)
+    padded = padded.reshape(outputs, inputs, blocks, BLOCK, blocks, BLOCK)
+    return padded.permute(0, 3, 5, 1, 2, 4).reshape(outputs, BLOCK * BLOCK * inputs, blocks, blocks)

@@ -1,0 +1,72 @@
+"""Features as handles on memory of the device: a pool of equal slots, and what happens beyond it."""
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from clpips.models.engines.pytorch.network import Layout
+
+
+class TorchFeatures:
+    """A handle on one image's features; its slot is free again when the last reference goes.
+
+    Work that was given to the device before that still reads the slot safely: whatever is written to it later is
+    ordered behind on the same stream.
+    """
+
+    __slots__ = ("_free", "_slot", "buffer", "layout")
+
+    def __init__(self, layout: Layout, buffer: Tensor, free: "deque[int] | None" = None, slot: int = -1) -> None:
+        self.layout = layout
+        self.buffer = buffer  # (layout.elements,)
+        self._free = free
+        self._slot = slot
+
+    @property
+    def nbytes(self) -> int:
+        return self.buffer.nbytes
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a slot of the pool holds them, and not memory of their own."""
+        return self._free is not None
+
+    def taps(self) -> list[Tensor]:
+        """The five maps of unit length along channels, each `(positions, channels)`."""
+        return self.layout.split(self.buffer)
+
+    def __del__(self) -> None:
+        # Any thread may drop the last reference, even inside `take`: append and pop of a deque need no lock.
+        if self._free is not None:
+            self._free.append(self._slot)
+
+
+class SlotPool:
+    """`slots` equal places for features of one layout, in one allocation that is never given back in parts.
+
+    A general allocator splits and fragments under a cache's turnover; here a freed slot fits the next image exactly.
+    The last slot freed is the next one taken, so that a lightly used pool touches little memory.
+    """
+
+    def __init__(self, layout: Layout, slots: int, dtype: torch.dtype, device: str) -> None:
+        self.layout = layout
+        self.slots = slots
+        self._slab = torch.empty((slots, layout.elements), dtype=dtype, device=device)
+        self._free = deque(reversed(range(slots)))
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def nbytes(self) -> int:
+        return self._slab.nbytes
+
+    def take(self) -> TorchFeatures | None:
+        """A handle on a free slot, its content undefined; None where every slot is taken."""
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            return None
+        return TorchFeatures(self.layout, self._slab[slot], self._free, slot)

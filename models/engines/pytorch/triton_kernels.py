@@ -1,0 +1,233 @@
+"""The steps around the convolutions in Triton, each one pass over memory. For NVIDIA GPUs.
+
+All three are bound by memory: what counts is that every byte is read once, in runs of 16, and that nothing
+intermediate is written. Features are addressed by pointer, so that those in the slot pool and those with memory of
+their own are one to the kernels, and a CUDA graph can be replayed onto other slots.
+
+Sums run in one fixed order, without atomics: the same pair gives the same bits in any batch.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from clpips.models.engines.pytorch.network import GAIN, OFFSET, Layout, block_grid, layout_of
+from clpips.models.engines.pytorch.slots import TorchFeatures
+from clpips.models.metric.backbone import CHANNELS, EPSILON, TOTAL_CHANNELS, tap_sizes
+
+CHANNEL_TILE = 64  # channels that one program compares; divides each tap's
+POSITION_TILE = 32  # positions that it holds at a time: 32 × 64 float16 are 16 bytes for each of 256 threads
+POSITIONS_AN_ITEM = 256  # positions that it works through: 63 × 63 are 16 items, enough to fill a card with few pairs
+NORM_TILE = 16  # positions whose channels one program brings to unit length
+
+BLOCKS_CONSTANTS = {f"gain_{i}": GAIN[i] for i in range(3)} | {f"offset_{i}": OFFSET[i] for i in range(3)}
+COMPARE_CONSTANTS = {"CHANNEL_TILE_": CHANNEL_TILE, "POSITION_TILE_": POSITION_TILE}
+
+
+def store_constants(channels: int) -> dict[str, float]:
+    """What `_store` is compiled with for a tap of so many channels."""
+    width = triton.next_power_of_2(channels)
+    return {"CHANNELS_": channels, "WIDTH": width, "TILE": NORM_TILE, "EPSILON_": EPSILON}
+
+
+@triton.jit
+def _blocks(
+    pixels,
+    out,
+    height,
+    width,
+    rows,
+    columns,
+    gain_0: tl.constexpr,
+    gain_1: tl.constexpr,
+    gain_2: tl.constexpr,
+    offset_0: tl.constexpr,
+    offset_1: tl.constexpr,
+    offset_2: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    """One row of 4 × 4 blocks of one image: uint8 `(h, w, 3)` → `(rows, columns, 48)`, normalised, zero outside."""
+    row = tl.program_id(0)
+    image = tl.program_id(1).to(tl.int64)
+    pixels += image * height * width * 3
+    out += (image * rows + row) * columns * 48
+    for first in range(0, columns * 12, TILE):
+        t = first + tl.arange(0, TILE)  # a pixel row's bytes, from two pixels left of the image
+        inside = (t >= 6) & (t < width * 3 + 6)
+        channel = t % 3
+        gain = tl.where(channel == 0, gain_0, tl.where(channel == 1, gain_1, gain_2))
+        offset = tl.where(channel == 0, offset_0, tl.where(channel == 1, offset_1, offset_2))
+        for y in range(4):
+            line = row * 4 + y - 2
+            mask = inside & (line >= 0) & (line < height)
+            x = tl.load(pixels + line * width * 3 + t - 6, mask=mask, other=0).to(tl.float32)
+            x = tl.where(mask, x * gain + offset, 0.0)
+            tl.store(out + (t // 12) * 48 + y * 12 + t % 12, x.to(out.dtype.element_ty), mask=t < columns * 12)
+
+
+@triton.jit
+def _store(
+    maps,
+    addresses,
+    start,
+    positions,
+    CHANNELS_: tl.constexpr,
+    WIDTH: tl.constexpr,
+    TILE: tl.constexpr,
+    EPSILON_: tl.constexpr,
+):
+    """One tap of one image: `(positions, channels)` → unit length along channels, at `start` of its features."""
+    image = tl.program_id(1).to(tl.int64)
+    position = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    channel = tl.arange(0, WIDTH)
+    offsets = position[:, None] * CHANNELS_ + channel[None, :]
+    mask = (position < positions)[:, None] & (channel < CHANNELS_)[None, :]
+    x = tl.load(maps + image * positions * CHANNELS_ + offsets, mask=mask, other=0.0).to(tl.float32)
+    norm = tl.sqrt(tl.sum(x * x, axis=1)) + EPSILON_
+    out = tl.load(addresses + image).to(tl.pointer_type(maps.dtype.element_ty))
+    pointers = tl.multiple_of(out + start + offsets, (1, 16))
+    tl.store(pointers, (x / norm[:, None]).to(maps.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _compare(
+    addresses,
+    items,
+    partial,
+    unit: tl.constexpr,
+    CHANNEL_TILE_: tl.constexpr,
+    POSITION_TILE_: tl.constexpr,
+):
+    """One item of one pair: the sum over some positions of the squared difference of 64 channels."""
+    item = tl.program_id(0)
+    pair = tl.program_id(1).to(tl.int64)
+    start = tl.load(items + item * 3)  # first element, a multiple of 64
+    channels = tl.load(items + item * 3 + 1)
+    positions = tl.load(items + item * 3 + 2)
+    start = tl.multiple_of(start, 64)
+    channels = tl.multiple_of(channels, 64)
+    target = tl.load(addresses + pair * 2).to(tl.pointer_type(unit))
+    candidate = tl.load(addresses + pair * 2 + 1).to(tl.pointer_type(unit))
+    channel = tl.arange(0, CHANNEL_TILE_)
+    row = tl.arange(0, POSITION_TILE_)
+    total = tl.zeros((POSITION_TILE_, CHANNEL_TILE_), tl.float32)
+    for first in range(0, positions, POSITION_TILE_):
+        position = first + row
+        offsets = start + position[:, None] * channels + channel[None, :]
+        mask = (position < positions)[:, None]
+        a = tl.load(tl.multiple_of(target + offsets, (1, 16)), mask=mask, other=0.0).to(tl.float32)
+        b = tl.load(tl.multiple_of(candidate + offsets, (1, 16)), mask=mask, other=0.0).to(tl.float32)
+        difference = a - b
+        total += difference * difference
+    out = partial + (pair * tl.num_programs(0) + item) * CHANNEL_TILE_ + channel
+    tl.store(out, tl.sum(total, axis=0))
+
+
+@triton.jit
+def _finish(
+    partial,
+    blocks,
+    z,
+    items,
+    CHANNEL_TILE_: tl.constexpr,
+):
+    """64 channels of one pair: the mean over all positions from the sums of its items."""
+    block = tl.program_id(0)
+    pair = tl.program_id(1).to(tl.int64)
+    first = tl.load(blocks + block * 3)
+    count = tl.load(blocks + block * 3 + 1)
+    positions = tl.load(blocks + block * 3 + 2)
+    channel = tl.arange(0, CHANNEL_TILE_)
+    total = tl.zeros((CHANNEL_TILE_,), tl.float32)
+    for item in range(first, first + count):
+        total += tl.load(partial + (pair * items + item) * CHANNEL_TILE_ + channel)
+    out = z + (pair * tl.num_programs(0) + block) * CHANNEL_TILE_ + channel
+    tl.store(out, total / positions.to(tl.float32))
+
+
+class _Plan(NamedTuple):
+    """How the comparison of one layout is cut up, on the device."""
+
+    items: Tensor  # int32 (items, 3): first element, the tap's channels, positions
+    blocks: Tensor  # int32 (18, 3): first item, items, positions of the tap
+
+
+def plan_items(layout: Layout) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+    """The rows of a plan: 64 channels and at most 256 positions an item, items of the same channels in a row."""
+    items: list[tuple[int, int, int]] = []
+    blocks = []
+    for start, channels, positions in zip(layout.starts, CHANNELS, layout.positions, strict=True):
+        pieces = -(-positions // POSITIONS_AN_ITEM)
+        bounds = [positions * piece // pieces for piece in range(pieces + 1)]
+        for channel in range(0, channels, CHANNEL_TILE):
+            blocks.append((len(items), pieces, positions))
+            items += [
+                (start + lower * channels + channel, channels, upper - lower) for lower, upper in pairwise(bounds)
+            ]
+    return items, blocks
+
+
+class TritonKernels:
+    """The kernels on one device. Tried at once, so that what Triton lacks shows when the engine is opened."""
+
+    def __init__(self, device: str, dtype: torch.dtype) -> None:
+        self._device = device
+        self._dtype = dtype
+        self._unit = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}[dtype]
+        self._plan = cache(self._make_plan)
+        self._try()
+
+    def _try(self) -> None:
+        layout = layout_of(31, 31)
+        image = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self._device))
+        self.blocks(torch.zeros((1, 31, 31, 3), dtype=torch.uint8, device=self._device))
+        shapes = zip(CHANNELS, tap_sizes(31, 31), strict=True)
+        maps = [torch.zeros((1, h, w, c), dtype=self._dtype, device=self._device) for c, (h, w) in shapes]
+        self.store([x.permute(0, 3, 1, 2) for x in maps], [image])
+        self.compare([image], [image]).cpu()
+
+    def _make_plan(self, layout: Layout) -> _Plan:
+        items, blocks = plan_items(layout)
+        if layout.elements >= 2**31:
+            raise ValueError(f"an image of {layout.height}×{layout.width} pixels has more features than can be indexed")
+        return _Plan(*(torch.tensor(rows, dtype=torch.int32).to(self._device) for rows in (items, blocks)))
+
+    def addresses(self, features: Sequence[TorchFeatures]) -> Tensor:
+        return torch.tensor([handle.buffer.data_ptr() for handle in features], dtype=torch.int64)
+
+    def blocks(self, images: Tensor) -> Tensor:
+        n, height, width, _ = images.shape
+        rows, columns = block_grid(height, width)
+        x = torch.empty((n, rows, columns, 48), dtype=self._dtype, device=self._device)
+        _blocks[rows, n](images, x, height, width, rows, columns, **BLOCKS_CONSTANTS, TILE=1024)
+        return x.permute(0, 3, 1, 2)
+
+    def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
+        self.store_at(maps, features[0].layout, self._upload(self.addresses(features)))
+
+    def store_at(self, maps: Sequence[Tensor], layout: Layout, addresses: Tensor) -> None:
+        for x, start, positions, channels in zip(maps, layout.starts, layout.positions, CHANNELS, strict=True):
+            if not x.is_contiguous(memory_format=torch.channels_last):
+                raise ValueError("maps must lie channels last in memory")
+            grid = (triton.cdiv(positions, NORM_TILE), len(x))
+            _store[grid](x, addresses, start, positions, **store_constants(channels))
+
+    def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
+        plan = self._plan(targets[0].layout)
+        pairs = self._upload(torch.stack([self.addresses(targets), self.addresses(candidates)], dim=1))
+        partial = torch.empty((len(targets), len(plan.items), CHANNEL_TILE), device=self._device)
+        z = torch.empty((len(targets), TOTAL_CHANNELS), device=self._device)
+        _compare[len(plan.items), len(targets)](pairs, plan.items, partial, unit=self._unit, **COMPARE_CONSTANTS)
+        _finish[len(plan.blocks), len(targets)](partial, plan.blocks, z, len(plan.items), CHANNEL_TILE_=CHANNEL_TILE)
+        return z
+
+    def _upload(self, addresses: Tensor) -> Tensor:
+        if self._device == "cuda":
+            addresses = addresses.pin_memory()  # from ordinary memory the copy would wait for the device
+        return addresses.to(self._device, non_blocking=True)

@@ -1,0 +1,1 @@
+"""The metric as ONNX graphs."""

@@ -1,0 +1,1 @@
+"""From ordered pairs to weights."""

@@ -1,0 +1,100 @@
+"""What the fit worker does: rankings as they are stored → weights, and how far they agree with the person.
+
+This runs in a process of its own (`service/teaching/fit_worker.py`): nothing here knows the database or HTTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from clpips.models.agreement.correlation import intraclass_correlation, mean_within
+from clpips.models.fitting.convex import fit_personal
+from clpips.models.metric.distance import weigh
+from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """k rankings of one profile, and the weights that the fit starts from."""
+
+    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
+    ranks: Sequence[Sequence[int]]  # k of (n,)
+    targets: Sequence[str]  # (k,) sha256
+    base: NDArray[np.float32]  # (1152,)
+    resolution: int | None  # that belongs to `base`
+    lpips: NDArray[np.float32]  # (1152,)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
+
+    weights: NDArray[np.float32] | None  # (1152,)
+    resolution: int | None
+    taken: bool
+    reason: str
+    report: dict[str, Any]
+
+
+def fit(job: FitJob) -> FitResult:
+    """Fit weights to the rankings of a job."""
+    targets = _numbered(job.targets)
+    pairs = join_pairs(
+        [
+            pairs_of_ranking(distances.astype(np.float32), ranks, target)
+            for distances, ranks, target in zip(job.channel_distances, job.ranks, targets, strict=True)
+        ]
+    )
+    fitted = fit_personal(pairs, job.base, "parent")
+    if fitted.fitted is None:
+        return FitResult(None, job.resolution, False, fitted.reason, {})
+    taken = fitted.agreement >= fitted.parent_agreement
+    held_out = "other targets" if fitted.held_out == "targets" else "candidates left out"
+    reason = (
+        f"cross-validated on {held_out}, it agrees with {fitted.agreement:.1%} of the choices, and what it started "
+        f"from with {fitted.parent_agreement:.1%}"
+    )
+    blind = {int(target): weights for held, weights in fitted.blind for target in held}
+    report = {
+        "recipe": f"personal, ridge {fitted.used_ridge:g}",
+        "rankings": len(job.ranks),
+        "targets": fitted.targets,
+        "pairs": fitted.pairs,
+        "held_out": fitted.held_out,
+        "agreement": {"pair_agreement": fitted.agreement, **_orders(job, [blind.get(target) for target in targets])},
+        "parent": {"pair_agreement": fitted.parent_agreement, **_orders(job, [job.base] * len(targets))},
+        "lpips": {"pair_agreement": pairs.agreement(job.lpips), **_orders(job, [job.lpips] * len(targets))},
+    }
+    return FitResult(fitted.fitted, job.resolution, taken, reason, report)
+
+
+def _numbered(targets: Sequence[str]) -> list[int]:
+    """A number for each target, the same for the same image."""
+    numbers = {target: number for number, target in enumerate(dict.fromkeys(targets))}
+    return [numbers[target] for target in targets]
+
+
+def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
+    """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
+    people, metric, within = [], [], []
+    for distances, ranks, own in zip(job.channel_distances, job.ranks, weights, strict=True):
+        if own is None:
+            return {}
+        both = rankdata([ranks, weigh(distances.astype(np.float32), own)], axis=1)  # (2, n)
+        centred = both - both.mean(axis=1, keepdims=True)
+        spread = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
+        within.append(float(centred[0] @ centred[1]) / spread if spread else float("nan"))
+        people.append(both[0])
+        metric.append(both[1])
+    spearman = mean_within(np.array(within)).mean.value
+    icc = intraclass_correlation(np.column_stack([np.concatenate(people), np.concatenate(metric)])).average
+    interval = {"value": _known(icc.value), "low": _known(icc.low), "high": _known(icc.high)}
+    return {"spearman": _known(spearman), "icc2_k": interval}
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Bytes to pixels: the only room that decodes or resizes."""

@@ -1,0 +1,1 @@
+"""The metric: backbone, channel distances `z`, weights and their files."""

@@ -1,0 +1,1 @@
+"""What people said: ranking files, ordered pairs, their channel distances, splits."""

@@ -1,0 +1,93 @@
+"""Channel distances kept on disk, by the two images' hashes, the backbone and the resolution."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+
+Key = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
+
+
+def key_of(first: str, second: str) -> Key:
+    return (first, second) if first <= second else (second, first)
+
+
+class DistanceStore:
+    """SQLite, so that a killed process, or two at a time, leave it whole. Without a connection it keeps nothing."""
+
+    def __init__(self, connection: sqlite3.Connection | None, fingerprint: str, resolution: int | None) -> None:
+        self._connection = connection
+        self._scope = (fingerprint, -1 if resolution is None else resolution)
+
+    def read(self, wanted: Iterable[Key]) -> dict[Key, NDArray[np.float32]]:
+        if self._connection is None:
+            return {}
+        statement = "SELECT z FROM distances WHERE backbone = ? AND resolution = ? AND first = ? AND second = ?"
+        found = {}
+        for key in wanted:
+            row = self._connection.execute(statement, (*self._scope, *key)).fetchone()
+            if row and len(row[0]) == 4 * TOTAL_CHANNELS:
+                found[key] = np.frombuffer(row[0], "<f4")
+        return found
+
+    def write(self, distances: Mapping[Key, NDArray[np.float32]]) -> None:
+        if self._connection is None:
+            return
+        rows = [(*self._scope, *key, z.astype("<f4").tobytes()) for key, z in distances.items()]
+        try:
+            with self._connection:
+                self._connection.executemany("INSERT OR REPLACE INTO distances VALUES (?, ?, ?, ?, ?)", rows)
+        except sqlite3.OperationalError:  # a full or read-only disk: the fit goes on, only the next is not faster
+            self._connection.close()
+            self._connection = None
+
+
+@contextmanager
+def open_store(folder: Path | None, fingerprint: str, resolution: int | None) -> Iterator[DistanceStore]:
+    connection = None if folder is None else _connect(folder)
+    store = DistanceStore(connection, fingerprint, resolution)
+    try:
+        yield store
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _connect(folder: Path) -> sqlite3.Connection | None:
+    """The folder's database; one that is damaged is begun anew, and where none can be written there is none."""
+    path = folder / "channel-distances-1.sqlite"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return _prepared(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                return None
+            path.unlink()
+            return _prepared(path)
+    except (OSError, sqlite3.DatabaseError):
+        return None
+
+
+def _prepared(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS distances (backbone TEXT, resolution INTEGER, first TEXT, second TEXT, z BLOB, "
+            "PRIMARY KEY (backbone, resolution, first, second)) WITHOUT ROWID"
+        )
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def default_cache() -> Path:
+    """Where channel distances are kept: `clpips` in the user's cache folder (`XDG_CACHE_HOME`, or `~/.cache`)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clpips"

@@ -1,0 +1,225 @@
+"""Ranking files: what people said, line by line, checked, written, split.
+
+JSON Lines, one ranking a line, in one of three forms:
+
+    {"set": "t01/p07", "rater": "p07", "target": "t01.png", "candidates": ["a.png", "b.png"], "ranks": [2, 1]}
+    {"set": "teflon", "target": "teflon.jpg", "candidates": ["a.jpg", "b.jpg"], "votes": [3, 1]}
+    {"set": "7", "target": "sha256:4f…", "z": "<base64>", "backbone": "<sha256>", "resolution": 256, "ranks": [2, 1]}
+
+Paths are relative to the file. `ranks`: 1 is most similar, equal ranks are ties. `votes`: how many people chose each
+of two candidates. The third form needs no images: `z` is the base64 of the candidates' channel distances from the
+target, float16 little-endian, `(candidates, 1152)` in row order, as the service keeps them; `target` is then any name,
+equal for equal targets; `backbone` (sha256 of its file) and `resolution` (pixels, or null for native size), where
+given, say what they were measured with, and mixing is refused. `set` and `rater` may be left out; other fields are
+ignored.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+
+FEWEST = 2  # candidates
+
+
+class RankingsError(ValueError):
+    """Rankings that cannot be used. `problems` names each of them; the message has them all, one a line."""
+
+    def __init__(self, summary: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join([summary, *(f"  {problem}" for problem in problems)]))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """One person's order of k candidates, or the votes of several on two, for one target.
+
+    `target` and `candidates` are paths; with `z`, float16 `(k, 1152)`, there are no candidates and `target` is a
+    name. Either `ranks` or `votes`, k numbers, is there.
+    """
+
+    target: str
+    candidates: tuple[str, ...] = ()
+    ranks: tuple[float, ...] | None = None
+    votes: tuple[float, ...] | None = None
+    set: str = ""
+    rater: str = ""
+    z: NDArray[np.float16] | None = None
+    backbone: str | None = None
+    resolution: int | None = None
+    line: int = 0
+
+    @property
+    def order(self) -> NDArray[np.float64]:
+        """The people's order as ranks, `(k,)`, 1 most similar: with votes, the majority's."""
+        return np.asarray(self.ranks if self.ranks is not None else [-vote for vote in self.votes or ()], np.float64)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The paths that the ranking names, the target first; none with `z`."""
+        return () if self.z is not None else (self.target, *self.candidates)
+
+
+class _Line(msgspec.Struct):
+    target: str
+    candidates: list[str] | None = None
+    ranks: list[float] | None = None
+    votes: list[float] | None = None
+    set: str = ""
+    rater: str = ""
+    z: str | None = None
+    backbone: str | None = None
+    resolution: int | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+def read_rankings(path: Path) -> list[Ranking]:
+    """Read a ranking file. Raises `RankingsError`, which names every bad line with its field and the reason.
+
+    Paths come back joined to the file's folder. Images are not opened. `OSError` where the file cannot be read.
+    """
+    rankings, problems = [], []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            content = line.removeprefix(b"\xef\xbb\xbf").strip()
+            if not content:
+                continue
+            try:
+                rankings.append(_ranking(_DECODER.decode(content), path.parent, number))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                problems.append(f"line {number}: {_plain(error)}")
+            except ValueError as error:
+                problems.append(f"line {number}: {error}")
+    problems += _mixtures(rankings)
+    if problems:
+        raise RankingsError(f"{path}: {len(problems)} of its lines cannot be used", problems)
+    if not rankings:
+        raise RankingsError(f"{path} holds no ranking", ["expected one JSON object a line"])
+    return rankings
+
+
+def write_rankings(path: Path, rankings: Iterable[Ranking]) -> None:
+    """Write a ranking file; paths become relative to its folder where they lie beneath it."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(format_ranking(ranking, path.parent) + "\n" for ranking in rankings)
+
+
+def format_ranking(ranking: Ranking, folder: Path = Path()) -> str:
+    """One line of a ranking file, without the line break."""
+    fields: dict[str, Any] = {"set": ranking.set, "rater": ranking.rater}
+    fields = {name: value for name, value in fields.items() if value}
+    if ranking.z is None:
+        fields["target"] = _relative(ranking.target, folder)
+        fields["candidates"] = [_relative(candidate, folder) for candidate in ranking.candidates]
+    else:
+        fields["target"] = ranking.target
+        fields["z"] = encode_z(ranking.z)
+        if ranking.backbone:
+            fields |= {"backbone": ranking.backbone, "resolution": ranking.resolution}
+    for name, numbers in (("ranks", ranking.ranks), ("votes", ranking.votes)):
+        if numbers is not None:
+            fields[name] = [int(number) if float(number).is_integer() else number for number in numbers]
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def encode_z(channel_distances: NDArray[Any]) -> str:
+    """Channel distances `(k, 1152)` as a ranking file holds them: base64 of float16, little-endian, in row order."""
+    return base64.b64encode(np.ascontiguousarray(channel_distances, dtype="<f2").tobytes()).decode("ascii")
+
+
+def decode_z(text: str, candidates: int) -> NDArray[np.float16]:
+    """The reverse: float16 `(candidates, 1152)`. Raises `ValueError` for another length or values that cannot be."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"z: not base64 ({error})") from error
+    expected = candidates * TOTAL_CHANNELS * 2
+    if len(content) != expected:
+        raise ValueError(
+            f"z: {candidates} candidates need {expected:,} bytes (float16, {TOTAL_CHANNELS} each), "
+            f"{len(content):,} came"
+        )
+    z = np.frombuffer(content, "<f2").reshape(candidates, TOTAL_CHANNELS)
+    if not (np.isfinite(z).all() and (z >= 0).all()):
+        raise ValueError("z: channel distances must be finite and ≥ 0")
+    return z
+
+
+def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
+    if (line.ranks is None) == (line.votes is None):
+        raise ValueError("ranks, votes: expected exactly one of them")
+    numbers = line.ranks if line.ranks is not None else line.votes or []
+    field = "ranks" if line.ranks is not None else "votes"
+    if (line.candidates is None) == (line.z is None):
+        raise ValueError("candidates, z: expected exactly one of them")
+    if not line.target:
+        raise ValueError("target: expected a name, it is empty")
+    candidates = len(numbers) if line.candidates is None else len(line.candidates)
+    if candidates < FEWEST:
+        raise ValueError(f"{field if line.candidates is None else 'candidates'}: expected {FEWEST} or more")
+    if len(numbers) != candidates:
+        raise ValueError(f"{field}: expected {candidates} numbers, one a candidate, {len(numbers)} came")
+    if not all(math.isfinite(value) for value in numbers):
+        raise ValueError(f"{field}: expected finite numbers")
+    if field == "ranks" and min(numbers) < 1:
+        raise ValueError(f"ranks: 1 is the most similar, {min(numbers):g} came")
+    if field == "votes":
+        if candidates != FEWEST:
+            raise ValueError(f"votes: they are for two candidates, here are {candidates}; give ranks")
+        if min(numbers) < 0 or not any(numbers):
+            raise ValueError(f"votes: expected counts ≥ 0 and at least one vote, {numbers} came")
+    common: dict[str, Any] = {
+        "ranks": None if line.ranks is None else tuple(line.ranks),
+        "votes": None if line.votes is None else tuple(line.votes),
+        "set": line.set,
+        "rater": line.rater,
+        "line": number,
+    }
+    if line.z is not None:
+        z = decode_z(line.z, candidates)
+        return Ranking(line.target, z=z, backbone=line.backbone, resolution=line.resolution, **common)
+    names = line.candidates or []
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"candidates: {', '.join(twice)} more than once")
+    if not all(names):
+        raise ValueError("candidates: expected names, one is empty")
+    return Ranking(str(folder / line.target), tuple(str(folder / name) for name in names), **common)
+
+
+def _mixtures(rankings: Sequence[Ranking]) -> list[str]:
+    """Channel distances of two backbones or resolutions do not compare."""
+    measured = [ranking for ranking in rankings if ranking.z is not None and ranking.backbone]
+    return [
+        f"line {ranking.line}: backbone, resolution: measured with {(ranking.backbone or '')[:12]}… at "
+        f"{ranking.resolution}, line {measured[0].line} with {(measured[0].backbone or '')[:12]}… at "
+        f"{measured[0].resolution}; they do not compare"
+        for ranking in measured
+        if (ranking.backbone, ranking.resolution) != (measured[0].backbone, measured[0].resolution)
+    ]
+
+
+def _plain(error: Exception) -> str:
+    """msgspec's message with the field in front: "Expected `array`, got `int` - at `$.ranks`" → "ranks: expected …"."""
+    message, _, place = str(error).partition(" - at `$")
+    field = place.rstrip("`").lstrip(".")
+    return f"{field}: {message[0].lower()}{message[1:]}" if field else message
+
+
+def _relative(path: str, folder: Path) -> str:
+    try:
+        return Path(path).relative_to(folder).as_posix()
+    except ValueError:
+        return path

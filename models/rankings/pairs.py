@@ -1,0 +1,116 @@
+"""People's judgments as ordered pairs: the arrays that fits and evaluations share, from a file or from the service.
+
+A *pair* says that, for one target, the candidate of one row of channel distances is more similar than that of another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class RankedPairs:
+    """n ordered pairs over r rows of channel distances.
+
+    `rows` is float32 `(r, 1152)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
+    the candidate that people call more similar and of the other; `counts`, float64 `(n,)`, > 0, says how many people
+    do; `targets`, intp `(n,)`, is the same number for all pairs of one target image: cross-validation keeps a
+    target's pairs together. People who disagree are pairs in both directions.
+    """
+
+    rows: NDArray[np.float32]
+    better: Indices
+    worse: Indices
+    counts: NDArray[np.float64]
+    targets: Indices
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 2 or self.rows.shape[1] != TOTAL_CHANNELS:
+            raise ValueError(f"rows must have the shape (r, {TOTAL_CHANNELS}), these have {self.rows.shape}")
+        lengths = {len(self.better), len(self.worse), len(self.counts), len(self.targets)}
+        if len(lengths) != 1:
+            raise ValueError(f"better, worse, counts and targets must be equally long, they have {sorted(lengths)}")
+        if len(self) and not (min(self.better.min(), self.worse.min()) >= 0 and self._highest_row() < len(self.rows)):
+            raise ValueError(f"better and worse must name rows 0 to {len(self.rows) - 1}")
+        if not (np.isfinite(self.counts).all() and (self.counts > 0).all()):
+            raise ValueError("counts must be finite and > 0")
+
+    def _highest_row(self) -> int:
+        return int(max(self.better.max(), self.worse.max()))
+
+    def __len__(self) -> int:
+        return len(self.better)
+
+    def take(self, chosen: NDArray[np.bool_] | Indices) -> "RankedPairs":
+        """The chosen pairs, over the same rows."""
+        return RankedPairs(
+            self.rows, self.better[chosen], self.worse[chosen], self.counts[chosen], self.targets[chosen]
+        )
+
+    def right(self, weights: ArrayLike) -> NDArray[np.float64]:
+        """Whether `w · z` orders each pair as the people do: float64 `(n,)`, 1 or 0, and ½ for equal distances."""
+        distances = self.rows @ np.asarray(weights, dtype=np.float64)
+        gaps = distances[self.worse] - distances[self.better]
+        return np.asarray((gaps > 0) + 0.5 * (gaps == 0))
+
+    def agreement(self, weights: ArrayLike) -> float:
+        """Share of the people's choices that `w · z` makes too, in [0, 1]; NaN without pairs.
+
+        With votes this is the share of votes that the metric's choice gets, with rankings the share of their pairs.
+        """
+        return float(self.counts @ self.right(weights) / self.counts.sum()) if len(self) else float("nan")
+
+
+def expand_ranks(ranks: ArrayLike) -> tuple[Indices, Indices]:
+    """All ordered pairs of one ranking: `(better, worse)`, candidates' indices, each intp `(n,)`.
+
+    `ranks`, `(k,)`: 1 is most similar; equal ranks are ties and give no pair. Up to k(k−1)/2 pairs come out.
+    """
+    ranks = np.asarray(ranks, dtype=np.float64)
+    better, worse = np.nonzero(ranks[:, np.newaxis] < ranks[np.newaxis, :])
+    return better, worse
+
+
+def expand_votes(votes: Sequence[float]) -> tuple[Indices, Indices, NDArray[np.float64]]:
+    """A two-candidate choice with its votes: `(better, worse, counts)`, one pair for each candidate with votes."""
+    chosen = np.flatnonzero(np.asarray(votes) > 0)
+    return chosen, 1 - chosen, np.asarray(votes, dtype=np.float64)[chosen]
+
+
+def join_pairs(sets: Sequence[RankedPairs]) -> RankedPairs:
+    """All pairs of several sets. Target numbers are taken as they are: equal numbers mean the same target image."""
+    if not sets:
+        none = np.zeros(0, np.intp)
+        return RankedPairs(np.zeros((0, TOTAL_CHANNELS), np.float32), none, none, np.zeros(0), none)
+    offsets = np.cumsum([0, *(len(pairs.rows) for pairs in sets[:-1])])
+    return RankedPairs(
+        np.concatenate([pairs.rows for pairs in sets]),
+        np.concatenate([pairs.better + offset for pairs, offset in zip(sets, offsets, strict=True)]),
+        np.concatenate([pairs.worse + offset for pairs, offset in zip(sets, offsets, strict=True)]),
+        np.concatenate([pairs.counts for pairs in sets]),
+        np.concatenate([pairs.targets for pairs in sets]),
+    )
+
+
+def pairs_of_ranking(rows: NDArray[np.float32], ranks: ArrayLike, target: int) -> RankedPairs:
+    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 1152)`, `ranks` `(k,)`, `target` a number."""
+    better, worse = expand_ranks(ranks)
+    return RankedPairs(rows, better, worse, np.ones(len(better)), np.full(len(better), target, np.intp))
+
+
+def majorities(pairs: RankedPairs) -> RankedPairs:
+    """One pair where people disagree: the majority's, counted by how far it is ahead; none where they are even."""
+    low, high = np.minimum(pairs.better, pairs.worse), np.maximum(pairs.better, pairs.worse)
+    keys, which = np.unique(np.stack([pairs.targets, low, high]), axis=1, return_inverse=True)
+    lead = np.bincount(which.ravel(), np.where(pairs.better == low, pairs.counts, -pairs.counts), keys.shape[1])
+    targets, first, second = keys[:, lead != 0]
+    ahead = lead[lead != 0]
+    return RankedPairs(
+        pairs.rows, np.where(ahead > 0, first, second), np.where(ahead > 0, second, first), np.abs(ahead), targets
+    )

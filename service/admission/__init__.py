@@ -1,0 +1,1 @@
+"""Admission control: keys, access, the door, deadlines, throughput."""

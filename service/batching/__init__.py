@@ -1,0 +1,1 @@
+"""Batcher, waiting line and feature cache: generic, they know items alone."""

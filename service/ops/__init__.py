@@ -1,0 +1,1 @@
+"""What operators see: metrics, logs, memory, slow request heads."""

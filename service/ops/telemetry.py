@@ -1,0 +1,173 @@
+"""Every Prometheus metric of the service, declared once. No label holds a profile, a key or a path parameter."""
+
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+from clpips import __version__
+from clpips.models.engines import Engine
+from clpips.service.batching.batcher import BatchReport
+from clpips.service.batching.feature_cache import Source
+from clpips.service.ops.memory import MemoryCollector
+
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BATCH_SIZES: Final = tuple(2.0**power for power in range(11))
+REJECTIONS: Final = ("queue_full", "deadline", "expired", "client_gone", "slow_client", "stopping")
+HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
+
+
+class Telemetry:
+    """The metrics of one app, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        registry.register(MemoryCollector())
+        self.stage_seconds = Histogram(
+            "clpips_stage_seconds",
+            "Time of one unit of work: wait in a queue, decode (and resize) one image or (`jpeg`) a batch on the "
+            "device, embed or compare one batch",
+            ["stage"],
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self.engine_busy_seconds = Counter(
+            "clpips_engine_busy_seconds_total",
+            "Time in which the engine was computing; where several of its threads embed, averaged over those",
+            registry=registry,
+        )
+        self.images = Counter(
+            "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
+        )
+        self.fit_seconds = Histogram(
+            "clpips_fit_seconds", "Time of one fit of a profile", registry=registry, buckets=SECONDS
+        )
+        self.fits = Counter(
+            "clpips_fits_total",
+            "Fits of profiles: their version was taken into use or only proposed, none came, another replica was "
+            "first, or the fit failed",
+            ["outcome"],
+            registry=registry,
+        )
+        self.profile_lookups = Counter(
+            "clpips_profile_lookups_total",
+            "Personal profiles that requests named: in memory, unchanged in the database, or loaded from it",
+            ["result"],
+            registry=registry,
+        )
+        self.queue_items = Gauge(
+            "clpips_queue_items",
+            "Items that wait for a stage: images, or pairs to compare",
+            ["stage"],
+            registry=registry,
+        )
+        self.batch_items = Histogram(
+            "clpips_batch_items",
+            "Items in a batch of the engine or its device",
+            ["stage"],
+            registry=registry,
+            buckets=BATCH_SIZES,
+        )
+        self.feature_cache_bytes = Gauge(
+            "clpips_feature_cache_bytes", "Features held, by what the engine says they cost", registry=registry
+        )
+        self.rejected = Counter(
+            "clpips_rejected_total", "Requests that were given up, by reason", ["reason"], registry=registry
+        )
+        self.engine_failures = Counter(
+            "clpips_engine_failures_total", "Batches of which the engine did not do a single item", registry=registry
+        )
+        self.ready = Gauge("clpips_ready", "1 when requests are welcome, as /readyz says; else 0", registry=registry)
+        self.build = Info("clpips_build", "What this process runs", registry=registry)
+        self.http_requests = Counter("litestar_requests_total", "Requests", HTTP_LABELS, registry=registry)
+        self.http_errors = Counter(
+            "litestar_requests_error_total", "Requests answered with 500 or above", HTTP_LABELS, registry=registry
+        )
+        self.http_seconds = Histogram(
+            "litestar_request_duration_seconds",
+            "Time from a request's head to its answer",
+            HTTP_LABELS,
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self.http_in_progress = Gauge(
+            "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
+        )
+        for stage in ("queue", "decode", "embed", "compare"):
+            self.stage_seconds.labels(stage)
+        for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
+            self.fits.labels(outcome)
+        for result in ("hit", "refreshed", "loaded"):
+            self.profile_lookups.labels(result)
+        for stage in ("embed", "compare"):
+            self.batch_items.labels(stage)
+        for source in get_args(Source):
+            self.images.labels(source)
+        for reason in REJECTIONS:
+            self.rejected.labels(reason)
+
+    def describe(self, engine: Engine) -> None:
+        """Say what runs: `clpips_build_info`."""
+        self.build.info(
+            {"version": __version__, "engine": engine.name, "device": engine.device, "backbone": engine.fingerprint}
+        )
+
+    def decoded(self, report: BatchReport) -> None:
+        """Count an image that was decoded."""
+        self._ran("decode", report)
+
+    def decoded_jpegs(self, report: BatchReport) -> None:
+        """Count a batch of images that the engine's device decoded, or left to the host."""
+        self._ran("jpeg", report)
+        self.batch_items.labels("jpeg").observe(report.items)
+
+    def embedded(self, report: BatchReport, busy: float) -> None:
+        """Count a batch of images that the engine embedded, and the `busy` seconds of all of it that this was."""
+        self._engine_ran("embed", report, busy)
+
+    def compared(self, report: BatchReport, busy: float) -> None:
+        """Count a batch of pairs that the engine compared, and the `busy` seconds of all of it that this was."""
+        self._engine_ran("compare", report, busy)
+
+    def _engine_ran(self, stage: str, report: BatchReport, busy: float) -> None:
+        self._ran(stage, report)
+        self.batch_items.labels(stage).observe(report.items)
+        self.engine_busy_seconds.inc(busy)
+
+    def _ran(self, stage: str, report: BatchReport) -> None:
+        self.stage_seconds.labels(stage).observe(report.ran)
+        waits = self.stage_seconds.labels("queue")
+        for seconds in report.waited:
+            waits.observe(seconds)
+
+    def http_config(self) -> PrometheusConfig:
+        """Litestar's HTTP metrics, by route template, in this app's registry and not in the process's global one."""
+        return _HttpConfig(app_name="clpips", group_path=True, middleware_class=_HttpMetrics, telemetry=self)
+
+
+@dataclass
+class _HttpConfig(PrometheusConfig):
+    telemetry: Telemetry | None = None
+
+
+class _HttpMetrics(PrometheusMiddleware):
+    """Litestar's middleware with this app's metrics in place of ones shared by the whole process."""
+
+    @property
+    def _telemetry(self) -> Telemetry:
+        telemetry: Telemetry = self._config.telemetry  # type: ignore[attr-defined]
+        return telemetry
+
+    def request_count(self, _: dict[str, Any]) -> Counter:
+        return self._telemetry.http_requests
+
+    def request_time(self, _: dict[str, Any]) -> Histogram:
+        return self._telemetry.http_seconds
+
+    def requests_in_progress(self, _: dict[str, Any]) -> Gauge:
+        return self._telemetry.http_in_progress
+
+    def requests_error_count(self, _: dict[str, Any]) -> Counter:
+        return self._telemetry.http_errors

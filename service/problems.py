@@ -1,0 +1,253 @@
+"""What can be wrong with a request, in the domain's words, and how HTTP says it: problem details (RFC 9457)."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, ClassVar, Self
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import Meta
+
+from clpips.service.storage.database import StorageError
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request, and where it stands."""
+
+    pointer: Annotated[str, Meta(description="JSON pointer (RFC 6901) to it in the body.", examples=["/candidates/3"])]
+    detail: Annotated[str, Meta(description="What is wrong with it, and what to do.")]
+
+
+class ProblemDetails(msgspec.Struct, omit_defaults=True):
+    """The body of every error (RFC 9457)."""
+
+    type: Annotated[str, Meta(description="Which kind of problem it is; the same kind always has the same URI.")]
+    title: Annotated[str, Meta(description="The kind of problem in a few words.")]
+    status: Annotated[int, Meta(description="The HTTP status code.")]
+    detail: Annotated[str, Meta(description="What happened this time, and what to do.")]
+    errors: Annotated[Sequence[Fault], Meta(description="Each faulty part of the request, all of them.")] = ()
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+    """A request that cannot be answered. The subclasses are the kinds; `errors` names each faulty part."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    kind: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, errors: Sequence[Fault] = (), headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+class MalformedBody(Problem):
+    """The body is not what its content type says: not JSON, not MessagePack, not multipart, not base64."""
+
+    status, kind, title = HTTPStatus.BAD_REQUEST, "malformed-body", "The body cannot be read"
+
+
+class InvalidRequest(Problem):
+    """The body can be read but does not say what the operation needs."""
+
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid"
+
+
+class BadImages(Problem):
+    """Some images cannot be decoded or are outside the limits."""
+
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "bad-images", "Some images cannot be used"
+
+
+class UnknownProfile(Problem):
+    """There is no profile of this name."""
+
+    status, kind, title = HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-profile", "There is no such profile"
+
+
+class ProfileNotFound(Problem):
+    """The path names a profile that the tenant does not have."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "profile-not-found", "There is no such profile"
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        return cls(f"there is no profile {name[:128]!r}; `GET /profiles` lists them, `POST /profiles` makes one")
+
+
+class VersionNotFound(Problem):
+    """A profile has no version of this number."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "version-not-found", "There is no such version"
+
+    @classmethod
+    def of(cls, number: int, latest: int) -> Self:
+        return cls(f"there is no version {number}; the versions are 1 to {latest}")
+
+
+class ComparisonNotFound(Problem):
+    """A comparison that has expired, or never was: the client sends the images instead."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "comparison-not-found", "There is no such comparison"
+
+
+class ProfileExists(Problem):
+    """A profile of this name is there already."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "profile-exists", "There is such a profile already"
+
+
+class BackboneMismatch(Problem):
+    """A profile, or weights, of another backbone than the one that the service runs."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "backbone-mismatch", "The backbone is another one"
+
+
+class LimitReached(Problem):
+    """The tenant keeps as much as it may."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "limit-reached", "A limit is reached"
+
+
+class StorageUnavailable(Problem):
+    """The database cannot be reached, or is too busy, at this moment."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", "The database is not available"
+
+
+class FitFailed(Problem):
+    """The rankings are kept, but the worker that fits weights to them failed."""
+
+    status, kind, title = HTTPStatus.INTERNAL_SERVER_ERROR, "fit-failed", "The fit failed"
+
+
+class Unauthenticated(Problem):
+    """The request has no API key, or one that is not known."""
+
+    status, kind, title = HTTPStatus.UNAUTHORIZED, "unauthenticated", "An API key is needed"
+
+
+class Forbidden(Problem):
+    """The API key does not have the scope that the operation needs."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "forbidden", "The API key may not do this"
+
+
+class TooManyRequests(Problem):
+    """The API key has sent more requests than its rate allows."""
+
+    status, kind, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"
+
+
+class ImagesNotHeld(Problem):
+    """Images were named by hash whose features the service does not hold: the client sends the bytes."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "images-not-held", "Some images must be sent"
+
+
+class BodyTooLarge(Problem):
+    """The body is above the limit."""
+
+    status, kind, title = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large"
+
+
+class UnsupportedContent(Problem):
+    """The body has a content type or a content encoding that the service does not read."""
+
+    status, kind, title = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-content", "The content type is not supported"
+
+
+class NotReady(Problem):
+    """The service cannot take requests at this moment."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"
+
+
+class Overloaded(Problem):
+    """There is more work than can be done in time: come back after `Retry-After` seconds."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "The service is overloaded"
+
+
+class DeadlinePassed(Problem):
+    """The answer was not there when the request's deadline passed."""
+
+    status, kind, title = HTTPStatus.GATEWAY_TIMEOUT, "deadline-passed", "The deadline has passed"
+
+
+class RequestTimeout(Problem):
+    """The client sent its body too slowly."""
+
+    status, kind, title = HTTPStatus.REQUEST_TIMEOUT, "request-timeout", "The body came too slowly"
+
+
+class ClientGone(Exception):  # noqa: N818 - an event, not a fault of ours
+    """The client closed the connection before it had its answer: nobody reads it."""
+
+
+def details_of(problem: Problem) -> ProblemDetails:
+    """The wire form of a problem."""
+    return ProblemDetails(
+        type=f"urn:problem-type:clpips:{problem.kind}",
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        errors=problem.errors,
+    )
+
+
+def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    """The answer to one of our own problems."""
+    return _response(details_of(problem), problem.headers)
+
+
+def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """The answer to what the framework itself refuses: an unknown path, a wrong method, a broken header."""
+    status = HTTPStatus(error.status_code)
+    wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
+    detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
+    return _response(ProblemDetails("about:blank", status.phrase, status, detail), error.headers or {})
+
+
+def answer_client_gone(_: Request[Any, Any, Any], __: ClientGone) -> Response[bytes]:
+    """For the log and the metrics alone; 400 is what an incomplete request deserves."""
+    details = ProblemDetails(
+        "about:blank", "Bad Request", 400, "the client closed the connection before it had its answer"
+    )
+    return _response(details, {})
+
+
+def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to a fault of ours: the log gets the traceback, the client gets no internals."""
+    log.error("request failed", path=request.url.path, exc_info=error)
+    detail = "the service failed on this request; its log has the reason under the request id of this answer"
+    return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
+
+
+def answer_storage_error(request: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
+    """The answer where only the database knows, and does not answer: the log gets the reason."""
+    log.error("database not available", reason=str(error))
+    return answer_problem(
+        request, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"})
+    )
+
+
+EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
+    Problem: answer_problem,
+    StorageError: answer_storage_error,
+    HTTPException: answer_http_exception,
+    ClientGone: answer_client_gone,
+    Exception: answer_unexpected,
+}
+
+
+def _response(details: ProblemDetails, headers: dict[str, str]) -> Response[bytes]:
+    content = msgspec.json.encode(details)
+    return Response(content, status_code=int(details.status), headers=headers, media_type=MEDIA_TYPE)

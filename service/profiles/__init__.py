@@ -1,0 +1,1 @@
+"""What requests name: weights and recent comparisons, in memory."""

@@ -1,0 +1,1 @@
+"""An image's whole way: decode, embed, compare, weigh."""

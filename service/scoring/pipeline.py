@@ -1,0 +1,176 @@
+"""How an image becomes features, and a pair of features channel distances: three queues, and the feature cache.
+
+    bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine thread)
+
+Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
+engine's device decodes JPEGs, those go there first (a thread of its own), and to the pool what it leaves.
+"""
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.engines import DevicePixels, Image
+from clpips.models.images.decoding import Pixels, load_image
+from clpips.models.images.jpeg import SIGNATURE as JPEG_SIGNATURE
+from clpips.service.admission.door import Ticket
+from clpips.service.admission.throughput import Pace
+from clpips.service.batching.batcher import Batcher, ExpiredError
+from clpips.service.batching.feature_cache import FeatureCache, Flight
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.scoring.threads import Decoder, EngineThreads
+from clpips.service.wire.schemas import HeldImage, SentImage
+
+AHEAD: Final = 1  # batches that stand ready, so that no thread of the engine is idle while the event loop runs
+COMPARE_BATCH: Final = 64  # pairs; each costs the engine a small part of an image
+
+
+class Embedded(NamedTuple):
+    """An image as the engine sees it: its features, opaque, and the size at which it was scored."""
+
+    features: Any
+    size: tuple[int, int]  # height and width in pixels
+
+    @property
+    def nbytes(self) -> int:
+        nbytes: int = self.features.nbytes
+        return nbytes
+
+
+class _Undecoded(NamedTuple):
+    content: bytes
+    resolution: int | None
+    max_pixels: int
+
+
+class Pipeline:
+    """Embeds images, each once for all who need it, and compares them in pairs."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        engine: EngineThreads,
+        pace: Pace,
+        telemetry: Telemetry,
+        *,
+        max_batch: int,
+        max_delay: float,
+        max_queue: int,
+        max_pixels: int,
+        cache_bytes: int | None,
+    ) -> None:
+        self._engine = engine
+        self._pace = pace
+        self._max_batch = max_batch
+        self._max_pixels = max_pixels
+        self._cache_bytes = cache_bytes
+        self._cache: FeatureCache[Embedded] = FeatureCache(
+            cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
+        )
+        self._decoding: Batcher[_Undecoded, Pixels] = Batcher(
+            _decode,
+            decoder.pool,
+            max_batch=1,
+            max_queue=max_queue,
+            parallel=decoder.threads,
+            observe=telemetry.decoded,
+        )
+        self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
+        if (jpegs := decoder.jpegs) is not None:
+            self._jpegs = Batcher(
+                lambda images: jpegs.decode([one.content for one in images], images[0].resolution, max_pixels),
+                decoder.jpeg_thread,
+                max_batch=max_batch,
+                max_queue=max_queue,
+                observe=telemetry.decoded_jpegs,
+            )
+        self._embedding: Batcher[Image, Any] = Batcher(
+            lambda images: engine.embed(images, more=pace.in_work > len(images)),
+            engine.embedding,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            max_delay=max_delay,
+            parallel=engine.parallel + AHEAD if engine.parallel > 1 else 1,
+            gives_way=engine.parallel == 1,  # to `compare`, so that who has all its features is answered first
+            observe=engine.embedded,
+        )
+        self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(
+            lambda pairs: [*engine.compare(*zip(*pairs, strict=True))],
+            engine.comparing,
+            max_batch=COMPARE_BATCH,
+            max_queue=max_queue,
+            observe=engine.compared,
+        )
+        for stage, queue in self._stages().items():
+            telemetry.queue_items.labels(stage).set_function(queue.__len__)
+        telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)
+
+    async def warm_up(self) -> None:
+        """Let the engine prepare itself, and learn how many bytes of features it can keep."""
+        self._cache.max_bytes = await self._engine.prepare(self._max_batch, self._cache_bytes, self._forget_half)
+
+    def _forget_half(self) -> None:
+        self._cache.shrink(self._cache.nbytes // 2)
+
+    def knows(self, sha256: str, resolution: int | None) -> bool:
+        """Whether the image's features are held or on their way: it costs no work, and may be named by its hash."""
+        return (sha256, resolution) in self._cache
+
+    async def embed(self, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket) -> Embedded:
+        """The image's features, for a request. Of a `HeldImage` the pipeline must know.
+
+        Raises `ImageError`, an error of the engine, or a `BatcherError`.
+        """
+
+        async def make(flight: Flight[Embedded]) -> Embedded:
+            assert isinstance(image, SentImage)  # noqa: S101 - what is known is not made
+            undecoded = _Undecoded(image.content, resolution, self._max_pixels)
+            with self._pace.image():
+                pixels = await self._decoded(undecoded, ticket, flight)
+                height, width, _ = pixels.shape
+                features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))
+            return Embedded(features, (height, width))
+
+        return await self._cache.fetch((image.sha256, resolution), make, ticket.deadline)
+
+    async def compare(self, target: Embedded, candidate: Embedded, ticket: Ticket) -> NDArray[np.float32]:
+        """Channel distances `(1152,)` of two images of one size. Raises an error of the engine, or a `BatcherError`."""
+        pair = (target.features, candidate.features)
+        return await self._comparing.submit(pair, turn=ticket, deadline=ticket.deadline, shape=target.size)
+
+    async def close(self) -> None:
+        """Let what runs end; fail what waits."""
+        for queue in self._stages().values():
+            await queue.close()
+
+    async def _decoded(self, image: _Undecoded, ticket: Ticket, flight: Flight[Embedded]) -> Image:
+        """The image's pixels, from the device where it decodes this file, else from the pool."""
+        pixels: Image | None = None
+        if self._jpegs is not None and image.content.startswith(JPEG_SIGNATURE):
+            pixels = await _in_time(self._jpegs, image, ticket, flight, shape=image.resolution)
+        if pixels is None:
+            pixels = await _in_time(self._decoding, image, ticket, flight)
+        return pixels
+
+    def _stages(self) -> dict[str, Batcher[Any, Any]]:
+        jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
+        return {**jpegs, "decode": self._decoding, "embed": self._embedding, "compare": self._comparing}
+
+
+def _decode(images: Sequence[_Undecoded]) -> list[Pixels]:
+    return [load_image(*image) for image in images]
+
+
+async def _in_time(
+    queue: Batcher[Any, Any], item: Any, turn: Ticket, flight: Flight[Embedded], shape: Hashable = None
+) -> Any:
+    """The item's result, for as long as somebody waits for it: others with later deadlines may have joined."""
+    while True:
+        try:
+            return await queue.submit(item, turn=turn, deadline=flight.deadline, shape=shape)
+        except ExpiredError:
+            if flight.deadline <= asyncio.get_running_loop().time():
+                raise

@@ -1,0 +1,1 @@
+"""A ranking's whole way: kept, learned from, guarded, taken into use."""

@@ -1,0 +1,112 @@
+"""The workers that fit weights: processes of their own, that share no lock with the event loop and the engine.
+
+A thread would: the solver holds the interpreter's lock in bursts of milliseconds, and every decode and every reply
+would wait for them. The processes are plain children on two pipes, not `multiprocessing`'s: those import the main
+module once more, and outlive a parent that is killed. These end when their input does.
+"""
+
+import asyncio
+import pickle
+import sys
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from clpips.models.fitting.personal import FitResult
+from clpips.service.storage.database import StorageError
+from clpips.service.teaching.fit_worker import LENGTH_BYTES, Answer, Failure, Task, framed
+
+# With -m its classes would be those of `__main__`, not ours.
+START: Final = "from clpips.service.teaching.fit_worker import main; main()"
+
+MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
+
+log = structlog.get_logger()
+
+
+class FitWorkerError(Exception):
+    """A worker failed on a fit, ended in the middle of it, or took too long."""
+
+
+class FitWorkers:
+    """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed."""
+
+    def __init__(self, count: int, database_url: str) -> None:
+        self._database_url = database_url
+        self._free = asyncio.Semaphore(count)
+        self._idle: list[asyncio.subprocess.Process] = []
+        self._warming: asyncio.Task[None] | None = None
+
+    async def fit(self, task: Task) -> FitResult | None:
+        """What came of a task; None where its profile has been deleted.
+
+        Raises `StorageError` where the rankings cannot be read, or `FitWorkerError`.
+        """
+        async with self._free:
+            process = self._idle.pop() if self._idle else await self._start()
+            try:
+                async with asyncio.timeout(MAX_SECONDS):
+                    answer = await _ask(process, task)
+            except (OSError, EOFError, asyncio.IncompleteReadError) as error:
+                raise FitWorkerError("the process that fits weights ended in the middle of it") from error
+            except TimeoutError as error:
+                raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
+            else:
+                self._idle.append(process)
+            finally:
+                if process not in self._idle:
+                    await _end(process)
+        if isinstance(answer, StorageError):
+            raise answer
+        if isinstance(answer, Failure):
+            log.error("fit failed in its worker", traceback=answer.traceback)
+            raise FitWorkerError("the fit raised an error, which the service's log has")
+        return answer
+
+    def expect(self) -> None:
+        """A task is likely: have a process ready by then, so that it does not wait for the imports of one.
+
+        Returns at once, and does nothing where a process is there, or on its way.
+        """
+        if not self._idle and not self._free.locked() and (self._warming is None or self._warming.done()):
+            self._warming = asyncio.create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        async with self._free:
+            try:
+                self._idle.append(await self._start())
+            except OSError as error:  # the task itself will say so to who sends it
+                log.warning("no process for fits could be started", reason=str(error))
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        # No session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", START, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        process.stdin.write(framed(self._database_url))  # here, because other users see a command line: passwords
+        return process
+
+    async def close(self) -> None:
+        """End the processes."""
+        if self._warming is not None:
+            await self._warming
+        while self._idle:
+            await _end(self._idle.pop())
+
+
+async def _ask(process: asyncio.subprocess.Process, task: Task) -> Answer:
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101
+    process.stdin.write(framed(task))
+    await process.stdin.drain()
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "little")
+    answer: Answer = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
+    return answer
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()  # a fit is a calculation: nothing is lost but it
+    await process.wait()

@@ -1,0 +1,1 @@
+"""What goes over the wire: structs, encodings, multipart, bodies, parsed requests."""

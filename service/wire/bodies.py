@@ -1,0 +1,130 @@
+"""The bytes of a request's body → a request. One reader for JSON, MessagePack and multipart, chosen by content type.
+
+Nothing here trusts the client: a body is bounded before it is parsed, a list is counted before it is decoded.
+"""
+
+from typing import Any
+
+from litestar import Request
+from msgspec import Raw
+
+from clpips.service.problems import BodyTooLarge, ClientGone, UnsupportedContent
+from clpips.service.wire.encodings import ENCODINGS, JSON, MSGPACK, Encoding
+from clpips.service.wire.faults import invalid, short, too_many
+from clpips.service.wire.forms import MULTIPART, Multipart, StructT, parse_multipart
+from clpips.service.wire.schemas import (
+    DistanceBody,
+    DistanceOptions,
+    DistanceRequest,
+    Limits,
+    PairBody,
+    RankBody,
+    RankOptions,
+    RankRequest,
+)
+
+CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
+
+
+def announced_bytes(request: Request[Any, Any, Any]) -> int:
+    """The body's length as its head announces it, 0 where it does not."""
+    announced = request.headers.get("content-length", "")
+    return int(announced[:20]) if announced.isdecimal() else 0
+
+
+async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
+    """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise UnsupportedContent(f"the body is encoded as {short(encoding)!r}; send it unencoded")
+    too_large = BodyTooLarge(
+        f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images"
+    )
+    if announced_bytes(request) > limit:
+        raise too_large
+    chunks, size = [], 0
+    while True:
+        event = await request.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        if event["type"] != "http.request":
+            continue
+        chunks.append(event["body"])
+        size += len(event["body"])
+        if size > limit:
+            raise too_large
+        if not event["more_body"]:
+            return b"".join(chunks)
+
+
+def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
+    """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
+    form = form_of(content_type, body, limits)
+    if isinstance(form, Multipart):
+        options = form.options(RankOptions, images={"target", "candidates"})
+        target = form.one("target")
+        candidates = form.images("candidates", "/candidates/{}")
+    else:
+        fields = form.decode(RankBody, body)
+        options = RankOptions(profile=fields.profile, resolution=fields.resolution)
+        target = form.slot("/target", fields.target)
+        images = form.list_of(Raw, fields.candidates, "/candidates", limits)
+        candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
+    if not candidates:
+        raise invalid("/candidates", "there must be at least one candidate")
+    check_images(1 + len(candidates), "/candidates", options.resolution, limits)
+    return RankRequest(target, candidates, options)
+
+
+def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRequest:
+    """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
+    form = form_of(content_type, body, limits)
+    if isinstance(form, Multipart):
+        options = form.options(DistanceOptions, images={"target", "candidate"})
+        targets = form.images("target", "/pairs/{}/target")
+        candidates = form.images("candidate", "/pairs/{}/candidate")
+        if len(targets) != len(candidates):
+            raise invalid(
+                "/pairs",
+                f"the form has {len(targets)} `target` and {len(candidates)} `candidate` parts; a pair needs both",
+            )
+        pairs = list(zip(targets, candidates, strict=True))
+    else:
+        fields = form.decode(DistanceBody, body)
+        options = DistanceOptions(profile=fields.profile, resolution=fields.resolution, layers=fields.layers)
+        pairs = [
+            (form.slot(f"/pairs/{index}/target", pair.target), form.slot(f"/pairs/{index}/candidate", pair.candidate))
+            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits))
+        ]
+    if not pairs:
+        raise invalid("/pairs", "there must be at least one pair")
+    check_images(2 * len(pairs), "/pairs", options.resolution, limits)
+    return DistanceRequest(pairs, options)
+
+
+def parse_fields(content_type: str, body: bytes, limits: Limits, shape: type[StructT]) -> StructT:
+    """A body without images, one of `PROFILE_BODIES`. Raises a `Problem`."""
+    form = form_of(content_type, body, limits)
+    return form.options(shape, images=set()) if isinstance(form, Multipart) else form.decode(shape, body)
+
+
+def check_images(images: int, pointer: str, resolution: int | None, limits: Limits) -> None:
+    """Raise `InvalidRequest` for more images than a request may have, or a resolution above the limit."""
+    if images > limits.images:
+        raise too_many(pointer, limits.images)
+    if resolution is not None and resolution > limits.resolution:
+        raise invalid("/resolution", f"{resolution} is above the limit of {limits.resolution} pixels a side")
+
+
+def form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multipart:
+    """What reads a body of this content type. Raises `UnsupportedContent` or `MalformedBody`."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == MULTIPART:
+        return parse_multipart(content_type, body, limits)
+    try:
+        return ENCODINGS[media_type]
+    except KeyError:
+        raise UnsupportedContent(
+            f"the body comes as {short(media_type) or 'no content type'!r}; send {', '.join(CONTENT_TYPES)}",
+            headers={"accept": ", ".join(CONTENT_TYPES)},
+        ) from None

@@ -1,0 +1,130 @@
+"""JSON and MessagePack: bodies that are trees, and the images in them."""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from clpips.service.problems import InvalidRequest, MalformedBody
+from clpips.service.wire.faults import fault_of, reason, too_many
+from clpips.service.wire.profile_schemas import PROFILE_BODIES
+from clpips.service.wire.schemas import DistanceBody, HeldImage, Limits, PairBody, RankBody, SentImage, Slot, Unreadable
+
+JSON = "application/json"
+MSGPACK = ("application/vnd.msgpack", "application/msgpack", "application/x-msgpack")
+
+# What msgspec raises for bytes that are not what they should be: the last for nesting deeper than the stack.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+T = TypeVar("T")
+
+
+class Encoding(ABC):
+    """One of the two encodings whose bodies are trees: decoders are built once and kept."""
+
+    name: str
+    image: str  # what an image looks like in it
+    decoder: Callable[[Any], Any]
+
+    def __init__(self) -> None:
+        self._decoders: dict[Any, Any] = {
+            shape: self.decoder(shape)
+            for shape in (RankBody, DistanceBody, *PROFILE_BODIES, list[Raw], list[PairBody], bytes, str)
+        }
+
+    def decode(self, shape: type[T], content: bytes | Raw, pointer: str = "") -> T:
+        """`content` as a `shape`; raises `MalformedBody` (it is not this encoding) or `InvalidRequest`."""
+        if not content:
+            raise MalformedBody("the body is empty; send the request as JSON, MessagePack or multipart/form-data")
+        try:
+            decoded: T = self._decoders[shape].decode(content)
+        except msgspec.ValidationError as error:
+            fault = fault_of(error, pointer)
+            raise InvalidRequest(
+                f"{fault.pointer}: {fault.detail}" if fault.pointer else fault.detail, [fault]
+            ) from error
+        except UNDECODABLE as error:
+            raise MalformedBody(f"the body is not {self.name}: {reason(error)}") from error
+        return decoded
+
+    def list_of(self, shape: type[T], content: Raw, pointer: str, limits: Limits) -> list[T]:
+        """`content` as a list of items that are a `shape` each, an image or more; far too many are not decoded."""
+        if self.longer_than(limits.images, content):
+            raise too_many(pointer, limits.images)
+        return self.decode(list[shape], content, pointer)  # type: ignore[valid-type]
+
+    @abstractmethod
+    def longer_than(self, most: int, content: Raw) -> bool:
+        """Whether the list in `content` has surely more than `most` items, found without decoding it."""
+
+    def slot(self, pointer: str, content: Raw) -> Slot:
+        """The image in `content`."""
+        try:
+            return Slot(pointer, sent(self._decoders[bytes].decode(content)))  # plain bytes or base64, as mostly
+        except UNDECODABLE:
+            pass
+        try:
+            return Slot(pointer, image_from_text(self._decoders[str].decode(content)))
+        except UNDECODABLE as error:
+            return Slot(pointer, Unreadable(f"expected an image as {self.image}; {reason(error)}"))
+
+
+class Json(Encoding):
+    """JSON: images are base64, a `data:` URL, or `sha256:…`."""
+
+    name = "JSON"
+    image = "base64 in a string"
+    decoder = msgspec.json.Decoder
+
+    def longer_than(self, most: int, content: Raw) -> bool:
+        # Every item but the first costs a comma; a pair has one inside, and so has each data: URL.
+        return bytes(content).count(b",") > 4 * most
+
+
+class MessagePack(Encoding):
+    """MessagePack: images are raw bytes; a string is read as in JSON."""
+
+    name = "MessagePack"
+    image = "bytes"
+    decoder = msgspec.msgpack.Decoder
+
+    def longer_than(self, most: int, content: Raw) -> bool:
+        head = bytes(memoryview(content)[:5])
+        if head[:1] == b"\xdc":
+            return int.from_bytes(head[1:3], "big") > most
+        return head[:1] == b"\xdd" and int.from_bytes(head[1:5], "big") > most
+
+
+ENCODINGS: dict[str, Encoding] = {JSON: Json(), **dict.fromkeys(MSGPACK, MessagePack())}
+
+
+def sent(content: bytes) -> SentImage:
+    """An image that came as bytes, with its hash."""
+    return SentImage(content, hashlib.sha256(content).hexdigest())
+
+
+def image_from_text(text: str) -> SentImage | HeldImage | Unreadable:
+    """The image that a string stands for: base64, a base64 `data:` URL, or `sha256:` and the hash of its bytes."""
+    if text.startswith("sha256:"):
+        name = text.removeprefix("sha256:")
+        if re.fullmatch("[0-9a-fA-F]{64}", name):
+            return HeldImage(name.lower())
+        return Unreadable("after `sha256:` come the 64 hexadecimal digits of the hash of the image's bytes")
+    if text.startswith("data:"):
+        head, comma, text = text.partition(",")
+        if not comma or not head.endswith(";base64"):
+            return Unreadable("a data: URL must be base64: data:image/png;base64,…")
+    for candidate in (text, _unwrapped(text)):  # the second for lines wrapped by the base64 command
+        try:
+            return sent(msgspec.convert(candidate, bytes))
+        except msgspec.ValidationError:
+            continue
+    return Unreadable("this is not base64; send the image's bytes in base64, or send the file as multipart/form-data")
+
+
+def _unwrapped(text: str) -> str:
+    return text.encode("ascii", "replace").translate(None, b" \t\r\n").decode()

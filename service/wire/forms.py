@@ -1,0 +1,95 @@
+"""multipart/form-data: what browsers and curl send."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
+
+from clpips.service.problems import InvalidRequest, MalformedBody
+from clpips.service.wire.encodings import image_from_text, sent
+from clpips.service.wire.faults import fault_of, invalid, pointer_to
+from clpips.service.wire.schemas import DistanceOptions, HeldImage, Limits, SentImage, Slot, Unreadable
+
+MULTIPART = "multipart/form-data"
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class Part(NamedTuple):
+    """One part of a form."""
+
+    content: bytes
+    is_file: bool
+
+
+class Multipart:
+    """The parts of a form, by name, in the order they came."""
+
+    def __init__(self, parts: Mapping[str, Sequence[Part]]) -> None:
+        self._parts = parts
+
+    def options(self, shape: type[StructT], images: set[str]) -> StructT:
+        """The parts that are not images, as a `shape`; raises `InvalidRequest` where one is unknown or wrong."""
+        known = {field.name for field in msgspec.structs.fields(shape)}
+        texts: dict[str, str] = {}
+        for name, parts in self._parts.items():
+            if name in images:
+                continue
+            pointer = pointer_to("", [name])
+            if name not in known:
+                raise invalid(pointer, f"the form has a part {name!r}; known are {', '.join(sorted(images | known))}")
+            if len(parts) > 1:
+                raise invalid(pointer, f"the form has {len(parts)} parts of this name, expected one")
+            try:
+                texts[name] = parts[0].content.decode().strip()
+            except UnicodeDecodeError as error:
+                raise MalformedBody(f"the part {name!r} is not UTF-8 text") from error
+        try:
+            return msgspec.convert(texts, shape, strict=False)
+        except msgspec.ValidationError as error:
+            fault = fault_of(error, "")
+            raise InvalidRequest(f"{fault.pointer}: {fault.detail}", [fault]) from error
+
+    def one(self, name: str) -> Slot:
+        """The one image of this name."""
+        slots = self.images(name, f"/{name}")
+        if len(slots) != 1:
+            raise invalid(f"/{name}", f"the form has {len(slots)} parts of this name, expected one")
+        return slots[0]
+
+    def images(self, name: str, pointer: str) -> list[Slot]:
+        """The images of this name; `pointer` has a place for the index."""
+        return [Slot(pointer.format(index), _image(part)) for index, part in enumerate(self._parts.get(name, ()))]
+
+
+def _image(part: Part) -> SentImage | HeldImage | Unreadable:
+    if not part.is_file and part.content.startswith((b"sha256:", b"data:")):
+        return image_from_text(part.content.decode("ascii", "replace").strip())
+    return sent(part.content)
+
+
+def parse_multipart(content_type: str, body: bytes, limits: Limits) -> Multipart:
+    """The parts of a form; raises `MalformedBody`, or `InvalidRequest` for more parts than any request has."""
+    boundary = re.search(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', content_type, re.IGNORECASE)
+    if boundary is None:
+        raise MalformedBody("the content type multipart/form-data names no boundary; let your HTTP library write it")
+    parts: defaultdict[str, list[Part]] = defaultdict(list)
+    most = limits.images + len(msgspec.structs.fields(DistanceOptions))
+    try:
+        with PushMultipartParser(boundary[1] or boundary[2], max_segment_count=most) as parser:
+            name, is_file, pieces = "", False, list[bytes]()
+            for event in parser.parse(body):
+                if isinstance(event, MultipartSegment):
+                    name, is_file, pieces = event.name, event.filename is not None, []
+                elif event:
+                    pieces.append(bytes(event))
+                else:
+                    parts[name].append(Part(b"".join(pieces), is_file))
+    except ParserLimitReached as error:
+        raise InvalidRequest(f"the form has too many parts or too long headers: {error}") from error
+    except (MultipartError, ValueError, LookupError) as error:
+        raise MalformedBody(f"the body is not multipart/form-data: {error}") from error
+    return Multipart(parts)

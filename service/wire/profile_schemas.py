@@ -1,0 +1,185 @@
+"""The wire contract of profiles: what a person's tool sends to teach one, and what it is told."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from clpips.models.metric.backbone import MIN_SIDE
+from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.service.wire.schemas import LayerShares
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
+MAX_INTEGER = 2**31 - 1  # what a database column holds
+
+NewName = Annotated[
+    str, Meta(pattern=NAME_PATTERN, description="Letters, digits and `. _ @ -`, at most 128.", examples=["ada"])
+]
+Order = Annotated[
+    list[Annotated[int, Meta(ge=0, le=MAX_INTEGER)]],
+    Meta(min_length=2, description="The candidates' indices, the most similar first; each exactly once."),
+]
+Ranks = Annotated[
+    list[Annotated[int, Meta(ge=1, le=MAX_INTEGER)]],
+    Meta(min_length=2, description="A rank for each candidate, 1 for the most similar; equal ranks are ties."),
+]
+Rater = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="Who ordered them, where several people teach one profile.",
+    ),
+]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class NewProfile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A profile to be made."""
+
+    name: NewName
+    parent: Annotated[str, Meta(description="Whose weights it begins with: shipped ones, or a profile of yours.")] = (
+        "lpips"
+    )
+
+
+class RankingFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a posted ranking may say beside its images: a person's order, as `order` or as `ranks`."""
+
+    order: Order | None = None
+    ranks: Ranks | None = None
+    rater: Rater = ""
+    comparison: Annotated[str, Meta(max_length=64)] | None = None  # the id that `/rank` answered, instead of images
+    resolution: Annotated[int, Meta(ge=MIN_SIDE)] | None = DEFAULT_RESOLUTION
+
+
+class RankingBody(RankingFields, forbid_unknown_fields=True, kw_only=True):
+    """The body of a posted ranking as JSON or MessagePack."""
+
+    target: Raw | msgspec.UnsetType = msgspec.UNSET
+    candidates: Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Which version to use again."""
+
+    version: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+
+
+PROFILE_BODIES = (NewProfile, RankingBody, RollbackBody)
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """An estimate with its 95 % confidence interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class AgreementInfo(msgspec.Struct, frozen=True):
+    """How well distances agree with the person's rankings."""
+
+    pair_agreement: Annotated[Share, Meta(description="Share of the ordered pairs that the distances order alike.")]
+    spearman: Annotated[float | None, Meta(description="Mean of Spearman's ρ within each ranking.")] = None
+    icc2_k: Annotated[
+        Interval | None,
+        Meta(
+            description="ICC(2,k) of ranks, person and metric as the raters. An order against the person's takes it "
+            "below 0 without end, and the opposite order to null."
+        ),
+    ] = None
+
+
+class FitInfo(msgspec.Struct, frozen=True):
+    """What a fit was made of, and what it reached."""
+
+    recipe: str
+    rankings: Annotated[int, Meta(description="Rankings it learned from.")]
+    targets: Annotated[int, Meta(description="Different targets among them.")]
+    pairs: Annotated[int, Meta(description="Ordered pairs of candidates in them.")]
+    held_out: Annotated[
+        Literal["targets", "candidates"],
+        Meta(description="What cross-validation held out: whole targets, or with a single target its candidates."),
+    ]
+    agreement: Annotated[AgreementInfo, Meta(description="Of these weights, cross-validated.")]
+    parent: Annotated[AgreementInfo, Meta(description="Of the weights that the fit started from, on the same pairs.")]
+    lpips: Annotated[AgreementInfo, Meta(description="Of plain LPIPS, on the same pairs.")]
+    reason: Annotated[str, Meta(description="Why it was taken into use, or only proposed.")]
+
+
+class VersionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One version of a profile."""
+
+    number: int
+    origin: Literal["shipped", "created", "fitted", "imported", "reset"]
+    status: Annotated[
+        Literal["in use", "taken", "proposed"],
+        Meta(description="`taken`: it was in use until another was; `proposed`: the guard kept it out of use."),
+    ]
+    created: datetime
+    replaced: Annotated[int | None, Meta(description="The version that was in use when it was made.")] = None
+    fit: FitInfo | None = None
+
+
+class ProfileSummary(msgspec.Struct, frozen=True):
+    """A profile in a list."""
+
+    name: str
+    parent: str
+    version: Annotated[int, Meta(description="The version in use.")]
+    rankings: Annotated[int, Meta(description="Rankings that it has been taught, without those before a reset.")]
+    created: datetime
+
+
+class ProfileList(msgspec.Struct, frozen=True):
+    """Profiles by name."""
+
+    profiles: list[ProfileSummary]
+    shipped: Annotated[list[str], Meta(description="Weights that ship with the service; they cannot be taught.")]
+    next: Annotated[str | None, Meta(description="There are more: ask again with `after` set to this.")]
+
+
+class ProfileDetail(ProfileSummary, frozen=True):
+    """A profile with its versions."""
+
+    layer_shares: Annotated[
+        LayerShares, Meta(description="Each layer's share of the sum of all weights of the version in use.")
+    ]
+    lpips_layer_shares: Annotated[LayerShares, Meta(description="The same of plain LPIPS.")]
+    unlearned: Annotated[int, Meta(description="Rankings that are kept but not fitted yet: `POST …/fit` does.")]
+    versions: Annotated[list[VersionInfo], Meta(description="The newest first.")]
+    next: Annotated[int | None, Meta(description="There are older ones: ask again with `before` set to this.")]
+
+
+class Taught(msgspec.Struct, frozen=True):
+    """What a fit changed."""
+
+    profile: str
+    version: Annotated[int, Meta(description="The version in use now.")]
+    taken: Annotated[bool, Meta(description="Whether a new version was taken into use.")]
+    reason: Annotated[str, Meta(description="Why it was, or was not.")]
+    proposed: Annotated[int | None, Meta(description="A version that was made but not taken: `rollback` takes it.")]
+    before: Annotated[Share | None, Meta(description="Pair agreement of the weights that the fit started from.")]
+    after: Annotated[Share | None, Meta(description="Pair agreement of the new version, cross-validated.")]
+    lpips: Annotated[Share | None, Meta(description="Pair agreement of plain LPIPS.")]
+    rankings: Annotated[int, Meta(description="Rankings that the profile has been taught.")]
+    pairs: Annotated[int | None, Meta(description="Ordered pairs in them, where they made a version.")]
+
+
+class TaughtRanking(Taught, frozen=True):
+    """What a ranking changed."""
+
+    ranking: Annotated[int, Meta(description="The ranking's number.")]
+    guessed: Annotated[
+        Share, Meta(description="Share of its pairs that the version in use before had ordered as the person does.")
+    ]
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """What was removed."""
+
+    deleted: str
+    versions: int
+    rankings: int
