@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from loadtest.contenders import clpips
+from loadtest.kit.contenders import clpips
 
 REPORT = Path("reports") / "loadtest.html"
 OPTIONS = [

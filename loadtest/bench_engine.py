@@ -25,10 +25,10 @@ from clpips.models.engines.pytorch.engine import TorchEngine, compute_dtype, cpu
 from clpips.models.engines.pytorch.network import layout_of
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
-from loadtest.exactness import WEIGHTS, as_lpips, check, check_half, scenes
-from loadtest.jpegs import bench_jpeg
-from loadtest.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
-from loadtest.reference import load_lpips
+from loadtest.kit.exactness import WEIGHTS, as_lpips, check, check_half, scenes
+from loadtest.kit.jpegs import bench_jpeg
+from loadtest.kit.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
+from loadtest.kit.reference import load_lpips
 
 CONTENDERS = (("onnx", "exact"), ("torch", "exact"), ("torch", "fast"))
 BATCHES = {"cpu": (1, 4, 16), "cuda": (1, 4, 16, 64, 128, 256)}

@@ -27,8 +27,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.contenders import Server
-from loadtest.scenarios import SCENARIOS, Measured, Scenario, servers
+from loadtest.kit.contenders import Server
+from loadtest.kit.scenarios import SCENARIOS, Measured, Scenario, servers
 
 console = Console(width=120)
 
@@ -90,7 +90,7 @@ def parts(rounds: int) -> Results:
 def _measure_parts(names: Sequence[str], results: Results) -> None:
     """Add what each of the named parts can do, in a process of its own, to the results."""
     for name in names:
-        command = [sys.executable, "-m", "loadtest.parts", *PARTS[name]]
+        command = [sys.executable, "-m", "loadtest.kit.parts", *PARTS[name]]
         value = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["value"]
         if PARTS[name] == ["pair"]:
             results[name]["p50 ms"].append(value * 1e3)

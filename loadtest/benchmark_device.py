@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import get_args
 
 from loadtest.benchmark import Results, compare, show
-from loadtest.client import drive, rank_body
-from loadtest.contenders import Server, clpips, litserve, plain
-from loadtest.pictures import Format, Pictures
-from loadtest.scenarios import CANDIDATES, Measured, Scenario, checked, ranking
+from loadtest.kit.client import drive, rank_body
+from loadtest.kit.contenders import Server, clpips, litserve, plain
+from loadtest.kit.pictures import Format, Pictures
+from loadtest.kit.scenarios import CANDIDATES, Measured, Scenario, checked, ranking
 
 SIDES: dict[Format, int] = {"npy": 256, "jpeg": 512, "png": 512}
 REQUESTS = {"cpu": 2, "cuda": 8}  # of each client in a round

@@ -15,8 +15,8 @@ from uuid import uuid4
 from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
-from loadtest.client import Body, pair_body, rank_body
-from loadtest.pictures import Pictures
+from loadtest.kit.client import Body, pair_body, rank_body
+from loadtest.kit.pictures import Pictures
 
 MAX_FAILURES: Final = 0.01
 P95_SECONDS: Final = {"refine": 5.0, "pair": 3.0, "bulk": 30.0}

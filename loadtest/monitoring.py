@@ -23,9 +23,9 @@ from typing import Any, Final
 
 import msgspec
 
-from loadtest.client import Connection, rank_body
-from loadtest.contenders import clpips
-from loadtest.pictures import Pictures
+from loadtest.kit.client import Connection, rank_body
+from loadtest.kit.contenders import clpips
+from loadtest.kit.pictures import Pictures
 
 OBSERVABILITY: Final = Path(__file__).parent.parent / "deploy" / "observability"
 LOAD_SECONDS: Final = 120

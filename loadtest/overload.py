@@ -17,9 +17,9 @@ import time
 
 import numpy as np
 
-from loadtest.client import Connection, Load, drive, rank_body
-from loadtest.contenders import Server, clpips
-from loadtest.pictures import Pictures
+from loadtest.kit.client import Connection, Load, drive, rank_body
+from loadtest.kit.contenders import Server, clpips
+from loadtest.kit.pictures import Pictures
 
 CANDIDATES = 5
 DEADLINE_SECONDS = 4.0

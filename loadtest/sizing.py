@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from loadtest.client import Connection, rank_body
-from loadtest.contenders import Server, clpips
-from loadtest.pictures import Format, Pictures
+from loadtest.kit.client import Connection, rank_body
+from loadtest.kit.contenders import Server, clpips
+from loadtest.kit.pictures import Format, Pictures
 
 CLIENTS: Final = 8
 CANDIDATES: Final = 10

@@ -13,9 +13,9 @@ import sys
 import time
 from collections import Counter
 
-from loadtest.client import Body, Connection, pair_body, rank_body
-from loadtest.contenders import Server, clpips
-from loadtest.pictures import Pictures
+from loadtest.kit.client import Body, Connection, pair_body, rank_body
+from loadtest.kit.contenders import Server, clpips
+from loadtest.kit.pictures import Pictures
 
 CLIENTS = 8
 EXPECTED = {200, 422, 503, 504}

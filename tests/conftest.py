@@ -10,9 +10,9 @@ import pytest
 from litestar.testing import TestClient
 
 from clpips.models.engines import Engine, open_engine
-from tests.colours import ColourEngine
-from tests.databases import KINDS, fresh_database
-from tests.services import serving
+from tests.support.colours import ColourEngine
+from tests.support.databases import KINDS, fresh_database
+from tests.support.services import serving
 
 ON_GPU = os.environ.get("CLPIPS_TEST_GPU") == "1"
 if not ON_GPU:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clpips.service.settings import SETTINGS, Settings
-from tests.manifests import DEPLOY, ROOT, containers, read_yaml, render
+from tests.support.manifests import DEPLOY, ROOT, containers, read_yaml, render
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = read_yaml(DEPLOY / "compose.yaml")

@@ -7,7 +7,7 @@ import pytest
 
 from clpips.models.engines import DEFAULT_FEATURE_BYTES
 from clpips.service.settings import SETTINGS, Settings
-from tests.manifests import DEPLOY, OVERLAYS, Manifest, containers, one, pods, read_yaml, render
+from tests.support.manifests import DEPLOY, OVERLAYS, Manifest, containers, one, pods, read_yaml, render
 
 # The kinds that operators add; what we write of them is checked by tests of its own.
 OPERATORS_KINDS = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}

@@ -11,9 +11,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import Expr, MatrixSelector, VectorSelector, parse, walk
 
-from tests.manifests import DEPLOY, OBSERVABILITY, ROOT, one, read_yaml, render, tool
-from tests.pictures import encode, picture
-from tests.services import distance_body, listening, rank_body
+from tests.support.manifests import DEPLOY, OBSERVABILITY, ROOT, one, read_yaml, render, tool
+from tests.support.pictures import encode, picture
+from tests.support.services import distance_body, listening, rank_body
 
 PROMETHEUS_OWN = {"up", "ALERTS"}
 GIVEN_BY_PROMETHEUS = {"namespace", "instance", "job", "pod", "le"}

@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.manifests import DEPLOY, read_yaml, tool
-from tests.pictures import encode, picture
-from tests.services import rank_body
+from tests.support.manifests import DEPLOY, read_yaml, tool
+from tests.support.pictures import encode, picture
+from tests.support.services import rank_body
 
 REPLICAS = ("a", "b")
 CLIENTS = 4

@@ -17,7 +17,7 @@ from clpips.models.metric.backbone import (
     tap_sizes,
     tensor_offsets,
 )
-from tests.pictures import picture
+from tests.support.pictures import picture
 
 
 def test_the_shipped_file_is_the_published_one() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from clpips.models.cli.commands import main
 from clpips.models.metric.weights import LayerWeights
-from tests.pictures import encode, picture, variation
+from tests.support.pictures import encode, picture, variation
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from clpips.models.cli.commands import main
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights import LayerWeights, load_weights
 from clpips.models.rankings.files import Ranking, write_rankings
-from tests.observers import channel_distances, person
-from tests.pictures import encode, picture, variation
+from tests.support.observers import channel_distances, person
+from tests.support.pictures import encode, picture, variation
 
 TARGETS, CANDIDATES = 12, 4
 

@@ -8,7 +8,7 @@ import pytest
 
 from clpips.models.engines import open_engine
 from clpips.models.engines.cores import Cores
-from tests.pictures import picture
+from tests.support.pictures import picture
 
 
 @pytest.fixture

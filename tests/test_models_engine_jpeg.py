@@ -17,7 +17,7 @@ from clpips.models.images.jpeg import plain_size
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights import load_weights
 from tests.conftest import ON_GPU
-from tests.pictures import Pixels, encode, picture, variation
+from tests.support.pictures import Pixels, encode, picture, variation
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 

@@ -14,7 +14,7 @@ from clpips.models.engines import open_engine
 from clpips.models.metric.backbone import load_backbone
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights import load_weights
-from tests.pictures import picture, variation
+from tests.support.pictures import picture, variation
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import load_backbone
 from tests.conftest import ON_GPU
-from tests.pictures import picture
+from tests.support.pictures import picture
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 pytest.importorskip("triton", reason="needs Triton: pip install triton (it comes with PyTorch for CUDA)")
@@ -195,7 +195,7 @@ class TestGraphs:
 def test_kernels_compile_for_hopper_to_wide_loads_without_spilling() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     run = subprocess.run(
-        [sys.executable, "-m", "tests.hopper"],
+        [sys.executable, "-m", "tests.support.hopper"],
         env=environment,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from clpips.models.engines import Engine, EngineError, open_engine
 from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS, BackboneError
 from clpips.models.metric.distance import layer_shares, weigh
 from clpips.models.metric.weights import load_weights
-from tests.pictures import picture, variation
+from tests.support.pictures import picture, variation
 
 SIZES = [(64, 64), (256, 256), (97, 131), (31, 45)]
 WEIGHTS = load_weights("lpips").values
@@ -45,7 +45,7 @@ def distances(engine: Engine, targets: NDArray[np.uint8], candidates: NDArray[np
 def test_distances_are_those_of_the_lpips_package(engine: Engine, size: tuple[int, int], count: int) -> None:
     import torch
 
-    from loadtest.reference import load_lpips
+    from loadtest.kit.reference import load_lpips
 
     targets, candidates = pairs(count, *size, seed=3)
     with torch.inference_mode():

@@ -12,7 +12,7 @@ from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measuring import Measured
 from clpips.models.report.tables import comparison_rows
-from tests.observers import Observer, channel_distances, person
+from tests.support.observers import Observer, channel_distances, person
 
 LPIPS = default_parents()["lpips"]
 EQUAL = default_parents()["equal"]

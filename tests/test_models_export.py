@@ -10,7 +10,7 @@ from clpips.models.engines.onnx import EMBED_GRAPH
 from clpips.models.metric.backbone import SHIPPED_BACKBONE, load_backbone, tensor_offsets
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights import load_weights
-from tests.pictures import picture, variation
+from tests.support.pictures import picture, variation
 
 pytestmark = pytest.mark.torch
 

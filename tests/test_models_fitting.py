@@ -13,7 +13,7 @@ from clpips.models.rankings.pairs import (
     majorities,
     pairs_of_ranking,
 )
-from tests.observers import Observer, channel_distances, person, rankings_of
+from tests.support.observers import Observer, channel_distances, person, rankings_of
 
 LPIPS = default_parents()["lpips"]
 

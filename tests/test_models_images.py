@@ -25,7 +25,7 @@ from clpips.models.images.decoding import (
     load_image,
     resize,
 )
-from tests.pictures import encode, npy, picture
+from tests.support.pictures import encode, npy, picture
 
 LOSSLESS: dict[str, dict[str, Any]] = {
     "PNG": {},

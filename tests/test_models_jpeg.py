@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clpips.models.images.jpeg import plain_size
-from tests.pictures import encode, picture
+from tests.support.pictures import encode, picture
 
 PIXELS = picture(0, 40, 56)
 PLAIN = encode(PIXELS, "JPEG")

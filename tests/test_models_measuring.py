@@ -13,7 +13,7 @@ from clpips.models.rankings import measuring
 from clpips.models.rankings.distance_cache import DistanceStore
 from clpips.models.rankings.files import Ranking, RankingsError
 from clpips.models.rankings.measuring import Measured, measure
-from tests.pictures import encode, picture
+from tests.support.pictures import encode, picture
 
 SIDE = 64
 

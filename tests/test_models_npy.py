@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.decoding import decode
 from clpips.models.images.npy import LONGEST_HEADER, MAGIC, read_header
-from tests.pictures import npy
+from tests.support.pictures import npy
 
 PLAIN = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 50, 3), }"
 

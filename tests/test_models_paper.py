@@ -5,7 +5,7 @@ import pytest
 
 from clpips.models.fitting.convex import default_parents
 from clpips.models.rankings.pairs import join_pairs
-from tests.observers import person, rankings_of
+from tests.support.observers import person, rankings_of
 
 pytestmark = pytest.mark.torch
 LPIPS = default_parents()["lpips"]

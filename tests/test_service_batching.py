@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clpips.service.batching.batcher import Batcher, BatchReport, QueueFullError
-from tests.virtual_time import Engine, batcher, run, settle, submit
+from tests.support.virtual_time import Engine, batcher, run, settle, submit
 
 
 def test_an_idle_engine_gets_a_single_item_at_once() -> None:

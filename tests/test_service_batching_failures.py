@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clpips.service.batching.batcher import Batcher, BatchReport, ClosedError, ExpiredError
-from tests.virtual_time import Engine, Poison, batcher, run, settle, submit
+from tests.support.virtual_time import Engine, Poison, batcher, run, settle, submit
 
 
 def test_an_item_whose_deadline_passes_in_the_queue_expires_on_time_and_never_runs() -> None:

@@ -8,7 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from clpips.service.batching.batcher import Batcher, BatchReport, ClosedError, ExpiredError, QueueFullError
-from tests.virtual_time import Engine, Poison, run
+from tests.support.virtual_time import Engine, Poison, run
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.bodies import parse_distance, parse_rank
 from clpips.service.wire.encodings import image_from_text
 from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Unreadable
-from tests.services import FORMS, distance_body, rank_body
+from tests.support.services import FORMS, distance_body, rank_body
 
 LIMITS = Limits(body_bytes=10**6, images=64, resolution=4096)
 

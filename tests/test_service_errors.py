@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from litestar.testing import TestClient
 
-from tests.pictures import encode, npy, picture
-from tests.services import assert_problem, base64_of, multipart, pointers, post, rank_body
+from tests.support.pictures import encode, npy, picture
+from tests.support.services import assert_problem, base64_of, multipart, pointers, post, rank_body
 
 IMAGE = encode(picture(1, 40))
 

@@ -13,8 +13,8 @@ from litestar.testing import TestClient
 from clpips.models.cli.commands import commands
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
 from clpips.models.metric.weights import LayerWeights, load_weights, parse_weights
-from tests.colours import bluest, colours, order_of, rank, teach
-from tests.services import assert_problem
+from tests.support.colours import bluest, colours, order_of, rank, teach
+from tests.support.services import assert_problem
 
 
 def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[Any], tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from clpips.models.engines import Images
 from clpips.service.batching import batcher as batching
-from tests.gated import files
-from tests.pictures import encode, picture
-from tests.services import FakeEngine, FakeFeatures, listening
+from tests.support.gated import files
+from tests.support.pictures import encode, picture
+from tests.support.services import FakeEngine, FakeFeatures, listening
 
 
 class Diary(FakeEngine):

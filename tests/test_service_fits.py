@@ -17,7 +17,7 @@ from clpips.service.storage.database import Database, StorageError
 from clpips.service.storage.profiles import Limits, NewRanking, NewVersion, ProfileStore
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
 from clpips.service.teaching.fit_worker import NICENESS, Task, framed, read, work
-from tests.databases import BACKBONE, KINDS, fresh_database
+from tests.support.databases import BACKBONE, KINDS, fresh_database
 
 LPIPS = load_weights("lpips").values
 T = "studio"

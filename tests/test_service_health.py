@@ -12,8 +12,8 @@ from clpips import __version__
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
-from tests.pictures import encode, picture
-from tests.services import FakeEngine, assert_problem, distance_body, rank_body, serving
+from tests.support.pictures import encode, picture
+from tests.support.services import FakeEngine, assert_problem, distance_body, rank_body, serving
 
 IMAGES = [encode(picture(seed, 40)) for seed in range(3)]
 

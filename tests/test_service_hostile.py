@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar.testing import TestClient
 
-from tests.pictures import encode, picture
-from tests.services import FORMS, Form, assert_problem, listening, post, rank_body, tree
+from tests.support.pictures import encode, picture
+from tests.support.services import FORMS, Form, assert_problem, listening, post, rank_body, tree
 
 IMAGE = encode(picture(1, 40))
 

@@ -12,8 +12,8 @@ from clpips.models.images.decoding import MAX_PIXELS, load_image
 from clpips.models.images.jpeg import plain_size
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
-from tests.pictures import Pixels, encode, picture
-from tests.services import FakeEngine, assert_problem, pointers, rank_body, scored, serving
+from tests.support.pictures import Pixels, encode, picture
+from tests.support.services import FakeEngine, assert_problem, pointers, rank_body, scored, serving
 
 JPEGS = [encode(picture(seed, 64), "JPEG") for seed in range(3)]
 

@@ -11,8 +11,8 @@ from clpips.models.metric.weights import load_weights
 from clpips.service.admission.access import OPEN
 from clpips.service.storage.database import Database, StorageError
 from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
-from tests.databases import BACKBONE, KINDS, fresh_database, ranking
-from tests.services import serving
+from tests.support.databases import BACKBONE, KINDS, fresh_database, ranking
+from tests.support.services import serving
 
 
 @pytest.fixture(params=KINDS)

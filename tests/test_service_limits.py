@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from litestar.testing import TestClient
 
-from tests.pictures import encode, picture
-from tests.services import (
+from tests.support.pictures import encode, picture
+from tests.support.services import (
     FORMS,
     Form,
     assert_problem,

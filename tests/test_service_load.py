@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.gated import Gated, files, gated
-from tests.pictures import encode, picture
-from tests.services import assert_problem
+from tests.support.gated import Gated, files, gated
+from tests.support.pictures import encode, picture
+from tests.support.services import assert_problem
 
 IMAGES = [encode(picture(seed, 40)) for seed in range(24)]
 

@@ -7,8 +7,8 @@ from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from clpips.models.engines import Images
-from tests.pictures import encode, picture
-from tests.services import FakeEngine, FakeFeatures, distance_body, serving
+from tests.support.pictures import encode, picture
+from tests.support.services import FakeEngine, FakeFeatures, distance_body, serving
 
 IMAGES = [encode(picture(seed, 40)) for seed in range(8)]
 BYTES = 12  # that a fake engine's features take

@@ -18,8 +18,8 @@ from schemathesis.transport.serialization import Binary
 
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
-from tests.pictures import encode, npy, picture
-from tests.services import FakeEngine, listening, scored
+from tests.support.pictures import encode, npy, picture
+from tests.support.services import FakeEngine, listening, scored
 
 MSGPACK = "application/vnd.msgpack"
 FORMS = ["application/json", "multipart/form-data", MSGPACK]

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from clpips.models.engines import Images
-from tests.pictures import encode, picture
-from tests.services import FakeEngine, FakeFeatures, assert_problem, post, rank_body, serving
+from tests.support.pictures import encode, picture
+from tests.support.services import FakeEngine, FakeFeatures, assert_problem, post, rank_body, serving
 
 IMAGES = [encode(picture(seed, 40)) for seed in range(8)]
 

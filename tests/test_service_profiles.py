@@ -7,8 +7,8 @@ import pytest
 from litestar.testing import TestClient
 
 from clpips.models.metric.weights import load_weights, parse_weights
-from tests.colours import CANDIDATES, bluest, colours, flat, order_of, rank, teach
-from tests.services import FORMS, Form, assert_problem, multipart, pointers, rank_body, tree
+from tests.support.colours import CANDIDATES, bluest, colours, flat, order_of, rank, teach
+from tests.support.services import FORMS, Form, assert_problem, multipart, pointers, rank_body, tree
 
 
 def test_a_fresh_profile_ranks_as_lpips_does(ada: TestClient[Any]) -> None:

@@ -14,7 +14,7 @@ from clpips.service.scoring.scorer import Profiles
 from clpips.service.storage.database import Database, StorageError
 from clpips.service.storage.profiles import Limits, ProfileStore
 from clpips.service.storage.tables import Profile
-from tests.databases import ranking, version
+from tests.support.databases import ranking, version
 from tests.test_service_comparisons import Clock
 
 

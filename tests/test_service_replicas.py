@@ -14,15 +14,15 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.colours import bluest, colours, flat
-from tests.databases import KINDS, fresh_database
+from tests.support.colours import bluest, colours, flat
+from tests.support.databases import KINDS, fresh_database
 
 REFRESH_SECONDS = 0.3
 SERVE = """
 import sys
 from clpips.service.server import serve
 from clpips.service.settings import Settings
-from tests.colours import ColourEngine
+from tests.support.colours import ColourEngine
 
 if __name__ == "__main__":
     serve(Settings(port=0, database_url=sys.argv[1], profile_refresh_seconds=float(sys.argv[2]), drain_seconds=0,

@@ -14,8 +14,8 @@ from clpips.models.engines import Engine, Images
 from clpips.models.images.decoding import load_image
 from clpips.models.metric.distance import layer_shares, weigh
 from clpips.models.metric.weights import load_weights
-from tests.pictures import encode, npy, picture, variation
-from tests.services import (
+from tests.support.pictures import encode, npy, picture, variation
+from tests.support.services import (
     FORMS,
     FakeEngine,
     FakeFeatures,

@@ -22,8 +22,8 @@ from clpips.service.admission.access import (
 )
 from clpips.service.problems import TooManyRequests
 from clpips.service.settings import Settings, SettingsError
-from tests.pictures import npy, picture
-from tests.services import assert_problem, rank_body, serving
+from tests.support.pictures import npy, picture
+from tests.support.services import assert_problem, rank_body, serving
 
 IMAGES = [npy(picture(seed, 40)) for seed in range(3)]
 KEYS: dict[str, tuple[str, str]] = {

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
-from tests.pictures import encode, picture
+from tests.support.pictures import encode, picture
 
 IMAGES = [encode(picture(seed, 64)) for seed in range(3)]
 
@@ -149,7 +149,7 @@ def test_a_start_that_cannot_be_is_one_clear_line(
 def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> None:
     code = (
         "from clpips.service.server import serve; from clpips.service.settings import Settings; "
-        "from tests.services import FakeEngine; "
+        "from tests.support.services import FakeEngine; "
         "engine = FakeEngine(); engine.failure = RuntimeError('no kernel image'); serve(Settings(port=0), engine)"
     )
     done = subprocess.run(

@@ -17,7 +17,7 @@ from clpips.service.problems import LimitReached, ProfileExists, ProfileNotFound
 from clpips.service.storage.database import Database, StorageError, newest_revision
 from clpips.service.storage.profiles import Limits, ProfileStore, unpack_channel_distances, unpack_weights
 from clpips.service.storage.tables import Profile
-from tests.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
+from tests.support.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
 
 T = "studio"
 
@@ -199,7 +199,7 @@ WRITER = """
 import asyncio, sys
 from clpips.service.storage.database import Database
 from clpips.service.storage.profiles import Limits, ProfileStore
-from tests.databases import ranking, version
+from tests.support.databases import ranking, version
 
 async def main():
     store = ProfileStore(Database(sys.argv[1]), Limits(10, 100000))

@@ -3,7 +3,7 @@
 Evaluation and inference mode, images resized to 256², all pairs of a request in one batch, the handler in a thread. One
 request computes at a time: with two or more at once PyTorch's threads fight for the cores, and all are slower.
 
-    python -m loadtest.plain PORT [cpu|cuda]
+    python -m loadtest.kit.plain PORT [cpu|cuda]
 """
 
 import io
@@ -21,7 +21,7 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body
 from PIL import Image
 
-from loadtest.reference import load_lpips
+from loadtest.kit.reference import load_lpips
 
 
 @dataclass

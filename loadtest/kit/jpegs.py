@@ -13,8 +13,8 @@ from clpips.models.engines import Engine, EngineError, open_jpeg_decoder
 from clpips.models.images.decoding import load_image
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights import load_weights
-from loadtest.measure import in_turn
-from loadtest.pictures import Pictures
+from loadtest.kit.measure import in_turn
+from loadtest.kit.pictures import Pictures
 
 RESOLUTION = 256
 SIDES = (512, 1024)

@@ -1,8 +1,8 @@
 """What the parts can do alone, in a process of its own: one JSON object on standard output.
 
-    python -m loadtest.parts ceiling float32|bfloat16
-    python -m loadtest.parts engine onnx|torch exact|fast
-    python -m loadtest.parts pair               decode and score one pair of 512² PNG, without a server
+    python -m loadtest.kit.parts ceiling float32|bfloat16
+    python -m loadtest.kit.parts engine onnx|torch exact|fast
+    python -m loadtest.kit.parts pair               decode and score one pair of 512² PNG, without a server
 
 Images a second over `SECONDS` at 256×256, or seconds a pair (median).
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from clpips.models.engines import open_engine
 from clpips.models.images.decoding import load_image
-from loadtest.pictures import Pictures
+from loadtest.kit.pictures import Pictures
 
 SECONDS = 3.0
 BATCH = 8

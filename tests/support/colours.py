@@ -8,8 +8,8 @@ from litestar.testing import TestClient
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
-from tests.pictures import npy
-from tests.services import FakeEngine, rank_body
+from tests.support.pictures import npy
+from tests.support.services import FakeEngine, rank_body
 
 CANDIDATES = 6
 

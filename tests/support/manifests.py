@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 OBSERVABILITY = DEPLOY / "observability"
 OVERLAYS = ("cpu", "gpu", "production")

@@ -12,7 +12,7 @@ import httpx
 from clpips.models.engines import Images
 from clpips.service.server import serve
 from clpips.service.settings import Settings
-from tests.services import FakeEngine, FakeFeatures
+from tests.support.services import FakeEngine, FakeFeatures
 
 RUN, FAIL = b"r", b"f"
 
@@ -58,7 +58,7 @@ class Gated:
 def gated(**settings: Any) -> Iterator[Gated]:
     """A service with a gated engine, warm and listening."""
     inner, outer = os.pipe()
-    code = f"from tests.gated import main; main({inner}, {settings!r})"
+    code = f"from tests.support.gated import main; main({inner}, {settings!r})"
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, pass_fds=[inner]) as process:
         try:
             os.close(inner)

@@ -1,6 +1,6 @@
 """Contender: the same in LitServe, with `max_batch_size` 8.
 
-python -m loadtest.lit PORT [cpu|cuda]
+python -m loadtest.kit.lit PORT [cpu|cuda]
 """
 
 import sys
@@ -10,8 +10,8 @@ import litserve
 import torch
 from fastapi import Request
 
-from loadtest.plain import read
-from loadtest.reference import load_lpips
+from loadtest.kit.plain import read
+from loadtest.kit.reference import load_lpips
 
 
 class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types

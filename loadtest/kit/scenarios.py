@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from loadtest.client import Body, Connection, Load, Reply, drive, pair_body, rank_body
-from loadtest.contenders import Server, clpips, litserve, plain
-from loadtest.pictures import Format, Pictures
+from loadtest.kit.client import Body, Connection, Load, Reply, drive, pair_body, rank_body
+from loadtest.kit.contenders import Server, clpips, litserve, plain
+from loadtest.kit.pictures import Format, Pictures
 
 CLIENTS = 8
 CANDIDATES = 10

@@ -15,7 +15,7 @@ from clpips.models.engines.pytorch.slots import TorchFeatures
 from clpips.models.metric.backbone import load_backbone
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights import load_weights
-from loadtest.reference import load_lpips
+from loadtest.kit.reference import load_lpips
 
 Pixels = NDArray[np.uint8]  # (n, h, w, 3)
 WEIGHTS = load_weights("lpips").values

@@ -95,11 +95,11 @@ def clpips(name: str = "clpips", **settings: str | int | float) -> Server:
 
 
 def plain(device: str = "cpu") -> Server:
-    return Server("plain Litestar", ["loadtest.plain", "{port}", device])
+    return Server("plain Litestar", ["loadtest.kit.plain", "{port}", device])
 
 
 def litserve(device: str = "cpu") -> Server:
-    return Server("LitServe", ["loadtest.lit", "{port}", device], ready="/health")
+    return Server("LitServe", ["loadtest.kit.lit", "{port}", device], ready="/health")
 
 
 def _free_port() -> int:

@@ -1,0 +1,1 @@
+"""What the load tests and benchmarks share: clients, contenders, pictures, measures."""

@@ -1,0 +1,1 @@
+"""What the tests share: engines of a few lines, services, databases, pictures, clocks."""
