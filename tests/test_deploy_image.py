@@ -55,6 +55,7 @@ def test_the_builder_gets_only_what_the_package_is_built_from() -> None:
         "LICENSE",
         "NOTICE",
         "models",
+        "src",
         "service",
     }
 

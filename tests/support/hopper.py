@@ -1,7 +1,7 @@
 """Compile the GPU's kernels for compute capability 9.0, where there need be no GPU, and report what came of it.
 
-`python -m tests.support.hopper` prints one JSON list: registers, bytes spilled, and how many loads of a kernel's tiles are 16
-bytes wide.
+`python -m tests.support.hopper` prints one JSON list: registers, bytes spilled, and how many loads of a kernel's tiles
+are 16 bytes wide.
 """
 
 import json
