@@ -57,6 +57,8 @@ lint: $(VENV)/.dev ## check format, lint and types
 .PHONY: docs
 docs: $(VENV)/.docs ## build the documentation as a site (build/docs/index.html); a broken link fails
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs build/docs
+	@! grep -rnE '(src=|<link[^>]* href=)"(https?:)?//' build/docs --include='*.html' || { echo "the site must not fetch from others"; exit 1; }
+	@echo "build/docs/index.html"
 
 .PHONY: check
 check: lint docs ## everything that CI checks: lint, the documentation's links, and the tests with coverage
