@@ -11,8 +11,9 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from clpips.models.engines import Engine, EngineError, JpegDecoder, open_engine, open_jpeg_decoder
+from clpips.models.engines.contract import Engine, EngineError, JpegDecoder
 from clpips.models.engines.cores import core_count
+from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Pace

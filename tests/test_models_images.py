@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from clpips.models.images.decoding import (
-    FORMATS,
+from clpips.models.images.decoding import decode, load_image
+from clpips.models.images.errors import (
     EmptyImageError,
     ImageError,
     PixelTypeError,
@@ -21,10 +21,9 @@ from clpips.models.images.decoding import (
     TooSmallError,
     TruncatedImageError,
     UnknownFormatError,
-    decode,
-    load_image,
-    resize,
 )
+from clpips.models.images.formats import FORMATS
+from clpips.models.images.resize import resize
 from tests.support.pictures import encode, npy, picture
 
 LOSSLESS: dict[str, dict[str, Any]] = {

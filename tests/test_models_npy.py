@@ -15,14 +15,15 @@ from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
 from clpips.models.images.decoding import decode
-from clpips.models.images.npy import LONGEST_HEADER, MAGIC, read_header
+from clpips.models.images.formats import NPY
+from clpips.models.images.npy import LONGEST_HEADER, read_header
 from tests.support.pictures import npy
 
 PLAIN = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 50, 3), }"
 
 
 def with_header(text: bytes, version: bytes = b"\x01\x00") -> bytes:
-    return MAGIC + version + len(text).to_bytes(2 if version == b"\x01\x00" else 4, "little") + text
+    return NPY + version + len(text).to_bytes(2 if version == b"\x01\x00" else 4, "little") + text
 
 
 @given(
@@ -70,10 +71,10 @@ def test_records_have_no_plain_type() -> None:
     "content",
     [
         b"",
-        MAGIC,
-        MAGIC + b"\x01\x00\x05",
+        NPY,
+        NPY + b"\x01\x00\x05",
         with_header(PLAIN)[:-1],
-        MAGIC + b"\x04\x00" + with_header(PLAIN, b"\x02\x00")[8:],
+        NPY + b"\x04\x00" + with_header(PLAIN, b"\x02\x00")[8:],
         with_header(PLAIN + b" " * LONGEST_HEADER),
         *map(
             with_header,

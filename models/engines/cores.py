@@ -1,4 +1,4 @@
-"""The cores of a CPU engine: who calls alone has all of them, who calls beside others has one.
+"""Work sharing (a thread pool of a CPU engine's cores): who calls alone has all cores, who calls beside others one.
 
 A core that has an image to itself never waits for the others after a layer: that saves a fifth of the time, and more
 where other threads want the cores too.

@@ -1,4 +1,4 @@
-"""Which JPEGs are plain: the ones that a decoder other than Pillow may be given.
+"""JPEG segments: which files are *plain*, and may be given to a decoder other than Pillow.
 
 A plain file means one thing to every decoder: 8-bit baseline or progressive, grey or YCbCr, upright, and whole. What is
 odd about any other file is Pillow's to judge, in its own words.
@@ -8,7 +8,8 @@ from typing import Final
 
 from PIL import ExifTags, Image
 
-SIGNATURE: Final = b"\xff\xd8\xff"
+from clpips.models.images.formats import JPEG
+
 END: Final = b"\xff\xd9"
 MOST_SEGMENTS: Final = 1000  # before the pixels
 MOST_BYTES: Final = 2**24  # of a file that is searched for its end
@@ -19,9 +20,9 @@ SAMPLINGS: Final = {0x11, 0x21, 0x12, 0x22, 0x41}  # luma's, four bits each way,
 EXIF: Final = b"Exif\x00\x00"
 
 
-def plain_size(content: bytes) -> tuple[int, int] | None:
+def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
     """Width and height of a plain JPEG; None where the file is anything else, cut off or followed by more bytes."""
-    if not content.startswith(SIGNATURE) or len(content) > MOST_BYTES:
+    if not content.startswith(JPEG) or len(content) > MOST_BYTES:
         return None
     size: tuple[int, int] | None = None
     place = 2
