@@ -100,7 +100,10 @@ def test_choosing_an_engine_without_a_gpu_does_not_wait_for_pytorch() -> None:
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
-        code = "from clpips.models.engines.opening import open_engine; import sys; open_engine(); sys.exit('torch' in sys.modules)"
+        code = (
+            "import sys; from clpips.models.engines.opening import open_engine; "
+            "open_engine(); sys.exit('torch' in sys.modules)"
+        )
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     else:
         pytest.skip("there is an NVIDIA driver here, and PyTorch has to be asked")
