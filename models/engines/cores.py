@@ -40,6 +40,11 @@ class Cores:
         """What `by_one` makes of the items, on this thread where other calls run, else shared out among the cores.
 
         `by_all` is given the item of a call that is alone and has a single one.
+
+        >>> cores = Cores(2)
+        >>> cores.map("abcdef", by_one=lambda letters: [letter.upper() for letter in letters], by_all=list)
+        ['A', 'B', 'C', 'D', 'E', 'F']
+        >>> cores.close()
         """
         with self._call() as alone:
             if not alone or self.count == 1:

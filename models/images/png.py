@@ -33,13 +33,13 @@ HARMLESS: Final = {b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"tIME", b"iCCP", b"sBIT"
 ORIENTED_TEXTS: Final = (b"Raw profile type", b"XML:com.adobe.xmp")  # text chunks in which EXIF or XMP may hide
 
 
-def missing_decoder() -> str | None:
-    """What to do where Pillow decodes all PNGs; None where imgread is installed."""
+def png_decoder() -> str:
+    """What decodes plain PNGs: `imgread`; or `Pillow`, and what to do about it."""
     if _decode is not None:
-        return None
+        return "imgread"
     return (
-        f"imgread is not installed, and Pillow decodes PNG in three times the time: {install_hint('decode')}; where "
-        f"pip finds no wheel of it for {PYTHON}, leave it out or take an older Python: the pixels are the same"
+        f"Pillow, in three times the time of imgread, which is not installed: {install_hint('decode')}; where pip finds "
+        f"no wheel of it for {PYTHON}, leave it out or take an older Python: the pixels are the same"
     )
 
 

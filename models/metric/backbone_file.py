@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import safetensors
+import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors.numpy import load as parse_safetensors
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, tensor_shapes
 
@@ -52,7 +51,7 @@ def load_backbone(path: Path | None = None) -> Backbone:
             f"{path} is damaged: its sha256 is {fingerprint}, expected {SHIPPED_FINGERPRINT}; install clpips again"
         )
     try:
-        tensors = parse_safetensors(content)
+        tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise BackboneError(f"{path} is not a safetensors file: {error}") from error
     return Backbone(

@@ -7,9 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-import safetensors
-from safetensors.numpy import load as parse_safetensors
-from safetensors.numpy import save as format_safetensors
+import safetensors.numpy
 
 from clpips.models.metric.weights import LayerWeights, WeightsError
 
@@ -70,13 +68,13 @@ def format_weights(weights: LayerWeights) -> bytes:
         "recipe": weights.recipe,
         "agreement": json.dumps(weights.agreement, sort_keys=True),
     }
-    return format_safetensors({"weights": weights.values}, metadata)
+    return safetensors.numpy.save({"weights": weights.values}, metadata)
 
 
 def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeights:
     """Read the bytes of a weights file. Raises `WeightsError`, with `source` named, for anything but a sound one."""
     try:
-        tensors = parse_safetensors(content)
+        tensors = safetensors.numpy.load(content)
         metadata = _metadata(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"{source} is not a safetensors file: {error}") from error
