@@ -15,7 +15,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["exact", "fast"]
 
 GPU_BATCH: Final = 64  # images
-DEFAULT_FEATURE_BYTES: Final = 512 * 2**20  # of main memory, for features that are kept
+DEFAULT_FEATURE_BYTES: Final = 512 * 2**20  # main memory for features that are kept, where nobody says how much
 
 
 class EngineError(RuntimeError):
@@ -48,14 +48,14 @@ class Engine(Protocol):
     name: str  # "onnx" or "torch"
     device: str  # "cpu" or "cuda"
     precision: Precision
-    fingerprint: str  # of the backbone, sha256
+    fingerprint: str  # the backbone's sha256
     parallel: int
     """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
     CPU. Where it is 1, as on a GPU, all calls come from one thread."""
-    batch: int  # images in one of those calls beyond which it gains nothing
+    batch: int  # images a call of `embed`: with more it is no faster
     on_memory_pressure: Callable[[], None]
-    """Set by who keeps features: called in the engine's thread when the device's memory has run out, before the next,
-    smaller try. To drop some, and return when they are dropped, is all that is asked."""
+    """A callback, set by whoever keeps features. The engine calls it in its own thread when the device's memory has run
+    out, before it tries again with less: the callback drops some features, and returns when they are dropped."""
 
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         """Warm up: pay now for what is paid once, for batches of up to `largest` images of `side` × `side` pixels.
@@ -70,8 +70,8 @@ class Engine(Protocol):
 
         `more` says that others are about to be embedded beside these: a single image then leaves them their cores.
 
-        Some or all may lie on the device already: those that a `JpegDecoder` for this engine has decoded. May return
-        before they are computed: whoever compares them waits.
+        Images may lie on the device already, where a `JpegDecoder` for this engine has decoded them. On a GPU the call
+        returns before the features are computed; `compare` waits for them.
         """
         ...
 

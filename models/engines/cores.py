@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
-PART: Final = 4  # items of a lone call that a core takes at a time: small activations, and an even end
+PART: Final = 4  # items a core takes at a time of a lone call: activations stay small, and the cores end together
 
 
 def core_count() -> int:

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 from clpips.models.images.formats import JPEG
 
 END: Final = b"\xff\xd9"
-MOST_SEGMENTS: Final = 1000  # before the pixels
-MOST_BYTES: Final = 2**24  # of a file that is searched for its end
+MOST_SEGMENTS: Final = 1000  # a file with more before its pixels is not plain
+MOST_BYTES: Final = 2**24  # a longer file is not searched for its end, and not plain
 FRAMES: Final = {0xC0, 0xC2}  # baseline and progressive, Huffman-coded
 OTHER_FRAMES: Final = {0xC1, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 SCAN: Final = 0xDA
@@ -21,7 +21,14 @@ EXIF: Final = b"Exif\x00\x00"
 
 
 def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a plain JPEG; None where the file is anything else, cut off or followed by more bytes."""
+    """Width and height of a plain JPEG; None where the file is anything else, cut off or followed by more bytes.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (640, 480)).save(file, "JPEG")
+    >>> plain_jpeg_size(file.getvalue()), plain_jpeg_size(file.getvalue()[:-1])
+    ((640, 480), None)
+    """
     if not content.startswith(JPEG) or len(content) > MOST_BYTES:
         return None
     size: tuple[int, int] | None = None

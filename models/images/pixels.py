@@ -7,5 +7,5 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
-MAX_PIXELS: Final = 64 * 1024 * 1024  # of an image: 8192 × 8192
+MAX_PIXELS: Final = 64 * 1024 * 1024  # 8192 × 8192
 PILLOW_MAX_PIXELS: Final = 89_478_485  # Pillow's own guard; a limit above it would have no effect

@@ -27,7 +27,7 @@ def _decoder() -> Callable[[bytes], Pixels] | None:
 
 _decode: Final = _decoder()
 RGB_8_BIT: Final = (8, 2, 0, 0)  # bit depth, colour type, compression, filter
-MOST_CHUNKS: Final = 10_000
+MOST_CHUNKS: Final = 10_000  # a file of more is left to Pillow
 # Chunks that do not change the pixels that Pillow gives. Orientation, transparency, animation are in others.
 HARMLESS: Final = {b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"tIME", b"iCCP", b"sBIT", b"bKGD", b"hIST"}
 ORIENTED_TEXTS: Final = (b"Raw profile type", b"XML:com.adobe.xmp")  # text chunks in which EXIF or XMP may hide
@@ -38,8 +38,8 @@ def png_decoder() -> str:
     if _decode is not None:
         return "imgread"
     return (
-        f"Pillow, in three times the time of imgread, which is not installed: {install_hint('decode')}; where pip finds "
-        f"no wheel of it for {PYTHON}, leave it out or take an older Python: the pixels are the same"
+        f"Pillow, in three times the time of imgread, which is not installed: {install_hint('decode')}; where pip "
+        f"finds no wheel of it for {PYTHON}, leave it out or take an older Python: the pixels are the same"
     )
 
 

@@ -41,7 +41,7 @@ def bucket_for(count: int, largest: int) -> int:
 
 
 class _Lane:
-    """The way of one batch onto the device: memory that the device reads by itself, and where it lands."""
+    """Staging buffers of one batch: pinned memory that the device reads by itself, and the device's, where it lands."""
 
     def __init__(self, images: int, side: int, device: str) -> None:
         pinned = device == "cuda"

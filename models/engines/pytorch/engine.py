@@ -37,10 +37,10 @@ from clpips.models.metric.backbone_file import Backbone, load_backbone
 logger = logging.getLogger(__name__)
 
 CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
-PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
+UNPREPARED_PIXELS = 64 * 256**2  # bounds a batch on the GPU of a size that no graph was prepared for
 PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
-BYTES = {np.dtype(np.uint8), torch.uint8}
-MEMORY_SHARE = 0.5  # of the card's free memory for features, where nobody says how much
+UINT8 = {np.dtype(np.uint8), torch.uint8}
+MEMORY_SHARE = 0.5  # features get so much of the card's free memory, where nobody says how much
 
 
 class TorchEngine:
@@ -193,7 +193,7 @@ class TorchEngine:
         if self.graphs is not None and self.graphs.layout == layout:
             most = self.graphs.largest
         elif self.device == "cuda":
-            most = max(1, PIXELS_A_RUN // (layout.height * layout.width))
+            most = max(1, UNPREPARED_PIXELS // (layout.height * layout.width))
         else:
             most = CPU_BATCH
         return min(most, self._limits.get(layout, most))
@@ -216,7 +216,7 @@ class TorchEngine:
 def _layout_of_all(images: Sequence[Image]) -> Layout:
     shapes = {tuple(image.shape) for image in images}
     kinds = {image.dtype for image in images if isinstance(image, np.ndarray | Tensor)}
-    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= BYTES:
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= UINT8:
         found = ", ".join(sorted({f"{getattr(image, 'dtype', '')}{tuple(image.shape)}" for image in images}))
         raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
     if min(shape[:2]) < MIN_SIDE:
