@@ -18,7 +18,7 @@ from clpips.models.images.formats import NPY
 from clpips.models.images.pixels import Pixels
 
 LONGEST_HEADER: Final = 10_000  # bytes, numpy's own limit; a header of pixels has 118
-_LENGTHS: Final = {b"\x01\x00": struct.Struct("<H"), b"\x02\x00": struct.Struct("<I")}  # version: of the header
+_LENGTHS: Final = {b"\x01\x00": struct.Struct("<H"), b"\x02\x00": struct.Struct("<I")}  # version: its length field
 _ENTRY: Final = re.compile(
     rb"""[ ]*(?:
         ['"]descr['"][ ]*:[ ]*(?:['"](?P<type>[<>|=]?[A-Za-z]\d*(?:\[\w+\])?)['"]|(?P<fields>\[.*\]))
