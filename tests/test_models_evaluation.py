@@ -10,7 +10,7 @@ from scipy.stats import rankdata, spearmanr
 from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.rankings.files import Ranking
-from clpips.models.rankings.measuring import Measured
+from clpips.models.rankings.measured import Measured
 from clpips.models.report.tables import comparison_rows
 from tests.support.observers import Observer, channel_distances, person
 

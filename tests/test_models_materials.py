@@ -15,7 +15,8 @@ from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights import load_weights
 from clpips.models.rankings.files import read_rankings
-from clpips.models.rankings.measuring import Measured, measure
+from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measuring import measure_rankings
 from clpips.models.rankings.splitting import split_rankings
 
 FOLDER = os.environ.get("CLPIPS_TEST_MATERIALS")
@@ -30,7 +31,7 @@ LPIPS = default_parents()["lpips"]
 def materials(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     rankings = read_rankings(Path(FOLDER or "") / "rankings.jsonl")
     cache = tmp_path_factory.mktemp("cache")
-    return measure(rankings, lambda: open_engine("onnx"), 256, SHIPPED_FINGERPRINT, cache)
+    return measure_rankings(rankings, lambda: open_engine("onnx"), 256, SHIPPED_FINGERPRINT, cache)
 
 
 def lead(materials: Measured, size: int | None, seed: int) -> float:

@@ -29,7 +29,7 @@ from clpips.models.agreement.correlation import (
     spearman,
     within_spearman,
 )
-from clpips.models.rankings.measuring import Measured
+from clpips.models.rankings.measured import Measured
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 SHARES: Final = ("pair_agreement", "vote_agreement")

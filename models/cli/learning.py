@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from clpips.models.cli.options import backbone_option, engine_option, json_option, resolution_option, weights_option
-from clpips.models.rankings.distance_cache import default_cache
+from clpips.models.rankings.distance_cache import default_folder
 
 rankings_argument = click.argument(
     "rankings", type=click.Path(path_type=Path, dir_okay=False), metavar="RANKINGS.jsonl"
@@ -23,7 +23,7 @@ report_option = click.option(
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    default=default_cache,
+    default=default_folder,
     envvar="CLPIPS_CACHE",
     show_envvar=True,
     metavar="DIR",

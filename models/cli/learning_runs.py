@@ -22,7 +22,8 @@ from clpips.models.fitting.learning import CurvePoint, Learned, Recipe, learn, l
 from clpips.models.metric.backbone import load_backbone
 from clpips.models.metric.weights import load_weights
 from clpips.models.rankings.files import read_rankings
-from clpips.models.rankings.measuring import Measured, measure
+from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measuring import measure_rankings
 from clpips.models.rankings.splitting import SplitBy
 from clpips.models.report.tables import LEGEND, comparison_rows
 
@@ -130,7 +131,7 @@ def _measure(
 ) -> Measured:
     rankings = read_rankings(path)
     with _progress("channel distances") as progress:
-        return measure(
+        return measure_rankings(
             rankings, lambda: open_engine(engine, backbone=backbone), resolution, fingerprint, cache, progress
         )
 

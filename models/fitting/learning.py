@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.fitting.convex import Fit, fit_convex, fit_personal
 from clpips.models.metric.weights import LayerWeights
-from clpips.models.rankings.measuring import Measured
+from clpips.models.rankings.measured import Measured
 from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
 
 Recipe = Literal["convex", "personal", "paper"]

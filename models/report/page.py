@@ -21,7 +21,7 @@ from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.learning import CurvePoint
 from clpips.models.images.decoding import ImageError, decode
 from clpips.models.metric.backbone import LAYERS
-from clpips.models.rankings.measuring import Measured
+from clpips.models.rankings.measured import Measured
 from clpips.models.report.tables import LEGEND, Row, comparison_rows
 
 THUMBNAIL: Final = 112  # pixels
