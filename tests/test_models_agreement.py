@@ -6,15 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from clpips.models.agreement.correlation import (
-    cicchetti,
-    intraclass_correlation,
-    kendall,
-    koo_li,
-    mean_within,
-    spearman,
-    within_spearman,
-)
+from clpips.models.agreement.correlation import kendall, mean_within, spearman, within_spearman
+from clpips.models.agreement.icc import cicchetti, intraclass_correlation, koo_li
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
 PEOPLE = [1, 2, 3, 4]

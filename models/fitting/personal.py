@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from clpips.models.agreement.correlation import intraclass_correlation, mean_within
+from clpips.models.agreement.correlation import mean_within
+from clpips.models.agreement.icc import intraclass_correlation
+from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.convex import fit_personal
 from clpips.models.metric.distance import weigh
 from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
@@ -80,18 +81,14 @@ def _numbered(targets: Sequence[str]) -> list[int]:
 
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
     """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
-    people, metric, within = [], [], []
-    for distances, ranks, own in zip(job.channel_distances, job.ranks, weights, strict=True):
+    distances = []
+    for z, own in zip(job.channel_distances, weights, strict=True):
         if own is None:
             return {}
-        both = rankdata([ranks, weigh(distances.astype(np.float32), own)], axis=1)  # (2, n)
-        centred = both - both.mean(axis=1, keepdims=True)
-        spread = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
-        within.append(float(centred[0] @ centred[1]) / spread if spread else float("nan"))
-        people.append(both[0])
-        metric.append(both[1])
-    spearman = mean_within(np.array(within)).mean.value
-    icc = intraclass_correlation(np.column_stack([np.concatenate(people), np.concatenate(metric)])).average
+        distances.append(weigh(z.astype(np.float32), own).astype(np.float64))  # (n,)
+    ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
+    spearman = mean_within(ranks.within).mean.value
+    icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average
     interval = {"value": _known(icc.value), "low": _known(icc.low), "high": _known(icc.high)}
     return {"spearman": _known(spearman), "icc2_k": interval}
 

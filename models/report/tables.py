@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from clpips.models.agreement.correlation import Statistic
 from clpips.models.agreement.evaluation import Evaluation, Scores
+from clpips.models.agreement.statistic import Statistic
 
 
 @dataclass(frozen=True)
