@@ -11,7 +11,7 @@ from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import Measured
-from clpips.models.report.tables import comparison_rows
+from clpips.models.report.rows import comparison_rows
 from tests.support.observers import Observer, channel_distances, person
 
 LPIPS = default_parents()["lpips"]

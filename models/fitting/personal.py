@@ -1,11 +1,12 @@
-"""What the fit worker does: rankings as they are stored → weights, and how far they agree with the person.
+"""Personal recipe: the convex one for a single person, searched narrowly enough to end while they look at the screen.
 
-This runs in a process of its own (`service/teaching/fit_worker.py`): nothing here knows the database or HTTP.
+`fit` is the whole job of a worker that learns from rankings as they are stored: weights, and how far they agree with
+the person.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,16 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_within
 from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex import fit_personal
+from clpips.models.fitting.convex import Fit, NoFitError, fit_convex
 from clpips.models.metric.distance import weigh
-from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
+from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
+
+RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
 
 
 @dataclass(frozen=True)
 class FitJob:
-    """k rankings of one profile, and the weights that the fit starts from."""
+    """k rankings of one person, and the weights that the fit starts from."""
 
     channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
     ranks: Sequence[Sequence[int]]  # k of (n,)
@@ -41,6 +44,14 @@ class FitResult:
     report: dict[str, Any]
 
 
+def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:
+    """Fit one person's rankings as the service does after each of them: quick, and content with a single target.
+
+    Raises `NoFitError` where the pairs support none.
+    """
+    return fit_convex(pairs, {name: parent}, ridges=RIDGES, one_target=True)
+
+
 def fit(job: FitJob) -> FitResult:
     """Fit weights to the rankings of a job."""
     targets = _numbered(job.targets)
@@ -50,27 +61,29 @@ def fit(job: FitJob) -> FitResult:
             for distances, ranks, target in zip(job.channel_distances, job.ranks, targets, strict=True)
         ]
     )
-    fitted = fit_personal(pairs, job.base, "parent")
-    if fitted.fitted is None:
-        return FitResult(None, job.resolution, False, fitted.reason, {})
-    taken = fitted.agreement >= fitted.parent_agreement
-    held_out = "other targets" if fitted.held_out == "targets" else "candidates left out"
+    try:
+        fitted = fit_personal(pairs, job.base, "parent")
+    except NoFitError as error:
+        return FitResult(None, job.resolution, taken=False, reason=str(error), report={})
+    validation = fitted.validation
+    held_out = "other targets" if validation.unit == "targets" else "candidates left out"
     reason = (
-        f"cross-validated on {held_out}, it agrees with {fitted.agreement:.1%} of the choices, and what it started "
-        f"from with {fitted.parent_agreement:.1%}"
+        f"cross-validated on {held_out}, it agrees with {validation.agreement:.1%} of the choices, and what it started "
+        f"from with {validation.parent_agreement:.1%}"
     )
-    blind = {int(target): weights for held, weights in fitted.blind for target in held}
+    unseeing = [fitted.blind.get(target) for target in targets]
     report = {
-        "recipe": f"personal, ridge {fitted.used_ridge:g}",
+        "recipe": f"personal, ridge {fitted.ridge:g}",
         "rankings": len(job.ranks),
-        "targets": fitted.targets,
-        "pairs": fitted.pairs,
-        "held_out": fitted.held_out,
-        "agreement": {"pair_agreement": fitted.agreement, **_orders(job, [blind.get(target) for target in targets])},
-        "parent": {"pair_agreement": fitted.parent_agreement, **_orders(job, [job.base] * len(targets))},
+        "targets": len(np.unique(pairs.targets)),
+        "pairs": len(pairs),
+        "held_out": validation.unit,
+        "agreement": {"pair_agreement": validation.agreement, **_orders(job, unseeing)},
+        "parent": {"pair_agreement": validation.parent_agreement, **_orders(job, [job.base] * len(targets))},
         "lpips": {"pair_agreement": pairs.agreement(job.lpips), **_orders(job, [job.lpips] * len(targets))},
     }
-    return FitResult(fitted.fitted, job.resolution, taken, reason, report)
+    taken = validation.agreement >= validation.parent_agreement  # the guard of every version that is learned
+    return FitResult(fitted.weights, job.resolution, taken, reason, report)
 
 
 def _numbered(targets: Sequence[str]) -> list[int]:
