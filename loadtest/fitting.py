@@ -21,7 +21,7 @@ from clpips.models.fitting import voted_pairs
 from clpips.models.fitting.convex import fit_convex
 from clpips.models.fitting.solver import BoundedRanking, Design, Vector
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
 STRICTER = 1e-3

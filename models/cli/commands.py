@@ -11,9 +11,9 @@ from clpips.models.cli.evaluate import evaluate
 from clpips.models.cli.export import export
 from clpips.models.cli.fit import fit
 from clpips.models.cli.scoring import distance, rank
-from clpips.models.engines import EngineError
-from clpips.models.images.decoding import ImageError
-from clpips.models.metric.backbone import BackboneError
+from clpips.models.engines.contract import EngineError
+from clpips.models.images.errors import ImageError
+from clpips.models.metric.backbone_file import BackboneError
 from clpips.models.metric.weights import WeightsError
 from clpips.models.rankings.files import RankingsError
 

@@ -4,7 +4,9 @@ import importlib.util
 from pathlib import Path
 
 from clpips.models.cli.output import progress_bar
-from clpips.models.engines import EngineError, EngineName, open_engine
+from clpips.models.engines.contract import EngineError, EngineName
+from clpips.models.engines.opening import open_engine
+from clpips.models.installing import install_hint
 from clpips.models.rankings.files import read_rankings
 from clpips.models.rankings.measured import Measured
 from clpips.models.rankings.measuring import measure_rankings
@@ -24,4 +26,4 @@ def read_data_set(
 def require_matplotlib(report: Path | None) -> None:
     """Raise `EngineError`, before anything is computed, where a report is asked for that cannot be drawn."""
     if report and not importlib.util.find_spec("matplotlib"):
-        raise EngineError("the report needs matplotlib: pip install 'clpips[report]', or leave --report out")
+        raise EngineError(f"the report needs matplotlib: {install_hint('report')}; or leave --report out")

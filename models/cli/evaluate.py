@@ -21,9 +21,9 @@ from clpips.models.cli.options import (
     weights_option,
 )
 from clpips.models.cli.output import print_json
-from clpips.models.engines import EngineName
-from clpips.models.metric.backbone import load_backbone
-from clpips.models.metric.weights import load_weights
+from clpips.models.engines.contract import EngineName
+from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.weights_files import load_weights
 
 
 @click.command()

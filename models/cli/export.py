@@ -8,9 +8,10 @@ from rich.table import Table
 
 from clpips.models.cli.options import backbone_option, json_option
 from clpips.models.cli.output import print_json, print_line
-from clpips.models.engines import EngineError
-from clpips.models.metric.backbone import load_backbone
-from clpips.models.metric.weights import load_weights
+from clpips.models.engines.contract import EngineError
+from clpips.models.installing import install_hint
+from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.weights_files import load_weights
 
 
 @click.command()
@@ -24,11 +25,12 @@ def export(out: Path, backbone: Path | None, as_json: bool) -> None:
     backbone file, which all of them point into: keep them in one folder.
     """
     try:
-        from clpips.models.export import graphs  # onnx, which not every install has
+        from clpips.models.export.onnx_files import export_onnx
+        from clpips.models.export.parity import measure_parity
     except ModuleNotFoundError as error:
-        raise EngineError(f"{error.name} is not installed: pip install 'clpips[torch]'") from error
-    written = graphs.export(out, load_backbone(backbone))
-    parities = graphs.measure_parity(out, load_backbone(backbone), load_weights().values)
+        raise EngineError(f"{error.name} is not installed: {install_hint('torch')}") from error
+    written = export_onnx(out, load_backbone(backbone))
+    parities = measure_parity(out, load_backbone(backbone), load_weights().values)
     if as_json:
         rows = [{"size": list(p.size), "pairs": p.pairs, "largest_difference": p.largest_difference} for p in parities]
         print_json({"files": [str(path) for path in written], "parity": rows})

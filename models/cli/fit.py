@@ -23,9 +23,10 @@ from clpips.models.cli.options import (
     seed_option,
 )
 from clpips.models.cli.output import print_json, print_line, progress_bar
-from clpips.models.engines import EngineError, EngineName
-from clpips.models.metric.backbone import load_backbone
-from clpips.models.metric.weights import load_weights
+from clpips.models.engines.contract import EngineError, EngineName
+from clpips.models.installing import install_hint
+from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.weights_files import load_weights, save_weights
 
 if TYPE_CHECKING:
     from clpips.models.fitting.holdout import JudgedFit
@@ -105,7 +106,7 @@ def fit(
         seed=seed,
         by=by,
     )
-    fitted.weights.save(out)
+    save_weights(fitted.weights, out)
     curve: list[CurvePoint] = []
     if report:
         recipes: list[Recipe] = ["convex", "paper"] if importlib.util.find_spec("torch") else ["convex"]
@@ -133,7 +134,7 @@ def fit(
 
 def _require_torch(recipe: "Recipe") -> None:
     if recipe == "paper" and not importlib.util.find_spec("torch"):
-        raise EngineError("the paper recipe needs PyTorch: pip install 'clpips[torch]', or take --recipe convex")
+        raise EngineError(f"the paper recipe needs PyTorch: {install_hint('torch')}; or take --recipe convex")
 
 
 def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[str, Any]:

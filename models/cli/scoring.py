@@ -19,10 +19,14 @@ from clpips.models.cli.options import (
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
-from clpips.models.engines import Engine, EngineName, open_engine
-from clpips.models.images.decoding import MAX_PIXELS, ImageError, Pixels, load_image
-from clpips.models.metric.distance import layer_shares, weigh
-from clpips.models.metric.weights import LayerWeights, load_weights
+from clpips.models.engines.contract import Engine, EngineName
+from clpips.models.engines.opening import open_engine
+from clpips.models.images.decoding import load_image
+from clpips.models.images.errors import ImageError
+from clpips.models.images.pixels import MAX_PIXELS, Pixels
+from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights_files import load_weights
 
 image_path = click.Path(path_type=Path)
 
@@ -48,7 +52,7 @@ def distance(
     chosen = load_weights(weights)
     z = _channel_distances(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen)
     total = float(weigh(z, chosen.values)[0])
-    layers = [float(share) for share in layer_shares(z, chosen.values)[0]]
+    layers = [float(share) for share in distance_by_layer(z, chosen.values)[0]]
     if as_json:
         print_json({"distance": total, "layers": layers, "weights": chosen.name, "resolution": _named(resolution)})
         return

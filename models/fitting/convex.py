@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 from clpips.models.fitting.validation import RidgePath, Validation, choose, compare_with_parent, split_folds
 from clpips.models.fitting.voted_pairs import VotedPairs
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
 RIDGES: Final = (30.0, 10.0, 3.0, 1.0, 0.5, 0.2)  # in units of the mean squared difference of a pair

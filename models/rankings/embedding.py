@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from clpips.models.engines import Engine
-from clpips.models.images.decoding import ImageError, Pixels, load_image
+from clpips.models.engines.contract import Engine
+from clpips.models.images.decoding import load_image
+from clpips.models.images.errors import ImageError
+from clpips.models.images.pixels import Pixels
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine
+from clpips.models.engines.contract import Engine
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.rankings.distance_cache import PairKey, open_cache, pair_key
 from clpips.models.rankings.embedding import ImageEmbedder, read_pixels

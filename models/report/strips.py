@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from clpips.models.agreement.correlation import within_spearman
-from clpips.models.images.decoding import ImageError, decode
+from clpips.models.images.decoding import decode
+from clpips.models.images.errors import ImageError
 from clpips.models.report.contents import Report
 
 THUMBNAIL: Final = 112  # pixels
