@@ -24,17 +24,13 @@ BAD_INPUT = 2  # exit code
 USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(commands=[distance, rank, export, fit, evaluate], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="clpips %(version)s")
 def commands() -> None:
     """CLPIPS: image similarity that learns what *you* mean by similar.
 
     Distances are LPIPS's (AlexNet) unless you name other weights: 0 is identical, larger is less similar.
     """
-
-
-for command in (distance, rank, export, fit, evaluate):
-    commands.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from clpips.models.fitting.validation import RidgePath, Validation, choose, compare_with_parent, split_folds
+from clpips.models.fitting.ridge_path import RidgePath
+from clpips.models.fitting.validation import Validation, choose, compare_with_parent, split_folds
 from clpips.models.fitting.voted_pairs import VotedPairs
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.weights_files import load_weights
@@ -107,7 +108,7 @@ def _fit(
     if len(folds.splits) < 2 or (len(np.unique(pairs.targets)) < 2 and not one_target):
         raise NoFitError("all rankings share one target: with a second one it can be told what carries over")
 
-    paths = {name: RidgePath(data, folds, weights, ridges) for name, weights in parents.items()}
+    paths = {name: RidgePath(data, folds.splits, weights, ridges) for name, weights in parents.items()}
     losses = np.stack([path.losses for path in paths.values()])  # (parents, folds, ridges)
     parent, ridge = choose(losses, ridges)
     name, path = list(paths.items())[parent]

@@ -1,8 +1,6 @@
 """Cross-validation (k-fold): what is held out of a fit, and which parent and ridge predict it best.
 
-Folds hold out whole targets, because the rankings of a target hang together. Each fold is fitted with every ridge, the
-largest first and each from the last one's solution (a regularisation path), and judged by the squared hinge loss of the
-pairs that it has not seen.
+Folds hold out whole targets, because the rankings of a target hang together.
 """
 
 from collections.abc import Sequence
@@ -14,16 +12,11 @@ from numpy.typing import NDArray
 
 from clpips.models.fitting.solver import Indices, Vector
 from clpips.models.fitting.voted_pairs import VotedPairs
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
 
 FOLDS: Final = 5  # of targets
 CANDIDATE_FOLDS: Final = 10  # of candidates, where all rankings share a target
 USUAL_RIDGE: Final = 1.0  # where data sets of 50 to 20,000 pairs alike came out
-TELLING: Final = 2.0  # standard errors over the folds that make a difference one to act on
-# Calibration of held-out scores: they are multiplied by whichever of these gives the smallest loss. A ranking says how
-# candidates are ordered and nothing of the scale, but the hinge wants scores of 1 or more and sees the scale as well.
-SCORE_SCALES: Final = np.linspace(0.2, 1.2, 11)
-_SEARCH_TOLERANCE, _FINAL_TOLERANCE = 1e-2, 1e-7  # relative decrease of the objective
+SIGNIFICANT: Final = 2.0  # standard errors over the folds: a smaller difference is taken for chance
 
 Unit = Literal["targets", "candidates"]  # what a fold holds out whole
 
@@ -59,12 +52,12 @@ class Validation:
 
     @property
     def supports(self) -> bool:
-        """Whether the fit is not telling worse than the parent.
+        """Whether the fit is not significantly worse than the parent.
 
         >>> Validation(agreement=0.6, parent_agreement=0.7, lead_error=0.06, unit="targets").supports
         True
         """
-        return self.agreement >= self.parent_agreement - TELLING * self.lead_error
+        return self.agreement >= self.parent_agreement - SIGNIFICANT * self.lead_error
 
 
 def split_folds(pairs: VotedPairs) -> Folds:
@@ -104,52 +97,6 @@ def _candidate_folds(low: Indices, high: Indices) -> list[Fold]:
     return [fold for fold in folds if fold.learned.any() and fold.held_out.any()]
 
 
-class RidgePath:
-    """The fits of one parent: of every fold with every ridge, and of all pairs with the ridge that is chosen.
-
-    `losses` is the held-out loss after calibration, `agreeing` the held-out votes agreed with: float64
-    `(folds, ridges)`. `weights[fold][ridge]`, `(c,)`, are the standardised weights.
-    """
-
-    def __init__(self, pairs: VotedPairs, folds: Folds, parent: NDArray[np.float32], ridges: Sequence[float]) -> None:
-        self._pairs = pairs
-        self._ridges = ridges
-        self._directions, self._start = _layers_of(parent, pairs)
-        losses = np.zeros((len(SCORE_SCALES), len(folds.splits), len(ridges)))  # (scales, folds, ridges)
-        self.agreeing = np.zeros((len(folds.splits), len(ridges)))
-        self.weights: list[list[Vector]] = []
-        for place, (learned, held_out) in enumerate(folds.splits):
-            problem, unit = pairs.problem(learned, self._directions)
-            weights = self._start
-            self.weights.append([])
-            for column, ridge in enumerate(ridges):
-                weights = problem.solve(ridge * unit, weights, _SEARCH_TOLERANCE)
-                self.weights[-1].append(weights)
-                scores = pairs.scores(weights, held_out)  # (held out,)
-                losses[:, place, column] = pairs.loss(np.multiply.outer(SCORE_SCALES, scores), held_out)
-                self.agreeing[place, column] = pairs.agreeing(scores, held_out)
-        best = losses.sum(axis=1).argmin(axis=0)  # (ridges,): a scale for each
-        self.losses = losses[best, :, np.arange(len(ridges))].T
-
-    def refit(self, column: int) -> Vector:
-        """Standardised weights, float64 `(c,)`, fitted to all pairs with the ridge of that column."""
-        problem, unit = self._pairs.problem(np.ones(len(self._pairs), bool), self._directions)
-        return problem.solve(self._ridges[column] * unit, self._start, _FINAL_TOLERANCE)
-
-
-def _layers_of(parent: NDArray[np.float32], pairs: VotedPairs) -> tuple[Vector, Vector]:
-    """The parent's layers as orthonormal directions, `(c, ≤ 5)`, and the parent itself at a likely scale, `(c,)`."""
-    standardised = pairs.standardise(parent)  # (c,)
-    columns = []
-    for layer in LAYERS:
-        column = np.zeros(TOTAL_CHANNELS)
-        column[layer] = standardised[layer]
-        if column.any():
-            columns.append(column / np.linalg.norm(column))
-    typical = float(np.abs(pairs.differences @ standardised.astype(np.float32)).mean()) or 1.0  # score of a pair
-    return np.stack(columns, axis=1) if columns else np.zeros((TOTAL_CHANNELS, 0)), standardised / typical
-
-
 def choose(losses: NDArray[np.float64], ridges: Sequence[float]) -> tuple[int, int]:
     """Parent and ridge by the standard-error rule, from losses `(parents, folds, ridges)`: their places in them.
 
@@ -160,7 +107,7 @@ def choose(losses: NDArray[np.float64], ridges: Sequence[float]) -> tuple[int, i
     total = losses.sum(axis=1)  # (parents, ridges)
     best = np.unravel_index(total.argmin(), total.shape)
     behind = losses - losses[best[0], :, best[1]][np.newaxis, :, np.newaxis]  # (parents, folds, ridges)
-    error = TELLING * behind.std(axis=1, ddof=1) * np.sqrt(losses.shape[1])  # (parents, ridges)
+    error = SIGNIFICANT * behind.std(axis=1, ddof=1) * np.sqrt(losses.shape[1])  # (parents, ridges)
     close = behind.sum(axis=1) <= error  # (parents, ridges)
     distance = np.abs(np.log(np.asarray(ridges) / USUAL_RIDGE))  # (ridges,)
     options = [(distance[ridge], parent, total[parent, ridge], ridge) for parent, ridge in np.argwhere(close)]

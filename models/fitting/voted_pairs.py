@@ -1,4 +1,7 @@
-"""Paired comparisons with votes: ordered pairs merged, and channels standardised, as a fit computes with them."""
+"""Paired comparisons with votes: ordered pairs merged, and channels standardised, as a fit computes with them.
+
+Shapes: m pairs of r rows, c channels.
+"""
 
 from typing import Final
 
@@ -10,7 +13,7 @@ from clpips.models.fitting.solver import BoundedRanking, Design, Floats, Vector
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.rankings.pairs import RankedPairs
 
-_FLOOR: Final = 0.01  # of the mean channel's root mean square: a channel with less has nothing to say in these images
+_FLOOR: Final = 0.01  # of the mean channel's root mean square: a channel below it is divided by it, and stays small
 
 
 class VotedPairs:
@@ -56,7 +59,7 @@ class VotedPairs:
         return len(self.differences)
 
     def problem(self, chosen: NDArray[np.bool_], directions: Vector) -> tuple[BoundedRanking, float]:
-        """The problem of fitting the chosen pairs, `(m,)`, and what a ridge of 1 is in it."""
+        """The problem of fitting the chosen pairs, bool `(m,)`, and what a ridge of 1 is in it: votes a pair."""
         votes_for, votes_against = self.votes_for[chosen], self.votes_against[chosen]
         unit = float(votes_for.sum() + votes_against.sum()) / len(votes_for)
         return BoundedRanking(self._design(chosen), votes_for, votes_against, directions), unit
