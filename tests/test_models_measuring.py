@@ -12,7 +12,7 @@ from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
 from clpips.models.rankings.distance_cache import DistanceCache
 from clpips.models.rankings.files import Ranking, RankingsError
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
 from tests.support.pictures import encode, picture
 
@@ -63,7 +63,7 @@ def ranking(folder: Path, target: object, *candidates: object) -> Ranking:
 
 def run(
     rankings: Sequence[Ranking], engine: Counting, cache: Path | None = None, resolution: int | None = SIDE
-) -> Measured:
+) -> MeasuredRankings:
     return measure_rankings(rankings, engine.open, resolution, engine.fingerprint, cache)
 
 

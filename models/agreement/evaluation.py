@@ -15,7 +15,7 @@ from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.agreement.rank_tables import rank_table
 from clpips.models.agreement.sign_flip import sign_flip_test
 from clpips.models.agreement.statistic import NAN, Statistic
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 SHARES: Final = ("pair_agreement", "vote_agreement")
@@ -81,7 +81,7 @@ class Evaluation:
 
 
 def evaluate(
-    measured: Measured,
+    measured: MeasuredRankings,
     weights: NDArray[np.float32],
     baseline: NDArray[np.float32],
     names: tuple[str, str] = ("metric", "baseline"),
@@ -132,7 +132,9 @@ def _warnings(targets: int, within: NDArray[np.float64], judged: Sequence[Scores
 class _Side:
     """One metric's distances of all rankings beside the people's orders, ranked within each set."""
 
-    def __init__(self, measured: Measured, weights: NDArray[np.float32], people: Sequence[NDArray[np.float64]]) -> None:
+    def __init__(
+        self, measured: MeasuredRankings, weights: NDArray[np.float32], people: Sequence[NDArray[np.float64]]
+    ) -> None:
         distances = measured.rows.astype(np.float64) @ weights  # (r,)
         own = [distances[rows] for rows in measured.rows_of]  # (k,) each
         self.ranks = pool_ranks(people, own)

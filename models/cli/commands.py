@@ -7,10 +7,10 @@ from typing import NoReturn
 import rich_click as click
 
 from clpips import __version__
-from clpips.models.cli.evaluate import evaluate
-from clpips.models.cli.export import export
-from clpips.models.cli.fit import fit
-from clpips.models.cli.scoring import distance, rank
+from clpips.models.cli.evaluate import evaluate_command
+from clpips.models.cli.export import export_command
+from clpips.models.cli.fit import fit_command
+from clpips.models.cli.scoring import distance_command, rank_command
 from clpips.models.engines.contract import EngineError
 from clpips.models.images.errors import ImageError
 from clpips.models.metric.backbone_file import BackboneError
@@ -24,7 +24,10 @@ BAD_INPUT = 2  # exit code
 USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
 
 
-@click.group(commands=[distance, rank, export, fit, evaluate], context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    commands=[distance_command, rank_command, export_command, fit_command, evaluate_command],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, "-V", "--version", message="clpips %(version)s")
 def commands() -> None:
     """CLPIPS: image similarity that learns what *you* mean by similar.

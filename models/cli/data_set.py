@@ -8,13 +8,13 @@ from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.installing import install_hint
 from clpips.models.rankings.files import read_rankings
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
 
 
 def read_data_set(
     path: Path, resolution: int | None, engine: EngineName, backbone: Path | None, fingerprint: str, cache: Path
-) -> Measured:
+) -> MeasuredRankings:
     """The file's rankings with their channel distances. Raises `RankingsError`, or `OSError` for the file itself."""
     rankings = read_rankings(path)
     with progress_bar("channel distances") as progress:

@@ -26,7 +26,7 @@ from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.weights_files import load_weights
 
 
-@click.command()
+@click.command("evaluate")
 @rankings_argument
 @weights_option
 @click.option("--baseline", default="lpips", show_default=True, metavar="FILE|NAME", help="Weights to compare with.")
@@ -37,7 +37,7 @@ from clpips.models.metric.weights_files import load_weights
 @cache_option
 @report_option
 @json_option
-def evaluate(
+def evaluate_command(
     rankings: Path,
     weights: str,
     baseline: str,
@@ -50,7 +50,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Say with statistics how well a metric agrees with people's RANKINGS, beside a baseline."""
-    from clpips.models.agreement import evaluation
+    from clpips.models.agreement.evaluation import evaluate
     from clpips.models.cli.evaluation_table import print_evaluation
 
     require_matplotlib(report)
@@ -59,7 +59,7 @@ def evaluate(
     for each in (chosen, other):
         each.require_backbone(fingerprint)
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
-    result = evaluation.evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
+    result = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
     if report:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has

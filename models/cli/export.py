@@ -14,11 +14,11 @@ from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.weights_files import load_weights
 
 
-@click.command()
+@click.command("export")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.onnx")
 @backbone_option
 @json_option
-def export(out: Path, backbone: Path | None, as_json: bool) -> None:
+def export_command(out: Path, backbone: Path | None, as_json: bool) -> None:
     """Write the metric as ONNX graphs, and print how far they are from PyTorch.
 
     Beside FILE.onnx (images in, distances out) come its halves FILE.embed.onnx and FILE.compare.onnx, and the

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from clpips.models.rankings.splitting import SplitBy
 
 
-@click.command()
+@click.command("fit")
 @rankings_argument
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.safetensors",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @cache_option
 @report_option
 @json_option
-def fit(
+def fit_command(
     rankings: Path,
     out: Path,
     recipe: "Recipe",

@@ -11,7 +11,7 @@ from clpips.models.metric.weights_files import shipped_weights
 from clpips.models.rankings.distance_cache import default_folder
 
 
-class Resolution(click.ParamType[int | None]):
+class ResolutionParam(click.ParamType[int | None]):
     """A number of pixels, or `native`."""
 
     name = "N|native"
@@ -37,7 +37,7 @@ weights_option = click.option(
 )
 resolution_option = click.option(
     "--resolution",
-    type=Resolution(),
+    type=ResolutionParam(),
     default=DEFAULT_RESOLUTION,
     show_default=True,
     help="Resize both images to a square of so many pixels a side, or score them at their native size.",

@@ -31,7 +31,7 @@ from clpips.models.metric.weights_files import load_weights
 image_path = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command("distance")
 @click.argument("target", type=image_path)
 @click.argument("candidate", type=image_path)
 @weights_option
@@ -39,7 +39,7 @@ image_path = click.Path(path_type=Path)
 @engine_option
 @backbone_option
 @json_option
-def distance(
+def distance_command(
     target: Path,
     candidate: Path,
     weights: str,
@@ -66,7 +66,7 @@ def distance(
     print_line(console, f"weights {chosen.name}, resolution {_named(resolution)}")
 
 
-@click.command()
+@click.command("rank")
 @click.argument("target", type=image_path)
 @click.argument("candidates", type=image_path, nargs=-1, required=True)
 @weights_option
@@ -74,7 +74,7 @@ def distance(
 @engine_option
 @backbone_option
 @json_option
-def rank(
+def rank_command(
     target: Path,
     candidates: tuple[Path, ...],
     weights: str,

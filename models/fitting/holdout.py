@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
 
 
@@ -37,7 +37,7 @@ class JudgedFit:
 
 
 def fit_and_judge(
-    measured: Measured,
+    measured: MeasuredRankings,
     parents: Mapping[str, NDArray[np.float32]],
     *,
     name: str,
@@ -69,7 +69,7 @@ def fit_and_judge(
 
 
 def _judge(
-    measured: Measured,
+    measured: MeasuredRankings,
     split: Split,
     parents: Mapping[str, NDArray[np.float32]],
     name: str,

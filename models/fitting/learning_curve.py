@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.fitting.recipes import Recipe, fit_with
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.splitting import SplitBy, split_rankings
 
-SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
+CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CurvePoint:
 
 
 def learning_curve(
-    measured: Measured,
+    measured: MeasuredRankings,
     parents: Mapping[str, NDArray[np.float32]],
     recipes: Sequence[Recipe],
     seeds: int,
@@ -39,7 +39,7 @@ def learning_curve(
     _, parent = next(iter(parents.items()))
     splits = [split_rankings(measured.rankings, share, seed, by) for seed in range(seeds)]
     fewest = min(len(split.fit) for split in splits)
-    sizes: list[int | None] = [*(size for size in SIZES if size < fewest), None]
+    sizes: list[int | None] = [*(size for size in CURVE_SIZES if size < fewest), None]
     steps = [(size, seed, recipe) for size in sizes for seed in range(seeds) for recipe in recipes]
     for done, (size, seed, recipe) in enumerate(steps, start=1):
         split = splits[seed]

@@ -16,7 +16,7 @@ from clpips.models.rankings.pairs import RankedPairs, majorities
 
 MARGIN: Final = 0.05  # in LPIPS's units of distance
 LEARNING_RATE: Final = 1e-2
-BATCH: Final = 256  # pairs
+PAIRS_A_STEP: Final = 256
 EPOCHS: Final = 200
 PATIENCE: Final = 30  # epochs without a better validation before it ends
 VALIDATION: Final = 0.3  # of the targets
@@ -69,7 +69,7 @@ def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learnin
     adam = torch.optim.Adam([weights], lr=learning_rate)
     best, best_epoch, history = parent, 0, [validation.agreement(parent)]
     for epoch in range(1, EPOCHS + 1):
-        for batch in torch.split(torch.randperm(len(kept), generator=generator), BATCH):
+        for batch in torch.split(torch.randperm(len(kept), generator=generator), PAIRS_A_STEP):
             gaps = (rows[worse[batch]] - rows[better[batch]]) @ weights  # (b,)
             loss = (counts[batch] * torch.relu(margin - gaps)).mean()
             adam.zero_grad()

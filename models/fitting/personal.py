@@ -18,7 +18,7 @@ from clpips.models.fitting.convex import Fit, NoFitError, fit_convex
 from clpips.models.metric.distance import weigh
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
-RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
+PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "l
 
     Raises `NoFitError` where the pairs support none.
     """
-    return fit_convex(pairs, {name: parent}, ridges=RIDGES, one_target=True)
+    return fit_convex(pairs, {name: parent}, ridges=PERSONAL_RIDGES, one_target=True)
 
 
 def fit(job: FitJob) -> FitResult:

@@ -69,7 +69,7 @@ class ImageEmbedder:
         by_size: dict[tuple[int, int], list[tuple[str, Pixels]]] = {}
         problems = []
         with ThreadPoolExecutor() as pool:
-            decoded = pool.map(lambda path: read_pixels(path, self._resolution), paths.values())
+            decoded = pool.map(lambda path: load_pixels(path, self._resolution), paths.values())
             for (digest, path), pixels in zip(paths.items(), decoded, strict=True):
                 if isinstance(pixels, str):
                     self._broken.add(digest)
@@ -87,7 +87,7 @@ class ImageEmbedder:
                 held -= self._kept.pop(digest).features.nbytes
 
 
-def read_pixels(path: str, resolution: int | None) -> Pixels | str:
+def load_pixels(path: str, resolution: int | None) -> Pixels | str:
     """The image file at the scoring resolution, uint8 `(h, w, 3)`, or what is wrong with it."""
     try:
         return load_image(Path(path).read_bytes(), resolution)

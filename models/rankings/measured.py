@@ -11,7 +11,7 @@ from clpips.models.rankings.pairs import RankedPairs, expand_ranks, expand_votes
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredRankings:
     """Rankings with their channel distances.
 
     `rows` is float32 `(r, 1152)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
@@ -23,11 +23,13 @@ class Measured:
     rows_of: Sequence[NDArray[np.intp]]
     targets: NDArray[np.intp]
 
-    def take(self, rankings: Sequence[Ranking]) -> "Measured":
+    def take(self, rankings: Sequence[Ranking]) -> "MeasuredRankings":
         """These of the rankings, over the same rows."""
         place = {id(ranking): index for index, ranking in enumerate(self.rankings)}
         chosen = [place[id(ranking)] for ranking in rankings]
-        return Measured(list(rankings), self.rows, [self.rows_of[index] for index in chosen], self.targets[chosen])
+        return MeasuredRankings(
+            list(rankings), self.rows, [self.rows_of[index] for index in chosen], self.targets[chosen]
+        )
 
     def pairs(self) -> RankedPairs:
         """Every ordered pair of every ranking; votes give a pair in each direction that got any, counted."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from clpips.models.engines.contract import Engine
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.rankings.distance_cache import PairKey, open_cache, pair_key
-from clpips.models.rankings.embedding import ImageEmbedder, read_pixels
+from clpips.models.rankings.embedding import ImageEmbedder, load_pixels
 from clpips.models.rankings.files import Ranking, RankingsError
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 
 BATCH: Final = 32  # images, and pairs, a run of the engine
 FEATURE_BYTES: Final = 1 << 30  # of features kept at a time
@@ -33,7 +33,7 @@ def measure_rankings(
     *,
     batch: int = BATCH,
     feature_bytes: int = FEATURE_BYTES,
-) -> Measured:
+) -> MeasuredRankings:
     """Channel distances of every (target, candidate) of the rankings, from the cache where they are known.
 
     `open_engine` is called only if something has to be computed; `fingerprint` is its backbone's. `cache` is a folder,
@@ -90,7 +90,7 @@ def _hash_images(rankings: Sequence[Ranking], resolution: int | None) -> dict[st
             else:
                 hashes[path] = digest
         if problems:
-            for path, pixels in zip(hashes, pool.map(lambda path: read_pixels(path, resolution), hashes), strict=True):
+            for path, pixels in zip(hashes, pool.map(lambda path: load_pixels(path, resolution), hashes), strict=True):
                 if isinstance(pixels, str):
                     problems.append(f"{path}: {pixels}")
             raise RankingsError("images cannot be scored", problems)
@@ -135,7 +135,7 @@ def _compute(
 
 def _assemble(
     rankings: Sequence[Ranking], hashes: dict[str, str], known: dict[PairKey, NDArray[np.float32]]
-) -> Measured:
+) -> MeasuredRankings:
     place = {key: index for index, key in enumerate(known)}
     blocks = [np.stack(list(known.values()))] if known else []
     count = len(known)
@@ -155,4 +155,4 @@ def _assemble(
             name = ranking.target
         targets.append(numbers.setdefault(name, len(numbers)))
     rows_all = np.concatenate(blocks) if blocks else np.zeros((0, TOTAL_CHANNELS), np.float32)
-    return Measured(rankings, rows_all, rows_of, np.array(targets, np.intp))
+    return MeasuredRankings(rankings, rows_all, rows_of, np.array(targets, np.intp))

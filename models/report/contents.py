@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.learning_curve import CurvePoint
-from clpips.models.rankings.measured import Measured
+from clpips.models.rankings.measured import MeasuredRankings
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -17,7 +17,7 @@ class Report:
 
     title: str
     evaluation: Evaluation
-    judged: Measured
+    judged: MeasuredRankings
     weights: NDArray[np.float32]
     baseline: NDArray[np.float32]
     curve: Sequence[CurvePoint] = ()
