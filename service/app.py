@@ -21,13 +21,14 @@ from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import EXCEPTION_HANDLERS
 from clpips.service.profiles.comparisons import Comparisons
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import Readiness, healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.scoring import Reception, distance, rank
 from clpips.service.scoring.pipeline import Pipeline
-from clpips.service.scoring.scorer import Profiles, Scorer, describe_engine
+from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.scoring.threads import Decoder, EngineThreads
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
@@ -62,7 +63,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             settings.threads,
             fallback=settings.engine_fallback,
         )
-    shipped = Profiles.shipped(engine.fingerprint)
+    shipped = ShippedWeights.load(engine.fingerprint)
     described = describe_engine(engine)
     access = Access.from_settings(settings)
     telemetry = Telemetry()
