@@ -19,10 +19,10 @@ from clpips.service.admission.throughput import Pace
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import EXCEPTION_HANDLERS
-from clpips.service.profiles.comparisons import Comparisons
+from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
+from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import Readiness, healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
@@ -33,8 +33,9 @@ from clpips.service.scoring.threads import Decoder, EngineThreads
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
-from clpips.service.storage.profiles import Limits as StorageLimits
 from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import TenantQuota
+from clpips.service.teaching.exchange import Exchange
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
@@ -95,18 +96,20 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     )
 
     database = Database(settings.database_url)
-    store = ProfileStore(database, StorageLimits(settings.max_profiles, settings.max_rankings))
+    store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
     )
-    comparisons = Comparisons(
+    comparisons = RecentComparisons(
         settings.comparison_ttl,
         settings.comparison_bytes,
-        None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
+        None
+        if database.is_sqlite
+        else ComparisonStore(database, settings.comparison_ttl),  # replicas share PostgreSQL alone
     )
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
-    teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
+    teaching = Teaching(store, registry, learner, fit_workers, comparisons, scorer)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -151,6 +154,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
                 "registry": registry,
                 "comparisons": comparisons,
                 "teaching": teaching,
+                "exchange": Exchange(store, registry),
+                "fit_workers": fit_workers,
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,

@@ -12,10 +12,10 @@ from clpips.service.admission.access import require, tenant_of
 from clpips.service.admission.door import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
 from clpips.service.openapi.operations import DistanceOperation, RankOperation, problems
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.profiles.comparisons import Comparison, Comparisons
+from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.scorer import Scorer
-from clpips.service.teaching.operations import Teaching
+from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.wire.bodies import announced_bytes, parse_distance, parse_rank, read_bytes
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import DistanceReply, DistanceRequest, Limits, RankReply, RankRequest
@@ -69,8 +69,8 @@ async def rank(
     reception: NamedDependency[Reception],
     scorer: NamedDependency[Scorer],
     registry: NamedDependency[Registry],
-    comparisons: NamedDependency[Comparisons],
-    teaching: NamedDependency[Teaching],
+    comparisons: NamedDependency[RecentComparisons],
+    fit_workers: NamedDependency[FitWorkers],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
     tenant = tenant_of(request)
@@ -78,7 +78,7 @@ async def rank(
     async def score(asked: RankRequest, ticket: Ticket) -> RankReply:
         profile = await registry.resolve(tenant, asked.options.profile)
         ranked, channel_distances = await scorer.rank(asked, profile, ticket)
-        compared = Comparison.of(
+        compared = comparison_of(
             tenant,
             asked.target,
             asked.candidates,
@@ -86,7 +86,8 @@ async def rank(
             asked.options.resolution,
             ranked.engine.backbone,
         )
-        teaching.ranked(profile.info.name)
+        if profile.info.name not in registry.shipped:
+            fit_workers.expect()  # who is shown an order by a profile of theirs may well correct it
         return msgspec.structs.replace(ranked, comparison=await comparisons.keep(compared))
 
     return await reception.answer(request, parse_rank, score)

@@ -23,6 +23,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.util import await_only
 
+from clpips.service.storage.errors import StorageError
+
 DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -35,10 +37,6 @@ LOCK_SECONDS: Final = 10  # how long a write waits for another, or a request for
 UNAVAILABLE: Final = (DBAPIError, PoolTimeoutError, OSError, TimeoutError)
 
 log = structlog.get_logger()
-
-
-class StorageError(Exception):
-    """The database cannot be reached, is too busy, is full, or has not been migrated; the message says which."""
 
 
 class Database:

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("base_version", sa.Integer(), nullable=False),
         sa.Column("current_version", sa.Integer(), nullable=False),
         sa.Column("latest_version", sa.Integer(), nullable=False),
+        sa.Column("rankings", sa.Integer(), nullable=False),
         sa.Column("latest_ranking", sa.Integer(), nullable=False),
         sa.Column("forgotten_ranking", sa.Integer(), nullable=False),
         sa.Column("fitted_ranking", sa.Integer(), nullable=False),
@@ -65,6 +66,7 @@ def upgrade() -> None:
         sa.Column("target", sa.String(64), nullable=False),
         sa.Column("candidates", sa.JSON(), nullable=False),
         sa.Column("resolution", sa.Integer(), nullable=True),
+        sa.Column("guessed", sa.Float(), nullable=False),
         sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
         sa.Column("channel_distances", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
