@@ -23,7 +23,7 @@ from clpips.service.storage.errors import (
 )
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import KeptRanking, Profile, TenantQuota
-from clpips.service.storage.tables import ProfileRow
+from clpips.service.storage.tables import Row
 from tests.support.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
 
 T = "studio"
@@ -302,7 +302,7 @@ async def test_the_migrations_make_the_tables_that_the_code_describes(database: 
     def differences(connection: Connection) -> list[object]:
         typed = connection.dialect.name != "sqlite"  # which keeps BINARY(16) as a name that is reflected as NUMERIC
         context = MigrationContext.configure(connection, opts={"compare_type": typed})
-        return list(compare_metadata(context, ProfileRow.metadata))
+        return list(compare_metadata(context, Row.metadata))
 
     async with database.read() as session:
         assert await (await session.connection()).run_sync(differences) == []

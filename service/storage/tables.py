@@ -6,27 +6,64 @@ seen ranking n has seen all before it. What counts a tenant's profiles and ranki
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import numpy as np
-from advanced_alchemy.base import DefaultBase
-from advanced_alchemy.types import GUID, DateTimeUTC
 from numpy.typing import NDArray
-from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.service.storage.records import Comparison, KeptRanking, Origin, Profile, Version, WeighedVersion
 
-NAME_LENGTH = 128
+NAME_LENGTH: Final = 128
+NAMING: Final = {  # of constraints, as the migrations write them
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, also in SQLite, which keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as above
+        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+class Row(DeclarativeBase):
+    """What all tables share."""
+
+    metadata = MetaData(naming_convention=NAMING)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class TenantRow(DefaultBase):
+class TenantRow(Row):
     """Who owns profiles, with the counts that its quota is checked against."""
 
     __tablename__ = "tenants"
@@ -36,14 +73,14 @@ class TenantRow(DefaultBase):
     rankings: Mapped[int] = mapped_column(Integer, default=0)
 
 
-class ProfileRow(DefaultBase):
+class ProfileRow(Row):
     """A `Profile`, whose fields say what the columns mean."""
 
     __tablename__ = "profiles"
     __table_args__ = (UniqueConstraint("tenant", "name"),)
 
     # An id is never used twice, so what other replicas hold of a deleted profile is never taken for its successor.
-    id: Mapped[UUID] = mapped_column(GUID, primary_key=True, default=uuid4)
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
     parent: Mapped[str] = mapped_column(String(NAME_LENGTH))
@@ -56,13 +93,13 @@ class ProfileRow(DefaultBase):
     forgotten_ranking: Mapped[int] = mapped_column(Integer)
     fitted_ranking: Mapped[int] = mapped_column(Integer)
     epoch: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
 
     def record(self) -> Profile:
         return Profile(**_values(self, Profile))
 
 
-class VersionRow(DefaultBase):
+class VersionRow(Row):
     """A `Version` of a profile, and its weights."""
 
     __tablename__ = "versions"
@@ -75,7 +112,7 @@ class VersionRow(DefaultBase):
     replaced: Mapped[int | None]
     resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
     weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (1152,)
 
     def record(self) -> Version:
@@ -85,7 +122,7 @@ class VersionRow(DefaultBase):
         return WeighedVersion(**_values(self, WeighedVersion) | {"weights": unpack_weights(self.weights)})
 
 
-class RankingRow(DefaultBase):
+class RankingRow(Row):
     """A `KeptRanking`: a person's order of candidates, as channel distances."""
 
     __tablename__ = "rankings"
@@ -100,7 +137,7 @@ class RankingRow(DefaultBase):
     candidates: Mapped[list[str]] = mapped_column(JSON)  # (n,)
     resolution: Mapped[int | None]
     guessed: Mapped[float] = mapped_column(Float)
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
 
@@ -109,7 +146,7 @@ class RankingRow(DefaultBase):
         return KeptRanking(**_values(self, KeptRanking) | unpacked)
 
 
-class ComparisonRow(DefaultBase):
+class ComparisonRow(Row):
     """A `Comparison` of a recent `/rank`, so that any replica can take the person's order of it."""
 
     __tablename__ = "comparisons"
@@ -120,7 +157,7 @@ class ComparisonRow(DefaultBase):
     candidates: Mapped[list[str]] = mapped_column(JSON)
     resolution: Mapped[int | None]
     backbone: Mapped[str] = mapped_column(String(64))
-    expires_at: Mapped[datetime] = mapped_column(DateTimeUTC, index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
 
     def record(self) -> Comparison:
@@ -128,7 +165,7 @@ class ComparisonRow(DefaultBase):
         return Comparison(**_values(self, Comparison) | unpacked)
 
 
-def _values(row: DefaultBase, record: type[Any]) -> dict[str, Any]:
+def _values(row: Row, record: type[Any]) -> dict[str, Any]:
     """The columns of a row that a record has too."""
     return {field.name: getattr(row, field.name) for field in fields(record)}
 
