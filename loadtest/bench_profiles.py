@@ -25,8 +25,8 @@ from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights import load_weights
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.scorer import Profiles
 from clpips.service.storage.database import Database
 from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
 from clpips.service.storage.tables import Profile, Tenant, Version
@@ -130,7 +130,7 @@ async def _filled(path: Path, count: int) -> Registry:
             )
     async with database.write() as session:
         (await session.get_one(Tenant, "t")).profiles = count + 1
-    shipped = Profiles.shipped(load_weights("lpips").backbone)
+    shipped = ShippedWeights.load(load_weights("lpips").backbone)
     return Registry(shipped, store, "b", 3600, 1000, Telemetry())
 
 

@@ -22,6 +22,7 @@ from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import EXCEPTION_HANDLERS
 from clpips.service.profiles.comparisons import Comparisons
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
@@ -31,7 +32,7 @@ from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
-from clpips.service.scoring.scorer import Profiles, Scorer, describe_engine
+from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
@@ -67,7 +68,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
             settings.threads,
             fallback=settings.engine_fallback,
         )
-    shipped = Profiles.shipped(engine.fingerprint)
+    shipped = ShippedWeights.load(engine.fingerprint)
     described = describe_engine(engine)
     access = Access.from_settings(settings)
     telemetry = Telemetry()

@@ -9,8 +9,8 @@ import pytest
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import BackboneMismatch, UnknownProfile
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.scorer import Profiles
 from clpips.service.storage.database import Database, StorageError
 from clpips.service.storage.profiles import Limits, ProfileStore
 from clpips.service.storage.tables import Profile
@@ -42,7 +42,7 @@ async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
 
 
 def registry(shelf: Shelf, clock: Clock, capacity: int = 10) -> Registry:
-    shipped = Profiles.shipped(SHIPPED_FINGERPRINT)
+    shipped = ShippedWeights.load(SHIPPED_FINGERPRINT)
     return Registry(shipped, shelf, SHIPPED_FINGERPRINT, 2.0, capacity, Telemetry(), clock)
 
 

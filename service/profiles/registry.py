@@ -1,7 +1,6 @@
 """The weights that requests can name: those that ship with the project, and each tenant's own, held in memory."""
 
 import asyncio
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,13 +12,12 @@ import structlog
 from clpips.models.metric.weights import LayerWeights
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import BackboneMismatch, Fault, ProfileNotFound, UnknownProfile
-from clpips.service.scoring.scorer import Profile, Profiles
+from clpips.service.profiles.named_weights import NamedWeights, ShippedWeights
 from clpips.service.storage.database import StorageError
 from clpips.service.storage.profiles import unpack_weights
 from clpips.service.storage.reading import ProfileReader
 from clpips.service.storage.tables import Profile as StoredProfile
 from clpips.service.storage.tables import Version
-from clpips.service.wire.schemas import ProfileInfo
 
 log = structlog.get_logger()
 
@@ -27,7 +25,7 @@ Key = tuple[str, str]  # tenant, name
 
 
 class _Held(NamedTuple):
-    profile: Profile
+    profile: NamedWeights
     id: UUID
     version: int
     checked_at: float
@@ -42,7 +40,7 @@ class Registry:
 
     def __init__(
         self,
-        shipped: Profiles,
+        shipped: ShippedWeights,
         store: ProfileReader,
         backbone: str,
         refresh_seconds: float,
@@ -58,11 +56,11 @@ class Registry:
         self._lookups = telemetry.profile_lookups
         self._clock = clock
         self._held: OrderedDict[Key, _Held] = OrderedDict()  # the least recently used first
-        self._flights: dict[Key, asyncio.Task[Profile]] = {}
+        self._flights: dict[Key, asyncio.Task[NamedWeights]] = {}
 
-    async def resolve(self, tenant: str, name: str) -> Profile:
+    async def resolve(self, tenant: str, name: str) -> NamedWeights:
         """The profile that a request names. Raises `UnknownProfile`, `BackboneMismatch` or `StorageError`."""
-        if name in self.shipped.names():
+        if name in self.shipped:
             return self.shipped[name]
         key = (tenant, name)
         held = self._held.get(key)
@@ -88,7 +86,7 @@ class Registry:
         self._held.pop((tenant, name), None)
         self._flights.pop((tenant, name), None)  # it may have read before the change
 
-    async def _load(self, key: Key) -> Profile:
+    async def _load(self, key: Key) -> NamedWeights:
         started = self._clock()
         held = self._held.get(key)
         this = asyncio.current_task()
@@ -118,7 +116,7 @@ class Registry:
                 self._held.popitem(last=False)
         return fresh.profile
 
-    def _land(self, key: Key, flight: asyncio.Task[Profile]) -> None:
+    def _land(self, key: Key, flight: asyncio.Task[NamedWeights]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.cancelled():
@@ -132,11 +130,9 @@ class Registry:
             )
 
 
-def usable(stored: StoredProfile, version: Version) -> Profile:
+def usable(stored: StoredProfile, version: Version) -> NamedWeights:
     """A version of a stored profile as scoring uses it."""
-    weights = layer_weights(stored, version)
-    fingerprint = hashlib.sha256(weights.values.tobytes()).hexdigest()
-    return Profile(ProfileInfo(stored.name, version.number, fingerprint), weights)
+    return NamedWeights.of(stored.name, version.number, layer_weights(stored, version))
 
 
 def layer_weights(stored: StoredProfile, version: Version) -> LayerWeights:

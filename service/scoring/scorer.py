@@ -1,9 +1,7 @@
 """The heart: a request's images → features, each distinct image once → channel distances → distances and an order."""
 
 import asyncio
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +9,9 @@ from numpy.typing import NDArray
 from clpips.models.engines import Engine
 from clpips.models.images.decoding import ImageError, measure
 from clpips.models.metric.distance import layer_shares, weigh
-from clpips.models.metric.weights import LayerWeights, load_weights, shipped_weights
 from clpips.service.admission.door import Door, Ticket
-from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody, UnknownProfile
+from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody
+from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.scoring.pipeline import Embedded, Pipeline
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.schemas import (
@@ -22,7 +20,6 @@ from clpips.service.wire.schemas import (
     EngineInfo,
     HeldImage,
     PairNames,
-    ProfileInfo,
     RankedCandidate,
     RankReply,
     RankRequest,
@@ -30,44 +27,6 @@ from clpips.service.wire.schemas import (
     Slot,
     Unreadable,
 )
-
-BASE = "lpips"  # the weights that everything is compared with
-
-
-class Profile(NamedTuple):
-    """Weights under the name by which requests ask for them."""
-
-    info: ProfileInfo
-    weights: LayerWeights
-
-
-class Profiles:
-    """The weights that requests can name: those that ship with the project."""
-
-    def __init__(self, profiles: Mapping[str, LayerWeights]) -> None:
-        self._profiles = {
-            name: Profile(ProfileInfo(name, 1, hashlib.sha256(weights.values.tobytes()).hexdigest()), weights)
-            for name, weights in profiles.items()
-        }
-        self.base = self._profiles[BASE]
-
-    @classmethod
-    def shipped(cls, backbone: str) -> Self:
-        """All shipped weights; raises `WeightsError` where they belong to another backbone than `backbone`."""
-        weights = {name: load_weights(name) for name in shipped_weights()}
-        for one in weights.values():
-            one.require_backbone(backbone)
-        return cls(weights)
-
-    def __getitem__(self, name: str) -> Profile:
-        profile = self._profiles.get(name)
-        if profile is None:
-            detail = f"there is no profile {name!r}; there are {', '.join(self._profiles)}"
-            raise UnknownProfile(detail, [Fault("/profile", detail)])
-        return profile
-
-    def names(self) -> list[str]:
-        return list(self._profiles)
 
 
 class Scorer:
@@ -77,7 +36,7 @@ class Scorer:
         self,
         pipeline: Pipeline,
         door: Door,
-        base: Profile,
+        base: NamedWeights,
         engine: EngineInfo,
         max_pixels: int,
         max_scored_pixels: int,
@@ -96,7 +55,7 @@ class Scorer:
         return await self._channel_distances([(target, candidate) for candidate in candidates], resolution, ticket)
 
     async def rank(
-        self, request: RankRequest, profile: Profile, ticket: Ticket
+        self, request: RankRequest, profile: NamedWeights, ticket: Ticket
     ) -> tuple[RankReply, NDArray[np.float32]]:
         """The candidates of a request in order, and their channel distances `(n, 1152)`. Raises a `Problem`."""
         channel_distances = await self.compare(request.target, request.candidates, request.options.resolution, ticket)
@@ -123,7 +82,7 @@ class Scorer:
         )
         return reply, channel_distances
 
-    async def distance(self, request: DistanceRequest, profile: Profile, ticket: Ticket) -> DistanceReply:
+    async def distance(self, request: DistanceRequest, profile: NamedWeights, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem`."""
         channel_distances = await self._channel_distances(request.pairs, request.options.resolution, ticket)
         shares = layer_shares(channel_distances, profile.weights.values) if request.options.layers else None

@@ -74,7 +74,7 @@ class Teaching:
     async def detail(self, tenant: str, name: str, before: int | None, limit: int) -> ProfileDetail:
         """Raises `ProfileNotFound`."""
         lpips = self._registry.shipped.base.weights.layer_shares()
-        if name in self._registry.shipped.names():
+        if name in self._registry.shipped:
             return shipped_detail(self._registry.shipped[name].weights, lpips)
         profile = await self._store.find(tenant, name)
         current = await self._store.version(profile, profile.current_version)
@@ -91,7 +91,7 @@ class Teaching:
 
     def ranked(self, name: str) -> None:
         """Hear that somebody was shown an order by this profile: they may well correct it."""
-        if name not in self._registry.shipped.names():
+        if name not in self._registry.shipped:
             self._learner.expect()
 
     # --- teaching -----------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Teaching:
 
     async def export_weights(self, tenant: str, name: str, number: int | None) -> tuple[LayerWeights, int]:
         """The weights of a version (the one in use where none is named), and its number. Raises a `Problem`."""
-        if name in self._registry.shipped.names():
+        if name in self._registry.shipped:
             return self._registry.shipped[name].weights, 1
         profile = await self._store.find(tenant, name)
         version = await self._store.version(profile, number or profile.current_version)
@@ -223,7 +223,7 @@ class Teaching:
         )
 
     def _require_own(self, name: str) -> None:
-        if name in self._registry.shipped.names():
+        if name in self._registry.shipped:
             raise ProfileExists(
                 f"{name!r} ships with the service and stays as it is; make a profile of your own with it as the parent"
             )
