@@ -28,6 +28,7 @@ from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.scoring import distance, rank
+from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
@@ -90,14 +91,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
     )
-    scorer = Scorer(
-        pipeline,
-        door,
-        shipped.base,
-        engine=described,
-        max_pixels=settings.max_pixels,
-        max_scored_pixels=settings.max_scored_pixels,
-    )
+    comparer = Comparer(pipeline, door, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
     store = ProfileStore(database, StorageLimits(settings.max_profiles, settings.max_rankings))
@@ -111,7 +105,8 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
     )
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
-    teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
+    scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
+    teaching = Teaching(store, registry, learner, comparisons, comparer, engine.fingerprint)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -153,8 +148,6 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
-                "registry": registry,
-                "comparisons": comparisons,
                 "teaching": teaching,
             }.items()
         },

@@ -1,21 +1,17 @@
 """`POST /rank` and `POST /distance`."""
 
+from functools import partial
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from clpips.service.admission.access import require, tenant_of
-from clpips.service.admission.door import Ticket
 from clpips.service.admission.reception import Reception
 from clpips.service.openapi.operations import DistanceOperation, RankOperation, problems
-from clpips.service.profiles.comparisons import Comparison, Comparisons
-from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.scorer import Scorer
-from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.bodies import parse_distance, parse_rank
-from clpips.service.wire.schemas import DistanceReply, DistanceRequest, RankReply, RankRequest
+from clpips.service.wire.schemas import DistanceReply, RankReply
 
 SCORING_PROBLEMS = problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
 
@@ -34,28 +30,9 @@ async def rank(
     request: Request[Any, Any, Any],
     reception: NamedDependency[Reception],
     scorer: NamedDependency[Scorer],
-    registry: NamedDependency[Registry],
-    comparisons: NamedDependency[Comparisons],
-    teaching: NamedDependency[Teaching],
 ) -> Response[RankReply]:
     """Order the candidates by their distance from the target, the most similar first."""
-    tenant = tenant_of(request)
-
-    async def score(asked: RankRequest, ticket: Ticket) -> RankReply:
-        profile = await registry.resolve(tenant, asked.options.profile)
-        ranked, channel_distances = await scorer.rank(asked, profile, ticket)
-        compared = Comparison.of(
-            tenant,
-            asked.target,
-            asked.candidates,
-            channel_distances,
-            asked.options.resolution,
-            ranked.engine.backbone,
-        )
-        teaching.ranked(profile.info.name)
-        return msgspec.structs.replace(ranked, comparison=await comparisons.keep(compared))
-
-    return await reception.answer(request, parse_rank, score)
+    return await reception.answer(request, parse_rank, partial(scorer.rank, tenant_of(request)))
 
 
 @post(
@@ -72,12 +49,6 @@ async def distance(
     request: Request[Any, Any, Any],
     reception: NamedDependency[Reception],
     scorer: NamedDependency[Scorer],
-    registry: NamedDependency[Registry],
 ) -> Response[DistanceReply]:
     """The distance of each pair, in the order they came."""
-    tenant = tenant_of(request)
-
-    async def score(asked: DistanceRequest, ticket: Ticket) -> DistanceReply:
-        return await scorer.distance(asked, await registry.resolve(tenant, asked.options.profile), ticket)
-
-    return await reception.answer(request, parse_distance, score)
+    return await reception.answer(request, parse_distance, partial(scorer.distance, tenant_of(request)))

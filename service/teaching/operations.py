@@ -14,7 +14,7 @@ from clpips.service.admission.door import Ticket
 from clpips.service.problems import BackboneMismatch, Fault, InvalidRequest, ProfileExists, ProfileNotFound
 from clpips.service.profiles.comparisons import Comparison, Comparisons
 from clpips.service.profiles.registry import Registry, layer_weights, usable
-from clpips.service.scoring.scorer import Scorer
+from clpips.service.scoring.comparer import Comparer
 from clpips.service.storage.profiles import NewRanking, NewVersion, ProfileStore, unpack_channel_distances
 from clpips.service.storage.reading import NAME
 from clpips.service.teaching.learner import Learner
@@ -42,14 +42,14 @@ class Teaching:
         registry: Registry,
         learner: Learner,
         comparisons: Comparisons,
-        scorer: Scorer,
+        comparer: Comparer,
         backbone: str,
     ) -> None:
         self._store = store
         self._registry = registry
         self._learner = learner
         self._comparisons = comparisons
-        self._scorer = scorer
+        self._comparer = comparer
         self._backbone = backbone
 
     # --- making and looking -------------------------------------------------------------------------------------------
@@ -88,11 +88,6 @@ class Teaching:
             versions=versions,
             next=versions[-1].number if len(found) > limit else None,
         )
-
-    def ranked(self, name: str) -> None:
-        """Hear that somebody was shown an order by this profile: they may well correct it."""
-        if name not in self._registry.shipped:
-            self._learner.expect()
 
     # --- teaching -----------------------------------------------------------------------------------------------------
 
@@ -210,9 +205,8 @@ class Teaching:
             comparison = await self._comparisons.find(tenant, request.fields.comparison or "")
             self._require_backbone(comparison.backbone, "comparison")
             return comparison
-        channel_distances = await self._scorer.compare(
-            request.target, request.candidates, request.fields.resolution, ticket
-        )
+        pairs = [(request.target, candidate) for candidate in request.candidates]
+        channel_distances = await self._comparer.compare(pairs, request.fields.resolution, ticket)
         return Comparison.of(
             tenant,
             request.target,
