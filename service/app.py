@@ -20,10 +20,10 @@ from clpips.service.admission.throughput import Throughput
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import EXCEPTION_HANDLERS
-from clpips.service.profiles.comparisons import Comparisons
+from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
+from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
@@ -37,8 +37,9 @@ from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
-from clpips.service.storage.profiles import Limits as StorageLimits
 from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import TenantQuota
+from clpips.service.teaching.exchange import Exchange
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
@@ -94,19 +95,21 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
     comparer = Comparer(pipeline, door, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
-    store = ProfileStore(database, StorageLimits(settings.max_profiles, settings.max_rankings))
+    store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
     )
-    comparisons = Comparisons(
+    comparisons = RecentComparisons(
         settings.comparison_ttl,
         settings.comparison_bytes,
-        None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
+        None
+        if database.is_sqlite
+        else ComparisonStore(database, settings.comparison_ttl),  # replicas share PostgreSQL alone
     )
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
-    teaching = Teaching(store, registry, learner, comparisons, comparer, engine.fingerprint)
+    teaching = Teaching(store, registry, learner, fit_workers, comparisons, comparer)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -149,6 +152,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
                 "readiness": readiness,
                 "telemetry": telemetry,
                 "teaching": teaching,
+                "exchange": Exchange(store, registry),
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,

@@ -9,8 +9,10 @@ import pytest
 
 from clpips.models.metric.weights import load_weights
 from clpips.service.admission.access import OPEN
-from clpips.service.storage.database import Database, StorageError
-from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
+from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import NewVersion, TenantQuota
 from tests.support.databases import BACKBONE, KINDS, fresh_database, ranking
 from tests.support.services import serving
 
@@ -24,7 +26,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 async def leave_behind(url: str, backbone: str) -> None:
     """A profile with two rankings that no fit has seen, as a killed process leaves it."""
     database = Database(url)
-    store = ProfileStore(database, Limits(10, 10))
+    store = ProfileStore(database, TenantQuota(10, 10))
     await store.create(
         OPEN.tenant, "ada", "lpips", backbone, NewVersion(load_weights("lpips").values, "created", 256, {})
     )

@@ -11,9 +11,10 @@ from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import BackboneMismatch, UnknownProfile
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.storage.database import Database, StorageError
-from clpips.service.storage.profiles import Limits, ProfileStore
-from clpips.service.storage.tables import Profile
+from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import Profile, TenantQuota
 from tests.support.databases import ranking, version
 from tests.test_service_comparisons import Clock
 
@@ -35,7 +36,7 @@ class Shelf(ProfileStore):
 async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
     database = Database(f"sqlite:///{tmp_path}/clpips.db")
     await database.migrate()
-    shelf = Shelf(database, Limits(100, 100))
+    shelf = Shelf(database, TenantQuota(100, 100))
     await shelf.create("t", "ada", "lpips", SHIPPED_FINGERPRINT, version(1))
     yield shelf
     await database.close()
@@ -48,8 +49,8 @@ def registry(shelf: Shelf, clock: Clock, capacity: int = 10) -> Registry:
 
 async def teach(shelf: Shelf, value: float) -> None:
     """What another replica does."""
-    seen, _ = await shelf.add_ranking("t", "ada", ranking(int(value)))
-    await shelf.add_fitted(seen, version(value), taken=True, again=False)
+    receipt = await shelf.add_ranking("t", "ada", ranking(int(value)))
+    await shelf.add_fitted(receipt.profile, version(value), taken=True, again=False)
 
 
 async def test_a_profile_is_read_once_and_then_held(shelf: Shelf) -> None:
@@ -114,7 +115,7 @@ async def test_the_least_recently_used_leaves_when_the_memory_is_full(shelf: She
 
 async def test_a_profile_of_another_backbone_is_refused(shelf: Shelf) -> None:
     await shelf.create("t", "old", "lpips", "0" * 64, version(1))
-    with pytest.raises(BackboneMismatch, match="was taught on the backbone 000000000000…"):
+    with pytest.raises(BackboneMismatch, match="the profile 'old' belongs to the backbone 000000000000…"):
         await registry(shelf, Clock()).resolve("t", "old")
 
 

@@ -1,10 +1,11 @@
-"""Named weights: what a request's `profile` stands for once it is found; and those that ship with the project."""
+"""Named weights: what a request's `profile` stands for once it is found, shipped or taught."""
 
 import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 
 from clpips.models.metric.weights import LayerWeights, load_weights, shipped_weights
+from clpips.service.storage.records import Profile, WeighedVersion
 from clpips.service.wire.schemas import ProfileInfo
 
 BASE: Final = "lpips"  # the weights that everything is compared with
@@ -20,6 +21,21 @@ class NamedWeights(NamedTuple):
     def of(cls, name: str, version: int, weights: LayerWeights) -> Self:
         """These weights as version `version` of `name`; the fingerprint is the hash of their values."""
         return cls(ProfileInfo(name, version, hashlib.sha256(weights.values.tobytes()).hexdigest()), weights)
+
+    @classmethod
+    def stored(cls, profile: Profile, version: WeighedVersion) -> Self:
+        """A version of a stored profile, with its provenance as a weights file keeps it."""
+        weights = LayerWeights(
+            version.weights,
+            name=profile.name,
+            parent=profile.parent,
+            backbone=profile.backbone,
+            resolution=version.resolution,
+            recipe=str(version.report.get("recipe", version.origin)),
+            created=version.created_at.isoformat(timespec="seconds"),
+            agreement=dict(version.report.get("agreement") or {}),
+        )
+        return cls.of(profile.name, version.number, weights)
 
 
 class ShippedWeights:

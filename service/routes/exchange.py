@@ -19,7 +19,7 @@ from clpips.service.openapi.profile_operations import (
     ImportOperation,
 )
 from clpips.service.routes.profiles import Name
-from clpips.service.teaching.operations import Teaching
+from clpips.service.teaching.exchange import Exchange
 from clpips.service.wire.bodies import read_bytes
 from clpips.service.wire.profile_schemas import MAX_INTEGER, ProfileSummary
 from clpips.service.wire.replies import reply
@@ -41,15 +41,15 @@ AnyRequest = Request[Any, Any, Any]
 )
 async def export_weights(
     request: AnyRequest,
-    teaching: NamedDependency[Teaching],
+    exchange: NamedDependency[Exchange],
     name: Name,
     version: Annotated[
         int | None, Parameter(ge=1, le=MAX_INTEGER, description="Another version than the one in use.")
     ] = None,
 ) -> Response[bytes]:
     """The safetensors file that `clpips distance --weights` takes."""
-    weights, number = await teaching.export_weights(tenant_of(request), name, version)
-    headers = {"content-disposition": f'attachment; filename="{name}-v{number}.safetensors"'}
+    info, weights = await exchange.export_weights(tenant_of(request), name, version)
+    headers = {"content-disposition": f'attachment; filename="{name}-v{info.version}.safetensors"'}
     return Response(weights.to_bytes(), media_type=WEIGHTS, headers=headers)
 
 
@@ -63,10 +63,10 @@ async def export_weights(
     responses=problems(401, 403, 409, 413, 415, 422, 429, 503),
 )
 async def import_weights(
-    request: AnyRequest, teaching: NamedDependency[Teaching], name: Name
+    request: AnyRequest, exchange: NamedDependency[Exchange], name: Name
 ) -> Response[ProfileSummary]:
     """A weights file becomes the version in use, and what later fits start from; an unknown name makes a profile."""
-    summary, made = await teaching.import_weights(
+    summary, made = await exchange.import_weights(
         tenant_of(request), name, await read_bytes(request, MAX_WEIGHTS_BYTES)
     )
     return reply(request, summary, status=201 if made else 200)
@@ -82,9 +82,9 @@ async def import_weights(
     media_type=JSON_LINES,
     responses=problems(401, 403, 404, 409, 429, 503),
 )
-async def export_rankings(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Stream:
+async def export_rankings(request: AnyRequest, exchange: NamedDependency[Exchange], name: Name) -> Stream:
     """The rankings that count, one a line, with channel distances in place of images; `clpips fit` takes the file."""
-    rankings = await teaching.export_rankings(tenant_of(request), name)
+    rankings = await exchange.export_rankings(tenant_of(request), name)
     headers = {"content-disposition": f'attachment; filename="{name}.jsonl"'}
     return Stream(_lines(rankings), media_type=JSON_LINES, headers=headers)
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
 from clpips.service.admission.access import require, tenant_of
@@ -100,22 +101,31 @@ async def get_profile(
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=RankingOperation,
-    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
+    responses={
+        200: ResponseSpec(
+            TaughtRanking, description="This order of the comparison was kept before.", generate_examples=False
+        ),
+        **problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
+    },
 )
 async def teach_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception], name: Name
 ) -> Response[TaughtRanking]:
     """A person's order of a comparison that `/rank` answered, or of images. It is kept and learned from at once.
 
-    The same order sent again is the same ranking; another order of the same comparison by the same rater replaces it.
+    The same order of a comparison sent again is the same ranking, answered with 200; another order of it by the same
+    rater replaces it.
     """
     tenant = tenant_of(request)
+    is_new = True
 
     async def learn(asked: RankingRequest, ticket: Ticket) -> TaughtRanking:
-        return await teaching.teach(tenant, name, asked, ticket)
+        nonlocal is_new
+        answer, is_new = await teaching.teach(tenant, name, asked, ticket)
+        return answer
 
     taught = await reception.answer(request, parse_ranking, learn)
-    taught.status_code = 201
+    taught.status_code = 201 if is_new else 200
     return taught
 
 

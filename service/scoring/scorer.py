@@ -7,7 +7,7 @@ import numpy as np
 from clpips.models.engines import Engine
 from clpips.models.metric.distance import layer_shares, weigh
 from clpips.service.admission.door import Ticket
-from clpips.service.profiles.comparisons import Comparison, Comparisons
+from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer, hash_of
 from clpips.service.wire.schemas import (
@@ -29,7 +29,7 @@ class Scorer:
         self,
         comparer: Comparer,
         registry: Registry,
-        comparisons: Comparisons,
+        comparisons: RecentComparisons,
         engine: EngineInfo,
         expect_ranking: Callable[[], None],
     ) -> None:
@@ -65,7 +65,7 @@ class Scorer:
         ]
         if profile.info.name not in self._registry.shipped:
             self._expect_ranking()
-        compared = Comparison.of(
+        compared = comparison_of(
             tenant, request.target, request.candidates, z, request.options.resolution, self._engine.backbone
         )
         return RankReply(

@@ -1,13 +1,12 @@
-"""What replies tell of profiles: stored ones, shipped ones and fits, in the words of `profile_schemas.py`."""
+"""Replies about profiles: records of storage, shipped weights and fits as the structs of `profile_schemas.py`."""
 
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import msgspec
 
 from clpips.models.metric.weights import LayerWeights
-from clpips.service.storage.tables import Profile, Version
-from clpips.service.teaching.learner import Learned
+from clpips.service.storage.records import Profile, Version
+from clpips.service.teaching.learner import FitOutcome
 from clpips.service.wire.profile_schemas import FitInfo, ProfileDetail, ProfileSummary, Taught, VersionInfo
 
 
@@ -17,7 +16,7 @@ def summary(profile: Profile) -> ProfileSummary:
         name=profile.name,
         parent=profile.parent,
         version=profile.current_version,
-        rankings=profile.latest_ranking - profile.forgotten_ranking,
+        rankings=profile.rankings,
         created=profile.created_at,
     )
 
@@ -27,7 +26,7 @@ def version_info(profile: Profile, version: Version) -> VersionInfo:
     in_use = version.number == profile.current_version
     return VersionInfo(
         number=version.number,
-        origin=cast("Any", version.origin),
+        origin=version.origin,
         status="in use" if in_use else "taken" if version.taken else "proposed",
         created=version.created_at,
         replaced=version.replaced,
@@ -52,20 +51,20 @@ def shipped_detail(weights: LayerWeights, lpips: list[float]) -> ProfileDetail:
     )
 
 
-def taught(learned: Learned) -> Taught:
+def taught(outcome: FitOutcome) -> Taught:
     """What a fit changed."""
-    profile, version = learned.profile, learned.version
+    profile, version = outcome.profile, outcome.version
     fit = None if version is None else msgspec.convert(version.report, FitInfo)
     taken = version is not None and version.taken
     return Taught(
         profile=profile.name,
         version=profile.current_version,
         taken=taken,
-        reason=learned.reason,
+        reason=outcome.reason,
         proposed=version.number if version is not None and not taken else None,
         before=None if fit is None else fit.parent.pair_agreement,
         after=None if fit is None else fit.agreement.pair_agreement,
         lpips=None if fit is None else fit.lpips.pair_agreement,
-        rankings=profile.latest_ranking - profile.forgotten_ranking,
+        rankings=profile.rankings,
         pairs=None if fit is None else fit.pairs,
     )

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -14,12 +15,17 @@ from clpips.service.wire.profile_schemas import RankingBody, RankingFields
 from clpips.service.wire.schemas import Limits, Slot
 
 
-class RankingRequest(NamedTuple):
+@dataclass
+class RankingRequest:
     """A person's order; of the images, or where there are none, of the comparison."""
 
     fields: RankingFields
     target: Slot | None
     candidates: list[Slot]
+
+    def drop_images(self) -> None:
+        """Give up the images' bytes, whoever else holds the request."""
+        self.target, self.candidates = None, []
 
 
 class _FormFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -41,7 +47,7 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
         tree = form.decode(RankingBody, body)
-        fields = tree
+        fields = _without_images(tree)
         target = None if tree.target is msgspec.UNSET else form.slot("/target", tree.target)
         images = (
             []
@@ -62,24 +68,11 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
     return RankingRequest(fields, target, candidates)
 
 
-def ranks_of(fields: RankingFields, count: int) -> list[int]:
-    """The rank of each of `count` candidates, 1 for the most similar, ties sharing the best of their places.
-
-    Raises `InvalidRequest` where the order does not name each exactly once, or all are tied.
-    """
-    if fields.order is not None:
-        if sorted(fields.order) != list(range(count)):
-            raise invalid("/order", f"it must name each of the {count} candidates, 0 to {count - 1}, exactly once")
-        ranks = [0] * count
-        for rank, index in enumerate(fields.order, start=1):
-            ranks[index] = rank
-        return ranks
-    given = fields.ranks or []
-    if len(given) != count:
-        raise invalid("/ranks", f"it must have a rank for each of the {count} candidates, it has {len(given)}")
-    if len(set(given)) == 1:
-        raise invalid("/ranks", "all candidates are tied: there is nothing to learn from that")
-    return [1 + sum(other < rank for other in given) for rank in given]
+def _without_images(body: RankingBody) -> RankingFields:
+    """The fields that are no images: what is `Raw` in a body keeps the bytes of the whole body in memory."""
+    return RankingFields(
+        order=body.order, ranks=body.ranks, rater=body.rater, comparison=body.comparison, resolution=body.resolution
+    )
 
 
 def _fields(form: _FormFields) -> RankingFields:
