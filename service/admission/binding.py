@@ -1,4 +1,4 @@
-"""Safe binding: a service without API keys is not served on an address that other machines can reach, unasked."""
+"""Bind address check: a service without API keys listens where other machines reach it only if that is asked for."""
 
 import ipaddress
 import socket

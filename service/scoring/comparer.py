@@ -33,7 +33,7 @@ class Comparer:
         return np.stack(
             await asyncio.gather(
                 *(
-                    self._pipeline.compare(embedded[hash_of(target)], embedded[hash_of(candidate)], ticket)
+                    self._pipeline.compare(embedded[target.sha256], embedded[candidate.sha256], ticket)
                     for target, candidate in pairs
                 )
             )
@@ -132,7 +132,7 @@ def _require_equal_sizes(pairs: Sequence[tuple[Slot, Slot]], embedded: Mapping[s
     """Raise `BadImages` that names each candidate whose target has another size."""
     faults = []
     for target, candidate in pairs:
-        (height, width), (own_height, own_width) = embedded[hash_of(target)].size, embedded[hash_of(candidate)].size
+        (height, width), (own_height, own_width) = embedded[target.sha256].size, embedded[candidate.sha256].size
         if (height, width) != (own_height, own_width):
             faults.append(
                 Fault(
@@ -143,9 +143,3 @@ def _require_equal_sizes(pairs: Sequence[tuple[Slot, Slot]], embedded: Mapping[s
             )
     if faults:
         raise BadImages(_count(len(faults), "do not have their target's size"), faults)
-
-
-def hash_of(slot: Slot) -> str:
-    """The hash of a slot's image, in a request that has been compared."""
-    assert not isinstance(slot.image, Unreadable)  # noqa: S101 - such requests have been refused
-    return slot.image.sha256

@@ -1,9 +1,9 @@
-"""Pipeline of three stages, each with a queue, and the feature cache: bytes → features, a pair → channel distances.
+"""Staged pipeline with a queue before each stage: bytes → features, a pair of features → channel distances.
 
     bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine thread)
 
 Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
-engine's device decodes JPEGs, those go there first (a thread of its own), and to the pool what it leaves.
+engine's device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the thread pool.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images 
 
 
 class Embedded(NamedTuple):
-    """An image as the engine sees it: its features, opaque, and the size at which it was scored."""
+    """An embedded image: its features, opaque, and the size at which it was scored."""
 
     features: Any
     size: tuple[int, int]  # height and width in pixels
@@ -121,11 +121,11 @@ class Pipeline:
         self._cache.shrink(self._cache.nbytes // 2)
 
     def knows(self, sha256: str, resolution: int | None) -> bool:
-        """Whether the image's features are held or on their way: it costs no work, and may be named by its hash."""
+        """Whether the image's features are held or on their way. Such an image costs no work, and need not be sent."""
         return (sha256, resolution) in self._cache
 
     async def embed(self, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket) -> Embedded:
-        """The image's features, for a request. Of a `HeldImage` the pipeline must know.
+        """The image's features, for a request. The features of a `HeldImage` must be held or on their way.
 
         Raises `ImageError`, an error of the engine, or a `BatcherError`.
         """

@@ -1,4 +1,4 @@
-"""Scoring: weights make distances of channel distances, and an order of distances. The whole way of a request."""
+"""Scoring: the weights of a profile turn channel distances into distances, and distances into an order."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from clpips.models.metric.distance import layer_shares, weigh
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.comparer import Comparer, hash_of
+from clpips.service.scoring.comparer import Comparer
 from clpips.service.wire.schemas import (
     DistanceReply,
     DistanceRequest,
@@ -96,4 +96,5 @@ def describe_engine(engine: Engine) -> EngineInfo:
 
 
 def _name(slot: Slot) -> str:
-    return f"sha256:{hash_of(slot)}"
+    """The image as replies name it."""
+    return f"sha256:{slot.sha256}"
