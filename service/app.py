@@ -1,4 +1,4 @@
-"""`create_app` wires the parts together and owns their lifetimes."""
+"""Composition root: `create_app` wires the parts together and owns their lifetimes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,8 @@ from clpips.models.engines import Engine, EngineError, JpegDecoder, open_engine,
 from clpips.models.engines.cores import core_count
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
-from clpips.service.admission.throughput import Pace
+from clpips.service.admission.reception import Reception
+from clpips.service.admission.throughput import Throughput
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
@@ -24,12 +25,15 @@ from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
-from clpips.service.routes.health import Readiness, healthz, metrics, readyz
+from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
-from clpips.service.routes.scoring import Reception, distance, rank
+from clpips.service.routes.scoring import distance, rank
+from clpips.service.scoring.comparer import Comparer
+from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
+from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
-from clpips.service.scoring.threads import Decoder, EngineThreads
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
@@ -48,8 +52,10 @@ FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the o
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
+def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDecoder | None = None) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
+
+    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
@@ -69,31 +75,24 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     access = Access.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
-    pace = Pace()
-    door = Door(settings.max_queue, settings.request_seconds, pace, telemetry)
-    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine))
+    throughput = Throughput()
+    door = Door(settings.max_queue, throughput, telemetry)
+    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine, jpegs))
     engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures)
-    readiness = Readiness(engine_threads, door)
+    readiness = Readiness(engine_threads.health, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
     pipeline = Pipeline(
         decoder,
         engine_threads,
-        pace,
+        throughput,
         telemetry,
         max_batch=settings.max_batch or engine.batch,
         max_delay=settings.max_delay_ms / 1000,
-        max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
+        max_queue=max(settings.max_queue, settings.max_images),  # the door admits a lone request of any size
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
     )
-    scorer = Scorer(
-        pipeline,
-        door,
-        shipped.base,
-        engine=described,
-        max_pixels=settings.max_pixels,
-        max_scored_pixels=settings.max_scored_pixels,
-    )
+    comparer = Comparer(pipeline, door, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
@@ -109,7 +108,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
     )
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
-    teaching = Teaching(store, registry, learner, fit_workers, comparisons, scorer)
+    scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
+    teaching = Teaching(store, registry, learner, fit_workers, comparisons, comparer)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -146,16 +146,13 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
-                "reception": Reception(door, limits, telemetry),
+                "reception": Reception(door, limits, settings.request_seconds, telemetry),
                 "scorer": scorer,
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
-                "registry": registry,
-                "comparisons": comparisons,
                 "teaching": teaching,
                 "exchange": Exchange(store, registry),
-                "fit_workers": fit_workers,
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,
@@ -165,13 +162,16 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
         openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(app.asgi_handler)
-    app.state.door, app.state.engine_threads = door, engine_threads  # for the server: when to stop
+    app.state.door, app.state.engine_health = door, engine_threads.health  # for the server: when to stop
     return app
 
 
-def _jpeg_decoder(settings: Settings, engine: Engine) -> JpegDecoder | None:
+def _jpeg_decoder(settings: Settings, engine: Engine, jpegs: JpegDecoder | None) -> JpegDecoder | None:
+    """The decoder that the settings ask for: None for the host's, else `jpegs` or the engine's own."""
     if settings.jpeg_decoder == "host":
         return None
+    if jpegs is not None:
+        return jpegs
     try:
         return open_jpeg_decoder(engine)
     except EngineError as error:

@@ -16,7 +16,7 @@ from clpips.service.problems import ComparisonNotFound
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.records import Comparison
-from clpips.service.wire.schemas import Slot, Unreadable
+from clpips.service.wire.schemas import Slot
 
 SHARE_SECONDS: Final = 1.0  # the longest that an answer waits for the database to take its comparison
 OVERHEAD_BYTES: Final = 1024  # of one entry beside its arrays and hashes
@@ -96,8 +96,8 @@ def comparison_of(
     return Comparison(
         tenant,
         channel_distances.astype(np.float16),
-        _hash(target),
-        [_hash(candidate) for candidate in candidates],
+        target.sha256,
+        [candidate.sha256 for candidate in candidates],
         resolution,
         backbone,
     )
@@ -106,8 +106,3 @@ def comparison_of(
 def held_bytes(comparison: Comparison) -> int:
     """What a comparison takes in memory."""
     return comparison.channel_distances.nbytes + 128 * (1 + len(comparison.candidates)) + OVERHEAD_BYTES
-
-
-def _hash(slot: Slot) -> str:
-    assert not isinstance(slot.image, Unreadable)  # noqa: S101 - scoring has refused such a request
-    return slot.image.sha256

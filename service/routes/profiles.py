@@ -9,9 +9,9 @@ from litestar.params import Parameter
 
 from clpips.service.admission.access import require, tenant_of
 from clpips.service.admission.door import Ticket
+from clpips.service.admission.reception import Reception
 from clpips.service.openapi.operations import problems
 from clpips.service.openapi.profile_operations import CreateOperation, RankingOperation, RollbackOperation
-from clpips.service.routes.scoring import Reception
 from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.bodies import parse_fields, read_bytes
 from clpips.service.wire.forms import StructT

@@ -14,7 +14,7 @@ from clpips.service.admission.door import Ticket
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.scorer import Scorer
+from clpips.service.scoring.comparer import Comparer
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import Comparison, NewRanking, NewVersion
 from clpips.service.teaching.fit_processes import FitWorkers
@@ -50,14 +50,14 @@ class Teaching:
         learner: Learner,
         workers: FitWorkers,
         comparisons: RecentComparisons,
-        scorer: Scorer,
+        comparer: Comparer,
     ) -> None:
         self._store = store
         self._registry = registry
         self._learner = learner
         self._workers = workers
         self._comparisons = comparisons
-        self._scorer = scorer
+        self._comparer = comparer
 
     async def create(self, tenant: str, new: NewProfile) -> ProfileSummary:
         """Raises `UnknownProfile` for the parent, `NameTakenError` or `QuotaReachedError`."""
@@ -168,7 +168,8 @@ class Teaching:
             self._registry.require_backbone(comparison.backbone, "the comparison")
             return comparison
         resolution = request.fields.resolution
-        channel_distances = await self._scorer.compare(request.target, request.candidates, resolution, ticket)
+        pairs = [(request.target, candidate) for candidate in request.candidates]
+        channel_distances = await self._comparer.compare(pairs, resolution, ticket)
         return comparison_of(
             tenant, request.target, request.candidates, channel_distances, resolution, self._registry.backbone
         )

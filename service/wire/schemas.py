@@ -91,6 +91,12 @@ class Slot(NamedTuple):
     pointer: str  # JSON pointer into the body
     image: SentImage | HeldImage | Unreadable
 
+    @property
+    def sha256(self) -> str:
+        """The image's hash, hex. There must be an image: scoring refuses requests with an `Unreadable`."""
+        assert not isinstance(self.image, Unreadable)  # noqa: S101 - a fault of ours, not of the client
+        return self.image.sha256
+
 
 class RankRequest(NamedTuple):
     """A target and the candidates to put in order."""

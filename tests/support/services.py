@@ -15,7 +15,7 @@ import uvicorn
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
-from clpips.models.engines import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
+from clpips.models.engines import DEFAULT_FEATURE_BYTES, Engine, Images, JpegDecoder, Precision, nothing_to_free
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
@@ -76,11 +76,13 @@ class FakeEngine:
 
 
 @contextmanager
-def serving(engine: Engine | None = None, **settings: Any) -> Iterator[TestClient[Any]]:
+def serving(
+    engine: Engine | None = None, jpegs: JpegDecoder | None = None, **settings: Any
+) -> Iterator[TestClient[Any]]:
     """A client of an app with these settings, started and warm, and a database of its own."""
     with TemporaryDirectory() as folder:
         settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
-        with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
+        with TestClient(create_app(Settings(**settings), engine or FakeEngine(), jpegs)) as client:
             yield client
 
 
