@@ -99,13 +99,9 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
     )
-    comparisons = RecentComparisons(
-        settings.comparison_ttl,
-        settings.comparison_bytes,
-        None
-        if database.is_sqlite
-        else ComparisonStore(database, settings.comparison_ttl),  # replicas share PostgreSQL alone
-    )
+    # Replicas share PostgreSQL alone.
+    shared = None if database.is_sqlite else ComparisonStore(database, settings.comparison_ttl)
+    comparisons = RecentComparisons(settings.comparison_ttl, settings.comparison_bytes, shared)
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)

@@ -212,6 +212,17 @@ def test_the_command_line_starts_without_a_web_framework() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_a_process_that_fits_loads_no_web_and_nothing_of_the_wire() -> None:
+    code = """
+import sys
+import clpips.service.teaching.fit_worker
+web = {"litestar", "uvicorn", "starlette", "prometheus_client"} & {name.partition(".")[0] for name in sys.modules}
+sys.exit(" ".join(sorted(web | {name for name in sys.modules if name.startswith("clpips.service.wire")})) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_choosing_an_engine_without_a_gpu_does_not_wait_for_pytorch() -> None:
     try:
         ctypes.CDLL("libcuda.so.1")

@@ -20,16 +20,20 @@ from tests.test_service_comparisons import Clock
 
 
 class Shelf(ProfileStore):
-    """A store that counts what it is asked, and can be out of reach."""
+    """A store that counts what it is asked, can be out of reach, and can lose a profile to somebody who deletes it."""
 
     asked = 0
     gone = False
+    deletes = False
 
     async def find(self, tenant: str, name: str) -> Profile:
         self.asked += 1
         if self.gone:
             raise StorageError("connection refused")
-        return await super().find(tenant, name)
+        found = await super().find(tenant, name)
+        if self.deletes:
+            await self.delete(tenant, name)
+        return found
 
 
 @pytest.fixture
@@ -100,6 +104,12 @@ async def test_a_deleted_profile_is_gone_after_the_refresh_time(shelf: Shelf) ->
     clock.now = 2.0
     with pytest.raises(UnknownProfile):
         await held.resolve("t", "ada")
+
+
+async def test_a_profile_deleted_in_the_middle_of_being_read_is_unknown(shelf: Shelf) -> None:
+    shelf.deletes = True
+    with pytest.raises(UnknownProfile):
+        await registry(shelf, Clock()).resolve("t", "ada")
 
 
 async def test_the_least_recently_used_leaves_when_the_memory_is_full(shelf: Shelf) -> None:

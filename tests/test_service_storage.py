@@ -7,12 +7,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database, newest_revision
 from clpips.service.storage.errors import (
     NameTakenError,
@@ -22,8 +26,8 @@ from clpips.service.storage.errors import (
     VersionMissingError,
 )
 from clpips.service.storage.profiles import ProfileStore
-from clpips.service.storage.records import KeptRanking, Profile, TenantQuota
-from clpips.service.storage.tables import Row
+from clpips.service.storage.records import Comparison, KeptRanking, Profile, TenantQuota
+from clpips.service.storage.tables import ComparisonRow, Row
 from tests.support.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
 
 T = "studio"
@@ -45,6 +49,15 @@ async def database(url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def store(database: Database) -> ProfileStore:
     return ProfileStore(database, TenantQuota(profiles=3, rankings=5))
+
+
+class Clock:
+    """A time of day that stands still until it is moved."""
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 async def made(store: ProfileStore, name: str = "ada", tenant: str = T) -> Profile:
@@ -196,6 +209,25 @@ async def test_deleting_a_profile_leaves_nothing_of_it(store: ProfileStore) -> N
     with pytest.raises(ProfileMissingError):
         await store.find(T, "ada")
     assert (await made(store)).id != profile.id
+
+
+async def test_a_shared_comparison_is_found_until_it_expires_and_its_row_goes_with_a_later_one(
+    database: Database,
+) -> None:
+    clock = Clock()
+    comparisons = ComparisonStore(database, ttl=60, clock=clock)
+    kept = Comparison(T, distances(1), "t" * 64, ["c" * 64] * 3, 256, BACKBONE)
+    await comparisons.put("first", kept)
+    clock.now += timedelta(seconds=59)
+    found = await comparisons.get("first")
+    assert found is not None
+    for came, went in zip(astuple(found), astuple(kept), strict=True):
+        np.testing.assert_array_equal(came, went)
+    clock.now += timedelta(seconds=2)
+    assert await comparisons.get("first") is None
+    await comparisons.put("second", kept)
+    async with database.read() as session:
+        assert (await session.scalars(select(ComparisonRow.id))).all() == ["second"]
 
 
 async def test_many_writers_at_once_lose_nothing_and_share_no_number(url: str) -> None:
