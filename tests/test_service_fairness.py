@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine, Images
+from clpips.models.engines.contract import Engine, Images
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Throughput

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clpips.models.fitting.personal import FitJob, FitResult, fit
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 
-from clpips.models.metric.weights import LayerWeights, load_weights, shipped_weights
+from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights_files import load_weights, shipped_weights
 from clpips.service.storage.records import Profile, WeighedVersion
 from clpips.service.wire.schemas import ProfileInfo
 

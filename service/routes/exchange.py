@@ -48,9 +48,9 @@ async def export_weights(
     ] = None,
 ) -> Response[bytes]:
     """The safetensors file that `clpips distance --weights` takes."""
-    info, weights = await exchange.export_weights(tenant_of(request), name, version)
-    headers = {"content-disposition": f'attachment; filename="{name}-v{info.version}.safetensors"'}
-    return Response(weights.to_bytes(), media_type=WEIGHTS, headers=headers)
+    content, number = await exchange.export_weights(tenant_of(request), name, version)
+    headers = {"content-disposition": f'attachment; filename="{name}-v{number}.safetensors"'}
+    return Response(content, media_type=WEIGHTS, headers=headers)
 
 
 @put(

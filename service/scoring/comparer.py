@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.images.decoding import ImageError, measure
+from clpips.models.images.decoding import image_size
+from clpips.models.images.errors import ImageError
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody
 from clpips.service.scoring.pipeline import Embedded, Pipeline
@@ -95,7 +96,7 @@ def _larger_than(max_pixels: int, images: Iterable[SentImage]) -> dict[str, str]
     bad = {}
     for image in images:
         try:
-            measure(image.content, max_pixels)
+            image_size(image.content, max_pixels)
         except ImageError as error:
             bad[image.sha256] = str(error)
     return bad

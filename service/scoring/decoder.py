@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from clpips.models.engines import JpegDecoder
+from clpips.models.engines.contract import JpegDecoder
 
 
 class Decoder:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine, Image
+from clpips.models.engines.contract import Engine, Image
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.service.batching.batch import BatchReport
 from clpips.service.ops.telemetry import Telemetry

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clpips.models.engines import Engine
-from clpips.models.metric.distance import layer_shares, weigh
+from clpips.models.engines.contract import Engine
+from clpips.models.metric.distance import distance_by_layer, weigh
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
@@ -80,7 +80,7 @@ class Scorer:
         """The distances of a request's pairs. Raises a `Problem` or `StorageError`."""
         profile = await self._registry.resolve(tenant, request.options.profile)
         z = await self._comparer.compare(request.pairs, request.options.resolution, ticket)  # (n, 1152)
-        shares = layer_shares(z, profile.weights.values) if request.options.layers else None  # (n, 5)
+        shares = distance_by_layer(z, profile.weights.values) if request.options.layers else None  # (n, 5)
         return DistanceReply(
             distances=weigh(z, profile.weights.values).tolist(),
             pairs=[PairNames(_name(target), _name(candidate)) for target, candidate in request.pairs],

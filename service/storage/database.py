@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.util import await_only
 
+from clpips.models.installing import install_hint
 from clpips.service.storage.errors import StorageError
 
 DRIVERS: Final = {
@@ -47,7 +48,7 @@ class Database:
         try:
             self._engine = create_async_engine(self.url, **_engine_options(self.is_sqlite))
         except ModuleNotFoundError as error:
-            raise StorageError(f"{error.name} is not installed: pip install 'clpips[postgresql]'") from error
+            raise StorageError(f"{error.name} is not installed: {install_hint('postgresql')}") from error
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)

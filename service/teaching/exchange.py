@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from clpips.models.metric.weights import LayerWeights, WeightsError, parse_weights
+from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.weights_files import format_weights, parse_weights
 from clpips.models.rankings.files import Ranking
 from clpips.service.problems import Fault, InvalidRequest
 from clpips.service.profiles.named_weights import NamedWeights
@@ -29,12 +30,15 @@ class Exchange:
         self._store = store
         self._registry = registry
 
-    async def export_weights(self, tenant: str, name: str, number: int | None) -> NamedWeights:
-        """The weights of a version, or of the one in use where none is named."""
+    async def export_weights(self, tenant: str, name: str, number: int | None) -> tuple[bytes, int]:
+        """The weights file of a version, of the one in use where none is named; and the version's number."""
         if name in self._registry.shipped:
-            return self._registry.shipped[name]
-        profile = await self._store.find(tenant, name)
-        return NamedWeights.stored(profile, await self._store.version(profile.id, number or profile.current_version))
+            named = self._registry.shipped[name]
+        else:
+            profile = await self._store.find(tenant, name)
+            version = await self._store.version(profile.id, number or profile.current_version)
+            named = NamedWeights.stored(profile, version)
+        return format_weights(named.weights), named.info.version
 
     async def import_weights(self, tenant: str, name: str, content: bytes) -> tuple[ProfileSummary, bool]:
         """Take a weights file into use, and whether that made the profile.

@@ -125,17 +125,16 @@ class Teaching:
             ),
         )
         outcome = await self._learner.learn(tenant, name, receipt.number)
-        answer = TaughtRanking(
-            **msgspec.structs.asdict(taught(outcome)), ranking=receipt.number, guessed=receipt.guessed
-        )
-        return answer, not receipt.repeated
+        changed = msgspec.structs.asdict(taught(outcome.profile, outcome.version, outcome.reason))
+        return TaughtRanking(**changed, ranking=receipt.number, guessed=receipt.guessed), not receipt.repeated
 
     async def fit(self, tenant: str, name: str) -> Taught:
         """Fit now. Raises `BackboneMismatch` or `FitFailed`."""
         self._registry.require_own(name)
         profile = await self._store.find(tenant, name)
         self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
-        return taught(await self._learner.refit(tenant, name))
+        outcome = await self._learner.refit(tenant, name)
+        return taught(outcome.profile, outcome.version, outcome.reason)
 
     async def rollback(self, tenant: str, name: str, number: int) -> ProfileSummary:
         """Use a version again."""

@@ -6,7 +6,6 @@ import msgspec
 
 from clpips.models.metric.weights import LayerWeights
 from clpips.service.storage.records import Profile, Version
-from clpips.service.teaching.learner import FitOutcome
 from clpips.service.wire.profile_schemas import FitInfo, ProfileDetail, ProfileSummary, Taught, VersionInfo
 
 
@@ -51,16 +50,15 @@ def shipped_detail(weights: LayerWeights, lpips: list[float]) -> ProfileDetail:
     )
 
 
-def taught(outcome: FitOutcome) -> Taught:
-    """What a fit changed."""
-    profile, version = outcome.profile, outcome.version
+def taught(profile: Profile, version: Version | None, reason: str) -> Taught:
+    """What a fit changed: the profile after it, and the version that it made, if it made one."""
     fit = None if version is None else msgspec.convert(version.report, FitInfo)
     taken = version is not None and version.taken
     return Taught(
         profile=profile.name,
         version=profile.current_version,
         taken=taken,
-        reason=outcome.reason,
+        reason=reason,
         proposed=version.number if version is not None and not taken else None,
         before=None if fit is None else fit.parent.pair_agreement,
         after=None if fit is None else fit.agreement.pair_agreement,
