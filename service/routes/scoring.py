@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 
 from clpips.service.admission.access import require, tenant_of
 from clpips.service.admission.door import TIMEOUT_HEADER, Door, Ticket, answering, received, skip_body
-from clpips.service.openapi.operations import DistanceOperation, RankOperation, problems
+from clpips.service.openapi.scoring import DistanceOperation, RankOperation
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.profiles.comparisons import Comparison, Comparisons
 from clpips.service.profiles.registry import Registry
@@ -22,8 +22,6 @@ from clpips.service.wire.schemas import DistanceReply, DistanceRequest, Limits, 
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
-
-SCORING_PROBLEMS = problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
 
 
 class Reception(NamedTuple):
@@ -57,12 +55,11 @@ class Reception(NamedTuple):
 @post(
     "/rank",
     status_code=200,
+    summary="Rank candidates",
     operation_id="rank",
     tags=["scoring"],
     guards=[require("score")],
     operation_class=RankOperation,
-    response_description="The candidates, the most similar first.",
-    responses=SCORING_PROBLEMS,
 )
 async def rank(
     request: Request[Any, Any, Any],
@@ -95,12 +92,11 @@ async def rank(
 @post(
     "/distance",
     status_code=200,
+    summary="Measure pairs",
     operation_id="distance",
     tags=["scoring"],
     guards=[require("score")],
     operation_class=DistanceOperation,
-    response_description="A distance for each pair.",
-    responses=SCORING_PROBLEMS,
 )
 async def distance(
     request: Request[Any, Any, Any],

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clpips.service.problems import Fault, InvalidRequest
+from clpips.service.problems import InvalidRequest
 from clpips.service.wire.bodies import check_images, form_of
-from clpips.service.wire.faults import invalid
+from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
-from clpips.service.wire.profile_schemas import RankingBody, RankingFields
+from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
 from clpips.service.wire.schemas import Limits, Slot
 
 
@@ -22,21 +22,11 @@ class RankingRequest(NamedTuple):
     candidates: list[Slot]
 
 
-class _FormFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The fields of a form, where lists are text: `3,0,1,2`."""
-
-    order: str | None = None
-    ranks: str | None = None
-    rater: str | None = None
-    comparison: str | None = None
-    resolution: int | msgspec.UnsetType | None = msgspec.UNSET
-
-
 def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequest:
     """The body of `POST /profiles/{name}/rankings`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
-        fields = _fields(form.options(_FormFields, images={"target", "candidates"}))
+        fields = _numbered(form.options(RankingTexts, RankingForm))
         candidates = form.images("candidates", "/candidates/{}")
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
@@ -82,16 +72,17 @@ def ranks_of(fields: RankingFields, count: int) -> list[int]:
     return [1 + sum(other < rank for other in given) for rank in given]
 
 
-def _fields(form: _FormFields) -> RankingFields:
+def _numbered(texts: RankingTexts) -> RankingFields:
+    """The fields of a form, whose lists are text."""
     values = {
-        name: _numbers(name, text) if name in ("order", "ranks") else text
-        for name, text in msgspec.structs.asdict(form).items()
-        if text is not msgspec.UNSET and (text is not None or name == "resolution")
+        name: _numbers(name, value) if name in ("order", "ranks") and value is not None else value
+        for name, value in msgspec.structs.asdict(texts).items()
     }
     try:
         return msgspec.convert(values, RankingFields)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error), [Fault("", str(error))]) from error
+        fault = fault_of(error, "")
+        raise InvalidRequest(f"{fault.pointer}: {fault.detail}", [fault]) from error
 
 
 def _numbers(name: str, text: str) -> Sequence[int]:
