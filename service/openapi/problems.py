@@ -26,8 +26,8 @@ Kinds = Mapping[type[Problem], str]  # with what each means on the route
 
 # What the framework, or a fault of the service, answers on every route: problem details of the type `about:blank`.
 UNNAMED: Final = {
-    400: "`about:blank`: a query parameter has a value that it cannot have, or a header is broken.",
-    500: "`about:blank`: the service failed on this request; its log has the reason under the request's id.",
+    400: "A query parameter has a value that it cannot have, or a header is broken.",
+    500: "The service failed on this request; its log has the reason under the request's id.",
 }
 
 
@@ -53,33 +53,17 @@ def problem_responses(found: Kinds) -> dict[str, OpenAPIResponse | Reference]:
     return {str(status): _response(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _response(status: int, found: Kinds) -> OpenAPIResponse:
-    lines = [f"`{kind.kind}`: {meaning}" for kind, meaning in found.items()]
-    lines += [UNNAMED[status]] if status in UNNAMED else []
-    description = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0]
+def _response(status: int, found: Mapping[type[Problem], str]) -> OpenAPIResponse:
+    named = {kind.kind: (f"urn:problem-type:clpips:{kind.kind}", kind.title, text) for kind, text in found.items()}
+    if status in UNNAMED:
+        named["about:blank"] = ("about:blank", HTTPStatus(status).phrase, UNNAMED[status])
+    lines = [f"`{name}`: {text}" for name, (_, _, text) in named.items()]
     examples: dict[str, Example | Reference] = {
-        kind.kind: Example(
-            summary=kind.title,
-            value={
-                "type": f"urn:problem-type:clpips:{kind.kind}",
-                "title": kind.title,
-                "status": status,
-                "detail": meaning,
-            },
-        )
-        for kind, meaning in found.items()
-    } or {
-        "about:blank": Example(
-            value={
-                "type": "about:blank",
-                "title": HTTPStatus(status).phrase,
-                "status": status,
-                "detail": UNNAMED[status].partition(": ")[2],
-            }
-        )
+        name: Example(summary=title, value={"type": type_, "title": title, "status": status, "detail": text})
+        for name, (type_, title, text) in named.items()
     }
     return OpenAPIResponse(
-        description=description,
+        description="\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0],
         headers=headers(*(PROBLEM_HEADERS[kind] for kind in found if kind in PROBLEM_HEADERS)),
         content={MEDIA_TYPE: OpenAPIMediaType(schema=Shape(ProblemDetails).reference, examples=examples)},
     )

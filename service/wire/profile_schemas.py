@@ -24,8 +24,10 @@ Order = Annotated[
 Ranks = Annotated[
     Annotated[list[Annotated[int, Meta(ge=1, le=MAX_INTEGER)]], Meta(min_length=2)] | None, Meta(description=RANKS)
 ]
-OrderText = Annotated[str | None, Meta(description=ORDER + " As text: `3,0,1,2`.")]
-RanksText = Annotated[str | None, Meta(description=RANKS + " As text: `2,1,1,3`.")]
+OrderText = Annotated[str, Meta(description=ORDER + " As text: `3,0,1,2`.")]
+RanksText = Annotated[str, Meta(description=RANKS + " As text: `2,1,1,3`.")]
+COMPARISON = "The id that `/rank` answered; in place of the images."
+ComparisonId = Annotated[str, Meta(max_length=64)]
 Rater = Annotated[
     str,
     Meta(
@@ -47,13 +49,9 @@ class NewProfile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class RankingOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a posted ranking may say beside its order and its images."""
+    """What a posted ranking may say beside its order and what it is of."""
 
     rater: Rater = ""
-    comparison: Annotated[
-        Annotated[str, Meta(max_length=64)] | None,
-        Meta(description="The id that `/rank` answered; in place of the images."),
-    ] = None
     resolution: Annotated[
         Annotated[int, Meta(ge=MIN_SIDE)] | None,
         Meta(description="The scoring resolution of images that are sent; `null` scores at native size."),
@@ -63,6 +61,7 @@ class RankingOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class RankingFields(RankingOptions, forbid_unknown_fields=True, kw_only=True):
     """A person's order, as `order` or as `ranks`."""
 
+    comparison: Annotated[ComparisonId | None, Meta(description=COMPARISON)] = None
     order: Order = None
     ranks: Ranks = None
 
@@ -77,8 +76,9 @@ class RankingBody(RankingFields, forbid_unknown_fields=True, kw_only=True):
 class RankingTexts(RankingOptions, forbid_unknown_fields=True, kw_only=True):
     """A person's order in a form, whose parts are text."""
 
-    order: OrderText = None
-    ranks: RanksText = None
+    comparison: Annotated[ComparisonId, Meta(description=COMPARISON)] | UnsetType = UNSET
+    order: OrderText | UnsetType = UNSET
+    ranks: RanksText | UnsetType = UNSET
 
 
 class RankingForm(RankingTexts, forbid_unknown_fields=True, kw_only=True):

@@ -31,7 +31,8 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
         tree = form.decode(RankingBody, body)
-        fields = tree
+        # A copy without the images: they are views of the body, which the fit that follows would keep alive.
+        fields = RankingFields(**{name: getattr(tree, name) for name in RankingFields.__struct_fields__})
         target = None if tree.target is msgspec.UNSET else form.slot("/target", tree.target)
         images = (
             []
@@ -75,8 +76,9 @@ def ranks_of(fields: RankingFields, count: int) -> list[int]:
 def _numbered(texts: RankingTexts) -> RankingFields:
     """The fields of a form, whose lists are text."""
     values = {
-        name: _numbers(name, value) if name in ("order", "ranks") and value is not None else value
+        name: _numbers(name, value) if name in ("order", "ranks") else value
         for name, value in msgspec.structs.asdict(texts).items()
+        if value is not msgspec.UNSET
     }
     try:
         return msgspec.convert(values, RankingFields)
