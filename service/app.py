@@ -29,6 +29,7 @@ from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
+from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import Decoder
@@ -45,6 +46,7 @@ from clpips.service.teaching.exchange import Exchange
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.query import refuse_unknown_parameters
 from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
@@ -140,7 +142,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
 
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
-        route_handlers=[rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
+        route_handlers=[root, rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
         state=State({"access": access}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
@@ -155,6 +157,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,
+        before_request=refuse_unknown_parameters,
         middleware=[telemetry.http_config().middleware],
         lifespan=[lifetime],
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone

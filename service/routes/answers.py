@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import HTTPException
 
 from clpips.service.problems import (
@@ -22,6 +22,7 @@ from clpips.service.problems import (
     StorageUnavailable,
     VersionNotFound,
 )
+from clpips.service.routes.parameters import AnyRequest
 from clpips.service.storage.errors import (
     NameTakenError,
     ProfileMissingError,
@@ -38,8 +39,6 @@ REFUSALS: dict[type[RefusedError], tuple[type[Problem], str]] = {
     VersionMissingError: (VersionNotFound, "`GET /profiles/{name}` lists them"),
     QuotaReachedError: (LimitReached, "delete a profile first"),
 }
-
-AnyRequest = Request[Any, Any, Any]
 
 log = structlog.get_logger()
 

@@ -8,23 +8,20 @@ from litestar.di import NamedDependency
 
 from clpips.service.admission.access import require, tenant_of
 from clpips.service.admission.reception import Reception
-from clpips.service.openapi.operations import DistanceOperation, RankOperation, problems
+from clpips.service.openapi.scoring import DistanceOperation, RankOperation
 from clpips.service.scoring.scorer import Scorer
 from clpips.service.wire.bodies import parse_distance, parse_rank
 from clpips.service.wire.schemas import DistanceReply, RankReply
-
-SCORING_PROBLEMS = problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
 
 
 @post(
     "/rank",
     status_code=200,
+    summary="Rank candidates",
     operation_id="rank",
     tags=["scoring"],
     guards=[require("score")],
     operation_class=RankOperation,
-    response_description="The candidates, the most similar first.",
-    responses=SCORING_PROBLEMS,
 )
 async def rank(
     request: Request[Any, Any, Any],
@@ -38,12 +35,11 @@ async def rank(
 @post(
     "/distance",
     status_code=200,
+    summary="Measure pairs",
     operation_id="distance",
     tags=["scoring"],
     guards=[require("score")],
     operation_class=DistanceOperation,
-    response_description="A distance for each pair.",
-    responses=SCORING_PROBLEMS,
 )
 async def distance(
     request: Request[Any, Any, Any],

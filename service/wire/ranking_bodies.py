@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from clpips.service.problems import Fault, InvalidRequest
+from clpips.service.problems import InvalidRequest
 from clpips.service.wire.bodies import check_images, form_of
-from clpips.service.wire.faults import invalid
+from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
-from clpips.service.wire.profile_schemas import RankingBody, RankingFields
+from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
 from clpips.service.wire.schemas import Limits, Slot
 
 
@@ -28,26 +28,17 @@ class RankingRequest:
         self.target, self.candidates = None, []
 
 
-class _FormFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The fields of a form, where lists are text: `3,0,1,2`."""
-
-    order: str | None = None
-    ranks: str | None = None
-    rater: str | None = None
-    comparison: str | None = None
-    resolution: int | msgspec.UnsetType | None = msgspec.UNSET
-
-
 def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequest:
     """The body of `POST /profiles/{name}/rankings`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
-        fields = _fields(form.options(_FormFields, images={"target", "candidates"}))
+        fields = _numbered(form.options(RankingTexts, RankingForm))
         candidates = form.images("candidates", "/candidates/{}")
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
         tree = form.decode(RankingBody, body)
-        fields = _without_images(tree)
+        # A copy without the images: they are views of the body, which the fit that follows would keep alive.
+        fields = RankingFields(**{name: getattr(tree, name) for name in RankingFields.__struct_fields__})
         target = None if tree.target is msgspec.UNSET else form.slot("/target", tree.target)
         images = (
             []
@@ -68,23 +59,18 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
     return RankingRequest(fields, target, candidates)
 
 
-def _without_images(body: RankingBody) -> RankingFields:
-    """The fields that are no images: what is `Raw` in a body keeps the bytes of the whole body in memory."""
-    return RankingFields(
-        order=body.order, ranks=body.ranks, rater=body.rater, comparison=body.comparison, resolution=body.resolution
-    )
-
-
-def _fields(form: _FormFields) -> RankingFields:
+def _numbered(texts: RankingTexts) -> RankingFields:
+    """The fields of a form, whose lists are text."""
     values = {
-        name: _numbers(name, text) if name in ("order", "ranks") else text
-        for name, text in msgspec.structs.asdict(form).items()
-        if text is not msgspec.UNSET and (text is not None or name == "resolution")
+        name: _numbers(name, value) if name in ("order", "ranks") else value
+        for name, value in msgspec.structs.asdict(texts).items()
+        if value is not msgspec.UNSET
     }
     try:
         return msgspec.convert(values, RankingFields)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error), [Fault("", str(error))]) from error
+        fault = fault_of(error, "")
+        raise InvalidRequest(f"{fault.pointer}: {fault.detail}", [fault]) from error
 
 
 def _numbers(name: str, text: str) -> Sequence[int]:
