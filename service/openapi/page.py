@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
-from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from clpips import __version__
+from clpips.service.openapi.contract import ContractConfig
+from clpips.service.openapi.headers import REQUEST_HEADERS, RESPONSE_HEADERS
 
 STATIC: Final = Path(__file__).parent / "static"
 CACHE: Final = {"content-encoding": "gzip", "cache-control": "public, max-age=86400"}
@@ -78,19 +79,21 @@ def _refuse_unknown(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config() -> ContractConfig:
     """How the API is documented: `/schema` for people, `/schema/openapi.json` for programs."""
-    return OpenAPIConfig(
+    return ContractConfig(
         title="CLPIPS",
         version=__version__,
         description=DESCRIPTION.strip(),
         use_handler_docstrings=True,
         components=Components(
+            headers=dict(RESPONSE_HEADERS),
+            parameters=dict(REQUEST_HEADERS),
             security_schemes={
                 "key": SecurityScheme(
                     type="http", scheme="bearer", description="An API key, where the service has been given any."
                 )
-            }
+            },
         ),
         security=[{"key": []}, {}],
         render_plugins=[SwaggerPage()],
