@@ -47,6 +47,16 @@ test: $(VENV)/.test ## install what is needed and run the tests
 .PHONY: dev
 dev: $(VENV)/.dev ## install everything a developer needs, PyTorch included
 
+CLIENTS := tests/support/clients
+$(CLIENTS)/.venv/.installed: $(BIN)/python constraints.txt $(CLIENTS)/package-lock.json $(CLIENTS)/requirements.txt
+	npm ci --prefix $(CLIENTS) --no-audit --no-fund --loglevel error
+	$(PYTHON) -m venv $(CLIENTS)/.venv
+	$(PIP:$(VENV)/%=$(CLIENTS)/.venv/%) --requirement $(CLIENTS)/requirements.txt
+	@touch $@
+
+.PHONY: clients
+clients: $(CLIENTS)/.venv/.installed ## install what makes clients of the API document, for their tests (needs npm)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .

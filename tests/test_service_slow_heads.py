@@ -1,4 +1,4 @@
-"""A client that does not finish the head of its request is shown the door; one that does is not."""
+"""Slowloris protection: a connection whose request head does not arrive in time is closed, and no other is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,10 @@ from typing import Any
 
 import uvicorn
 
-from clpips.service.ops.slow_heads import PatientProtocol
+from clpips.service.ops.slow_heads import HeadTimeoutProtocol
 
 
-class ImpatientProtocol(PatientProtocol):
+class ImpatientProtocol(HeadTimeoutProtocol):
     head_seconds = 0.1
 
 
