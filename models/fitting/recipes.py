@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex import NoFitError, fit_convex
+from clpips.models.fitting.convex import fit_convex
 from clpips.models.fitting.personal import fit_personal
-from clpips.models.fitting.validation import Validation
+from clpips.models.fitting.validation import NoFitError, Validation
 from clpips.models.rankings.pairs import RankedPairs
 
 Recipe = Literal["convex", "personal", "paper"]
