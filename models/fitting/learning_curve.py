@@ -1,13 +1,12 @@
 """Learning curve: held-out agreement of fits on growing random draws of rankings."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clpips.models.fitting.curve_points import CurvePoint
-from clpips.models.fitting.recipes import Recipe, fit_with
+from clpips.models.fitting.recipes import Parents, Recipe, fit_with
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.splitting import SplitBy, split_rankings
 
@@ -16,7 +15,7 @@ CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
 def learning_curve(
     measured: MeasuredRankings,
-    parents: Mapping[str, NDArray[np.float32]],
+    parents: Parents,
     recipes: Sequence[Recipe],
     seeds: int,
     share: float = 0.7,
