@@ -74,6 +74,16 @@ up: ## run the service with PostgreSQL, Prometheus and Grafana in containers
 down: ## stop those containers; their data stays
 	docker compose --file deploy/compose.yaml down
 
+.PHONY: dist
+dist: $(VENV)/.dev ## build the source archive, a wheel out of it, and use the wheel in a clean environment
+	rm -rf dist build/installed
+	$(BIN)/uv build --quiet --out-dir dist
+	$(PYTHON) -m venv build/installed
+	build/installed/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		"$$(echo dist/clpips-*.whl)[cpu,decode]"
+	$(PYTHON) tests/support/exercise.py build/installed/bin
+	@ls -l dist
+
 .PHONY: loadtest
 loadtest: $(VENV)/.dev ## a minute of mixed load on a service of its own, with a report (reports/loadtest.html)
 	$(BIN)/python -m loadtest

@@ -17,6 +17,7 @@ PREFIX = "CLPIPS_"
 
 # Kubernetes and Docker announce a service called "clpips" to its neighbours by variables of these names.
 SERVICE_LINK = re.compile(r"CLPIPS_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+COMMAND_LINE = frozenset({"CLPIPS_CACHE", "CLPIPS_KEY"})  # what other commands and clients read
 SERVICE_LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 Count = Annotated[int, Meta(ge=1)]
@@ -179,7 +180,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Settings from environment variables; `overrides` (from a command line) that are not None win.
 
         Raises `SettingsError` that names every unknown `CLPIPS_*` variable and every value that cannot be used, in
-        one line. Variables for the tests (`CLPIPS_TEST_*`) and those by which Kubernetes links services are skipped.
+        one line. Variables of other commands, of the tests (`CLPIPS_TEST_*`) and those by which Kubernetes links
+        services are skipped.
         """
         values: dict[str, Any] = {}
         problems: list[str] = []
@@ -233,7 +235,7 @@ def _path(_: type[Path], text: str) -> Path:
 
 
 def _not_ours(variable: str, text: str) -> bool:
-    if variable.startswith("CLPIPS_TEST_"):
+    if variable in COMMAND_LINE or variable.startswith("CLPIPS_TEST_"):
         return True
     linked = SERVICE_LINK.fullmatch(variable) is not None
     return linked and (variable not in SETTINGS or SERVICE_LINK_ADDRESS.match(text) is not None)

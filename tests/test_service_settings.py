@@ -88,3 +88,8 @@ def test_kubernetes_links_to_a_service_of_this_name_are_not_settings() -> None:
 
 def test_variables_of_the_tests_are_not_settings() -> None:
     assert Settings.from_environment({"CLPIPS_TEST_GPU": "1"}) == Settings()
+
+
+def test_variables_of_other_commands_are_not_settings() -> None:
+    others = {"CLPIPS_CACHE": "distances", "CLPIPS_KEY": "clpips_secret"}
+    assert Settings.from_environment(others) == Settings()
