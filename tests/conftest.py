@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from litestar.testing import TestClient
+from threadpoolctl import threadpool_limits
 
 from clpips.models.engines import Engine, open_engine
 from tests.support.colours import ColourEngine
@@ -31,6 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_torch)
         if item.get_closest_marker("gpu") and not ON_GPU:
             item.add_marker(no_gpu)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_for_each_matrix_product() -> Iterator[None]:
+    """As in the service, which fits beside an engine that keeps all cores busy.
+
+    Threads of one product wait for each other in a loop that never sleeps: on a machine that is busy with something
+    else, such as the tests beside these, a fit takes thirty times as long.
+    """
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")
