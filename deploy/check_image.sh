@@ -72,7 +72,7 @@ for _ in $(seq 120); do
   sleep 0.5
 done
 # The quick decoder of PNG is there, and its library with it.
-"${inside[@]}" python -c 'from clpips.models.images import png; assert png._decode is not None'
+"${inside[@]}" python -c 'from clpips.models.images.png import png_decoder; assert png_decoder() == "imgread"'
 "${inside[@]}" python - "$port" <<'PYTHON'
 import io, json, sys, urllib.request
 import msgspec

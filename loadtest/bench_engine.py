@@ -20,9 +20,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from clpips.models.engines import Engine, EngineError, open_engine
-from clpips.models.engines.pytorch.engine import TorchEngine, compute_dtype, cpu_has_bfloat16
-from clpips.models.engines.pytorch.network import layout_of
+from clpips.models.engines.contract import Engine, EngineError
+from clpips.models.engines.opening import open_engine
+from clpips.models.engines.pytorch.engine import TorchEngine
+from clpips.models.engines.pytorch.layout import layout_of
+from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
 from loadtest.kit.exactness import WEIGHTS, as_lpips, check, check_half, scenes

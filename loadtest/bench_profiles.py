@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert
 
-from clpips.models.engines import open_engine
+from clpips.models.engines.opening import open_engine
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.scorer import Profiles

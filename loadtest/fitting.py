@@ -20,7 +20,7 @@ import clpips.models.fitting.comparisons
 from clpips.models.fitting.convex import fit_convex
 from clpips.models.fitting.solver import BoundedRanking, Design, Vector
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
 STRICTER = 1e-3

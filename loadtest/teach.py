@@ -30,6 +30,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
 from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights_files import format_weights
 
 CANDIDATES: Final = 10
 CHECKPOINTS: Final = (0, 1, 2, 5, 10, 20)
@@ -85,7 +86,7 @@ def teach(
 ) -> Course:
     """One person teaches a fresh profile, which is deleted in the end."""
     mind, profile = f"mind-{uuid4().hex[:12]}", f"person-{uuid4().hex[:12]}"
-    _ok(client.put(f"/profiles/{mind}/weights", content=hidden.to_bytes()))
+    _ok(client.put(f"/profiles/{mind}/weights", content=format_weights(hidden)))
     _ok(client.post("/profiles", json={"name": profile}))
     try:
         asked = [_rank(client, exam, mind) for exam in exams]

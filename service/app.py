@@ -11,8 +11,10 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from clpips.models.engines import Engine, EngineError, JpegDecoder, open_engine, open_jpeg_decoder
+from clpips.models.engines.contract import Engine, EngineError, JpegDecoder
 from clpips.models.engines.cores import core_count
+from clpips.models.engines.opening import open_engine, open_jpeg_decoder
+from clpips.models.images.png import png_decoder
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Pace
@@ -121,6 +123,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
                 **msgspec.structs.asdict(described),
                 weights=shipped.names(),
                 jpegs="device" if decoder.jpegs is not None else "host",
+                pngs=png_decoder(),
             )
             yield
             catching_up.cancel()

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import rich_click as click
 
 from clpips.models.cli.commands import commands, main
-from clpips.models.engines import EngineName, Precision
+from clpips.models.engines.contract import EngineName, Precision
 from clpips.service.settings import Settings, SettingsError
 
 __all__ = ["main"]

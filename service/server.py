@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from clpips.models.engines import Engine
+from clpips.models.engines.contract import Engine
 from clpips.service.admission.access import Access, require_safe_binding
 from clpips.service.admission.door import Door
 from clpips.service.app import create_app

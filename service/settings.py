@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_orig
 import msgspec
 from msgspec import Meta
 
-from clpips.models.engines import EngineName, Precision
-from clpips.models.images.decoding import PILLOW_MAX_PIXELS
+from clpips.models.engines.contract import EngineName, Precision
+from clpips.models.images.pixels import PILLOW_MAX_PIXELS
 from clpips.models.metric.backbone import MIN_SIDE
 
 PREFIX = "CLPIPS_"

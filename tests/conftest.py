@@ -10,7 +10,8 @@ import pytest
 from litestar.testing import TestClient
 from threadpoolctl import threadpool_limits
 
-from clpips.models.engines import Engine, open_engine
+from clpips.models.engines.contract import Engine
+from clpips.models.engines.opening import open_engine
 from tests.support.colours import ColourEngine
 from tests.support.databases import KINDS, fresh_database
 from tests.support.services import serving

@@ -5,7 +5,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from clpips.models.engines import DEFAULT_FEATURE_BYTES
+from clpips.models.engines.contract import DEFAULT_FEATURE_BYTES
 from clpips.service.settings import SETTINGS, Settings
 from tests.support.manifests import DEPLOY, OVERLAYS, Manifest, containers, one, pods, read_yaml, render
 

@@ -13,9 +13,19 @@ MODULES = sorted(path for package in ("models", "service") for path in (ROOT / p
 WITH_TORCH = {
     *(
         f"models/engines/pytorch/{part}.py"
-        for part in ("engine", "graphs", "jpeg", "kernels", "memory", "network", "slots", "triton_kernels")
+        for part in (
+            "cuda_graphs",
+            "engine",
+            "jpeg",
+            "kernels",
+            "layout",
+            "memory",
+            "network",
+            "precision",
+            "slots",
+            "triton_kernels",
+        )
     ),
-    "models/export/graphs.py",
     "models/fitting/paper.py",
 }
 HEAVY = ("torch", "torchvision", "lpips", "onnx", "matplotlib")
@@ -57,7 +67,7 @@ def test_pytorch_is_imported_where_it_must_be_and_nowhere_else() -> None:
         named(path) for path in MODULES if {name.partition(".")[0] for name in imports(path)} & {"torch", "torchvision"}
     }
     # The first asks whether there is a GPU, and lives without an answer.
-    assert users - {"models/engines/__init__.py"} <= WITH_TORCH
+    assert users - {"models/engines/opening.py"} <= WITH_TORCH
 
 
 @pytest.mark.parametrize(
@@ -91,7 +101,8 @@ def test_choosing_an_engine_without_a_gpu_does_not_wait_for_pytorch() -> None:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         code = (
-            "from clpips.models.engines import open_engine; import sys; open_engine(); sys.exit('torch' in sys.modules)"
+            "import sys; from clpips.models.engines.opening import open_engine; "
+            "open_engine(); sys.exit('torch' in sys.modules)"
         )
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     else:

@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from clpips.models.engines import open_engine
-from clpips.models.metric.backbone import (
-    LAYERS,
-    SHIPPED_BACKBONE,
-    SHIPPED_FINGERPRINT,
-    TOTAL_CHANNELS,
-    BackboneError,
-    load_backbone,
-    tap_sizes,
-    tensor_offsets,
-)
+from clpips.models.engines.onnx import OnnxEngine
+from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS, tap_sizes
+from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, BackboneError, load_backbone, tensor_offsets
 from tests.support.pictures import picture
 
 
@@ -34,7 +26,7 @@ def test_another_file_with_the_same_keys_has_a_fingerprint_of_its_own(tmp_path: 
     backbone = load_backbone(tmp_path / "half.safetensors")
     assert backbone.fingerprint != SHIPPED_FINGERPRINT
     image = picture(0, 40)[np.newaxis]
-    half, whole = (open_engine("onnx", backbone=path).embed(image)[0] for path in (backbone.path, None))
+    half, whole = (OnnxEngine(backbone=one).embed(image)[0] for one in (backbone, load_backbone()))
     assert not np.array_equal(half.taps[4], whole.taps[4])
 
 
@@ -70,5 +62,5 @@ def test_offsets_point_at_the_tensors() -> None:
 
 @pytest.mark.parametrize("size", [(31, 31), (64, 97), (256, 256)])
 def test_tap_sizes_are_those_of_the_features(size: tuple[int, int]) -> None:
-    (features,) = open_engine("onnx").embed(picture(0, *size)[np.newaxis])
+    (features,) = OnnxEngine().embed(picture(0, *size)[np.newaxis])
     assert [tap.shape[1:] for tap in features.taps] == tap_sizes(*size)

@@ -10,7 +10,8 @@ import pytest
 
 from clpips.models.cli.commands import main
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
-from clpips.models.metric.weights import LayerWeights, load_weights
+from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights_files import load_weights, save_weights
 from clpips.models.rankings.files import Ranking, write_rankings
 from tests.support.observers import channel_distances, person
 from tests.support.pictures import encode, picture, variation
@@ -112,7 +113,7 @@ def test_fitted_weights_are_those_of_the_arrays_alone(
 def test_evaluate_prints_one_object_for_programs(
     stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    LayerWeights(person(1).weights, "theirs").save(tmp_path / "theirs.safetensors")
+    save_weights(LayerWeights(person(1).weights, "theirs"), tmp_path / "theirs.safetensors")
     answer = run_json(capsys, "evaluate", stored, "--weights", tmp_path / "theirs.safetensors")
     assert {"sets", "pairs", "metric", "baseline", "difference"} <= set(answer)
     assert set(answer["metric"]) >= {

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from clpips.models.engines import open_engine
 from clpips.models.engines.cores import Cores
+from clpips.models.engines.opening import open_engine
 from tests.support.pictures import picture
 
 

@@ -7,20 +7,21 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from clpips.models.engines import open_engine
-from clpips.models.metric.backbone import load_backbone
+from clpips.models.engines.opening import open_engine
+from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import Pixels, picture, variation
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 
 import torch
 
-from clpips.models.engines.pytorch import engine as engine_module
-from clpips.models.engines.pytorch.engine import TorchEngine, compute_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.engine import TorchEngine
 from clpips.models.engines.pytorch.kernels import PlainKernels
-from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.layout import layout_of
+from clpips.models.engines.pytorch.network import AlexNetTaps
+from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
 from clpips.models.engines.pytorch.slots import TorchFeatures
 
 WEIGHTS = load_weights("lpips").values
@@ -70,7 +71,7 @@ def test_float16_saturates_and_never_gives_nan() -> None:
 
 
 def test_a_cpu_without_bfloat16_says_at_the_start_that_exact_is_faster(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger=engine_module.__name__):
+    with caplog.at_level(logging.WARNING, logger="clpips.models.engines.pytorch.engine"):
         open_engine("torch", "cpu", precision="fast").close()
     assert len(caplog.messages) == (0 if cpu_has_bfloat16() else 1)
     assert all("choose precision exact" in message for message in caplog.messages)

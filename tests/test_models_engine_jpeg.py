@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clpips.models.engines import EngineError, open_engine, open_jpeg_decoder
+from clpips.models.engines.contract import EngineError
+from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.models.images.decoding import load_image
-from clpips.models.images.jpeg import plain_size
+from clpips.models.images.jpeg import plain_jpeg_size
+from clpips.models.images.pixels import MAX_PIXELS
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from tests.conftest import ON_GPU
 from tests.support.pictures import Pixels, encode, picture, variation
 
@@ -24,7 +26,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 import torch
 
 from clpips.models.engines.pytorch.engine import TorchEngine
-from clpips.models.engines.pytorch.jpeg import Decode, TorchJpegDecoder, resize, torchvision_decode
+from clpips.models.engines.pytorch.jpeg import Decode, TorchJpegDecoder, resize_batch, torchvision_decode
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 WEIGHTS = load_weights("lpips").values
@@ -90,7 +92,7 @@ def test_the_resize_is_pillows_to_a_level(resolution: int) -> None:
     for height, width in ((512, 512), (200, 300), (97, 131), (64, 1000), (resolution, resolution)):
         noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)  # where overshoot is worst
         batch = torch.from_numpy(noise).permute(2, 0, 1)[None].to(DEVICE)
-        (found,) = resize(batch, resolution).permute(0, 2, 3, 1).cpu().numpy()
+        (found,) = resize_batch(batch, resolution).permute(0, 2, 3, 1).cpu().numpy()
         expected = np.asarray(Image.fromarray(noise).resize((resolution, resolution), Image.Resampling.BICUBIC))
         difference = np.abs(found.astype(int) - expected)
         assert difference.max() <= 1
@@ -99,7 +101,9 @@ def test_the_resize_is_pillows_to_a_level(resolution: int) -> None:
 
 def test_the_resize_of_what_pillow_takes_columns_first_is_near() -> None:
     tall = picture(0, 600, 200)
-    (found,) = resize(torch.from_numpy(tall).permute(2, 0, 1)[None].to(DEVICE), 256).permute(0, 2, 3, 1).cpu().numpy()
+    (found,) = (
+        resize_batch(torch.from_numpy(tall).permute(2, 0, 1)[None].to(DEVICE), 256).permute(0, 2, 3, 1).cpu().numpy()
+    )
     expected = np.asarray(Image.fromarray(tall).resize((256, 256), Image.Resampling.BICUBIC))
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 3
@@ -159,7 +163,7 @@ def test_a_file_that_the_device_refuses_is_left_to_the_host_alone(decode: Decode
 
 
 def test_damage_within_the_pixels_fails_no_other_file(decoder: TorchJpegDecoder) -> None:
-    assert plain_size(DAMAGED) == (200, 200)
+    assert plain_jpeg_size(DAMAGED) == (200, 200)
     found = decoder.decode([DAMAGED, *MIXED], 64)
     assert all(pixels is not None for pixels in found[1:])
 
@@ -229,7 +233,7 @@ def test_the_onnx_engine_is_refused() -> None:
 def test_nvjpegs_pixels_stay_on_the_card_and_are_near_pillows() -> None:
     engine = TorchEngine("cuda")
     engine.prepare(128, 8, 0)
-    found = open_jpeg_decoder(engine).decode(MIXED, 128)
+    found = open_jpeg_decoder(engine).decode(MIXED, 128, MAX_PIXELS)
     assert all(isinstance(pixels, torch.Tensor) and pixels.is_cuda for pixels in found)
     differences = [
         np.abs(pixels.cpu().numpy().astype(int) - expected).mean()

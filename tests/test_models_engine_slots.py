@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 
 import torch
 
-from clpips.models.engines.pytorch.network import layout_of
+from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.slots import SlotPool
 
 

@@ -10,8 +10,8 @@ from tests.support.pictures import picture, pictures
 pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 
 
+from clpips.models.engines.pytorch.cuda_graphs import bucket_for, bucket_sizes
 from clpips.models.engines.pytorch.engine import TorchEngine
-from clpips.models.engines.pytorch.graphs import bucket_for, bucket_sizes
 
 
 def prepared(feature_bytes: int, largest: int = 2) -> TorchEngine:

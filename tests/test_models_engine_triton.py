@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import load_backbone
+from clpips.models.metric.backbone_file import load_backbone
 from tests.conftest import ON_GPU
 from tests.support.pictures import picture
 
@@ -19,10 +19,11 @@ pytest.importorskip("triton", reason="needs Triton: pip install triton (it comes
 
 import torch
 
+from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder
 from clpips.models.engines.pytorch.engine import TorchEngine
-from clpips.models.engines.pytorch.graphs import GraphEmbedder
 from clpips.models.engines.pytorch.kernels import PlainKernels
-from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.layout import layout_of
+from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
 from clpips.models.engines.pytorch.triton_kernels import POSITIONS_AN_ITEM, TritonKernels, plan_items
 

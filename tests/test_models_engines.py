@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine, EngineError, open_engine
-from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS, BackboneError
-from clpips.models.metric.distance import layer_shares, weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.engines.contract import Engine, EngineError
+from clpips.models.engines.opening import open_engine
+from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS
+from clpips.models.metric.backbone_file import BackboneError
+from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import picture, variation
 
 SIZES = [(64, 64), (256, 256), (97, 131), (31, 45)]
@@ -106,7 +108,7 @@ def test_features_say_what_they_cost(engine: Engine) -> None:
 def test_layer_shares_add_up_to_the_distance(engine: Engine) -> None:
     targets, candidates = pairs(4, 64, 64)
     z = engine.compare(engine.embed(targets), engine.embed(candidates))
-    assert np.allclose(layer_shares(z, WEIGHTS).sum(axis=1), weigh(z, WEIGHTS), atol=1e-6)
+    assert np.allclose(distance_by_layer(z, WEIGHTS).sum(axis=1), weigh(z, WEIGHTS), atol=1e-6)
 
 
 def test_every_row_may_have_weights_of_its_own(engine: Engine) -> None:
@@ -131,12 +133,12 @@ def test_onnx_on_a_machine_without_cuda_says_what_to_install() -> None:
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has the CUDA provider; the message is for those that have not")
-    with pytest.raises(EngineError, match=r"clpips\[gpu\]"):
+    with pytest.raises(EngineError, match=r"pip install '\.\[gpu\]'"):
         open_engine("onnx", device="cuda")
 
 
 def test_onnx_runtime_neither_marks_this_machine_nor_reports_on_it(tmp_path: Path) -> None:
-    code = "from clpips.models.engines import open_engine; open_engine('onnx', 'cpu').close()"
+    code = "from clpips.models.engines.opening import open_engine; open_engine('onnx', 'cpu').close()"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parent.parent, check=True)
     # It would leave the identifier that it reports under, and what it has yet to send.
@@ -151,7 +153,7 @@ def test_an_engine_falls_back_to_the_cpu_only_when_told_to(caplog: pytest.LogCap
     with caplog.at_level("WARNING", logger="clpips.models.engines"):
         engine = open_engine("onnx", device="cuda", fallback=True)
     assert engine.device == "cpu"
-    assert "clpips[gpu]" in caplog.text
+    assert "pip install '.[gpu]'" in caplog.text
 
 
 def test_images_may_come_one_by_one(engine: Engine) -> None:

@@ -5,27 +5,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clpips.models.engines import open_engine
 from clpips.models.engines.onnx import EMBED_GRAPH
-from clpips.models.metric.backbone import SHIPPED_BACKBONE, load_backbone, tensor_offsets
+from clpips.models.engines.opening import open_engine
+from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, load_backbone, tensor_offsets
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import picture, variation
 
 pytestmark = pytest.mark.torch
 
 
 def test_the_shipped_graph_is_the_one_that_the_code_writes() -> None:
-    from clpips.models.export.graphs import embed_graph
+    from clpips.models.export.onnx_graphs import embed_graph
 
     graph = embed_graph(SHIPPED_BACKBONE.name, tensor_offsets(SHIPPED_BACKBONE))
     assert EMBED_GRAPH.read_bytes() == graph.SerializeToString(deterministic=True), "write models/data/embed.onnx again"
 
 
 def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:
-    from clpips.models.export.graphs import export, measure_parity
+    from clpips.models.export.onnx_files import export_onnx
+    from clpips.models.export.parity import measure_parity
 
-    graph, *_ = export(tmp_path / "clpips.onnx", load_backbone())
+    graph, *_ = export_onnx(tmp_path / "clpips.onnx", load_backbone())
     parities = measure_parity(graph, load_backbone(), load_weights().values)
     assert max(parity.largest_difference for parity in parities) <= 1e-5
 
@@ -33,9 +34,9 @@ def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:
 def test_an_export_runs_elsewhere_without_this_project(tmp_path: Path) -> None:
     import onnxruntime
 
-    from clpips.models.export.graphs import export
+    from clpips.models.export.onnx_files import export_onnx
 
-    written = export(tmp_path / "far" / "clpips.onnx", load_backbone())
+    written = export_onnx(tmp_path / "far" / "clpips.onnx", load_backbone())
     assert sorted(path.name for path in (tmp_path / "far").iterdir()) == sorted(path.name for path in written)
     target = np.stack([picture(seed, 64, 80) for seed in range(2)])
     candidate = np.stack([variation(image, 9, 0.5) for image in target])

@@ -9,22 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 
-from clpips.models.images.decoding import (
-    FORMATS,
+from clpips.models.images.decoding import decode
+from clpips.models.images.errors import (
     EmptyImageError,
     ImageError,
     PixelTypeError,
     TooManyPixelsError,
-    TooSmallError,
     TruncatedImageError,
     UnknownFormatError,
-    decode,
-    load_image,
-    resize,
 )
+from clpips.models.images.formats import FORMATS
 from tests.support.pictures import encode, npy, picture
 
 LOSSLESS: dict[str, dict[str, Any]] = {
@@ -51,21 +47,6 @@ def test_lossy_formats_give_what_pillow_gives(name: str) -> None:
 
 def test_every_format_that_is_named_is_tested() -> None:
     assert {*LOSSLESS, *LOSSY} == set(FORMATS)
-
-
-def test_npy_pixels_are_taken_as_they_are() -> None:
-    pixels = picture(3, 33, 47)
-    assert np.array_equal(decode(npy(pixels)), pixels)
-
-
-def test_npy_pixels_of_the_scoring_resolution_are_the_bytes_that_were_sent() -> None:
-    content = npy(picture(0, 64))
-    assert np.shares_memory(load_image(content, 64), np.frombuffer(content, np.uint8))
-
-
-def test_npy_in_fortran_order_is_the_same_picture() -> None:
-    pixels = picture(3, 33, 47)
-    assert np.array_equal(decode(npy(np.asfortranarray(pixels))), pixels)
 
 
 def test_the_first_frame_of_an_animation_counts() -> None:
@@ -152,24 +133,6 @@ def test_grey_and_cmyk_jpeg_are_read(mode: str) -> None:
     assert np.abs(difference).mean() < 6
 
 
-@pytest.mark.parametrize("size", [(512, 512), (300, 200), (97, 256), (31, 700), (20, 20)])
-def test_resizing_is_pillows_antialiased_bicubic(size: tuple[int, int]) -> None:
-    pixels = picture(10, *size)
-    expected = np.asarray(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
-    assert np.array_equal(load_image(encode(pixels), 256), expected)
-
-
-def test_an_image_at_the_scoring_resolution_is_left_alone() -> None:
-    pixels = picture(11, 256)
-    assert load_image(npy(pixels), 256) is not pixels
-    assert np.array_equal(load_image(npy(pixels), 256), pixels)
-
-
-def test_native_size_leaves_the_image_alone() -> None:
-    pixels = picture(12, 41, 333)
-    assert np.array_equal(load_image(encode(pixels), None), pixels)
-
-
 def test_an_empty_body_is_refused() -> None:
     with pytest.raises(EmptyImageError, match="0 bytes"):
         decode(b"")
@@ -203,53 +166,6 @@ def test_the_limit_of_pixels_is_inclusive() -> None:
         decode(content, max_pixels=1999)
     with pytest.raises(TooManyPixelsError, match="limit is 1,999"):
         decode(npy(picture(14, 40, 50)), max_pixels=1999)
-
-
-def test_a_side_too_small_for_the_network_is_refused_at_native_size() -> None:
-    assert load_image(encode(picture(15, 31, 40)), None).shape == (31, 40, 3)
-    with pytest.raises(TooSmallError, match="40×30 pixels"):
-        load_image(encode(picture(15, 30, 40)), None)
-
-
-def test_a_resolution_too_small_for_the_network_is_refused() -> None:
-    assert resize(picture(15, 64), 31).shape == (31, 31, 3)
-    with pytest.raises(TooSmallError, match="resolution of 30"):
-        resize(picture(15, 64), 30)
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.zeros((40, 40, 3), np.float32), r"float32, expected uint8: .*\* 255"),
-        (np.zeros((40, 40, 3), np.int64), "int64, expected uint8"),
-        (np.zeros((40, 40, 3), np.bool_), "bool, expected uint8"),
-        (np.zeros((3, 40, 40), np.uint8), r"transpose\(1, 2, 0\)"),
-        (np.zeros((40, 40), np.uint8), r"expected \(H, W, 3\)"),
-        (np.zeros((40, 40, 4), np.uint8), r"expected \(H, W, 3\)"),
-        (np.zeros((1, 40, 40, 3), np.uint8), r"expected \(H, W, 3\)"),
-        (np.array([{"a": 1}], dtype=object), "pickled"),
-        (np.zeros((20, 20, 3), [("r", "u1"), ("g", "u1")]), "named fields"),
-    ],
-)
-def test_an_npy_of_other_pixels_is_refused(array: NDArray[Any], message: str) -> None:
-    with pytest.raises(PixelTypeError, match=message):
-        decode(npy(array))
-
-
-def test_an_npy_without_pixels_is_refused() -> None:
-    with pytest.raises(TooSmallError, match="0 pixels"):
-        decode(npy(np.zeros((40, 0, 3), np.uint8)))
-
-
-@pytest.mark.parametrize("change", [slice(0, -1), slice(0, 60), slice(0, 7)])
-def test_a_truncated_npy_is_refused(change: slice) -> None:
-    with pytest.raises(TruncatedImageError):
-        decode(npy(picture(16, 40))[change])
-
-
-def test_an_npy_with_bytes_left_over_is_refused() -> None:
-    with pytest.raises(TruncatedImageError, match="needs 4,800 bytes of pixels, 4,801 came"):
-        decode(npy(picture(16, 40)) + b"!")
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clpips.models.images.jpeg import plain_size
+from clpips.models.images.jpeg import plain_jpeg_size
 from tests.support.pictures import encode, picture
 
 PIXELS = picture(0, 40, 56)
@@ -49,16 +49,16 @@ def oriented(orientation: int) -> bytes:
     ids=str,
 )
 def test_what_encoders_write_is_plain(options: dict[str, Any]) -> None:
-    assert plain_size(encode(PIXELS, "JPEG", **options)) == (56, 40)
+    assert plain_jpeg_size(encode(PIXELS, "JPEG", **options)) == (56, 40)
 
 
 def test_grey_is_plain() -> None:
-    assert plain_size(encode(Image.fromarray(PIXELS).convert("L"), "JPEG")) == (56, 40)
+    assert plain_jpeg_size(encode(Image.fromarray(PIXELS).convert("L"), "JPEG")) == (56, 40)
 
 
 def test_upright_exif_is_plain_and_any_other_is_not() -> None:
-    assert plain_size(oriented(1)) == (56, 40)
-    assert [plain_size(oriented(orientation)) for orientation in range(2, 9)] == [None] * 7
+    assert plain_jpeg_size(oriented(1)) == (56, 40)
+    assert [plain_jpeg_size(oriented(orientation)) for orientation in range(2, 9)] == [None] * 7
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_upright_exif_is_plain_and_any_other_is_not() -> None:
     }.values(),
 )
 def test_anything_else_is_not(content: bytes) -> None:
-    assert plain_size(content) is None
+    assert plain_jpeg_size(content) is None
 
 
 def test_adobes_mark_of_ycbcr_is_plain() -> None:
-    assert plain_size(with_segment(0xEE, b"Adobe\x00\x64" + bytes(4) + b"\x01")) == (56, 40)
+    assert plain_jpeg_size(with_segment(0xEE, b"Adobe\x00\x64" + bytes(4) + b"\x01")) == (56, 40)
 
 
 @given(st.integers(0, len(PLAIN) - 1))
 def test_a_truncated_file_is_never_plain(length: int) -> None:
-    assert plain_size(PLAIN[:length]) is None
+    assert plain_jpeg_size(PLAIN[:length]) is None
 
 
 @given(st.binary(max_size=200))
 @settings(max_examples=300)
 def test_hostile_bytes_are_no_error(rest: bytes) -> None:
-    assert plain_size(b"\xff\xd8\xff" + rest) is None or rest.endswith(b"\xff\xd9")
+    assert plain_jpeg_size(b"\xff\xd8\xff" + rest) is None or rest.endswith(b"\xff\xd9")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clpips.models.engines import open_engine
+from clpips.models.engines.opening import open_engine
 from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.files import read_rankings
 from clpips.models.rankings.measuring import Measured, measure
 from clpips.models.rankings.splitting import split_rankings

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine, open_engine
+from clpips.models.engines.contract import Engine
+from clpips.models.engines.opening import open_engine
 from clpips.models.rankings import measuring
 from clpips.models.rankings.distance_cache import DistanceStore
 from clpips.models.rankings.files import Ranking, RankingsError

@@ -1,4 +1,4 @@
-"""The header of a `.npy` file is read as numpy reads it, in any number of threads."""
+"""`.npy` files: the header is read as numpy reads it, in any number of threads, and pixels are uint8 RGB."""
 
 import gc
 import io
@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
-from clpips.models.images.decoding import decode
-from clpips.models.images.npy import LONGEST_HEADER, MAGIC, read_header
-from tests.support.pictures import npy
+from clpips.models.images.decoding import decode, load_image
+from clpips.models.images.errors import PixelTypeError, TooSmallError, TruncatedImageError
+from clpips.models.images.formats import NPY
+from clpips.models.images.npy import LONGEST_HEADER, read_header
+from tests.support.pictures import npy, picture
 
 PLAIN = b"{'descr': '|u1', 'fortran_order': False, 'shape': (40, 50, 3), }"
 
 
 def with_header(text: bytes, version: bytes = b"\x01\x00") -> bytes:
-    return MAGIC + version + len(text).to_bytes(2 if version == b"\x01\x00" else 4, "little") + text
+    return NPY + version + len(text).to_bytes(2 if version == b"\x01\x00" else 4, "little") + text
 
 
 @given(
@@ -70,10 +72,10 @@ def test_records_have_no_plain_type() -> None:
     "content",
     [
         b"",
-        MAGIC,
-        MAGIC + b"\x01\x00\x05",
+        NPY,
+        NPY + b"\x01\x00\x05",
         with_header(PLAIN)[:-1],
-        MAGIC + b"\x04\x00" + with_header(PLAIN, b"\x02\x00")[8:],
+        NPY + b"\x04\x00" + with_header(PLAIN, b"\x02\x00")[8:],
         with_header(PLAIN + b" " * LONGEST_HEADER),
         *map(
             with_header,
@@ -138,3 +140,53 @@ def test_sound_files_are_read_in_many_threads_at_once() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_npy_pixels_are_taken_as_they_are() -> None:
+    pixels = picture(3, 33, 47)
+    assert np.array_equal(decode(npy(pixels)), pixels)
+
+
+def test_npy_pixels_of_the_scoring_resolution_are_the_bytes_that_were_sent() -> None:
+    content = npy(picture(0, 64))
+    assert np.shares_memory(load_image(content, 64), np.frombuffer(content, np.uint8))
+
+
+def test_npy_in_fortran_order_is_the_same_picture() -> None:
+    pixels = picture(3, 33, 47)
+    assert np.array_equal(decode(npy(np.asfortranarray(pixels))), pixels)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((40, 40, 3), np.float32), r"float32, expected uint8: .*\* 255"),
+        (np.zeros((40, 40, 3), np.int64), "int64, expected uint8"),
+        (np.zeros((40, 40, 3), np.bool_), "bool, expected uint8"),
+        (np.zeros((3, 40, 40), np.uint8), r"transpose\(1, 2, 0\)"),
+        (np.zeros((40, 40), np.uint8), r"expected \(H, W, 3\)"),
+        (np.zeros((40, 40, 4), np.uint8), r"expected \(H, W, 3\)"),
+        (np.zeros((1, 40, 40, 3), np.uint8), r"expected \(H, W, 3\)"),
+        (np.array([{"a": 1}], dtype=object), "pickled"),
+        (np.zeros((20, 20, 3), [("r", "u1"), ("g", "u1")]), "named fields"),
+    ],
+)
+def test_an_npy_of_other_pixels_is_refused(array: NDArray[Any], message: str) -> None:
+    with pytest.raises(PixelTypeError, match=message):
+        decode(npy(array))
+
+
+def test_an_npy_without_pixels_is_refused() -> None:
+    with pytest.raises(TooSmallError, match="0 pixels"):
+        decode(npy(np.zeros((40, 0, 3), np.uint8)))
+
+
+@pytest.mark.parametrize("change", [slice(0, -1), slice(0, 60), slice(0, 7)])
+def test_a_truncated_npy_is_refused(change: slice) -> None:
+    with pytest.raises(TruncatedImageError):
+        decode(npy(picture(16, 40))[change])
+
+
+def test_an_npy_with_bytes_left_over_is_refused() -> None:
+    with pytest.raises(TruncatedImageError, match="needs 4,800 bytes of pixels, 4,801 came"):
+        decode(npy(picture(16, 40)) + b"!")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
-from clpips.models.images.decoding import ImageError, decode
-from clpips.models.images.png import decode_plain, plain_size
+from clpips.models.images.decoding import decode
+from clpips.models.images.errors import ImageError
+from clpips.models.images.png import decode_plain_png, plain_png_size
 
 pytest.importorskip("imgread", reason="needs imgread: pip install -e '.[decode]'")
 
@@ -61,8 +62,8 @@ def smooth(height: int, width: int) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("level", [0, 1, 6, 9])
 def test_the_pixels_are_pillows(pixels: NDArray[np.uint8], level: int) -> None:
     content = png(pixels, compress_level=level)
-    assert plain_size(content) == (pixels.shape[1], pixels.shape[0])
-    decoded = decode_plain(content)
+    assert plain_png_size(content) == (pixels.shape[1], pixels.shape[0])
+    decoded = decode_plain_png(content)
     assert decoded is not None
     np.testing.assert_array_equal(decoded, pixels)
 
@@ -71,7 +72,7 @@ def test_texts_that_generators_write_do_not_make_it_slow() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", "a cat, steps: 20")
     info.add_text("workflow", "{}" * 5000)
-    assert plain_size(png(noise(8, 8), pnginfo=info)) == (8, 8)
+    assert plain_png_size(png(noise(8, 8), pnginfo=info)) == (8, 8)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_texts_that_generators_write_do_not_make_it_slow() -> None:
 def test_chunks_about_colour_and_print_change_no_pixel(kind: bytes, data: bytes) -> None:
     pixels = noise(20, 30)
     content = with_chunk(png(pixels), kind, data)
-    assert plain_size(content) == (30, 20)
+    assert plain_png_size(content) == (30, 20)
     np.testing.assert_array_equal(decode(content), pixels)
 
 
@@ -110,7 +111,7 @@ def test_chunks_about_colour_and_print_change_no_pixel(kind: bytes, data: bytes)
     ],
 )
 def test_whatever_is_odd_is_left_to_pillow(content: bytes) -> None:
-    assert plain_size(content) is None
+    assert plain_png_size(content) is None
 
 
 def test_orientation_is_applied_wherever_it_stands() -> None:

@@ -11,12 +11,13 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from clpips.models.metric.weights import (
+from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.weights_files import (
     FORMAT,
-    LayerWeights,
-    WeightsError,
+    format_weights,
     load_weights,
     parse_weights,
+    save_weights,
     shipped_weights,
 )
 
@@ -38,7 +39,7 @@ def test_a_file_keeps_the_weights_and_their_provenance(tmp_path: Path) -> None:
         recipe="convex",
         agreement={"pairs": 0.81},
     )
-    weights.save(tmp_path / "ada.safetensors")
+    save_weights(weights, tmp_path / "ada.safetensors")
     again = load_weights(tmp_path / "ada.safetensors")
     assert np.array_equal(again.values, weights.values)
     assert (again.name, again.parent, again.resolution, again.recipe) == ("ada", "lpips", None, "convex")
@@ -46,13 +47,13 @@ def test_a_file_keeps_the_weights_and_their_provenance(tmp_path: Path) -> None:
 
 
 def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
-    LayerWeights(ONES, name="a").save(tmp_path / "a.safetensors")
+    save_weights(LayerWeights(ONES, name="a"), tmp_path / "a.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 @given(arrays(np.float32, 1152, elements=st.floats(0, 1e6, width=32)))
 def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -> None:
-    assert np.array_equal(parse_weights(LayerWeights(values, name="x").to_bytes()).values, values)
+    assert np.array_equal(parse_weights(format_weights(LayerWeights(values, name="x"))).values, values)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_weights_cannot_be_changed_in_place() -> None:
     [
         (b"", "not a safetensors file"),
         (b"\x80\x04pickle", "not a safetensors file"),
-        (LayerWeights(ONES, name="x").to_bytes()[:-10], "not a safetensors file"),
+        (format_weights(LayerWeights(ONES, name="x"))[:-10], "not a safetensors file"),
         (save({"weights": ONES}), "format"),
         (save({"other": ONES}, {"format": FORMAT}), "tensors \\['other'\\]"),
         (save({"weights": ONES}, {"format": FORMAT}), "lacks"),

@@ -12,7 +12,8 @@ from litestar.testing import TestClient
 
 from clpips.models.cli.commands import commands
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-from clpips.models.metric.weights import LayerWeights, load_weights, parse_weights
+from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
 from tests.support.colours import bluest, colours, order_of, rank, teach
 from tests.support.services import assert_problem
 
@@ -56,10 +57,10 @@ def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[A
 def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClient[Any]) -> None:
     values = np.zeros(TOTAL_CHANNELS, np.float32)
     values[LAYERS[4]] = 1
-    response = ada.put("/profiles/blue/weights", content=LayerWeights(values, "lab-7").to_bytes())
+    response = ada.put("/profiles/blue/weights", content=format_weights(LayerWeights(values, "lab-7")))
     assert (response.status_code, response.json()["parent"]) == (201, "lab-7")
     assert order_of(rank(ada, 3, "blue")) == bluest(3)
-    response = ada.put("/profiles/ada/weights", content=LayerWeights(values, "lab-7").to_bytes())
+    response = ada.put("/profiles/ada/weights", content=format_weights(LayerWeights(values, "lab-7")))
     assert (response.status_code, response.json()["version"]) == (200, 2)
     assert teach(ada, 1)["before"] == 1.0
 
@@ -70,7 +71,7 @@ def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClien
         (b"", "not a safetensors file"),
         (b"\x80\x04K*.", "not a safetensors file"),
         (
-            LayerWeights(np.ones(TOTAL_CHANNELS, np.float32), "x", backbone="0" * 64).to_bytes(),
+            format_weights(LayerWeights(np.ones(TOTAL_CHANNELS, np.float32), "x", backbone="0" * 64)),
             "belong to the backbone",
         ),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.engines import Images
+from clpips.models.engines.contract import Images
 from clpips.service.batching import batcher as batching
 from tests.support.gated import files
 from tests.support.pictures import encode, picture

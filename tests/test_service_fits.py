@@ -12,7 +12,7 @@ import pytest
 
 from clpips.models.fitting.personal import FitJob, FitResult, fit
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database, StorageError
 from clpips.service.storage.profiles import Limits, NewRanking, NewVersion, ProfileStore
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import clpips.service.app
-from clpips.models.engines import Engine, EngineError
-from clpips.models.images.decoding import MAX_PIXELS, load_image
-from clpips.models.images.jpeg import plain_size
+from clpips.models.engines.contract import Engine, EngineError
+from clpips.models.images.decoding import load_image
+from clpips.models.images.jpeg import plain_jpeg_size
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
 from tests.support.pictures import Pixels, encode, picture
@@ -25,13 +25,11 @@ class FakeDecoder:
         self.asked: list[bytes] = []
         self.refuses: list[bytes] = []
 
-    def decode(
-        self, files: Sequence[bytes], resolution: int | None, max_pixels: int = MAX_PIXELS
-    ) -> Sequence[Pixels | None]:
+    def decode(self, files: Sequence[bytes], resolution: int | None, max_pixels: int) -> Sequence[Pixels | None]:
         assert (resolution, max_pixels) == (64, Settings().max_pixels)
         self.asked += files
         return [
-            np.full((64, 64, 3), 7, np.uint8) if plain_size(file) and file not in self.refuses else None
+            np.full((64, 64, 3), 7, np.uint8) if plain_jpeg_size(file) and file not in self.refuses else None
             for file in files
         ]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.service.admission.access import OPEN
 from clpips.service.storage.database import Database, StorageError
 from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore

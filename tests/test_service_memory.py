@@ -6,7 +6,7 @@ import pytest
 from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from clpips.models.engines import Images
+from clpips.models.engines.contract import Images
 from tests.support.pictures import encode, picture
 from tests.support.services import FakeEngine, FakeFeatures, distance_body, serving
 

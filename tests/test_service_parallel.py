@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from clpips.models.engines import Images
+from clpips.models.engines.contract import Images
 from tests.support.pictures import encode, picture
 from tests.support.services import FakeEngine, FakeFeatures, assert_problem, post, rank_body, serving
 

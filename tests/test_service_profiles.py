@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from litestar.testing import TestClient
 
-from clpips.models.metric.weights import load_weights, parse_weights
+from clpips.models.metric.weights_files import load_weights, parse_weights
 from tests.support.colours import CANDIDATES, bluest, colours, flat, order_of, rank, teach
 from tests.support.services import FORMS, Form, assert_problem, multipart, pointers, rank_body, tree
 

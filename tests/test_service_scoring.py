@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from litestar.testing import TestClient
 
-from clpips.models.engines import Engine, Images
+from clpips.models.engines.contract import Engine, Images
 from clpips.models.images.decoding import load_image
-from clpips.models.metric.distance import layer_shares, weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import encode, npy, picture, variation
 from tests.support.services import (
     FORMS,
@@ -92,7 +92,7 @@ def test_layers_add_up_to_the_distance(client: TestClient[Any], engine: Engine) 
     body = distance_body("json", [(encode(TARGET), candidate) for candidate in CANDIDATES], layers=True)
     reply = post(client, "/distance", body).json()
     assert np.sum(reply["layers"], axis=1) == pytest.approx(reply["distances"], abs=1e-6)
-    own = layer_shares(expected(engine, encode(TARGET), CANDIDATES[0]), load_weights().values)
+    own = distance_by_layer(expected(engine, encode(TARGET), CANDIDATES[0]), load_weights().values)
     assert reply["layers"][0] == pytest.approx(own[0].tolist(), abs=1e-6)
 
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
 
-from clpips.models.engines import Engine
+from clpips.models.engines.contract import Engine
 from clpips.models.engines.pytorch.kernels import PlainKernels
-from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.layout import layout_of
+from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import TorchFeatures
-from clpips.models.metric.backbone import load_backbone
+from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from loadtest.kit.reference import load_lpips
 
 Pixels = NDArray[np.uint8]  # (n, h, w, 3)

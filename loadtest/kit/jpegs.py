@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from clpips.models.engines import Engine, EngineError, open_jpeg_decoder
+from clpips.models.engines.contract import Engine, EngineError
+from clpips.models.engines.opening import open_jpeg_decoder
 from clpips.models.images.decoding import load_image
+from clpips.models.images.pixels import MAX_PIXELS
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from loadtest.kit.measure import in_turn
 from loadtest.kit.pictures import Pictures
 
@@ -48,11 +50,13 @@ def bench_jpeg(engines: dict[str, Engine], device: str, rounds: int, seconds: fl
 
             calls: dict[str, Callable[[], object]] = {
                 f"host, {threads} threads": uploaded,
-                "device": partial(decoder.decode, files, RESOLUTION),
+                "device": partial(decoder.decode, files, RESOLUTION, MAX_PIXELS),
             }
             timings = in_turn(calls, device, rounds, seconds)
             expected = on_host()
-            found = [pixels for pixels in decoder.decode(files, RESOLUTION) if isinstance(pixels, torch.Tensor)]
+            found = [
+                pixels for pixels in decoder.decode(files, RESOLUTION, MAX_PIXELS) if isinstance(pixels, torch.Tensor)
+            ]
             if len(found) != len(files):
                 raise RuntimeError(f"the device left {len(files) - len(found)} plain JPEGs of {side}² to the host")
             levels = np.abs(np.stack([one.cpu().numpy() for one in found]).astype(int) - np.stack(expected))

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from clpips.models.engines import open_engine
+from clpips.models.engines.opening import open_engine
 from clpips.models.images.decoding import load_image
 from loadtest.kit.pictures import Pictures
 

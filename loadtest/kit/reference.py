@@ -7,7 +7,8 @@ from importlib.resources import files
 import torch
 from torch import nn
 
-from clpips.models.metric.backbone import CONVOLUTIONS, load_backbone
+from clpips.models.metric.backbone import CONVOLUTIONS
+from clpips.models.metric.backbone_file import load_backbone
 
 
 def load_lpips() -> nn.Module:

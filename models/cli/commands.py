@@ -21,11 +21,16 @@ from clpips.models.cli.options import (
     resolution_option,
     weights_option,
 )
-from clpips.models.engines import Engine, EngineError, EngineName, open_engine
-from clpips.models.images.decoding import MAX_PIXELS, ImageError, Pixels, load_image
-from clpips.models.metric.backbone import BackboneError, load_backbone
-from clpips.models.metric.distance import layer_shares, weigh
-from clpips.models.metric.weights import LayerWeights, WeightsError, load_weights
+from clpips.models.engines.contract import Engine, EngineError, EngineName
+from clpips.models.engines.opening import open_engine
+from clpips.models.images.decoding import load_image
+from clpips.models.images.errors import ImageError
+from clpips.models.images.pixels import MAX_PIXELS, Pixels
+from clpips.models.installing import install_hint
+from clpips.models.metric.backbone_file import BackboneError, load_backbone
+from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.files import RankingsError
 
 click.rich_click.TEXT_MARKUP = "markdown"
@@ -66,7 +71,7 @@ def distance(
     chosen = load_weights(weights)
     z = _channel_distances(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen)
     total = float(weigh(z, chosen.values)[0])
-    layers = [float(share) for share in layer_shares(z, chosen.values)[0]]
+    layers = [float(share) for share in distance_by_layer(z, chosen.values)[0]]
     if as_json:
         print_json({"distance": total, "layers": layers, "weights": chosen.name, "resolution": _named(resolution)})
         return
@@ -132,11 +137,11 @@ def export(out: Path, backbone: Path | None, as_json: bool) -> None:
     backbone file, which all of them point into: keep them in one folder.
     """
     try:
-        from clpips.models.export.graphs import export as write_graphs
-        from clpips.models.export.graphs import measure_parity
+        from clpips.models.export.onnx_files import export_onnx
+        from clpips.models.export.parity import measure_parity
     except ModuleNotFoundError as error:
-        raise EngineError(f"{error.name} is not installed: pip install 'clpips[torch]'") from error
-    written = write_graphs(out, load_backbone(backbone))
+        raise EngineError(f"{error.name} is not installed: {install_hint('torch')}") from error
+    written = export_onnx(out, load_backbone(backbone))
     parities = measure_parity(out, load_backbone(backbone), load_weights().values)
     if as_json:
         rows = [{"size": list(p.size), "pairs": p.pairs, "largest_difference": p.largest_difference} for p in parities]

@@ -16,11 +16,13 @@ from rich.table import Table
 
 from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.cli.options import print_json
-from clpips.models.engines import EngineError, EngineName, open_engine
+from clpips.models.engines.contract import EngineError, EngineName
+from clpips.models.engines.opening import open_engine
 from clpips.models.fitting.convex import default_parents
 from clpips.models.fitting.learning import CurvePoint, Learned, Recipe, learn, learning_curve
-from clpips.models.metric.backbone import load_backbone
-from clpips.models.metric.weights import load_weights
+from clpips.models.installing import install_hint
+from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.weights_files import load_weights, save_weights
 from clpips.models.rankings.files import read_rankings
 from clpips.models.rankings.measuring import Measured, measure
 from clpips.models.rankings.splitting import SplitBy
@@ -54,7 +56,7 @@ def fit_rankings(
     parents = {start.name: start.values} | {k: v for k, v in default_parents().items() if k != start.name}
     measured = _measure(rankings, resolution, engine, backbone, fingerprint, cache)
     learned = learn(measured, out.stem, parents, fingerprint, resolution, recipe, share, seed, by)
-    learned.weights.save(out)
+    save_weights(learned.weights, out)
     curve: list[CurvePoint] = []
     if report:
         recipes: list[Recipe] = ["convex", "paper"] if importlib.util.find_spec("torch") else ["convex"]
@@ -117,12 +119,12 @@ def evaluate_rankings(
 
 def _require_torch(recipe: Recipe) -> None:
     if recipe == "paper" and not importlib.util.find_spec("torch"):
-        raise EngineError("the paper recipe needs PyTorch: pip install 'clpips[torch]', or take --recipe convex")
+        raise EngineError(f"the paper recipe needs PyTorch: {install_hint('torch')}; or take --recipe convex")
 
 
 def _require_matplotlib(report: Path | None) -> None:
     if report and not importlib.util.find_spec("matplotlib"):
-        raise EngineError("the report needs matplotlib: pip install 'clpips[report]', or leave --report out")
+        raise EngineError(f"the report needs matplotlib: {install_hint('report')}; or leave --report out")
 
 
 def _measure(

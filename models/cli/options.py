@@ -7,7 +7,8 @@ from typing import Any
 import rich_click as click
 
 from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION, shipped_weights
+from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.weights_files import shipped_weights
 
 
 class Resolution(click.ParamType[int | None]):

@@ -1,4 +1,4 @@
-"""The cores of a CPU engine: who calls alone has all of them, who calls beside others has one.
+"""Work sharing (a thread pool of a CPU engine's cores): who calls alone has all cores, who calls beside others one.
 
 A core that has an image to itself never waits for the others after a layer: that saves a fifth of the time, and more
 where other threads want the cores too.
@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
-PART: Final = 4  # items of a lone call that a core takes at a time: small activations, and an even end
+PART: Final = 4  # items a core takes at a time of a lone call: activations stay small, and the cores end together
 
 
 def core_count() -> int:
@@ -40,6 +40,11 @@ class Cores:
         """What `by_one` makes of the items, on this thread where other calls run, else shared out among the cores.
 
         `by_all` is given the item of a call that is alone and has a single one.
+
+        >>> cores = Cores(2)
+        >>> cores.map("abcdef", by_one=lambda letters: [letter.upper() for letter in letters], by_all=list)
+        ['A', 'B', 'C', 'D', 'E', 'F']
+        >>> cores.close()
         """
         with self._call() as alone:
             if not alone or self.count == 1:

@@ -1,17 +1,13 @@
-"""The backbone on ONNX Runtime: the engine of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
+"""The engine on ONNX Runtime: that of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
-import contextlib
-import io
-import os
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import (
+from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
     EngineError,
@@ -21,15 +17,18 @@ from clpips.models.engines import (
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
-from clpips.models.metric.backbone import CHANNELS, DATA, TOTAL_CHANNELS, Backbone, load_backbone, tap_sizes
+from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime
+from clpips.models.installing import install_hint
+from clpips.models.metric.backbone import CHANNELS, TOTAL_CHANNELS, tap_sizes
+from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, Backbone, load_backbone
 from clpips.models.metric.distance import channel_distances
 
-EMBED_GRAPH = DATA / "embed.onnx"
-CUDA_RUN = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
+EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
+CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
 # more than it gains, and may choose ones that round more.
-PROVIDERS = {
+PROVIDERS: Final = {
     "cpu": ("CPUExecutionProvider", {}),
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
 }
@@ -42,8 +41,8 @@ class OnnxFeatures:
 
     def __init__(self, height: int, width: int) -> None:
         shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
-        ends = np.cumsum([np.prod(shape) for shape in shapes])
-        buffer = np.empty(ends[-1], np.float32)
+        ends = np.cumsum([np.prod(shape) for shape in shapes])  # (5,), elements
+        buffer = np.empty(ends[-1], np.float32)  # (elements,)
         self.taps = [part.reshape(shape) for part, shape in zip(np.split(buffer, ends[:-1]), shapes, strict=True)]
         self.nbytes = buffer.nbytes
 
@@ -60,8 +59,8 @@ class OnnxEngine:
         backbone = backbone or load_backbone()
         if PROVIDERS[device][0] not in runtime.get_available_providers():
             raise EngineError(
-                "this ONNX Runtime has no CUDA provider: in a fresh environment, pip install 'clpips[gpu]' "
-                "(never beside clpips[cpu])"
+                "this ONNX Runtime has no CUDA provider: in a fresh environment, without the extra cpu, "
+                f"{install_hint('gpu')}"
             )
         self.on_memory_pressure = nothing_to_free
         self._tensors = backbone.tensors  # the sessions read them where they lie
@@ -75,7 +74,7 @@ class OnnxEngine:
 
     def _open(self, runtime: Any, threads: int) -> Any:
         provider, settings = PROVIDERS[self.device]
-        said = _load_cuda(runtime) if self.device == "cuda" else ""
+        said = load_cuda_libraries(runtime) if self.device == "cuda" else ""
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
         options.intra_op_num_threads = threads
@@ -95,7 +94,7 @@ class OnnxEngine:
         if provider not in session.get_providers():
             raise EngineError(
                 f"ONNX Runtime cannot use {self.device}: the CUDA libraries that it needs are missing or do not fit "
-                f"the driver; pip install 'clpips[gpu]' brings them, nvidia-smi shows the driver{said}"
+                f"the driver; the extra gpu brings them ({install_hint('gpu')}), nvidia-smi shows the driver{said}"
             )
         return session
 
@@ -120,9 +119,9 @@ class OnnxEngine:
     def _run_in_batches(self, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
         for start in range(0, len(images), CUDA_RUN):
-            batch = np.stack([np.asarray(image) for image in images[start : start + CUDA_RUN]])
-            maps = self._session.run(None, {"images": batch})  # five (n, c, h, w)
-            for taps in zip(*maps, strict=True):
+            batch = np.stack([np.asarray(image) for image in images[start : start + CUDA_RUN]])  # (n, h, w, 3)
+            maps = self._session.run(None, {"images": batch})  # five (n, c, h', w')
+            for taps in zip(*maps, strict=True):  # of one image, (c, h', w')
                 one = OnnxFeatures(*batch.shape[1:3])
                 for tap, computed in zip(one.taps, taps, strict=True):
                     tap[:] = computed
@@ -130,7 +129,7 @@ class OnnxEngine:
         return features
 
     def compare(self, targets: Sequence[OnnxFeatures], candidates: Sequence[OnnxFeatures]) -> NDArray[np.float32]:
-        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)
+        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)  # (n, 1152)
         for row, target, candidate in zip(z, targets, candidates, strict=True):
             row[:] = channel_distances(target.taps, candidate.taps)
         return z
@@ -145,46 +144,8 @@ def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
     """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept."""
     features = OnnxFeatures(*image.shape[:2])
     binding = session.io_binding()
-    binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])
+    binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
     for number, tap in enumerate(features.taps):
         binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
     session.run_with_iobinding(binding)
     return features
-
-
-def load_runtime() -> Any:
-    """The module `onnxruntime`, with its reports to its makers turned off. Raises `EngineError` where it is missing.
-
-    Since 1.32 ONNX Runtime writes a device identifier into the user's cache and sends what it runs to Microsoft,
-    unless this variable is set before it is loaded; someone who wants that sets it to 0.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
-    if len(installed) == 2:
-        raise EngineError(
-            "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other's files: "
-            "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'clpips[cpu]' or 'clpips[gpu]'"
-        )
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EngineError("ONNX Runtime is not installed: pip install 'clpips[cpu]' or 'clpips[gpu]'") from error
-    return onnxruntime
-
-
-def _load_cuda(runtime: Any) -> str:
-    """Load the CUDA libraries that pip installed; what ONNX Runtime prints of those that it misses, for an error."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):  # stdout is the answer's
-        runtime.preload_dlls()
-    runtime.set_default_logger_severity(4)  # else it says the same again, in four lines on stderr
-    said = " ".join(printed.getvalue().split())
-    return f" ({said})" if said else ""
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True

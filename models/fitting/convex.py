@@ -22,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 from clpips.models.fitting.comparisons import SCALES, Comparisons
 from clpips.models.fitting.solver import Floats, Vector
 from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
 RIDGES: Final = (30.0, 10.0, 3.0, 1.0, 0.5, 0.2)  # in units of the mean squared difference of a pair

@@ -1,1 +1,1 @@
-"""Bytes to pixels: the only room that decodes or resizes."""
+"""Image decoding and resampling: from bytes to pixels. On the host nothing else decodes or resizes."""

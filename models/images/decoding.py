@@ -1,66 +1,32 @@
-"""Bytes → 8-bit RGB pixels → the scoring resolution. The only place that decodes or resizes.
+"""Image decoding: the bytes of a file → 8-bit RGB pixels → the scoring resolution.
 
 Pixels are what Pillow gives. Whatever cannot be scored is refused by name, and before its pixels are decoded where
-the header already tells.
+the header already tells. EXIF orientation, alpha and colour modes are dealt with here.
 """
 
 import io
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from clpips.models.images import npy
-from clpips.models.images.png import decode_plain, plain_size
-from clpips.models.metric.backbone import MIN_SIDE
+from clpips.models.images.errors import (
+    EmptyImageError,
+    PixelTypeError,
+    TooManyPixelsError,
+    TooSmallError,
+    TruncatedImageError,
+    UnknownFormatError,
+)
+from clpips.models.images.formats import FORMATS, NPY, format_of
+from clpips.models.images.npy import read_pixel_header, read_pixels
+from clpips.models.images.pixels import MAX_PIXELS, Pixels
+from clpips.models.images.png import decode_plain_png, plain_png_size
+from clpips.models.images.resize import require_native_size, resize
 
-Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
-
-MAX_PIXELS: Final = 64 * 1024 * 1024  # per image: 8192 × 8192
-PILLOW_MAX_PIXELS: Final = 89_478_485  # Pillow's own guard; a limit above it would have no effect
-
-_SIGNATURES: Final = {  # format: (offset, first bytes) of its files
-    "PNG": ((0, b"\x89PNG\r\n\x1a\n"),),
-    "JPEG": ((0, b"\xff\xd8\xff"),),
-    "WEBP": ((8, b"WEBP"),),
-    "AVIF": ((4, b"ftypavif"), (4, b"ftypavis"), (4, b"ftypmif1")),
-    "BMP": ((0, b"BM"),),
-    "TIFF": ((0, b"II*\x00"), (0, b"MM\x00*"), (0, b"II+\x00"), (0, b"MM\x00+")),
-    "GIF": ((0, b"GIF87a"), (0, b"GIF89a")),
-}
-FORMATS: Final = tuple(_SIGNATURES)
 _SENDABLE: Final = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or a uint8 .npy array"
 _COLOUR_MODES: Final = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"}
 _ALPHA_MODES: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
-
-
-class ImageError(ValueError):
-    """An image that cannot be scored. The message says why, and what to send instead."""
-
-
-class EmptyImageError(ImageError):
-    """No bytes at all."""
-
-
-class UnknownFormatError(ImageError):
-    """None of the formats that are read."""
-
-
-class TruncatedImageError(ImageError):
-    """It begins like an image of a known format; what should follow is missing or damaged."""
-
-
-class TooManyPixelsError(ImageError):
-    """A decompression bomb, or an image larger than is taken here."""
-
-
-class TooSmallError(ImageError):
-    """A side too short for AlexNet's five stages."""
-
-
-class PixelTypeError(ImageError):
-    """Pixels that are not 8-bit RGB and do not become it without guessing: floats, 32-bit integers, other layouts."""
 
 
 def load_image(content: bytes, resolution: int | None, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -68,9 +34,17 @@ def load_image(content: bytes, resolution: int | None, max_pixels: int = MAX_PIX
 
     Returns uint8 RGB `(resolution, resolution, 3)`, or `(height, width, 3)` as stored for `resolution=None` (native
     size). Raises a subclass of `ImageError` for anything that cannot be scored.
+
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (640, 480)).save(file, "PNG")
+    >>> load_image(file.getvalue(), 256).shape
+    (256, 256, 3)
     """
     pixels = decode(content, max_pixels)
-    return native(pixels) if resolution is None else resize(pixels, resolution)
+    if resolution is not None:
+        return resize(pixels, resolution)
+    require_native_size(pixels)
+    return pixels
 
 
 def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -79,50 +53,43 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     EXIF orientation is applied; alpha is composited on white; of 16-bit samples the high byte is kept; grey, palette
     and CMYK become RGB as Pillow converts them. Raises a subclass of `ImageError`.
     """
-    if not content:
-        raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
-    if content.startswith(npy.MAGIC):
+    _require_bytes(content)
+    if content.startswith(NPY):
         return _decode_npy(content, max_pixels)
-    if size := plain_size(content):
+    if size := plain_png_size(content):
         _check_size(*size, max_pixels)
-        if (pixels := decode_plain(content)) is not None:
+        if (pixels := decode_plain_png(content)) is not None:
             return pixels
     with _open(content, max_pixels) as image:
         return np.asarray(_rgb(_decoded(image, content)))
 
 
-def measure(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height in pixels, as stored, read from the header alone. Raises a subclass of `ImageError`."""
-    if not content:
-        raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
-    if content.startswith(npy.MAGIC):
+def image_size(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height in pixels, as stored, read from the header alone. Raises a subclass of `ImageError`.
+
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (640, 480)).save(file, "GIF")
+    >>> image_size(file.getvalue())
+    (640, 480)
+    """
+    _require_bytes(content)
+    if content.startswith(NPY):
         height, width, _ = _decode_npy(content, max_pixels).shape
         return width, height
     with _open(content, max_pixels) as image:
         return image.size
 
 
-def resize(pixels: Pixels, resolution: int) -> Pixels:
-    """Resize uint8 RGB `(h, w, 3)` to `(resolution, resolution, 3)`: bicubic with antialiasing, as Pillow does it.
-
-    Raises `TooSmallError` for a resolution below `MIN_SIDE`.
-    """
-    if resolution < MIN_SIDE:
-        raise TooSmallError(f"a resolution of {resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more")
-    if pixels.shape[:2] == (resolution, resolution):
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((resolution, resolution), Image.Resampling.BICUBIC))
+def _require_bytes(content: bytes) -> None:
+    if not content:
+        raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
 
 
-def native(pixels: Pixels) -> Pixels:
-    """`pixels` as they are. Raises `TooSmallError` where a side is too short to be scored at native size."""
-    height, width = pixels.shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise TooSmallError(
-            f"the image is {width}×{height} pixels; at native size both sides need {MIN_SIDE} or more for AlexNet's "
-            "five stages: send a larger image, or name a resolution"
-        )
-    return pixels
+def _decode_npy(content: bytes, max_pixels: int) -> Pixels:
+    header = read_pixel_header(content)
+    height, width, _ = header.shape
+    _check_size(width, height, max_pixels)
+    return read_pixels(content, header)
 
 
 def _open(content: bytes, max_pixels: int) -> Image.Image:
@@ -134,7 +101,7 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:
-        if known := _format_by_signature(content):
+        if known := format_of(content):
             raise TruncatedImageError(
                 f"the image begins like {known} and is truncated or damaged; send the whole file"
             ) from error
@@ -153,15 +120,8 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise TooSmallError(f"the image is {width}×{height} pixels: it has none; send one with pixels")
 
 
-def _format_by_signature(content: bytes) -> str | None:
-    for name, signatures in _SIGNATURES.items():
-        if any(content.startswith(signature, offset) for offset, signature in signatures):
-            return name
-    return None
-
-
 def _decoded(image: Image.Image, content: bytes) -> Image.Image:
-    """The first frame's pixels, upright."""
+    """The first frame's pixels, upright: EXIF orientation is applied here."""
     try:
         image.load()
     except MemoryError:
@@ -177,8 +137,9 @@ def _decoded(image: Image.Image, content: bytes) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode as 8-bit RGB, alpha on white. Raises `PixelTypeError` for modes that need guessing."""
     if image.mode.startswith("I;16"):
-        high_byte = (np.asarray(image) >> 8).astype(np.uint8)
+        high_byte = (np.asarray(image) >> 8).astype(np.uint8)  # (h, w)
         return Image.fromarray(high_byte).convert("RGB")
     if image.mode in _ALPHA_MODES or (image.mode in _COLOUR_MODES and image.has_transparency_data):
         white = Image.new("RGBA", image.size, "white")
@@ -189,31 +150,3 @@ def _rgb(image: Image.Image) -> Image.Image:
         f"the {image.format} image holds {image.mode!r} pixels (floats, 32-bit integers or a colour space that is not "
         "converted here); save it as 8-bit or 16-bit RGB or grey"
     )
-
-
-def _decode_npy(content: bytes, max_pixels: int) -> Pixels:
-    try:
-        header = npy.read_header(content)
-    except ValueError as error:
-        raise TruncatedImageError(
-            "the .npy header is truncated, damaged or of a version after 2.0; write it with numpy.save"
-        ) from error
-    shape, dtype = header.shape, header.dtype
-    if dtype is None:
-        raise PixelTypeError("the .npy array holds records with named fields; send uint8 (H, W, 3)")
-    if dtype.hasobject:
-        raise PixelTypeError("the .npy array holds pickled Python objects, which are never read; send uint8 (H, W, 3)")
-    if dtype != np.uint8:
-        raise PixelTypeError(
-            f"the .npy array is {dtype}, expected uint8: for floats in [0, 1] send (x * 255).round().astype('uint8')"
-        )
-    if len(shape) != 3 or shape[2] != 3:
-        hint = ": that is (3, H, W), send x.transpose(1, 2, 0)" if len(shape) == 3 and shape[0] == 3 else ""
-        raise PixelTypeError(f"the .npy array has the shape {shape}, expected (H, W, 3){hint}")
-    height, width, _ = shape
-    _check_size(width, height, max_pixels)
-    expected, came = height * width * 3, len(content) - header.size
-    if came != expected:
-        raise TruncatedImageError(f"the .npy array of shape {shape} needs {expected:,} bytes of pixels, {came:,} came")
-    pixels = np.frombuffer(content, np.uint8, offset=header.size)
-    return pixels.reshape(shape, order="F" if header.fortran_order else "C")

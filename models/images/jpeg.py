@@ -1,4 +1,4 @@
-"""Which JPEGs are plain: the ones that a decoder other than Pillow may be given.
+"""JPEG segments: which files are *plain*, and may be given to a decoder other than Pillow.
 
 A plain file means one thing to every decoder: 8-bit baseline or progressive, grey or YCbCr, upright, and whole. What is
 odd about any other file is Pillow's to judge, in its own words.
@@ -8,10 +8,11 @@ from typing import Final
 
 from PIL import ExifTags, Image
 
-SIGNATURE: Final = b"\xff\xd8\xff"
+from clpips.models.images.formats import JPEG
+
 END: Final = b"\xff\xd9"
-MOST_SEGMENTS: Final = 1000  # before the pixels
-MOST_BYTES: Final = 2**24  # of a file that is searched for its end
+MOST_SEGMENTS: Final = 1000  # a file with more before its pixels is not plain
+MOST_BYTES: Final = 2**24  # a longer file is not searched for its end, and not plain
 FRAMES: Final = {0xC0, 0xC2}  # baseline and progressive, Huffman-coded
 OTHER_FRAMES: Final = {0xC1, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 SCAN: Final = 0xDA
@@ -19,9 +20,16 @@ SAMPLINGS: Final = {0x11, 0x21, 0x12, 0x22, 0x41}  # luma's, four bits each way,
 EXIF: Final = b"Exif\x00\x00"
 
 
-def plain_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a plain JPEG; None where the file is anything else, cut off or followed by more bytes."""
-    if not content.startswith(SIGNATURE) or len(content) > MOST_BYTES:
+def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a plain JPEG; None where the file is anything else, cut off or followed by more bytes.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (640, 480)).save(file, "JPEG")
+    >>> plain_jpeg_size(file.getvalue()), plain_jpeg_size(file.getvalue()[:-1])
+    ((640, 480), None)
+    """
+    if not content.startswith(JPEG) or len(content) > MOST_BYTES:
         return None
     size: tuple[int, int] | None = None
     place = 2

@@ -1,10 +1,11 @@
-"""The header of a `.npy` file, read without `ast`.
+"""The `.npy` format (numpy's NEP 1): its header, parsed without `ast`, and uint8 RGB pixels behind it.
 
-numpy reads it with `ast.literal_eval`, whose recursion counter CPython 3.11 shares among all threads: two that read at
-the same moment make each other fail with "AST constructor recursion depth mismatch", about sound files. Here it is a
-regular expression, in any number of threads, and four times as fast. The format: numpy's NEP 1.
+numpy reads the header with `ast.literal_eval`, whose recursion counter CPython 3.11 shares among all threads: two that
+read at the same moment make each other fail with "AST constructor recursion depth mismatch", about sound files. Here
+it is a regular expression, in any number of threads, and four times as fast.
 """
 
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-MAGIC: Final = b"\x93NUMPY"
-LONGEST_HEADER: Final = 10_000  # bytes, as numpy has it: one of pixels is 118
-_LENGTHS: Final = {b"\x01\x00": struct.Struct("<H"), b"\x02\x00": struct.Struct("<I")}  # version: of the header
+from clpips.models.images.errors import PixelTypeError, TruncatedImageError
+from clpips.models.images.formats import NPY
+from clpips.models.images.pixels import Pixels
+
+LONGEST_HEADER: Final = 10_000  # bytes, numpy's own limit; a header of pixels has 118
+_LENGTHS: Final = {b"\x01\x00": struct.Struct("<H"), b"\x02\x00": struct.Struct("<I")}  # version: its length field
 _ENTRY: Final = re.compile(
     rb"""[ ]*(?:
         ['"]descr['"][ ]*:[ ]*(?:['"](?P<type>[<>|=]?[A-Za-z]\d*(?:\[\w+\])?)['"]|(?P<fields>\[.*\]))
@@ -36,13 +40,57 @@ class Header:
     size: int  # in bytes: the offset of the first element
 
 
+def read_pixel_header(content: bytes) -> Header:
+    """The header of a `.npy` file of pixels: uint8 `(H, W, 3)`.
+
+    Raises `TruncatedImageError` for a damaged header and `PixelTypeError` for arrays of anything else.
+    """
+    try:
+        header = read_header(content)
+    except ValueError as error:
+        raise TruncatedImageError(
+            "the .npy header is truncated, damaged or of a version after 2.0; write it with numpy.save"
+        ) from error
+    shape, dtype = header.shape, header.dtype
+    if dtype is None:
+        raise PixelTypeError("the .npy array holds records with named fields; send uint8 (H, W, 3)")
+    if dtype.hasobject:
+        raise PixelTypeError("the .npy array holds pickled Python objects, which are never read; send uint8 (H, W, 3)")
+    if dtype != np.uint8:
+        raise PixelTypeError(
+            f"the .npy array is {dtype}, expected uint8: for floats in [0, 1] send (x * 255).round().astype('uint8')"
+        )
+    if len(shape) != 3 or shape[2] != 3:
+        hint = ": that is (3, H, W), send x.transpose(1, 2, 0)" if len(shape) == 3 and shape[0] == 3 else ""
+        raise PixelTypeError(f"the .npy array has the shape {shape}, expected (H, W, 3){hint}")
+    return header
+
+
+def read_pixels(content: bytes, header: Header) -> Pixels:
+    """The pixels behind `header` (`read_pixel_header`), `(H, W, 3)`: a view of `content`, not a copy.
+
+    Raises `TruncatedImageError` where there are more or fewer bytes than the shape needs.
+    """
+    expected, came = math.prod(header.shape), len(content) - header.size
+    if came != expected:
+        raise TruncatedImageError(
+            f"the .npy array of shape {header.shape} needs {expected:,} bytes of pixels, {came:,} came"
+        )
+    pixels = np.frombuffer(content, np.uint8, offset=header.size)  # (H*W*3,)
+    return pixels.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
 def read_header(content: bytes) -> Header:
     """The header of the `.npy` file `content`, version 1.0 or 2.0.
 
     Raises `ValueError` where it is truncated, damaged, longer than `LONGEST_HEADER` or of another version.
+
+    >>> text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (480, 640, 3), }"
+    >>> read_header(NPY + b"\\x01\\x00" + struct.pack("<H", len(text)) + text).shape
+    (480, 640, 3)
     """
     length = _LENGTHS.get(content[6:8])
-    if length is None or not content.startswith(MAGIC) or len(content) < 8 + length.size:
+    if length is None or not content.startswith(NPY) or len(content) < 8 + length.size:
         raise ValueError("not a .npy file of version 1.0 or 2.0")
     start = 8 + length.size
     size = start + length.unpack_from(content, 8)[0]

@@ -1,1 +1,1 @@
-"""The metric: backbone, channel distances `z`, weights and their files."""
+"""The metric (LPIPS): its backbone, channel distances `z`, weights and the files of both."""

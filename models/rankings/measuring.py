@@ -12,8 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine
-from clpips.models.images.decoding import ImageError, Pixels, load_image
+from clpips.models.engines.contract import Engine
+from clpips.models.images.decoding import load_image
+from clpips.models.images.errors import ImageError
+from clpips.models.images.pixels import Pixels
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.rankings.distance_cache import Key, key_of, open_store
 from clpips.models.rankings.files import Ranking, RankingsError

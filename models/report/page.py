@@ -19,7 +19,8 @@ from scipy.stats import rankdata
 from clpips.models.agreement.correlation import within_spearman
 from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.learning import CurvePoint
-from clpips.models.images.decoding import ImageError, decode
+from clpips.models.images.decoding import decode
+from clpips.models.images.errors import ImageError
 from clpips.models.metric.backbone import LAYERS
 from clpips.models.rankings.measuring import Measured
 from clpips.models.report.tables import LEGEND, Row, comparison_rows

@@ -7,7 +7,7 @@ from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from clpips import __version__
-from clpips.models.engines import Engine
+from clpips.models.engines.contract import Engine
 from clpips.service.batching.batcher import BatchReport
 from clpips.service.batching.feature_cache import Source
 from clpips.service.ops.memory import MemoryCollector

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import Parameter
 from litestar.response import Stream
 
+from clpips.models.metric.weights_files import format_weights
 from clpips.models.rankings.files import Ranking, format_ranking
 from clpips.service.admission.access import require, tenant_of
 from clpips.service.openapi.operations import problems
@@ -50,7 +51,7 @@ async def export_weights(
     """The safetensors file that `clpips distance --weights` takes."""
     weights, number = await teaching.export_weights(tenant_of(request), name, version)
     headers = {"content-disposition": f'attachment; filename="{name}-v{number}.safetensors"'}
-    return Response(weights.to_bytes(), media_type=WEIGHTS, headers=headers)
+    return Response(format_weights(weights), media_type=WEIGHTS, headers=headers)
 
 
 @put(

@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import DevicePixels, Image
-from clpips.models.images.decoding import Pixels, load_image
-from clpips.models.images.jpeg import SIGNATURE as JPEG_SIGNATURE
+from clpips.models.engines.contract import DevicePixels, Image
+from clpips.models.images.decoding import load_image
+from clpips.models.images.formats import JPEG
+from clpips.models.images.pixels import Pixels
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import Pace
 from clpips.service.batching.batcher import Batcher, ExpiredError
@@ -149,7 +150,7 @@ class Pipeline:
     async def _decoded(self, image: _Undecoded, ticket: Ticket, flight: Flight[Embedded]) -> Image:
         """The image's pixels, from the device where it decodes this file, else from the pool."""
         pixels: Image | None = None
-        if self._jpegs is not None and image.content.startswith(JPEG_SIGNATURE):
+        if self._jpegs is not None and image.content.startswith(JPEG):
             pixels = await _in_time(self._jpegs, image, ticket, flight, shape=image.resolution)
         if pixels is None:
             pixels = await _in_time(self._decoding, image, ticket, flight)

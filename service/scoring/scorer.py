@@ -8,10 +8,12 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine
-from clpips.models.images.decoding import ImageError, measure
-from clpips.models.metric.distance import layer_shares, weigh
-from clpips.models.metric.weights import LayerWeights, load_weights, shipped_weights
+from clpips.models.engines.contract import Engine
+from clpips.models.images.decoding import image_size
+from clpips.models.images.errors import ImageError
+from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights_files import load_weights, shipped_weights
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody, UnknownProfile
 from clpips.service.scoring.pipeline import Embedded, Pipeline
@@ -126,7 +128,7 @@ class Scorer:
     async def distance(self, request: DistanceRequest, profile: Profile, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem`."""
         channel_distances = await self._channel_distances(request.pairs, request.options.resolution, ticket)
-        shares = layer_shares(channel_distances, profile.weights.values) if request.options.layers else None
+        shares = distance_by_layer(channel_distances, profile.weights.values) if request.options.layers else None
         return DistanceReply(
             distances=weigh(channel_distances, profile.weights.values).tolist(),
             pairs=[PairNames(_name(target), _name(candidate)) for target, candidate in request.pairs],
@@ -206,7 +208,7 @@ def _larger_than(max_pixels: int, images: Iterable[SentImage]) -> dict[str, str]
     bad = {}
     for image in images:
         try:
-            measure(image.content, max_pixels)
+            image_size(image.content, max_pixels)
         except ImageError as error:
             bad[image.sha256] = str(error)
     return bad

@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from clpips.models.engines import Engine, Image, JpegDecoder
+from clpips.models.engines.contract import Engine, Image, JpegDecoder
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.service.batching.batcher import BatchReport
 from clpips.service.ops.telemetry import Telemetry

@@ -23,6 +23,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.util import await_only
 
+from clpips.models.installing import install_hint
+
 DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -56,7 +58,7 @@ class Database:
         try:
             self._engine = config.get_engine()
         except ModuleNotFoundError as error:
-            raise StorageError(f"{error.name} is not installed: pip install 'clpips[postgresql]'") from error
+            raise StorageError(f"{error.name} is not installed: {install_hint('postgresql')}") from error
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)

@@ -7,7 +7,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from clpips.models.metric.weights import LayerWeights, WeightsError, parse_weights
+from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.weights_files import parse_weights
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.pairs import pairs_of_ranking
 from clpips.service.admission.door import Ticket

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from clpips.models.engines import Images
+from clpips.models.engines.contract import Images
 from clpips.service.server import serve
 from clpips.service.settings import Settings
 from tests.support.services import FakeEngine, FakeFeatures

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
-from clpips.models.metric.weights import load_weights
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
 

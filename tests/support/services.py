@@ -15,7 +15,7 @@ import uvicorn
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
-from clpips.models.engines import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
+from clpips.models.engines.contract import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
 from clpips.service.app import create_app
 from clpips.service.settings import Settings

@@ -1,1 +1,1 @@
-"""The backbone on PyTorch: NVIDIA GPUs, and the CPU as the reference."""
+"""The engine on PyTorch, and what it is made of."""

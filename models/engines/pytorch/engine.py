@@ -1,13 +1,12 @@
-"""The backbone on PyTorch: NVIDIA GPUs, and the CPU as the reference.
+"""The engine on PyTorch: NVIDIA GPUs, and the CPU as the reference.
 
-On the GPU, batches of the prepared size run as CUDA graphs (`graphs.py`) between Triton's kernels
+On the GPU, batches of the prepared size run as CUDA graphs (`cuda_graphs.py`) between Triton's kernels
 (`triton_kernels.py`), features stay on the card in a pool of slots (`slots.py`), and a batch for which memory
 does not suffice is halved (`memory.py`). Nothing waits for the card but `compare`, for its answer.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clpips.models.engines import (
+from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
     EngineError,
@@ -25,31 +24,23 @@ from clpips.models.engines import (
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
-from clpips.models.engines.pytorch.graphs import GraphEmbedder, exact_convolutions, read_on
+from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder, exact_convolutions, read_on
 from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels_for
+from clpips.models.engines.pytorch.layout import Layout, layout_of, places_by_layout
 from clpips.models.engines.pytorch.memory import in_halves, largest_that_fits, release_cached_memory
-from clpips.models.engines.pytorch.network import AlexNetTaps, Layout, layout_of
+from clpips.models.engines.pytorch.network import AlexNetTaps
+from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
-from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS, Backbone, load_backbone
+from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS
+from clpips.models.metric.backbone_file import Backbone, load_backbone
 
 logger = logging.getLogger(__name__)
 
 CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
-PIXELS_A_RUN = 64 * 256**2  # pixels of a batch that is not prepared on the GPU
+UNPREPARED_PIXELS = 64 * 256**2  # bounds a batch on the GPU of a size that no graph was prepared for
 PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
-BYTES = {np.dtype(np.uint8), torch.uint8}
-MEMORY_SHARE = 0.5  # of the card's free memory for features, where nobody says how much
-
-
-def compute_dtype(device: str, precision: Precision) -> torch.dtype:
-    """What the convolutions compute in.
-
-    `fast` is float16 on GPUs: as quick there as bfloat16 and eight times as precise. It is bfloat16 on CPUs, whose
-    matrix units (AMX, AVX-512 BF16) know no float16 before Granite Rapids.
-    """
-    if precision == "exact":
-        return torch.float32
-    return torch.float16 if device == "cuda" else torch.bfloat16
+UINT8 = {np.dtype(np.uint8), torch.uint8}
+MEMORY_SHARE = 0.5  # features get so much of the card's free memory, where nobody says how much
 
 
 class TorchEngine:
@@ -142,8 +133,8 @@ class TorchEngine:
 
     @torch.inference_mode()
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> NDArray[np.float32]:
-        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)
-        for places in _by_layout(targets, candidates):
+        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)  # (n, 1152)
+        for places in places_by_layout([one.layout for one in targets], [one.layout for one in candidates]):
             for start in range(0, len(places), PAIRS_A_RUN):
                 run = places[start : start + PAIRS_A_RUN]
                 pairs = [(targets[place], candidates[place]) for place in run]
@@ -170,7 +161,7 @@ class TorchEngine:
             self.graphs.embed(hosted, landed, destinations)
             return features
         with exact_convolutions(search=False):
-            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))
+            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))  # five (n, c, h', w')
         self._kernels.store(maps, destinations)
         return features
 
@@ -184,7 +175,7 @@ class TorchEngine:
             parts.append(pixels.to(self.device, non_blocking=True))
         if landed:
             read_on(torch.get_device_module(self.device).current_stream(), landed)
-            parts.append(torch.stack(landed))
+            parts.append(torch.stack(landed))  # (n, h, w, 3)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _compare(self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]]) -> list[NDArray[np.float32]]:
@@ -203,7 +194,7 @@ class TorchEngine:
         if self.graphs is not None and self.graphs.layout == layout:
             most = self.graphs.largest
         elif self.device == "cuda":
-            most = max(1, PIXELS_A_RUN // (layout.height * layout.width))
+            most = max(1, UNPREPARED_PIXELS // (layout.height * layout.width))
         else:
             most = CPU_BATCH
         return min(most, self._limits.get(layout, most))
@@ -223,31 +214,15 @@ class TorchEngine:
         return int(free * MEMORY_SHARE)
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
-    return any(has for unit, has in torch.cpu.get_capabilities().items() if "bf16" in unit or unit == "amx_tile")
-
-
 def _layout_of_all(images: Sequence[Image]) -> Layout:
     shapes = {tuple(image.shape) for image in images}
     kinds = {image.dtype for image in images if isinstance(image, np.ndarray | Tensor)}
-    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= BYTES:
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= UINT8:
         found = ", ".join(sorted({f"{getattr(image, 'dtype', '')}{tuple(image.shape)}" for image in images}))
         raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
     if min(shape[:2]) < MIN_SIDE:
         raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")
     return layout_of(shape[0], shape[1])
-
-
-def _by_layout(targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Collection[list[int]]:
-    """The places of pairs whose images are equally large, group by group."""
-    places: defaultdict[Layout, list[int]] = defaultdict(list)
-    for place, (target, candidate) in enumerate(zip(targets, candidates, strict=True)):
-        if target.layout != candidate.layout:
-            sizes = " and ".join(f"{one.layout.height}×{one.layout.width}" for one in (target, candidate))
-            raise ValueError(f"pair {place} has features of images of different sizes: {sizes} pixels")
-        places[target.layout].append(place)
-    return places.values()
 
 
 def _nothing_to_lower(_: int) -> None:

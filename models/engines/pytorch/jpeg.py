@@ -1,4 +1,4 @@
-"""JPEG on the engine's device: torchvision decodes (nvJPEG on CUDA), PyTorch resizes, and the pixels stay there.
+"""JPEG decoding on the engine's device: torchvision decodes (nvJPEG on CUDA), PyTorch resizes, the pixels stay there.
 
 Only plain files are tried (`models/images/jpeg.py`), and whatever fails here is left to the host: it decodes the same
 file, or says what is wrong with it. The resize is Pillow's, in two passes with 8-bit pixels between them.
@@ -15,10 +15,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from clpips.models.engines import EngineError
+from clpips.models.engines.contract import EngineError
 from clpips.models.engines.pytorch.memory import is_out_of_memory, release_cached_memory
-from clpips.models.images.decoding import MAX_PIXELS
-from clpips.models.images.jpeg import plain_size
+from clpips.models.engines.pytorch.messages import first_line
+from clpips.models.images.jpeg import plain_jpeg_size
+from clpips.models.images.pixels import MAX_PIXELS
+from clpips.models.installing import install_hint
 from clpips.models.metric.backbone import MIN_SIDE
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class TorchJpegDecoder:
                 self._run([_small_file()], MIN_SIDE)
         except Exception as error:
             raise EngineError(
-                f"torchvision decodes no JPEG on {device} ({_first_line(error)}): install the torchvision that belongs "
+                f"torchvision decodes no JPEG on {device} ({first_line(error)}): install the torchvision that belongs "
                 "to this PyTorch, or decode on the host"
             ) from error
 
@@ -67,7 +69,7 @@ class TorchJpegDecoder:
         try:
             return self._run(files, resolution)
         except Exception as error:  # noqa: BLE001  the host has the last word on every file
-            message, out_of_memory = _first_line(error), is_out_of_memory(error)
+            message, out_of_memory = first_line(error), is_out_of_memory(error)
         # The exception is gone here, and with its frames the batch's tensors.
         if out_of_memory:
             logger.warning("device memory ran out for %d JPEGs, the host decodes them: %s", len(files), message)
@@ -90,7 +92,7 @@ class TorchJpegDecoder:
                 done.synchronize()
 
 
-def resize(batch: Tensor, resolution: int) -> Tensor:
+def resize_batch(batch: Tensor, resolution: int) -> Tensor:
     """uint8 `(n, 3, h, w)` → `(n, 3, resolution, resolution)`: bicubic with antialiasing, as Pillow does it.
 
     Pillow resizes rows, rounds them to 8 bits, then columns. In one pass without that, one pixel in six differs from
@@ -100,6 +102,7 @@ def resize(batch: Tensor, resolution: int) -> Tensor:
     if batch.shape[2:] == (resolution, resolution):
         return batch
     for size in ((batch.shape[2], resolution), (resolution, resolution)):
+        # (n, 3, h, w) → (n, 3, h, resolution) → (n, 3, resolution, resolution)
         batch = functional.interpolate(batch.to(torch.float32), size=size, mode="bicubic", antialias=True)
         batch = batch.add_(0.5).clamp_(0, 255).to(torch.uint8)  # truncates: rounded half up, as Pillow does
     return batch
@@ -112,9 +115,9 @@ def _resized(decoded: Sequence[Tensor], resolution: int | None) -> list[Tensor |
         by_size[pixels.shape].append(place)
     found: list[Tensor | None] = [None] * len(decoded)
     for places in by_size.values():
-        batch = torch.stack([decoded[place] for place in places])
+        batch = torch.stack([decoded[place] for place in places])  # (n, 3, h, w)
         if resolution is not None:
-            batch = resize(batch, resolution)
+            batch = resize_batch(batch, resolution)  # (n, 3, resolution, resolution)
         for place, pixels in zip(places, batch.permute(0, 2, 3, 1).contiguous(), strict=True):
             found[place] = pixels
     return found
@@ -125,7 +128,7 @@ def _runs(files: Sequence[bytes], resolution: int | None, max_pixels: int, pixel
     runs: list[list[int]] = []
     room = 0
     for place, file in enumerate(files):
-        size = plain_size(file)
+        size = plain_jpeg_size(file)
         sides = (resolution, resolution) if resolution is not None else size
         if size is None or sides is None or size[0] * size[1] > max_pixels or min(sides) < MIN_SIDE:
             continue
@@ -144,8 +147,8 @@ def torchvision_decode(device: str) -> Decode:
         from torchvision.io import ImageReadMode, decode_jpeg
     except Exception as error:  # a missing package, or one for another PyTorch, which fails in many ways
         raise EngineError(
-            f"torchvision cannot be imported ({_first_line(error)}), and decodes JPEGs on the device: pip install "
-            "'clpips[torch]' with the torchvision that belongs to this PyTorch, or decode on the host"
+            f"torchvision cannot be imported ({first_line(error)}), and decodes JPEGs on the device: "
+            f"{install_hint('torch')}, with the torchvision that belongs to this PyTorch; or decode on the host"
         ) from error
     return lambda files: list(decode_jpeg(files, mode=ImageReadMode.RGB, device=device))
 
@@ -154,7 +157,3 @@ def _small_file() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(file, "JPEG")
     return file.getvalue()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,7 +1,7 @@
-"""The steps around the convolutions: maps → unit-length features, and pairs of features → channel distances.
+"""Kernels, the steps around the convolutions: pixels → blocks, maps → unit-length features, pairs of features → z.
 
-`PlainKernels` are ordinary PyTorch operations and run anywhere. `triton_kernels.py` computes the same
-in one pass over memory each, for NVIDIA GPUs.
+`PlainKernels` are ordinary PyTorch operations and run anywhere. `triton_kernels.py` computes the same in one pass over
+memory each, for NVIDIA GPUs.
 """
 
 import logging
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clpips.models.engines.pytorch.network import BLOCK, GAIN, OFFSET, Layout, block_grid
+from clpips.models.engines.pytorch.layout import Layout
+from clpips.models.engines.pytorch.messages import first_line
+from clpips.models.engines.pytorch.network import BLOCK, block_grid
 from clpips.models.engines.pytorch.slots import TorchFeatures
-from clpips.models.metric.backbone import EPSILON, LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import EPSILON, GAIN, LAYERS, OFFSET, TOTAL_CHANNELS
 
 logger = logging.getLogger(__name__)
 
@@ -57,32 +59,34 @@ class PlainKernels:
 
     def __init__(self, device: str, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._gain = torch.tensor(GAIN, device=device)
-        self._offset = torch.tensor(OFFSET, device=device)
+        self._gain = torch.tensor(GAIN, device=device)  # (3,)
+        self._offset = torch.tensor(OFFSET, device=device)  # (3,)
 
     def blocks(self, images: Tensor) -> Tensor:
         n, height, width, _ = images.shape
         rows, columns = block_grid(height, width)
-        x = torch.addcmul(self._offset, images.to(torch.float32), self._gain).to(self._dtype)
+        x = torch.addcmul(self._offset, images.to(torch.float32), self._gain).to(self._dtype)  # (n, h, w, 3)
         # A negative width cuts off what no kernel reaches.
         x = functional.pad(x, (0, 0, 2, columns * BLOCK - width - 2, 2, rows * BLOCK - height - 2))
-        x = x.reshape(n, rows, BLOCK, columns, BLOCK, 3).permute(0, 1, 3, 2, 4, 5)
-        return x.reshape(n, rows, columns, BLOCK * BLOCK * 3).permute(0, 3, 1, 2)
+        x = x.reshape(n, rows, BLOCK, columns, BLOCK, 3).permute(0, 1, 3, 2, 4, 5)  # (n, rows, columns, 4, 4, 3)
+        return x.reshape(n, rows, columns, BLOCK * BLOCK * 3).permute(0, 3, 1, 2)  # (n, 48, rows, columns)
 
     def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
         taps = [handle.taps() for handle in features]
-        for tap, x in enumerate(maps):
+        for tap, x in enumerate(maps):  # x: (n, c, h', w')
             rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (n, positions, c), a view
-            norms = torch.linalg.vector_norm(rows, dim=2, keepdim=True, dtype=torch.float32) + EPSILON
+            norms = (
+                torch.linalg.vector_norm(rows, dim=2, keepdim=True, dtype=torch.float32) + EPSILON
+            )  # (n, positions, 1)
             for row, norm, destination in zip(rows, norms, taps, strict=False):
                 destination[tap].copy_(row / norm)
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
-        z = torch.empty((len(targets), TOTAL_CHANNELS), device=targets[0].buffer.device)
+        z = torch.empty((len(targets), TOTAL_CHANNELS), device=targets[0].buffer.device)  # (n, 1152)
         for row, target, candidate in zip(z, targets, candidates, strict=True):
             for layer, a, b in zip(LAYERS, target.taps(), candidate.taps(), strict=True):
-                difference = torch.sub(a.float(), b.float())
-                torch.mean(difference.square_(), dim=0, out=row[layer])
+                difference = torch.sub(a.float(), b.float())  # (positions, c)
+                torch.mean(difference.square_(), dim=0, out=row[layer])  # (c,)
         return z
 
 
@@ -98,6 +102,6 @@ def kernels_for(device: str, dtype: torch.dtype) -> Kernels:
         logger.warning(
             "Triton cannot build its kernels (%s): features are stored and compared by slower PyTorch operations, "
             "without CUDA graphs; Triton comes with PyTorch for CUDA and needs a C compiler (gcc) at run time",
-            str(error).splitlines()[0] if str(error) else type(error).__name__,
+            first_line(error),
         )
         return PlainKernels(device, dtype)

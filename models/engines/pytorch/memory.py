@@ -1,4 +1,4 @@
-"""What to do when the device's memory runs out: free some, halve the batch, and answer all the same."""
+"""Out-of-memory recovery: free some of the device's memory, halve the batch, and answer all the same."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import torch
 
-from clpips.models.engines import EngineError
+from clpips.models.engines.contract import EngineError
+from clpips.models.engines.pytorch.messages import first_line
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -59,12 +60,12 @@ def in_halves(
     message = _try(run, items, results)
     if message is None:
         return results
-    logger.warning("device memory ran out with a batch of %d: %s", len(items), message.splitlines()[0])
+    logger.warning("device memory ran out with a batch of %d: %s", len(items), message)
     relieve()
     if len(items) == 1:
         message = _try(run, items, results)
         if message is not None:
-            raise OutOfMemoryError(f"the device's memory does not suffice for this image: {message.splitlines()[0]}")
+            raise OutOfMemoryError(f"the device's memory does not suffice for this image: {message}")
         return results
     too_large(len(items))
     half = len(items) // 2
@@ -72,11 +73,14 @@ def in_halves(
 
 
 def _try(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], results: list[Result]) -> str | None:
-    """The error's message, if memory ran out. The exception, whose frames hold the batch's tensors, ends here."""
+    """The first line of the error's message, if memory ran out.
+
+    The exception, whose frames hold the batch's tensors, ends here.
+    """
     try:
         results += run(items)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return str(error) or type(error).__name__
+        return first_line(error)
     return None

@@ -1,45 +1,16 @@
-"""AlexNet's five convolutions on PyTorch: uint8 pixels in, the five ReLU maps out."""
+"""The network: AlexNet's five convolutions on PyTorch, from blocks of pixels to the five ReLU maps."""
 
-from functools import cache
-from typing import NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, SCALE, SHIFT, Backbone, tap_sizes
+from clpips.models.metric.backbone import CONVOLUTIONS, tap_sizes
+from clpips.models.metric.backbone_file import Backbone
 
-BLOCK = 4  # pixels a side: the first convolution's stride
-FLOAT16_MAX = 65504.0
-
-# x → gain * x + offset takes a pixel 0..255 to what the backbone was trained on: [-1, 1], shifted and scaled.
-GAIN = tuple(1 / (127.5 * scale) for scale in SCALE)
-OFFSET = tuple(-(1 + shift) / scale for shift, scale in zip(SHIFT, SCALE, strict=True))
-
-
-class Layout(NamedTuple):
-    """How the features of an image of one size lie in a flat buffer: tap after tap, each `(position, channel)`."""
-
-    height: int  # of the image, pixels
-    width: int
-    positions: tuple[int, ...]  # of each tap: h' * w'
-    starts: tuple[int, ...]  # first element of each tap
-    elements: int
-
-    def split(self, buffer: Tensor) -> list[Tensor]:
-        """The five taps of a flat buffer, each a view `(positions, channels)`."""
-        return [
-            buffer[start : start + positions * channels].view(positions, channels)
-            for start, positions, channels in zip(self.starts, self.positions, CHANNELS, strict=True)
-        ]
-
-
-@cache
-def layout_of(height: int, width: int) -> Layout:
-    """The layout of an image of `height` × `width` pixels (both ≥ 31)."""
-    positions = tuple(h * w for h, w in tap_sizes(height, width))
-    ends = [sum(p * c for p, c in zip(positions[:tap], CHANNELS, strict=False)) for tap in range(len(CHANNELS) + 1)]
-    return Layout(height, width, positions, tuple(ends[:-1]), ends[-1])
+BLOCK: Final = 4  # pixels a side: the first convolution's stride
+FLOAT16_MAX: Final = 65504.0
 
 
 class AlexNetTaps(nn.Module):
@@ -57,7 +28,7 @@ class AlexNetTaps(nn.Module):
         for key, inputs, outputs, kernel, stride, padding, _ in CONVOLUTIONS:
             weight, bias = (torch.from_numpy(backbone.tensors[f"{key}.{part}"]) for part in ("weight", "bias"))
             if stride == BLOCK:
-                weight = _blocked(weight)
+                weight = _blocked(weight)  # (64, 48, 3, 3)
                 inputs, kernel, padding = weight.shape[1], weight.shape[2], 0
             convolution = nn.Conv2d(inputs, outputs, kernel, padding=padding)
             convolution.load_state_dict({"weight": weight, "bias": bias})
@@ -70,8 +41,8 @@ class AlexNetTaps(nn.Module):
         maps = []
         for convolution, description in zip(self.convolutions, CONVOLUTIONS, strict=True):
             if description.pooled:
-                x = functional.max_pool2d(x, kernel_size=3, stride=2)
-            x = convolution(x)
+                x = functional.max_pool2d(x, kernel_size=3, stride=2)  # (n, c, h, w)
+            x = convolution(x)  # (n, c', h', w')
             # Bounds from the weights keep the first three maps below float16's end; no picture brings the others
             # near it, and one that did would saturate instead of turning into NaN.
             x = x.clamp_(0, FLOAT16_MAX) if self.dtype == torch.float16 else x.relu_()
@@ -80,7 +51,11 @@ class AlexNetTaps(nn.Module):
 
 
 def block_grid(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of 4 × 4 blocks that the first convolution reads of an image: two more than it writes."""
+    """Rows and columns of 4 × 4 blocks that the first convolution reads of an image: two more than it writes.
+
+    >>> block_grid(256, 256)
+    (65, 65)
+    """
     rows, columns = tap_sizes(height, width)[0]
     return rows + 2, columns + 2
 
@@ -89,6 +64,6 @@ def _blocked(weight: Tensor) -> Tensor:
     """OIHW `(64, 3, 11, 11)` → `(64, 48, 3, 3)`: input 12y + 3x + c of a block is channel c of its pixel (y, x)."""
     outputs, inputs, side, _ = weight.shape
     blocks = -(-side // BLOCK)
-    padded = functional.pad(weight, (0, blocks * BLOCK - side) * 2)
-    padded = padded.reshape(outputs, inputs, blocks, BLOCK, blocks, BLOCK)
+    padded = functional.pad(weight, (0, blocks * BLOCK - side) * 2)  # (64, 3, 12, 12)
+    padded = padded.reshape(outputs, inputs, blocks, BLOCK, blocks, BLOCK)  # (64, 3, 3, 4, 3, 4)
     return padded.permute(0, 3, 5, 1, 2, 4).reshape(outputs, BLOCK * BLOCK * inputs, blocks, blocks)

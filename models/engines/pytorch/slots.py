@@ -1,11 +1,11 @@
-"""Features as handles on memory of the device: a pool of equal slots, and what happens beyond it."""
+"""Slab allocation: features as handles on memory of the device, from a pool of equal slots or beside it."""
 
 from collections import deque
 
 import torch
 from torch import Tensor
 
-from clpips.models.engines.pytorch.network import Layout
+from clpips.models.engines.pytorch.layout import Layout
 
 
 class TorchFeatures:
@@ -52,7 +52,7 @@ class SlotPool:
     def __init__(self, layout: Layout, slots: int, dtype: torch.dtype, device: str) -> None:
         self.layout = layout
         self.slots = slots
-        self._slab = torch.empty((slots, layout.elements), dtype=dtype, device=device)
+        self._slab = torch.empty((slots, layout.elements), dtype=dtype, device=device)  # (slots, elements)
         self._free = deque(reversed(range(slots)))
 
     @property

@@ -1,4 +1,4 @@
-"""The steps around the convolutions in Triton, each one pass over memory. For NVIDIA GPUs.
+"""Kernels in Triton: the steps around the convolutions, each one pass over memory. For NVIDIA GPUs.
 
 All three are bound by memory: what counts is that every byte is read once, in runs of 16, and that nothing
 intermediate is written. Features are addressed by pointer, so that those in the slot pool and those with memory of
@@ -17,9 +17,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from clpips.models.engines.pytorch.network import GAIN, OFFSET, Layout, block_grid, layout_of
+from clpips.models.engines.pytorch.layout import Layout, layout_of
+from clpips.models.engines.pytorch.network import block_grid
 from clpips.models.engines.pytorch.slots import TorchFeatures
-from clpips.models.metric.backbone import CHANNELS, EPSILON, TOTAL_CHANNELS, tap_sizes
+from clpips.models.metric.backbone import CHANNELS, EPSILON, GAIN, MIN_SIDE, OFFSET, TOTAL_CHANNELS, tap_sizes
 
 CHANNEL_TILE = 64  # channels that one program compares; divides each tap's
 POSITION_TILE = 32  # positions that it holds at a time: 32 × 64 float16 are 16 bytes for each of 256 threads
@@ -184,10 +185,10 @@ class TritonKernels:
         self._try()
 
     def _try(self) -> None:
-        layout = layout_of(31, 31)
+        layout = layout_of(MIN_SIDE, MIN_SIDE)
         image = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self._device))
-        self.blocks(torch.zeros((1, 31, 31, 3), dtype=torch.uint8, device=self._device))
-        shapes = zip(CHANNELS, tap_sizes(31, 31), strict=True)
+        self.blocks(torch.zeros((1, MIN_SIDE, MIN_SIDE, 3), dtype=torch.uint8, device=self._device))
+        shapes = zip(CHANNELS, tap_sizes(MIN_SIDE, MIN_SIDE), strict=True)
         maps = [torch.zeros((1, h, w, c), dtype=self._dtype, device=self._device) for c, (h, w) in shapes]
         self.store([x.permute(0, 3, 1, 2) for x in maps], [image])
         self.compare([image], [image]).cpu()
@@ -220,9 +221,9 @@ class TritonKernels:
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
         plan = self._plan(targets[0].layout)
-        pairs = self._upload(torch.stack([self.addresses(targets), self.addresses(candidates)], dim=1))
-        partial = torch.empty((len(targets), len(plan.items), CHANNEL_TILE), device=self._device)
-        z = torch.empty((len(targets), TOTAL_CHANNELS), device=self._device)
+        pairs = self._upload(torch.stack([self.addresses(targets), self.addresses(candidates)], dim=1))  # (n, 2)
+        partial = torch.empty((len(targets), len(plan.items), CHANNEL_TILE), device=self._device)  # (n, items, 64)
+        z = torch.empty((len(targets), TOTAL_CHANNELS), device=self._device)  # (n, 1152)
         _compare[len(plan.items), len(targets)](pairs, plan.items, partial, unit=self._unit, **COMPARE_CONSTANTS)
         _finish[len(plan.blocks), len(targets)](partial, plan.blocks, z, len(plan.items), CHANNEL_TILE_=CHANNEL_TILE)
         return z

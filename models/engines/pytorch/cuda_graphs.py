@@ -1,4 +1,4 @@
-"""Embedding of one image size in batches of powers of two: uploads beside the work, each batch one CUDA graph.
+"""CUDA graphs: embedding of one image size in batches of powers of two, each a graph, with uploads beside the work.
 
 The code runs on the CPU too, where PyTorch's streams and events do nothing and a "graph" is the call itself: so what
 it does with rows, slots and padding is tested without a GPU.
@@ -15,24 +15,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clpips.models.engines.pytorch.kernels import GraphKernels
-from clpips.models.engines.pytorch.network import AlexNetTaps, layout_of
+from clpips.models.engines.pytorch.layout import layout_of
+from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import TorchFeatures
 
 LANES = 2  # batches under way: one computed, one uploaded
 
 
 def bucket_sizes(largest: int) -> list[int]:
-    """The powers of two up to `largest`, and it itself: 1, 2, 4, …"""
+    """The powers of two up to `largest`, and it itself.
+
+    >>> bucket_sizes(12)
+    [1, 2, 4, 8, 12]
+    """
     return sorted({1 << power for power in range(largest.bit_length())} | {largest})
 
 
 def bucket_for(count: int, largest: int) -> int:
-    """The smallest bucket that holds `count` images."""
+    """The smallest bucket that holds `count` images.
+
+    >>> bucket_for(5, largest=12)
+    8
+    """
     return min(1 << (count - 1).bit_length(), largest)
 
 
 class _Lane:
-    """The way of one batch onto the device: memory that the device reads by itself, and where it lands."""
+    """Staging buffers of one batch: pinned memory that the device reads by itself, and the device's, where it lands."""
 
     def __init__(self, images: int, side: int, device: str) -> None:
         pinned = device == "cuda"
@@ -64,7 +73,7 @@ class GraphEmbedder:
         self._accelerator: Any = torch.get_device_module(device)
         self._copies = self._accelerator.Stream()
         self._scrap = torch.empty(self.layout.elements, dtype=network.dtype, device=device)
-        self._pixels = torch.zeros((largest, side, side, 3), dtype=torch.uint8, device=device)
+        self._pixels = torch.zeros((largest, side, side, 3), dtype=torch.uint8, device=device)  # (n, h, w, 3)
         self._addresses = torch.full((largest,), self._scrap.data_ptr(), dtype=torch.int64, device=device)
         self._lanes = cycle([_Lane(largest, side, device) for _ in range(LANES)])
         self._memory = self._accelerator.graph_pool_handle() if device == "cuda" else None

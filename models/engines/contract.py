@@ -1,0 +1,100 @@
+"""The interface of engines (protocols): images → features, and pairs of features → channel distances.
+
+An engine is used from as many threads at a time as its `parallel` says; the features it returns may be handed between
+threads. `opening.py` chooses one; `onnx.py` and `pytorch/` implement it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+EngineName = Literal["auto", "onnx", "torch"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["exact", "fast"]
+
+GPU_BATCH: Final = 64  # images
+DEFAULT_FEATURE_BYTES: Final = 512 * 2**20  # main memory for features that are kept, where nobody says how much
+
+
+class EngineError(RuntimeError):
+    """The engine cannot be opened or has failed; the message says what to install or to change."""
+
+
+class DevicePixels(Protocol):
+    """uint8 RGB `(h, w, 3)` that lie on the engine's device. Opaque: they go into `embed` of the engine."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+Image = NDArray[np.uint8] | DevicePixels  # (h, w, 3)
+Images = Sequence[Image] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
+
+
+class Features(Protocol):
+    """What an engine knows of one image. Opaque: it goes back into `compare` of the engine that made it."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that keeping these features costs."""
+        ...
+
+
+class Engine(Protocol):
+    """The frozen backbone on a device."""
+
+    name: str  # "onnx" or "torch"
+    device: str  # "cpu" or "cuda"
+    precision: Precision
+    fingerprint: str  # the backbone's sha256
+    parallel: int
+    """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
+    CPU. Where it is 1, as on a GPU, all calls come from one thread."""
+    batch: int  # images a call of `embed`: with more it is no faster
+    on_memory_pressure: Callable[[], None]
+    """A callback, set by whoever keeps features. The engine calls it in its own thread when the device's memory has run
+    out, before it tries again with less: the callback drops some features, and returns when they are dropped."""
+
+    def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+        """Warm up: pay now for what is paid once, for batches of up to `largest` images of `side` × `side` pixels.
+
+        Returns the bytes of features that may be kept at a time: `feature_bytes`, or less where the device has less;
+        where None is asked for, the engine's own choice. Images of other sizes are welcome afterwards.
+        """
+        ...
+
+    def embed(self, images: Images, *, more: bool = False) -> Sequence[Features]:
+        """Features of each of n images of one size, uint8 RGB with both sides ≥ 31: `(n, h, w, 3)`, or n `(h, w, 3)`.
+
+        `more` says that others are about to be embedded beside these: a single image then leaves them their cores.
+
+        Images may lie on the device already, where a `JpegDecoder` for this engine has decoded them. On a GPU the call
+        returns before the features are computed; `compare` waits for them.
+        """
+        ...
+
+    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+        """Channel distances of n pairs of features of equally large images: float32 `(n, 1152)`, ≥ 0."""
+        ...
+
+    def close(self) -> None:
+        """Give the device's memory back. The engine cannot be used afterwards."""
+        ...
+
+
+class JpegDecoder(Protocol):
+    """Decodes JPEGs on an engine's device, a batch at a time; used from one thread, beside the engine's own."""
+
+    def decode(self, files: Sequence[bytes], resolution: int | None, max_pixels: int) -> Sequence[DevicePixels | None]:
+        """The pixels of each file at the scoring resolution (None: as stored), ready for the engine's `embed`.
+
+        None for every file that is better left to `load_image`: it is no plain JPEG, it cannot be scored, it has more
+        than `max_pixels`, it is damaged, or the device has no room for it now. Raises nothing for what is in a file.
+        """
+        ...
+
+
+def nothing_to_free() -> None:
+    """`on_memory_pressure` while nobody has said that they keep features."""

@@ -1,0 +1,52 @@
+"""Loading ONNX Runtime: the package that must be there, once, without its telemetry, with CUDA's libraries found."""
+
+import contextlib
+import io
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from clpips.models.engines.contract import EngineError
+from clpips.models.installing import PYTHON, install_hint
+
+
+def load_runtime() -> Any:
+    """The module `onnxruntime`, with its reports to its makers turned off.
+
+    Since 1.32 ONNX Runtime writes a device identifier into the user's cache and sends what it runs to Microsoft,
+    unless this variable is set before it is loaded; someone who wants that sets it to 0.
+
+    Raises `EngineError` where it is missing, or where `onnxruntime` and `onnxruntime-gpu` are both installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if all(_is_installed(name) for name in ("onnxruntime", "onnxruntime-gpu")):
+        raise EngineError(
+            "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other's files: "
+            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {install_hint('cpu')}; or with gpu in place of cpu"
+        )
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError(
+            f"ONNX Runtime cannot be imported ({error}): {install_hint('cpu')}; for CUDA with gpu in place of cpu; "
+            f"where pip finds no onnxruntime for {PYTHON}, take an older Python or the engine torch"
+        ) from error
+    return onnxruntime
+
+
+def load_cuda_libraries(runtime: Any) -> str:
+    """Load the CUDA libraries that pip installed; what ONNX Runtime prints of those that it misses, for an error."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # stdout is the answer's
+        runtime.preload_dlls()
+    runtime.set_default_logger_severity(4)  # else it says the same again, in four lines on stderr
+    said = " ".join(printed.getvalue().split())
+    return f" ({said})" if said else ""
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""The factory of engines: which one runs, by name, device and precision, and what to install where it cannot."""
+
+import ctypes
+import logging
+import sys
+from pathlib import Path
+
+from clpips.models.engines.contract import DeviceName, Engine, EngineError, EngineName, JpegDecoder, Precision
+from clpips.models.installing import install_hint
+from clpips.models.metric.backbone_file import Backbone, load_backbone
+
+logger = logging.getLogger(__name__)
+
+
+def open_engine(
+    name: EngineName = "auto",
+    device: DeviceName = "auto",
+    precision: Precision = "exact",
+    backbone: Path | None = None,
+    threads: int | None = None,
+    *,
+    fallback: bool = False,
+) -> Engine:
+    """Open an engine.
+
+    `auto` takes PyTorch on CUDA where it sees a card, else ONNX Runtime on the CPU for `exact` and PyTorch for `fast`;
+    the engine `onnx` takes CUDA only when asked. `backbone` names another backbone file; `threads` bounds the cores
+    that a run uses (None: all). With `fallback`, an engine that is asked for on CUDA and cannot be had there runs on
+    the CPU, with a warning. Raises `EngineError` where something is missing, with what to install, and
+    `BackboneError` for a backbone file that is not sound.
+
+    >>> import numpy as np
+    >>> engine = open_engine("onnx", "cpu")
+    >>> black, white = engine.embed(np.stack([np.full((64, 64, 3), level, np.uint8) for level in (0, 255)]))
+    >>> engine.compare([black, black], [black, white]).shape
+    (2, 1152)
+    >>> engine.close()
+    """
+    weights = load_backbone(backbone)
+    try:
+        return _open(name, device, precision, weights, threads)
+    except EngineError as error:
+        if device != "cuda" or not fallback:
+            raise
+        logger.warning("no engine on cuda, going on with the CPU: %s", error)
+    return _open(name, "cpu", precision, weights, threads)
+
+
+def open_jpeg_decoder(engine: Engine) -> JpegDecoder:
+    """A decoder of JPEGs on the engine's device, tried once.
+
+    On CUDA it is nvJPEG, whose pixels are close to Pillow's and not the same. Raises `EngineError` where the engine
+    takes no pixels that lie on its device, or torchvision cannot decode there.
+    """
+    if engine.name != "torch":
+        raise EngineError(
+            f"the engine {engine.name} takes pixels from main memory alone: JPEGs are decoded on the device for the "
+            "engine torch; choose that one, or decode on the host"
+        )
+    from clpips.models.engines.pytorch.jpeg import TorchJpegDecoder
+
+    return TorchJpegDecoder(engine.device)
+
+
+def _open(
+    name: EngineName, device: DeviceName, precision: Precision, backbone: Backbone, threads: int | None
+) -> Engine:
+    if device == "auto":
+        device = "cuda" if name != "onnx" and _torch_sees_cuda() else "cpu"
+    if name == "auto":
+        name = "torch" if precision == "fast" or device == "cuda" else "onnx"
+    if name == "torch":
+        try:
+            from clpips.models.engines.pytorch.engine import TorchEngine
+        except ModuleNotFoundError as error:
+            raise EngineError(
+                f"PyTorch is not installed: {install_hint('torch')}; or choose the engine onnx with precision exact"
+            ) from error
+        return TorchEngine(device, precision, backbone, threads)
+    if precision == "fast":
+        raise EngineError("the engine onnx has no precision fast: choose the engine torch, or precision exact")
+    from clpips.models.engines.onnx import OnnxEngine
+
+    return OnnxEngine(device, backbone, threads)
+
+
+def _torch_sees_cuda() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")  # the driver's own library
+    except OSError:
+        return False  # and nobody has waited for PyTorch to be imported
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
+    return torch.cuda.is_available()

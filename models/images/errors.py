@@ -1,0 +1,29 @@
+"""Errors of images: what cannot be scored, by kind. Each message says why, and what to send instead."""
+
+
+class ImageError(ValueError):
+    """An image that cannot be scored."""
+
+
+class EmptyImageError(ImageError):
+    """No bytes at all."""
+
+
+class UnknownFormatError(ImageError):
+    """None of the formats that are read."""
+
+
+class TruncatedImageError(ImageError):
+    """It begins like an image of a known format; what should follow is missing or damaged."""
+
+
+class TooManyPixelsError(ImageError):
+    """A decompression bomb, or an image larger than is taken here."""
+
+
+class TooSmallError(ImageError):
+    """No pixels, or a side too short for AlexNet's five stages."""
+
+
+class PixelTypeError(ImageError):
+    """Pixels that are not 8-bit RGB and do not become it without guessing: floats, 32-bit integers, other layouts."""

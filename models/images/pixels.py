@@ -1,0 +1,11 @@
+"""Pixels: their type, and how many of them an image may have."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
+
+MAX_PIXELS: Final = 64 * 1024 * 1024  # 8192 × 8192
+PILLOW_MAX_PIXELS: Final = 89_478_485  # Pillow's own guard; a limit above it would have no effect

@@ -1,0 +1,33 @@
+"""Resampling: bicubic with antialiasing, as Pillow does it, to the square that the metric scores."""
+
+import numpy as np
+from PIL import Image
+
+from clpips.models.images.errors import TooSmallError
+from clpips.models.images.pixels import Pixels
+from clpips.models.metric.backbone import MIN_SIDE
+
+
+def resize(pixels: Pixels, resolution: int) -> Pixels:
+    """Resize uint8 RGB `(h, w, 3)` to `(resolution, resolution, 3)`; pixels of that size are returned as they are.
+
+    Raises `TooSmallError` for a resolution below `MIN_SIDE`.
+
+    >>> resize(np.zeros((40, 50, 3), np.uint8), 64).shape
+    (64, 64, 3)
+    """
+    if resolution < MIN_SIDE:
+        raise TooSmallError(f"a resolution of {resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more")
+    if pixels.shape[:2] == (resolution, resolution):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((resolution, resolution), Image.Resampling.BICUBIC))
+
+
+def require_native_size(pixels: Pixels) -> None:
+    """Raise `TooSmallError` where a side of `pixels`, `(h, w, 3)`, is too short to be scored at native size."""
+    height, width, _ = pixels.shape
+    if min(height, width) < MIN_SIDE:
+        raise TooSmallError(
+            f"the image is {width}×{height} pixels; at native size both sides need {MIN_SIDE} or more for AlexNet's "
+            "five stages: send a larger image, or name a resolution"
+        )

@@ -1,0 +1,108 @@
+"""Weights files: safetensors with a tensor `weights`, float32 `(1152,)`, and the provenance in the metadata.
+
+Never a pickle. The files that ship with the project are in `models/data/weights`, and known by their names.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import safetensors.numpy
+
+from clpips.models.metric.weights import LayerWeights, WeightsError
+
+FORMAT: Final = "clpips-weights-1"
+SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "data" / "weights"
+
+
+def load_weights(name_or_path: str | Path = "lpips") -> LayerWeights:
+    """Load weights by shipped name (`lpips`) or from a file.
+
+    Raises `WeightsError` where there is neither, or the file is not sound.
+
+    >>> load_weights("lpips").values.sum().round()
+    np.float32(105.0)
+    """
+    shipped = SHIPPED_WEIGHTS / f"{name_or_path}.safetensors"
+    path = shipped if str(name_or_path) in shipped_weights() else Path(name_or_path)
+    try:
+        return parse_weights(path.read_bytes(), str(path))
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights {str(name_or_path)!r}: {error.strerror}; "
+            f"give a file, or one of the shipped: {', '.join(shipped_weights())}"
+        ) from error
+
+
+def shipped_weights() -> list[str]:
+    """The names of the weights that ship with the project, `lpips` first.
+
+    >>> shipped_weights()
+    ['lpips', 'clpips-materials']
+    """
+    return sorted(
+        (path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors")), key=lambda name: (name != "lpips", name)
+    )
+
+
+def save_weights(weights: LayerWeights, path: Path) -> None:
+    """Write a weights file; a reader sees the old content or the new, never half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(format_weights(weights))
+    partial.replace(path)
+
+
+def format_weights(weights: LayerWeights) -> bytes:
+    """The weights as the bytes of a weights file (format `clpips-weights-1`).
+
+    >>> parse_weights(format_weights(load_weights("lpips"))).name
+    'lpips'
+    """
+    metadata = {
+        "format": FORMAT,
+        "name": weights.name,
+        "parent": weights.parent or "",
+        "backbone": weights.backbone,
+        "resolution": "native" if weights.resolution is None else str(weights.resolution),
+        "created": weights.created,
+        "recipe": weights.recipe,
+        "agreement": json.dumps(weights.agreement, sort_keys=True),
+    }
+    return safetensors.numpy.save({"weights": weights.values}, metadata)
+
+
+def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeights:
+    """Read the bytes of a weights file. Raises `WeightsError`, with `source` named, for anything but a sound one."""
+    try:
+        tensors = safetensors.numpy.load(content)
+        metadata = _metadata(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{source} is not a safetensors file: {error}") from error
+    if metadata.get("format") != FORMAT or "weights" not in tensors:
+        raise WeightsError(
+            f"{source} is no weights file: expected a tensor 'weights' and format={FORMAT!r} in the metadata, "
+            f"found tensors {sorted(tensors)} and format={metadata.get('format')!r}"
+        )
+    try:
+        resolution = None if metadata["resolution"] == "native" else int(metadata["resolution"])
+        agreement = json.loads(metadata.get("agreement") or "{}")
+        return LayerWeights(
+            tensors["weights"],
+            name=metadata["name"],
+            parent=metadata.get("parent") or None,
+            backbone=metadata["backbone"],
+            resolution=resolution,
+            recipe=metadata.get("recipe", ""),
+            created=metadata.get("created", ""),
+            agreement=agreement if isinstance(agreement, dict) else {},
+        )
+    except KeyError as error:
+        raise WeightsError(f"{source} lacks {error} in its metadata") from error
+    except ValueError as error:
+        raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    header_length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + header_length]).get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}
