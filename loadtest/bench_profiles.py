@@ -25,11 +25,12 @@ from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.scorer import Profiles
 from clpips.service.storage.database import Database
-from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
-from clpips.service.storage.tables import Profile, Tenant, Version
+from clpips.service.storage.profiles import UNTAUGHT, ProfileStore
+from clpips.service.storage.records import NewVersion, TenantQuota
+from clpips.service.storage.tables import ProfileRow, TenantRow, VersionRow
 
 ROUNDS = 7
 WEIGHINGS = 200
@@ -113,24 +114,25 @@ async def _filled(path: Path, count: int) -> Registry:
     database = Database(f"sqlite:///{path}")
     await database.migrate()
     weights = load_weights("lpips").values
-    store = ProfileStore(database, Limits(10 * STORED, 1))
+    store = ProfileStore(database, TenantQuota(10 * STORED, 1))
     await store.create("t", "first", "lpips", "b", NewVersion(weights, "created", 256, {}))
     ids = [uuid4() for _ in range(count)]
-    state = dict.fromkeys(("base_version", "current_version", "latest_version"), 1)
-    state |= dict.fromkeys(("latest_ranking", "forgotten_ranking", "fitted_ranking", "epoch"), 0)
+    state = UNTAUGHT | dict.fromkeys(("base_version", "current_version", "latest_version"), 1)
     fixed = {"tenant": "t", "parent": "lpips", "backbone": "b", **state}
     version = {"number": 1, "origin": "created", "taken": True, "seen_ranking": 0, "resolution": 256, "report": {}}
     for start in range(0, count, 5000):
         part = list(enumerate(ids))[start : start + 5000]
         async with database.write() as session:
-            await session.execute(insert(Profile), [{"id": own, "name": f"p{number}", **fixed} for number, own in part])
+            await session.execute(
+                insert(ProfileRow), [{"id": own, "name": f"p{number}", **fixed} for number, own in part]
+            )
             content = weights.tobytes()
             await session.execute(
-                insert(Version), [{"profile_id": own, "weights": content, **version} for _, own in part]
+                insert(VersionRow), [{"profile_id": own, "weights": content, **version} for _, own in part]
             )
     async with database.write() as session:
-        (await session.get_one(Tenant, "t")).profiles = count + 1
-    shipped = Profiles.shipped(load_weights("lpips").backbone)
+        (await session.get_one(TenantRow, "t")).profiles = count + 1
+    shipped = ShippedWeights.load(load_weights("lpips").backbone)
     return Registry(shipped, store, "b", 3600, 1000, Telemetry())
 
 

@@ -1,4 +1,4 @@
-"""`create_app` wires the parts together and owns their lifetimes."""
+"""Composition root: `create_app` wires the parts together and owns their lifetimes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,28 +17,36 @@ from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.models.images.png import png_decoder
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
-from clpips.service.admission.throughput import Pace
+from clpips.service.admission.reception import Reception
+from clpips.service.admission.throughput import Throughput
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import EXCEPTION_HANDLERS
-from clpips.service.profiles.comparisons import Comparisons
+from clpips.service.profiles.comparisons import RecentComparisons
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
+from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
-from clpips.service.routes.health import Readiness, healthz, metrics, readyz
+from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
-from clpips.service.routes.scoring import Reception, distance, rank
+from clpips.service.routes.root import root
+from clpips.service.routes.scoring import distance, rank
+from clpips.service.scoring.comparer import Comparer
+from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
-from clpips.service.scoring.scorer import Profiles, Scorer, describe_engine
-from clpips.service.scoring.threads import Decoder, EngineThreads
+from clpips.service.scoring.readiness import Readiness
+from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
-from clpips.service.storage.profiles import Limits as StorageLimits
 from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import TenantQuota
+from clpips.service.teaching.exchange import Exchange
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.query import refuse_unknown_parameters
 from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
@@ -48,8 +56,10 @@ FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the o
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
+def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDecoder | None = None) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
+
+    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
@@ -64,50 +74,42 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
             settings.threads,
             fallback=settings.engine_fallback,
         )
-    shipped = Profiles.shipped(engine.fingerprint)
+    shipped = ShippedWeights.load(engine.fingerprint)
     described = describe_engine(engine)
     access = Access.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
-    pace = Pace()
-    door = Door(settings.max_queue, settings.request_seconds, pace, telemetry)
-    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine))
+    throughput = Throughput()
+    door = Door(settings.max_queue, throughput, telemetry)
+    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine, jpegs))
     engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures)
-    readiness = Readiness(engine_threads, door)
+    readiness = Readiness(engine_threads.health, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
     pipeline = Pipeline(
         decoder,
         engine_threads,
-        pace,
+        throughput,
         telemetry,
         max_batch=settings.max_batch or engine.batch,
         max_delay=settings.max_delay_ms / 1000,
-        max_queue=max(settings.max_queue, settings.max_images),  # a lone request always finds room
+        max_queue=max(settings.max_queue, settings.max_images),  # the door admits a lone request of any size
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
     )
-    scorer = Scorer(
-        pipeline,
-        door,
-        shipped.base,
-        engine=described,
-        max_pixels=settings.max_pixels,
-        max_scored_pixels=settings.max_scored_pixels,
-    )
+    comparer = Comparer(pipeline, door, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
-    store = ProfileStore(database, StorageLimits(settings.max_profiles, settings.max_rankings))
+    store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
     )
-    comparisons = Comparisons(
-        settings.comparison_ttl,
-        settings.comparison_bytes,
-        None if database.is_sqlite else ComparisonStore(database),  # replicas share PostgreSQL alone
-    )
+    # Replicas share PostgreSQL alone.
+    shared = None if database.is_sqlite else ComparisonStore(database, settings.comparison_ttl)
+    comparisons = RecentComparisons(settings.comparison_ttl, settings.comparison_bytes, shared)
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
-    teaching = Teaching(store, registry, learner, comparisons, scorer, engine.fingerprint)
+    scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
+    teaching = Teaching(store, registry, learner, fit_workers, comparisons, comparer)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -140,35 +142,38 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Litestar:
 
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
-        route_handlers=[rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
+        route_handlers=[root, rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
         state=State({"access": access}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
-                "reception": Reception(door, limits, telemetry),
+                "reception": Reception(door, limits, settings.request_seconds, telemetry),
                 "scorer": scorer,
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
-                "registry": registry,
-                "comparisons": comparisons,
                 "teaching": teaching,
+                "exchange": Exchange(store, registry),
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,
+        before_request=refuse_unknown_parameters,
         middleware=[telemetry.http_config().middleware],
         lifespan=[lifetime],
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
         openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(app.asgi_handler)
-    app.state.door, app.state.engine_threads = door, engine_threads  # for the server: when to stop
+    app.state.door, app.state.engine_health = door, engine_threads.health  # for the server: when to stop
     return app
 
 
-def _jpeg_decoder(settings: Settings, engine: Engine) -> JpegDecoder | None:
+def _jpeg_decoder(settings: Settings, engine: Engine, jpegs: JpegDecoder | None) -> JpegDecoder | None:
+    """The decoder that the settings ask for: None for the host's, else `jpegs` or the engine's own."""
     if settings.jpeg_decoder == "host":
         return None
+    if jpegs is not None:
+        return jpegs
     try:
         return open_jpeg_decoder(engine)
     except EngineError as error:

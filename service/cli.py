@@ -1,19 +1,17 @@
-"""`clpips serve`, added to the commands of the metric: the service knows the metric, the metric not the service."""
+"""Command line of the service: `clpips serve`, `migrate` and `key`, added to the commands of the metric."""
 
 import asyncio
 import os
-from typing import Literal, get_args
+from typing import get_args
 
 import rich_click as click
 
 from clpips.models.cli.commands import commands, main
 from clpips.models.engines.contract import EngineName, Precision
+from clpips.service.admission.keys import SCOPES, KeyScope, new_key
 from clpips.service.settings import Settings, SettingsError
 
 __all__ = ["main"]
-
-
-Scope = Literal["score", "teach", "admin"]
 
 
 class BadSetting(click.ClickException):
@@ -22,7 +20,7 @@ class BadSetting(click.ClickException):
     exit_code = 2
 
 
-@commands.command()
+@commands.command("serve")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 8000]")
 @click.option("--engine", type=click.Choice(get_args(EngineName)), help="What computes.  [default: auto]")
@@ -30,15 +28,17 @@ class BadSetting(click.ClickException):
 @click.option(
     "--precision", type=click.Choice(get_args(Precision)), help="float32, or bfloat16 (PyTorch).  [default: exact]"
 )
-def serve(host: str | None, port: int | None, engine: str | None, device: str | None, precision: str | None) -> None:
+def serve_command(
+    host: str | None, port: int | None, engine: str | None, device: str | None, precision: str | None
+) -> None:
     """Serve the metric over HTTP.
 
     Every setting is an environment variable `CLPIPS_…`; options win over them. `/schema` documents the API.
     """
-    from clpips.service.server import serve as run  # the other commands do without a web framework
+    from clpips.service.server import serve  # the other commands do without a web framework
 
     try:
-        run(
+        serve(
             Settings.from_environment(
                 os.environ, host=host, port=port, engine=engine, device=device, precision=precision
             )
@@ -54,7 +54,8 @@ def migrate() -> None:
     `CLPIPS_DATABASE_URL` names the database. PostgreSQL needs this once for each new version, before it is served; an
     SQLite file is brought up to date at each start.
     """
-    from clpips.service.storage.database import Database, StorageError, newest_revision
+    from clpips.service.storage.database import Database, newest_revision
+    from clpips.service.storage.errors import StorageError
 
     async def run() -> None:
         database = Database(Settings.from_environment(os.environ).database_url)
@@ -80,21 +81,19 @@ def migrate() -> None:
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice(["score", "teach", "admin"]),
+    type=click.Choice(SCOPES),
     multiple=True,
     default=("score", "teach"),
     show_default=True,
     help="What it may do; give it several times. score: rank and look at profiles. teach: make, teach and "
     "download them. admin: delete them, upload weights.",
 )
-def key(name: str, tenant: str, scopes: tuple[Scope, ...]) -> None:
+def key(name: str, tenant: str, scopes: tuple[KeyScope, ...]) -> None:
     """Make an API key called NAME.
 
     The key is printed once and kept nowhere. The service is told the line below it, in the file that
     `CLPIPS_API_KEYS_FILE` names or in `CLPIPS_API_KEYS`.
     """
-    from clpips.service.admission.access import new_key
-
     try:
         secret, line = new_key(name, tenant, scopes)
     except SettingsError as error:

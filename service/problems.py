@@ -1,20 +1,16 @@
-"""What can be wrong with a request, in the domain's words, and how HTTP says it: problem details (RFC 9457)."""
+"""Problem details (RFC 9457): the kinds of problem that a request can have, each with its status and title.
+
+They are raised in any room; `routes/answers.py` makes them answers.
+"""
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import msgspec
-import structlog
-from litestar import Request, Response
-from litestar.exceptions import HTTPException
 from msgspec import Meta
 
-from clpips.service.storage.database import StorageError
-
 MEDIA_TYPE = "application/problem+json"
-
-log = structlog.get_logger()
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -77,19 +73,11 @@ class ProfileNotFound(Problem):
 
     status, kind, title = HTTPStatus.NOT_FOUND, "profile-not-found", "There is no such profile"
 
-    @classmethod
-    def of(cls, name: str) -> Self:
-        return cls(f"there is no profile {name[:128]!r}; `GET /profiles` lists them, `POST /profiles` makes one")
-
 
 class VersionNotFound(Problem):
     """A profile has no version of this number."""
 
     status, kind, title = HTTPStatus.NOT_FOUND, "version-not-found", "There is no such version"
-
-    @classmethod
-    def of(cls, number: int, latest: int) -> Self:
-        return cls(f"there is no version {number}; the versions are 1 to {latest}")
 
 
 class ComparisonNotFound(Problem):
@@ -190,64 +178,3 @@ class RequestTimeout(Problem):
 
 class ClientGone(Exception):  # noqa: N818 - an event, not a fault of ours
     """The client closed the connection before it had its answer: nobody reads it."""
-
-
-def details_of(problem: Problem) -> ProblemDetails:
-    """The wire form of a problem."""
-    return ProblemDetails(
-        type=f"urn:problem-type:clpips:{problem.kind}",
-        title=problem.title,
-        status=problem.status,
-        detail=problem.detail,
-        errors=problem.errors,
-    )
-
-
-def answer_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
-    """The answer to one of our own problems."""
-    return _response(details_of(problem), problem.headers)
-
-
-def answer_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """The answer to what the framework itself refuses: an unknown path, a wrong method, a broken header."""
-    status = HTTPStatus(error.status_code)
-    wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
-    detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
-    return _response(ProblemDetails("about:blank", status.phrase, status, detail), error.headers or {})
-
-
-def answer_client_gone(_: Request[Any, Any, Any], __: ClientGone) -> Response[bytes]:
-    """For the log and the metrics alone; 400 is what an incomplete request deserves."""
-    details = ProblemDetails(
-        "about:blank", "Bad Request", 400, "the client closed the connection before it had its answer"
-    )
-    return _response(details, {})
-
-
-def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to a fault of ours: the log gets the traceback, the client gets no internals."""
-    log.error("request failed", path=request.url.path, exc_info=error)
-    detail = "the service failed on this request; its log has the reason under the request id of this answer"
-    return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
-
-
-def answer_storage_error(request: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
-    """The answer where only the database knows, and does not answer: the log gets the reason."""
-    log.error("database not available", reason=str(error))
-    return answer_problem(
-        request, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"})
-    )
-
-
-EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
-    Problem: answer_problem,
-    StorageError: answer_storage_error,
-    HTTPException: answer_http_exception,
-    ClientGone: answer_client_gone,
-    Exception: answer_unexpected,
-}
-
-
-def _response(details: ProblemDetails, headers: dict[str, str]) -> Response[bytes]:
-    content = msgspec.json.encode(details)
-    return Response(content, status_code=int(details.status), headers=headers, media_type=MEDIA_TYPE)

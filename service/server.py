@@ -1,4 +1,4 @@
-"""One serving process: bind, announce, serve until told to stop."""
+"""Server process: bind a socket, announce its address, serve until a signal, drain, stop."""
 
 import signal
 import socket
@@ -11,13 +11,14 @@ import uvicorn
 from litestar import Litestar
 
 from clpips.models.engines.contract import Engine
-from clpips.service.admission.access import Access, require_safe_binding
+from clpips.service.admission.access import Access
+from clpips.service.admission.binding import require_safe_binding
 from clpips.service.admission.door import Door
 from clpips.service.app import create_app
 from clpips.service.ops.logs import configure_logging
 from clpips.service.ops.memory import share_arenas
-from clpips.service.ops.slow_heads import PatientProtocol
-from clpips.service.scoring.threads import EngineThreads
+from clpips.service.ops.slow_heads import HeadTimeoutProtocol
+from clpips.service.scoring.engine_health import EngineHealth
 from clpips.service.settings import Settings, SettingsError
 
 KEEP_ALIVE_SECONDS: Final = 75  # above the 60 of the usual proxies: the proxy closes idle connections, not we under it
@@ -44,7 +45,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
         app = create_app(settings, engine)
         config = uvicorn.Config(
             app,
-            http=PatientProtocol,
+            http=HeadTimeoutProtocol,
             lifespan="on",
             ws="none",
             backlog=BACKLOG,
@@ -62,7 +63,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
         log.info("stopped")
     if not server.started:
         raise SystemExit(3)
-    if app.state.engine_threads.dead:
+    if app.state.engine_health.dead:
         raise SystemExit(4)
 
 
@@ -74,7 +75,7 @@ class _Server(uvicorn.Server):
         self._drain_seconds = settings.drain_seconds
         self._shutdown_seconds = settings.shutdown_seconds
         self._door: Door = app.state.door
-        self._engine: EngineThreads = app.state.engine_threads
+        self._engine: EngineHealth = app.state.engine_health
         self._told_to_stop: float | None = None  # when, by the monotonic clock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -99,7 +99,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0
     max_queue: Annotated[
         Count,
-        Meta(description="Most images of all requests in hand that still cost work (503 and `Retry-After` above it)."),
+        Meta(
+            description="Most images of all requests in hand that still cost work (503 and `Retry-After` above it). "
+            "A request that comes while no other is in hand is taken whatever its size, up to `CLPIPS_MAX_IMAGES`."
+        ),
     ] = 512
     request_seconds: Annotated[
         float,

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clpips.service.batching.batcher import Batcher, BatchReport, QueueFullError
+from clpips.service.batching.batch import BatchReport
+from clpips.service.batching.batcher import Batcher
+from clpips.service.batching.errors import QueueFullError
 from tests.support.virtual_time import Engine, batcher, run, settle, submit
 
 

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clpips.service.batching.batcher import Batcher, BatchReport, ClosedError, ExpiredError
+from clpips.service.batching.batch import BatchReport
+from clpips.service.batching.batcher import Batcher
+from clpips.service.batching.errors import ClosedError, ExpiredError
 from tests.support.virtual_time import Engine, Poison, batcher, run, settle, submit
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from clpips.service.batching.batcher import Batcher, BatchReport, ClosedError, ExpiredError, QueueFullError
+from clpips.service.batching.batch import BatchReport
+from clpips.service.batching.batcher import Batcher
+from clpips.service.batching.errors import ClosedError, ExpiredError, QueueFullError
 from tests.support.virtual_time import Engine, Poison, run
 
 

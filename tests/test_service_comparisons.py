@@ -7,7 +7,8 @@ import pytest
 
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.service.problems import ComparisonNotFound
-from clpips.service.profiles.comparisons import Comparison, Comparisons
+from clpips.service.profiles.comparisons import RecentComparisons, held_bytes
+from clpips.service.storage.records import Comparison
 
 TEN = Comparison("studio", np.ones((10, TOTAL_CHANNELS), np.float16), "t" * 64, ["c" * 64] * 10, 256, "b" * 64)
 
@@ -21,7 +22,7 @@ class Clock:
 
 async def test_a_comparison_is_found_under_its_id_until_it_expires() -> None:
     clock = Clock()
-    comparisons = Comparisons(60, 2**20, clock=clock)
+    comparisons = RecentComparisons(60, 2**20, clock=clock)
     name = await comparisons.keep(TEN)
     clock.now = 59.9
     assert await comparisons.find("studio", name) is TEN
@@ -31,14 +32,14 @@ async def test_a_comparison_is_found_under_its_id_until_it_expires() -> None:
 
 
 async def test_another_tenant_does_not_find_it() -> None:
-    comparisons = Comparisons(60, 2**20)
+    comparisons = RecentComparisons(60, 2**20)
     name = await comparisons.keep(TEN)
     with pytest.raises(ComparisonNotFound):
         await comparisons.find("rivals", name)
 
 
 async def test_the_oldest_leave_when_the_memory_is_full() -> None:
-    comparisons = Comparisons(60, 3 * TEN.nbytes)
+    comparisons = RecentComparisons(60, 3 * held_bytes(TEN))
     names = [await comparisons.keep(replace(TEN, target=f"{number:064}")) for number in range(4)]
     with pytest.raises(ComparisonNotFound):
         await comparisons.find("studio", names[0])
@@ -46,7 +47,7 @@ async def test_the_oldest_leave_when_the_memory_is_full() -> None:
 
 
 async def test_ids_are_long_and_never_the_same() -> None:
-    comparisons = Comparisons(60, 2**30)
+    comparisons = RecentComparisons(60, 2**30)
     names = {await comparisons.keep(TEN) for _ in range(100)}
     assert len(names) == 100
     assert min(map(len, names)) >= 22

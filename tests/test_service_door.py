@@ -1,23 +1,26 @@
-"""The door: how many images a body is expected to hold before it is read, and what that keeps out."""
+"""Admission control: how many images a body is expected to hold before it is read, and what that keeps out."""
 
+import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from clpips.service.admission.door import Door
-from clpips.service.admission.throughput import Pace
+from clpips.service.admission.throughput import Throughput
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import Overloaded
 
 IMAGE = 1000  # bytes
+NEVER = math.inf  # a deadline
 
 pytestmark = pytest.mark.asyncio  # a door lives on an event loop
 
 
 @pytest.fixture
 def door() -> Door:
-    return Door(20, 30.0, Pace(), Telemetry())
+    return Door(20, Throughput(), Telemetry())
 
 
 @pytest.fixture
@@ -26,25 +29,25 @@ def inside(door: Door) -> Iterator[Callable[[int, int], None]]:
     with ExitStack() as staying:
 
         def enter(images: int, body_bytes: int) -> None:
-            door.count(staying.enter_context(door.admit(None, body_bytes)), images)
+            door.count(staying.enter_context(door.admit(NEVER, body_bytes)), images)
 
         yield enter
 
 
 async def served(door: Door, images: int, body_bytes: int) -> None:
     """A request that has come and gone."""
-    with door.admit(None, body_bytes) as ticket:
+    with door.admit(NEVER, body_bytes) as ticket:
         door.count(ticket, images)
 
 
 async def test_a_request_counts_as_one_image_while_nothing_is_known(door: Door) -> None:
-    with door.admit(None, 10**6) as ticket:
+    with door.admit(NEVER, 10**6) as ticket:
         assert ticket.images == 1
 
 
 async def test_a_body_is_expected_to_hold_what_others_of_its_length_held(door: Door) -> None:
     await served(door, 10, 10 * IMAGE)
-    with door.admit(None, 10 * IMAGE) as whole, door.admit(None, 4 * IMAGE) as part:
+    with door.admit(NEVER, 10 * IMAGE) as whole, door.admit(NEVER, 4 * IMAGE) as part:
         assert (whole.images, part.images) == (10, 4)
 
 
@@ -53,9 +56,9 @@ async def test_it_is_refused_before_it_is_read_where_that_has_no_room(
 ) -> None:
     await served(door, 10, 10 * IMAGE)
     inside(12, 12 * IMAGE)
-    with pytest.raises(Overloaded), door.admit(None, 10 * IMAGE):
+    with pytest.raises(Overloaded), door.admit(NEVER, 10 * IMAGE):
         pass
-    with door.admit(None, 7 * IMAGE):
+    with door.admit(NEVER, 7 * IMAGE):
         pass
 
 
@@ -64,20 +67,20 @@ async def test_a_large_body_is_never_taken_for_more_images_than_requests_have_on
 ) -> None:
     await served(door, 2, 2)  # thumbnails
     inside(2, 2)
-    with door.admit(None, 10**8) as ticket:
+    with door.admit(NEVER, 10**8) as ticket:
         assert ticket.images == 2
 
 
 async def test_names_of_images_that_are_held_cost_nothing_and_teach_so(door: Door) -> None:
     for _ in range(500):
         await served(door, 0, 700)
-    with door.admit(None, 700) as ticket:
+    with door.admit(NEVER, 700) as ticket:
         assert ticket.images == 1
 
 
 async def test_a_body_whose_length_is_not_announced_is_one_image_until_it_is_counted(door: Door) -> None:
     await served(door, 10, 10 * IMAGE)
-    with door.admit(None) as ticket:
+    with door.admit(NEVER) as ticket:
         assert ticket.images == 1
         door.count(ticket, 5)
         assert ticket.images == 5
@@ -86,5 +89,28 @@ async def test_a_body_whose_length_is_not_announced_is_one_image_until_it_is_cou
 async def test_who_is_alone_comes_in_however_large(door: Door) -> None:
     await served(door, 15, 15 * IMAGE)
     await served(door, 300, 300 * IMAGE)
-    with door.admit(None, 300 * IMAGE) as ticket:
+    with door.admit(NEVER, 300 * IMAGE) as ticket:
         door.count(ticket, 300)
+
+
+async def test_who_is_alone_and_larger_than_the_limit_keeps_the_others_out(door: Door) -> None:
+    with door.admit(NEVER, 21 * IMAGE) as ticket:
+        door.count(ticket, 21)
+        with pytest.raises(Overloaded, match="as many images wait as may"), door.admit(NEVER, IMAGE):
+            pass
+
+
+async def test_who_would_be_late_is_refused_and_told_when_to_come_back() -> None:
+    seconds = iter([0.0, 64.0])  # an image that takes 64 s
+    throughput = Throughput(clock=lambda: next(seconds))
+    with throughput.image():
+        pass
+    assert throughput.seconds_per_image == 1.0
+    door = Door(20, throughput, Telemetry())
+    now = asyncio.get_running_loop().time()
+    with door.admit(now + 30) as ticket:
+        door.count(ticket, 8)
+        with pytest.raises(Overloaded, match="longer than this request may; try again in 8 s"), door.admit(now + 9):
+            pass
+        with door.admit(now + 30):
+            pass

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from litestar.testing import TestClient
 
+from clpips.service.routes.answers import REFUSALS
+from clpips.service.storage.errors import RefusedError
 from tests.support.pictures import encode, npy, picture
 from tests.support.services import assert_problem, base64_of, multipart, pointers, post, rank_body
 
@@ -207,3 +209,10 @@ def test_a_wrong_method_is_a_405_that_names_the_right_one(bounded: TestClient[An
 
 def test_a_broken_host_header_is_a_400(bounded: TestClient[Any]) -> None:
     assert_problem(bounded.get("/healthz", headers={"host": "a b"}), 400)
+
+
+# --- what storage refuses ---------------------------------------------------------------------------------------------
+
+
+def test_whatever_storage_refuses_has_an_answer() -> None:
+    assert REFUSALS.keys() == set(RefusedError.__subclasses__())

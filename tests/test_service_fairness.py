@@ -1,19 +1,29 @@
 """What small requests get while a large one is being decoded and scored."""
 
 import asyncio
+import hashlib
+import math
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-from clpips.models.engines.contract import Images
-from clpips.service.batching import batcher as batching
+from clpips.models.engines.contract import Engine, Images
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.service.admission.door import Door
+from clpips.service.admission.throughput import Throughput
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.scoring.comparer import Comparer
+from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.pipeline import Pipeline
+from clpips.service.wire.schemas import SentImage, Slot
 from tests.support.gated import files
 from tests.support.pictures import encode, picture
 from tests.support.services import FakeEngine, FakeFeatures, listening
@@ -39,22 +49,55 @@ class Diary(FakeEngine):
         return super().compare(targets, candidates)
 
 
-async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_embedded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(batching, "COURTESY_SECONDS", 10.0)  # however busy the machine is that the test runs on
+@asynccontextmanager
+async def comparer_of(engine: Engine, max_batch: int, yield_seconds: float) -> AsyncIterator[tuple[Door, Comparer]]:
+    """What compares the images of requests on this engine, and the door that gives them tickets."""
+    telemetry, throughput = Telemetry(), Throughput()
+    door = Door(512, throughput, telemetry)
+    decoder, threads = Decoder(2), EngineThreads(engine, telemetry, max_failures=5)
+    pipeline = Pipeline(
+        decoder,
+        threads,
+        throughput,
+        telemetry,
+        max_batch=max_batch,
+        max_delay=0.0,
+        max_queue=512,
+        max_pixels=10**6,
+        cache_bytes=None,
+        yield_seconds=yield_seconds,
+    )
+    await pipeline.warm_up()
+    yield door, Comparer(pipeline, door, max_pixels=10**6, max_scored_pixels=10**8)
+    await pipeline.close()
+    decoder.close()
+    threads.close()
+
+
+def slots(images: Sequence[bytes]) -> list[Slot]:
+    return [
+        Slot(f"/{place}", SentImage(image, hashlib.sha256(image).hexdigest())) for place, image in enumerate(images)
+    ]
+
+
+async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_embedded() -> None:
     engine = Diary()
     large = [encode(picture(seed, 40)) for seed in range(40)]
     white = [encode(np.full((40, 40, 3), 255, np.uint8), "PNG", compress_level=level) for level in (0, 9)]
-    with listening(engine, max_batch=4) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            engine.calls.clear()
-            engine.works.clear()
-            ranked = asyncio.create_task(http.post("/rank", files=files(large)))
-            await asyncio.to_thread(engine.works.wait)
-            pair = await http.post("/distance", files=[("target", ("t", white[0])), ("candidate", ("c", white[1]))])
-            assert pair.json()["distances"] == [0.0]
-            assert (await ranked).status_code == 200
+    # The seconds bound the pause on a busy loop; with so many, ten turns of the loop must do on any machine.
+    async with comparer_of(engine, max_batch=4, yield_seconds=10.0) as (door, comparer):
+
+        async def compare(images: Sequence[bytes]) -> NDArray[np.float32]:
+            target, *candidates = slots(images)
+            with door.admit(math.inf) as ticket:
+                return await comparer.compare([(target, candidate) for candidate in candidates], 256, ticket)
+
+        engine.calls.clear()
+        engine.works.clear()
+        ranked = asyncio.create_task(compare(large))
+        await asyncio.to_thread(engine.works.wait)
+        assert not (await compare(white)).any()
+        assert (await ranked).shape == (39, TOTAL_CHANNELS)
     last = max(place for place, call in enumerate(engine.calls) if "of the pair" in call)
     assert engine.calls[last + 1 :].count("embed") > 1, "the large request was over too soon to tell"
     assert engine.calls[last + 1] == "compare"

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from clpips.models.fitting.personal import FitJob, FitResult, fit
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.weights_files import load_weights
-from clpips.service.storage.database import Database, StorageError
-from clpips.service.storage.profiles import Limits, NewRanking, NewVersion, ProfileStore
+from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import NewRanking, NewVersion, Profile, TenantQuota
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
-from clpips.service.teaching.fit_worker import NICENESS, Task, framed, read, work
+from clpips.service.teaching.fit_worker import Task, framed, read, work
+from clpips.service.teaching.scheduling import NICENESS
 from tests.support.databases import BACKBONE, KINDS, fresh_database
 
 LPIPS = load_weights("lpips").values
@@ -41,7 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[ProfileStore]:
     database = Database(url)
-    yield ProfileStore(database, Limits(100, 100))
+    yield ProfileStore(database, TenantQuota(100, 100))
     await database.close()
 
 
@@ -59,23 +63,41 @@ async def workers(url: str) -> AsyncIterator[Callable[[int], FitWorkers]]:
         await one.close()
 
 
-Keep = Callable[..., Awaitable[Task]]
+Keep = Callable[..., Awaitable[Profile]]
 
 
 @pytest.fixture
 def keep(store: ProfileStore) -> Keep:
-    """Keeps the rankings of a job in a profile of their own; the task to fit it."""
+    """Keeps the rankings of a job in a profile of their own."""
 
-    async def keep(job: FitJob, comparisons: Sequence[str | None] | None = None) -> Task:
+    async def keep(job: FitJob, comparisons: Sequence[str | None] | None = None) -> Profile:
         name = f"p{len(await store.page(T, '', 1000))}"
         await store.create(T, name, "lpips", BACKBONE, NewVersion(job.base, "created", job.resolution, {}))
         own = comparisons or [None] * len(job.ranks)
         for z, ranks, target, comparison in zip(job.channel_distances, job.ranks, job.targets, own, strict=True):
-            hashes = [str(number) for number in range(len(ranks))]
-            await store.add_ranking(T, name, NewRanking(z, ranks, "", comparison, target, hashes, 256))
-        return Task(await store.find(T, name), job.lpips)
+            await store.add_ranking(T, name, order(z, ranks, target, comparison))
+        return await store.find(T, name)
 
     return keep
+
+
+def order(z: NDArray[np.float16], ranks: Sequence[int], target: str, comparison: str | None = None) -> NewRanking:
+    """Somebody's ranks of candidates with these channel distances."""
+    return NewRanking(
+        channel_distances=z,
+        ranks=ranks,
+        rater="",
+        comparison=comparison,
+        target=target,
+        candidates=[str(number) for number in range(len(ranks))],
+        resolution=256,
+        guessed=0.5,
+    )
+
+
+def task_of(profile: Profile) -> Task:
+    """The fit of a profile with all that it has now."""
+    return Task.of(profile, LPIPS)
 
 
 def without_sense(broken: FitJob) -> FitJob:
@@ -85,7 +107,7 @@ def without_sense(broken: FitJob) -> FitJob:
 
 
 async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
-    result, here = await workers(1).fit(await keep(job())), fit(job())
+    result, here = await workers(1).fit(task_of(await keep(job()))), fit(job())
     assert result is not None
     assert result.weights is not None
     assert here.weights is not None
@@ -97,38 +119,37 @@ async def test_a_worker_sees_every_ranking_that_was_kept_before_it_was_asked(
     workers: Callable[[int], FitWorkers], keep: Keep, store: ProfileStore
 ) -> None:
     own, all_of_them = workers(1), job(rankings=4)
-    task = await keep(all_of_them)
+    profile = await keep(all_of_them)
+    late = order(all_of_them.channel_distances[0], all_of_them.ranks[0], "late")
     for number in range(2):
-        result = await own.fit(Task(await store.find(T, task.profile.name), LPIPS))
+        result = await own.fit(task_of(profile))
         assert result is not None
         assert result.report["rankings"] == 4 + number
-        late = NewRanking(all_of_them.channel_distances[0], all_of_them.ranks[0], "", None, "late", list("abcde"), 256)
-        await store.add_ranking(T, task.profile.name, late)
+        profile = (await store.add_ranking(T, profile.name, late)).profile
 
 
 async def test_of_two_orders_of_a_comparison_the_worker_reads_the_newest(keep: Keep, store: ProfileStore) -> None:
-    task = await keep(job(rankings=3), comparisons=["same", "other", "same"])
-    assert [list(ranks) for ranks in (await read(store, task)).ranks] == job(rankings=3).ranks[1:]
+    profile = await keep(job(rankings=3), comparisons=["same", "other", "same"])
+    assert [list(ranks) for ranks in (await read(store, task_of(profile))).ranks] == job(rankings=3).ranks[1:]
 
 
 async def test_rankings_from_before_a_reset_are_not_read(keep: Keep, store: ProfileStore) -> None:
-    task = await keep(job())
-    profile, _ = await store.reset(T, task.profile.name)
-    assert (await read(store, Task(profile, LPIPS))).ranks == []
+    profile = await store.reset(T, (await keep(job())).name)
+    assert (await read(store, task_of(profile))).ranks == []
 
 
 async def test_a_deleted_profile_has_no_result(
     workers: Callable[[int], FitWorkers], keep: Keep, store: ProfileStore
 ) -> None:
-    task = await keep(job())
-    await store.delete(T, task.profile.name)
-    assert await workers(1).fit(task) is None
+    profile = await keep(job())
+    await store.delete(T, profile.name)
+    assert await workers(1).fit(task_of(profile)) is None
 
 
 async def test_a_worker_that_cannot_read_says_so_and_tries_again_the_next_time(
     tmp_path: Path, keep: Keep, store: ProfileStore
 ) -> None:
-    task = await keep(job())
+    task = task_of(await keep(job()))
     workers = FitWorkers(1, f"sqlite:///{tmp_path}/other.db")  # where nobody has made tables yet
     with pytest.raises(StorageError, match="no such table"):
         await workers.fit(task)
@@ -142,20 +163,18 @@ async def test_a_worker_that_cannot_read_says_so_and_tries_again_the_next_time(
 async def test_a_fit_that_fails_fails_alone(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
     own = workers(1)
     with pytest.raises(FitWorkerError, match="raised an error"):
-        await own.fit(await keep(without_sense(job())))
-    assert isinstance(await own.fit(await keep(job())), FitResult)
+        await own.fit(task_of(await keep(without_sense(job()))))
+    assert isinstance(await own.fit(task_of(await keep(job()))), FitResult)
 
 
 async def test_a_killed_worker_fails_its_fit_and_the_next_has_another(
     workers: Callable[[int], FitWorkers], keep: Keep
 ) -> None:
-    own, task = workers(1), await keep(job())
+    own, task = workers(1), task_of(await keep(job()))
     own.expect()
-    while not own._idle:  # noqa: ASYNC110 - a process is on its way
+    while not own.idle:  # noqa: ASYNC110 - a process is on its way
         await asyncio.sleep(0.01)
-    process = own._idle[0]
-    os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
+    os.kill(own.idle[0], signal.SIGKILL)
     with pytest.raises(FitWorkerError, match="ended in the middle"):
         await own.fit(task)
     assert isinstance(await own.fit(task), FitResult)
@@ -165,8 +184,8 @@ async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_termin
     workers: Callable[[int], FitWorkers], keep: Keep, url: str
 ) -> None:
     own = workers(1)
-    await own.fit(await keep(job()))
-    pid = own._idle[0].pid
+    await own.fit(task_of(await keep(job())))
+    (pid,) = own.idle
     assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
     assert os.getsid(pid) == os.getsid(0)  # niceness counts for nothing between sessions
     assert os.getpgid(pid) == pid  # Ctrl-C goes to a group
@@ -176,9 +195,9 @@ async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_termin
 
 async def test_fits_beyond_the_number_of_workers_wait_for_one(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
     own = workers(2)
-    tasks = [await keep(job(seed=seed)) for seed in range(5)]
+    tasks = [task_of(await keep(job(seed=seed))) for seed in range(5)]
     results = await asyncio.gather(*(own.fit(task) for task in tasks))
-    assert len(own._idle) == 2
+    assert len(own.idle) == 2
     for seed, result in enumerate(results):
         expected = fit(job(seed=seed)).weights
         assert result is not None

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import clpips.service.app
 from clpips.models.engines.contract import Engine, EngineError
 from clpips.models.images.decoding import load_image
 from clpips.models.images.jpeg import plain_jpeg_size
@@ -35,10 +34,8 @@ class FakeDecoder:
 
 
 @pytest.fixture
-def decoder(monkeypatch: pytest.MonkeyPatch) -> FakeDecoder:
-    fake = FakeDecoder()
-    monkeypatch.setattr(clpips.service.app, "open_jpeg_decoder", lambda _: fake)
-    return fake
+def decoder() -> FakeDecoder:
+    return FakeDecoder()
 
 
 class SeeingEngine(FakeEngine):
@@ -53,8 +50,8 @@ class SeeingEngine(FakeEngine):
         return super().embed(images)
 
 
-def rank(engine: Engine, target: bytes, candidates: Sequence[bytes], **settings: Any) -> Any:
-    with serving(engine, **settings) as client:
+def rank(engine: Engine, jpegs: FakeDecoder | None, target: bytes, candidates: Sequence[bytes], **settings: Any) -> Any:
+    with serving(engine, jpegs, **settings) as client:
         body, kind = rank_body("msgpack", target, candidates, resolution=64)
         reply = client.post("/rank", content=body, headers={"content-type": kind})
         metrics = client.get("/metrics").text
@@ -64,7 +61,7 @@ def rank(engine: Engine, target: bytes, candidates: Sequence[bytes], **settings:
 def test_plain_jpegs_go_to_the_device_and_everything_else_to_the_host(decoder: FakeDecoder) -> None:
     engine = SeeingEngine()
     png = encode(picture(9, 64))
-    reply, metrics = rank(engine, JPEGS[0], [JPEGS[1], png], jpeg_decoder="device")
+    reply, metrics = rank(engine, decoder, JPEGS[0], [JPEGS[1], png], jpeg_decoder="device")
     assert reply.status_code == 200
     assert sorted(decoder.asked) == sorted(JPEGS[:2])
     seen = engine.seen[-3:]
@@ -76,21 +73,21 @@ def test_plain_jpegs_go_to_the_device_and_everything_else_to_the_host(decoder: F
 
 def test_what_the_device_refuses_is_scored_as_the_host_decodes_it(decoder: FakeDecoder) -> None:
     decoder.refuses = JPEGS
-    refused, _ = rank(FakeEngine(), JPEGS[0], JPEGS[1:], jpeg_decoder="device")
+    refused, _ = rank(FakeEngine(), decoder, JPEGS[0], JPEGS[1:], jpeg_decoder="device")
     assert sorted(decoder.asked) == sorted(JPEGS)
-    host, _ = rank(FakeEngine(), JPEGS[0], JPEGS[1:])
+    host, _ = rank(FakeEngine(), None, JPEGS[0], JPEGS[1:])
     assert scored(refused.json()) == scored(host.json())
 
 
 def test_a_damaged_jpeg_gets_the_hosts_words(decoder: FakeDecoder) -> None:
-    reply, _ = rank(FakeEngine(), JPEGS[0], [JPEGS[1], JPEGS[2][:400]], jpeg_decoder="device")
+    reply, _ = rank(FakeEngine(), decoder, JPEGS[0], [JPEGS[1], JPEGS[2][:400]], jpeg_decoder="device")
     problem = assert_problem(reply, 422, "bad-images")
     assert pointers(problem) == ["/candidates/1"]
     assert "truncated" in problem["errors"][0]["detail"]
 
 
 def test_nothing_is_decoded_there_unless_it_is_asked_for(decoder: FakeDecoder) -> None:
-    rank(FakeEngine(), JPEGS[0], JPEGS[1:])
+    rank(FakeEngine(), decoder, JPEGS[0], JPEGS[1:])
     assert decoder.asked == []
 
 
@@ -100,5 +97,5 @@ def test_an_engine_without_it_is_refused_with_the_way_out(engine: Engine) -> Non
 
 
 def test_where_the_cpu_may_stand_in_the_host_decodes(engine: Engine) -> None:
-    reply, _ = rank(engine, JPEGS[0], JPEGS[1:], jpeg_decoder="device", engine_fallback=True)
+    reply, _ = rank(engine, None, JPEGS[0], JPEGS[1:], jpeg_decoder="device", engine_fallback=True)
     assert reply.status_code == 200

@@ -9,8 +9,15 @@ import pytest
 
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.admission.access import OPEN
-from clpips.service.storage.database import Database, StorageError
-from clpips.service.storage.profiles import Limits, NewVersion, ProfileStore
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.profiles.named_weights import ShippedWeights
+from clpips.service.profiles.registry import Registry
+from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import NewVersion, Profile, TenantQuota
+from clpips.service.teaching.fit_processes import FitWorkers
+from clpips.service.teaching.learner import Learner
 from tests.support.databases import BACKBONE, KINDS, fresh_database, ranking
 from tests.support.services import serving
 
@@ -24,7 +31,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 async def leave_behind(url: str, backbone: str) -> None:
     """A profile with two rankings that no fit has seen, as a killed process leaves it."""
     database = Database(url)
-    store = ProfileStore(database, Limits(10, 10))
+    store = ProfileStore(database, TenantQuota(10, 10))
     await store.create(
         OPEN.tenant, "ada", "lpips", backbone, NewVersion(load_weights("lpips").values, "created", 256, {})
     )
@@ -51,13 +58,16 @@ def test_rankings_of_another_backbone_are_left_alone(url: str) -> None:
         assert client.get("/profiles/ada").json()["unlearned"] == 2
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_a_service_whose_database_fails_at_the_start_of_catching_up_serves_on(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def broken(self: ProfileStore, backbone: str) -> list[object]:
+class BrokenStore(ProfileStore):
+    """A database that is out of reach."""
+
+    async def unlearned(self, backbone: str) -> list[Profile]:
         raise StorageError("gone")
 
-    monkeypatch.setattr(ProfileStore, "unlearned", broken)
-    with serving(database_url=url) as client:
-        assert client.get("/readyz").status_code == 200
+
+async def test_catching_up_gives_up_where_the_database_is_out_of_reach(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "sqlite:///:memory:"
+    store, telemetry, workers = BrokenStore(Database(url), TenantQuota(1, 1)), Telemetry(), FitWorkers(1, url)
+    registry = Registry(ShippedWeights.load(BACKBONE), store, BACKBONE, 2.0, 1, telemetry)
+    await Learner(store, registry, workers, telemetry).catch_up(BACKBONE)
+    assert "rankings not caught up" in capsys.readouterr().out

@@ -111,9 +111,29 @@ def test_a_comparison_that_never_was_is_not_found(ada: TestClient[Any]) -> None:
 
 def test_the_same_ranking_sent_again_is_one_ranking(ada: TestClient[Any]) -> None:
     order = {"comparison": rank(ada, 1)["comparison"], "order": bluest(1)}
-    answers = [ada.post("/profiles/ada/rankings", json=order).json() for _ in range(2)]
-    assert [answer["ranking"] for answer in answers] == [1, 1]
+    first, again = (ada.post("/profiles/ada/rankings", json=order) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert (first.json()["ranking"], first.json()["rankings"]) == (1, 1)
+    assert 0 < first.json()["guessed"] < 1
+
+
+def test_a_second_thought_replaces_the_first_and_one_ranking_counts(ada: TestClient[Any]) -> None:
+    comparison = rank(ada, 1)["comparison"]
+    for number, order in enumerate((bluest(1)[::-1], bluest(1)), start=1):
+        taught = ada.post("/profiles/ada/rankings", json={"comparison": comparison, "order": order})
+        assert taught.status_code == 201
+        assert (taught.json()["ranking"], taught.json()["rankings"]) == (number, 1)
     assert ada.get("/profiles/ada").json()["rankings"] == 1
+    assert [one["rankings"] for one in ada.get("/profiles").json()["profiles"]] == [1]
+    assert len(ada.get("/profiles/ada/rankings").text.splitlines()) == 1
+
+
+def test_two_raters_of_one_comparison_count_as_two(ada: TestClient[Any]) -> None:
+    comparison = rank(ada, 1)["comparison"]
+    for number, rater in enumerate(("ada", "grace"), start=1):
+        order = {"comparison": comparison, "order": bluest(1), "rater": rater}
+        assert ada.post("/profiles/ada/rankings", json=order).json()["rankings"] == number
 
 
 def test_a_rollback_uses_the_older_version_again(ada: TestClient[Any]) -> None:

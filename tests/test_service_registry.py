@@ -9,47 +9,52 @@ import pytest
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import BackboneMismatch, UnknownProfile
+from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.scorer import Profiles
-from clpips.service.storage.database import Database, StorageError
-from clpips.service.storage.profiles import Limits, ProfileStore
-from clpips.service.storage.tables import Profile
+from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import Profile, TenantQuota
 from tests.support.databases import ranking, version
 from tests.test_service_comparisons import Clock
 
 
 class Shelf(ProfileStore):
-    """A store that counts what it is asked, and can be out of reach."""
+    """A store that counts what it is asked, can be out of reach, and can lose a profile to somebody who deletes it."""
 
     asked = 0
     gone = False
+    deletes = False
 
     async def find(self, tenant: str, name: str) -> Profile:
         self.asked += 1
         if self.gone:
             raise StorageError("connection refused")
-        return await super().find(tenant, name)
+        found = await super().find(tenant, name)
+        if self.deletes:
+            await self.delete(tenant, name)
+        return found
 
 
 @pytest.fixture
 async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
     database = Database(f"sqlite:///{tmp_path}/clpips.db")
     await database.migrate()
-    shelf = Shelf(database, Limits(100, 100))
+    shelf = Shelf(database, TenantQuota(100, 100))
     await shelf.create("t", "ada", "lpips", SHIPPED_FINGERPRINT, version(1))
     yield shelf
     await database.close()
 
 
 def registry(shelf: Shelf, clock: Clock, capacity: int = 10) -> Registry:
-    shipped = Profiles.shipped(SHIPPED_FINGERPRINT)
+    shipped = ShippedWeights.load(SHIPPED_FINGERPRINT)
     return Registry(shipped, shelf, SHIPPED_FINGERPRINT, 2.0, capacity, Telemetry(), clock)
 
 
 async def teach(shelf: Shelf, value: float) -> None:
     """What another replica does."""
-    seen, _ = await shelf.add_ranking("t", "ada", ranking(int(value)))
-    await shelf.add_fitted(seen, version(value), taken=True, again=False)
+    receipt = await shelf.add_ranking("t", "ada", ranking(int(value)))
+    await shelf.add_fitted(receipt.profile, version(value), taken=True, again=False)
 
 
 async def test_a_profile_is_read_once_and_then_held(shelf: Shelf) -> None:
@@ -101,6 +106,12 @@ async def test_a_deleted_profile_is_gone_after_the_refresh_time(shelf: Shelf) ->
         await held.resolve("t", "ada")
 
 
+async def test_a_profile_deleted_in_the_middle_of_being_read_is_unknown(shelf: Shelf) -> None:
+    shelf.deletes = True
+    with pytest.raises(UnknownProfile):
+        await registry(shelf, Clock()).resolve("t", "ada")
+
+
 async def test_the_least_recently_used_leaves_when_the_memory_is_full(shelf: Shelf) -> None:
     for name in ("bob", "carl"):
         await shelf.create("t", name, "lpips", SHIPPED_FINGERPRINT, version(1))
@@ -114,7 +125,7 @@ async def test_the_least_recently_used_leaves_when_the_memory_is_full(shelf: She
 
 async def test_a_profile_of_another_backbone_is_refused(shelf: Shelf) -> None:
     await shelf.create("t", "old", "lpips", "0" * 64, version(1))
-    with pytest.raises(BackboneMismatch, match="was taught on the backbone 000000000000…"):
+    with pytest.raises(BackboneMismatch, match="the profile 'old' belongs to the backbone 000000000000…"):
         await registry(shelf, Clock()).resolve("t", "old")
 
 

@@ -11,15 +11,9 @@ from litestar.testing import TestClient
 
 import clpips.service.cli
 from clpips.models.cli.commands import commands
-from clpips.service.admission.access import (
-    Access,
-    Caller,
-    Scope,
-    is_reachable,
-    new_key,
-    parse_keys,
-    require_safe_binding,
-)
+from clpips.service.admission.access import Access, Caller
+from clpips.service.admission.binding import is_reachable, require_safe_binding
+from clpips.service.admission.keys import KeyScope, new_key, parse_keys
 from clpips.service.problems import TooManyRequests
 from clpips.service.settings import Settings, SettingsError
 from tests.support.pictures import npy, picture
@@ -134,19 +128,18 @@ def test_more_requests_than_the_rate_are_told_when_to_come_back() -> None:
         assert client.get("/profiles", headers=bearer("eve")).status_code == 200
 
 
-def test_a_rate_is_refilled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_is_refilled_evenly() -> None:
     now = 100.0
-    monkeypatch.setattr("clpips.service.admission.access.time.monotonic", lambda: now)
-    access = Access(parse_keys(LINES, "test"), requests_per_minute=60)
+    access = Access(parse_keys(LINES, "test"), requests_per_minute=60, clock=lambda: now)
     caller: Caller = access.caller(bearer("ada")["authorization"])
     for _ in range(60):
-        access.admit(caller)
+        access.require_rate(caller)
     with pytest.raises(TooManyRequests):
-        access.admit(caller)
+        access.require_rate(caller)
     now += 1.0
-    access.admit(caller)
+    access.require_rate(caller)
     with pytest.raises(TooManyRequests):
-        access.admit(caller)
+        access.require_rate(caller)
 
 
 def test_a_key_is_configured_by_its_hash_alone() -> None:
@@ -199,5 +192,5 @@ def test_the_key_command_makes_a_key_that_opens() -> None:
     found = re.search(r"client: +(\S+)\n.*service: +(.+)\n", output)
     assert found is not None
     caller = Access(parse_keys(found[2], "test"), None).caller(f"Bearer {found[1]}")
-    scopes: frozenset[Scope] = frozenset({"admin"})
+    scopes: frozenset[KeyScope] = frozenset({"admin"})
     assert caller == Caller("ada", "studio", scopes)

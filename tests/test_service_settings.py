@@ -4,6 +4,8 @@ import msgspec
 import pytest
 
 from clpips.service.settings import SETTINGS, Settings, SettingsError
+from tests.support.pictures import npy, picture
+from tests.support.services import post, rank_body, serving
 
 
 def refusal(**environment: str) -> str:
@@ -29,6 +31,13 @@ def test_each_setting_has_a_variable_a_default_and_a_description() -> None:
         assert variable == "CLPIPS_" + setting.field.upper()
         assert setting.default == getattr(Settings(), setting.field)
         assert setting.description.endswith(".")
+
+
+def test_the_limit_of_images_in_hand_says_that_a_lone_request_is_taken_whatever_its_size() -> None:
+    assert "while no other is in hand is taken whatever its size" in SETTINGS["CLPIPS_MAX_QUEUE"].description
+    images = [npy(picture(seed, 40)) for seed in range(8)]
+    with serving(max_queue=4) as client:
+        assert post(client, rank_body("msgpack", images[0], images[1:])).status_code == 200
 
 
 def test_variables_become_typed_values() -> None:

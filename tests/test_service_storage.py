@@ -7,16 +7,27 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.service.problems import LimitReached, ProfileExists, ProfileNotFound, VersionNotFound
-from clpips.service.storage.database import Database, StorageError, newest_revision
-from clpips.service.storage.profiles import Limits, ProfileStore, unpack_channel_distances, unpack_weights
-from clpips.service.storage.tables import Profile
+from clpips.service.storage.comparisons import ComparisonStore
+from clpips.service.storage.database import Database, newest_revision
+from clpips.service.storage.errors import (
+    NameTakenError,
+    ProfileMissingError,
+    QuotaReachedError,
+    StorageError,
+    VersionMissingError,
+)
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import Comparison, KeptRanking, Profile, TenantQuota
+from clpips.service.storage.tables import ComparisonRow, Row
 from tests.support.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
 
 T = "studio"
@@ -37,7 +48,16 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def store(database: Database) -> ProfileStore:
-    return ProfileStore(database, Limits(profiles=3, rankings=5))
+    return ProfileStore(database, TenantQuota(profiles=3, rankings=5))
+
+
+class Clock:
+    """A time of day that stands still until it is moved."""
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 async def made(store: ProfileStore, name: str = "ada", tenant: str = T) -> Profile:
@@ -45,19 +65,23 @@ async def made(store: ProfileStore, name: str = "ada", tenant: str = T) -> Profi
 
 
 async def numbers(store: ProfileStore, profile: Profile) -> list[int]:
-    return [row.number async for row in store.rankings(profile)]
+    return [kept.number async for kept in counting(store, profile)]
+
+
+def counting(store: ProfileStore, profile: Profile) -> AsyncIterator[KeptRanking]:
+    return store.rankings(profile.id, profile.forgotten_ranking, profile.latest_ranking)
 
 
 async def test_a_new_profile_uses_its_first_version(store: ProfileStore) -> None:
     profile = await made(store)
     assert (profile.current_version, profile.latest_version, profile.latest_ranking) == (1, 1, 0)
-    first = await store.version(profile, 1)
-    np.testing.assert_array_equal(unpack_weights(first.weights), np.ones(TOTAL_CHANNELS, np.float32))
+    first = await store.version(profile.id, 1)
+    np.testing.assert_array_equal(first.weights, np.ones(TOTAL_CHANNELS, np.float32))
 
 
 async def test_a_name_is_taken_once_in_a_tenant(store: ProfileStore) -> None:
     await made(store)
-    with pytest.raises(ProfileExists):
+    with pytest.raises(NameTakenError):
         await made(store)
     assert (await made(store, tenant="another")).tenant == "another"
 
@@ -65,7 +89,7 @@ async def test_a_name_is_taken_once_in_a_tenant(store: ProfileStore) -> None:
 async def test_a_tenant_does_not_find_anothers_profile(store: ProfileStore) -> None:
     await made(store)
     for name in ("ada", "nobody"):
-        with pytest.raises(ProfileNotFound, match=f"there is no profile '{name}'"):
+        with pytest.raises(ProfileMissingError, match=f"there is no profile '{name}'"):
             await store.find("another", name)
     assert await store.page("another", "", 10) == []
 
@@ -80,7 +104,7 @@ async def test_profiles_come_by_name_in_pages(store: ProfileStore) -> None:
 async def test_more_profiles_than_the_limit_are_refused_until_one_is_deleted(store: ProfileStore) -> None:
     for name in ("ada", "bob", "carl"):
         await made(store, name)
-    with pytest.raises(LimitReached, match="3 profiles"):
+    with pytest.raises(QuotaReachedError, match="3 profiles"):
         await made(store, "dora")
     await store.delete(T, "bob")
     await made(store, "dora")
@@ -91,7 +115,7 @@ async def test_more_rankings_than_the_limit_are_refused_until_a_profile_is_delet
     await made(store, "bob")
     for seed in range(5):
         await store.add_ranking(T, "ada", ranking(seed))
-    with pytest.raises(LimitReached, match="5 rankings"):
+    with pytest.raises(QuotaReachedError, match="5 rankings"):
         await store.add_ranking(T, "bob", ranking())
     await store.delete(T, "ada")
     await store.add_ranking(T, "bob", ranking())
@@ -100,37 +124,41 @@ async def test_more_rankings_than_the_limit_are_refused_until_a_profile_is_delet
 async def test_a_ranking_comes_back_as_it_was_given(store: ProfileStore) -> None:
     await made(store)
     given = ranking(7, ranks=(2, 1, 2))
-    profile, number = await store.add_ranking(T, "ada", given)
-    (row,) = [row async for row in store.rankings(profile)]
-    assert (row.number, row.ranks, row.target, row.candidates) == (number, [2, 1, 2], given.target, given.candidates)
-    np.testing.assert_array_equal(unpack_channel_distances(row.channel_distances), distances(7))
+    receipt = await store.add_ranking(T, "ada", given)
+    (kept,) = [kept async for kept in counting(store, receipt.profile)]
+    assert (kept.number, kept.ranks, kept.guessed) == (receipt.number, [2, 1, 2], 0.5)
+    assert (kept.target, kept.candidates) == (given.target, given.candidates)
+    np.testing.assert_array_equal(kept.channel_distances, distances(7))
 
 
 async def test_the_same_order_of_a_comparison_sent_again_is_the_same_ranking(store: ProfileStore) -> None:
     await made(store)
-    _, first = await store.add_ranking(T, "ada", ranking(comparison="c"))
-    profile, again = await store.add_ranking(T, "ada", ranking(comparison="c"))
-    assert (first, again, profile.latest_ranking) == (1, 1, 1)
+    first = await store.add_ranking(T, "ada", ranking(comparison="c", guessed=0.25))
+    again = await store.add_ranking(T, "ada", ranking(comparison="c", guessed=0.75))
+    assert [(one.number, one.guessed, one.repeated) for one in (first, again)] == [(1, 0.25, False), (1, 0.25, True)]
+    assert again.profile == first.profile
 
 
 async def test_another_order_of_a_comparison_replaces_the_first(store: ProfileStore) -> None:
     await made(store)
     await store.add_ranking(T, "ada", ranking(comparison="c"))
-    profile, _ = await store.add_ranking(T, "ada", ranking(ranks=(3, 2, 1), comparison="c"))
+    profile = (await store.add_ranking(T, "ada", ranking(ranks=(3, 2, 1), comparison="c"))).profile
     assert await numbers(store, profile) == [2]
+    assert profile.rankings == 1
 
 
 async def test_rankings_without_a_comparison_all_count(store: ProfileStore) -> None:
     await made(store)
     await store.add_ranking(T, "ada", ranking())
-    profile, _ = await store.add_ranking(T, "ada", ranking())
+    profile = (await store.add_ranking(T, "ada", ranking())).profile
     assert await numbers(store, profile) == [1, 2]
+    assert profile.rankings == 2
 
 
 async def test_a_fit_that_another_has_overtaken_is_not_kept(store: ProfileStore) -> None:
     await made(store)
-    seen, _ = await store.add_ranking(T, "ada", ranking(1))
-    later, _ = await store.add_ranking(T, "ada", ranking(2))
+    seen = (await store.add_ranking(T, "ada", ranking(1))).profile
+    later = (await store.add_ranking(T, "ada", ranking(2))).profile
     assert await store.add_fitted(later, version(2), taken=True, again=False) is not None
     assert await store.add_fitted(seen, version(3), taken=True, again=False) is None
     assert await store.add_fitted(later, version(4), taken=True, again=False) is None
@@ -139,14 +167,14 @@ async def test_a_fit_that_another_has_overtaken_is_not_kept(store: ProfileStore)
 
 async def test_a_fit_that_a_reset_has_overtaken_is_not_kept(store: ProfileStore) -> None:
     await made(store)
-    seen, _ = await store.add_ranking(T, "ada", ranking())
+    seen = (await store.add_ranking(T, "ada", ranking())).profile
     await store.reset(T, "ada")
     assert await store.add_fitted(seen, version(2), taken=True, again=True) is None
 
 
 async def test_a_proposed_version_is_kept_but_not_used_until_it_is_rolled_to(store: ProfileStore) -> None:
     await made(store)
-    seen, _ = await store.add_ranking(T, "ada", ranking())
+    seen = (await store.add_ranking(T, "ada", ranking())).profile
     kept = await store.add_fitted(seen, version(2), taken=False, again=False)
     assert kept is not None
     assert kept[1] is not None
@@ -156,19 +184,19 @@ async def test_a_proposed_version_is_kept_but_not_used_until_it_is_rolled_to(sto
 
 async def test_rolling_back_to_a_version_that_never_was_is_refused(store: ProfileStore) -> None:
     await made(store)
-    with pytest.raises(VersionNotFound, match="versions are 1 to 1"):
+    with pytest.raises(VersionMissingError, match="versions are 1 to 1"):
         await store.rollback(T, "ada", 2)
 
 
 async def test_a_reset_begins_again_and_forgets_the_rankings_so_far(store: ProfileStore) -> None:
     await made(store)
-    seen, _ = await store.add_ranking(T, "ada", ranking())
+    seen = (await store.add_ranking(T, "ada", ranking())).profile
     await store.add_fitted(seen, version(2), taken=True, again=False)
-    profile, fresh = await store.reset(T, "ada")
-    assert (profile.current_version, fresh.number) == (3, 3)
-    assert unpack_weights(fresh.weights)[0] == 1.0
+    profile = await store.reset(T, "ada")
+    assert (profile.current_version, profile.rankings) == (3, 0)
+    assert (await store.version(profile.id, 3)).weights[0] == 1.0
     assert await numbers(store, profile) == []
-    profile, _ = await store.add_ranking(T, "ada", ranking(9))
+    profile = (await store.add_ranking(T, "ada", ranking(9))).profile
     assert await numbers(store, profile) == [2]
 
 
@@ -177,20 +205,39 @@ async def test_deleting_a_profile_leaves_nothing_of_it(store: ProfileStore) -> N
     await store.add_ranking(T, "ada", ranking())
     assert await store.delete(T, "ada") == (1, 1)
     assert await numbers(store, profile) == []
-    assert await store.versions(profile, None, 10) == []
-    with pytest.raises(ProfileNotFound):
+    assert await store.versions(profile.id, None, 10) == []
+    with pytest.raises(ProfileMissingError):
         await store.find(T, "ada")
     assert (await made(store)).id != profile.id
 
 
+async def test_a_shared_comparison_is_found_until_it_expires_and_its_row_goes_with_a_later_one(
+    database: Database,
+) -> None:
+    clock = Clock()
+    comparisons = ComparisonStore(database, ttl=60, clock=clock)
+    kept = Comparison(T, distances(1), "t" * 64, ["c" * 64] * 3, 256, BACKBONE)
+    await comparisons.put("first", kept)
+    clock.now += timedelta(seconds=59)
+    found = await comparisons.get("first")
+    assert found is not None
+    for came, went in zip(astuple(found), astuple(kept), strict=True):
+        np.testing.assert_array_equal(came, went)
+    clock.now += timedelta(seconds=2)
+    assert await comparisons.get("first") is None
+    await comparisons.put("second", kept)
+    async with database.read() as session:
+        assert (await session.scalars(select(ComparisonRow.id))).all() == ["second"]
+
+
 async def test_many_writers_at_once_lose_nothing_and_share_no_number(url: str) -> None:
     databases = [Database(url) for _ in range(3)]
-    stores = [ProfileStore(database, Limits(10, 1000)) for database in databases]
+    stores = [ProfileStore(database, TenantQuota(10, 1000)) for database in databases]
     await made(stores[0])
     results = await asyncio.gather(
         *(stores[seed % 3].add_ranking(T, "ada", ranking(seed)) for seed in range(30)),
     )
-    assert sorted(number for _, number in results) == list(range(1, 31))
+    assert sorted(receipt.number for receipt in results) == list(range(1, 31))
     for database in databases:
         await database.close()
 
@@ -198,15 +245,16 @@ async def test_many_writers_at_once_lose_nothing_and_share_no_number(url: str) -
 WRITER = """
 import asyncio, sys
 from clpips.service.storage.database import Database
-from clpips.service.storage.profiles import Limits, ProfileStore
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import TenantQuota
 from tests.support.databases import ranking, version
 
 async def main():
-    store = ProfileStore(Database(sys.argv[1]), Limits(10, 100000))
+    store = ProfileStore(Database(sys.argv[1]), TenantQuota(10, 100000))
     for seed in range(100000):
-        profile, number = await store.add_ranking("studio", "ada", ranking(seed))
-        await store.add_fitted(profile, version(number + 1), taken=True, again=False)
-        print(number, flush=True)
+        receipt = await store.add_ranking("studio", "ada", ranking(seed))
+        await store.add_fitted(receipt.profile, version(receipt.number + 1), taken=True, again=False)
+        print(receipt.number, flush=True)
 
 asyncio.run(main())
 """
@@ -215,14 +263,14 @@ asyncio.run(main())
 @pytest.mark.parametrize("after", [1, 4, 11])
 async def test_a_killed_process_loses_no_acknowledged_ranking_and_leaves_usable_weights(url: str, after: int) -> None:
     database = Database(url)
-    store = ProfileStore(database, Limits(10, 100_000))
+    store = ProfileStore(database, TenantQuota(10, 100_000))
     await made(store)
     acknowledged = await asyncio.to_thread(_write_until_killed, url, after)
     profile = await store.find(T, "ada")
     assert profile.latest_ranking >= acknowledged
     assert await numbers(store, profile) == list(range(1, profile.latest_ranking + 1))
-    current = await store.version(profile, profile.current_version)
-    assert unpack_weights(current.weights).shape == (TOTAL_CHANNELS,)
+    current = await store.version(profile.id, profile.current_version)
+    assert current.weights.shape == (TOTAL_CHANNELS,)
     assert profile.current_version == profile.latest_version >= acknowledged
     await store.add_ranking(T, "ada", ranking(comparison="after the crash"))
     await database.close()
@@ -286,7 +334,7 @@ async def test_the_migrations_make_the_tables_that_the_code_describes(database: 
     def differences(connection: Connection) -> list[object]:
         typed = connection.dialect.name != "sqlite"  # which keeps BINARY(16) as a name that is reflected as NUMERIC
         context = MigrationContext.configure(connection, opts={"compare_type": typed})
-        return list(compare_metadata(context, Profile.metadata))
+        return list(compare_metadata(context, Row.metadata))
 
     async with database.read() as session:
         assert await (await session.connection()).run_sync(differences) == []

@@ -1,1 +1,1 @@
-"""Admission control: keys, access, the door, deadlines, throughput."""
+"""Admission control: keys and access, the door, deadlines, throughput, and the reception that leads through them."""

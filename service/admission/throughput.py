@@ -1,26 +1,26 @@
-"""How long an image takes when there is always a next one: what tells a full service when to say no."""
+"""Moving average of the service time: the seconds for each image while the service is busy."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-MEMORY: Final = 64  # images over which it is averaged
+AVERAGED_IMAGES: Final = 64  # the average's time constant, in images
 
 
-class Pace:
-    """Learned from each image that comes through, whatever becomes of its request.
+class Throughput:
+    """Exponential moving average of the time between images that come through, by which admission predicts waits.
 
-    Time counts while at least one image is in work: a pause says nothing, and neither does a client that sends its
-    images slowly. Images that fail or are given up count as time alone, so that a service which gets slower finds out
-    even while everything expires.
+    Time counts while at least one image is in work. A pause does not count, nor the time in which a client sends its
+    images slowly. An image that fails or is given up adds its time and no image, so that the average rises in a
+    service that gets slower even while every request expires.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds = 0.0  # an image; 0 until the first, so that nobody is refused for want of knowledge
-        self._clock = clock
+        self.seconds_per_image = 0.0  # 0 until the first image, so that nobody is refused for want of knowledge
         self.in_work = 0  # images
-        self._since = 0.0  # the last image that came through, or the end of a pause
+        self._clock = clock
+        self._since = 0.0  # when the last image came through, or a pause ended
 
     @contextmanager
     def image(self) -> Iterator[None]:
@@ -31,7 +31,7 @@ class Pace:
         try:
             yield
             now = self._clock()
-            self.seconds += (now - self._since - self.seconds) / MEMORY
+            self.seconds_per_image += (now - self._since - self.seconds_per_image) / AVERAGED_IMAGES
             self._since = now
         finally:
             self.in_work -= 1

@@ -1,1 +1,1 @@
-"""Batcher, waiting line and feature cache: generic, they know items alone."""
+"""Dynamic batching: batcher, round-robin queue, feature cache. Generic: they know items, not images."""

@@ -1,54 +1,27 @@
-"""The dynamic batcher: many waiting requests, one engine, the fullest batch that costs nobody any waiting.
+"""Dynamic batching: items of many requests wait in a round-robin queue and share the batches of one engine.
 
-Generic: it knows items, not images. An idle engine gets what there is at once; while it is busy the queue fills, and
-the next batch takes one item of each waiting request in turn, so that a large request does not make a small one wait
-for all of it. Only items of one shape share a batch. An item that nobody waits for any more never runs.
+The batcher is generic: it knows items, not images. An idle engine gets whatever waits, at once. While the engine is
+busy the queue fills, and the next batch takes one item of each waiting request in turn, so that a large request does
+not make a small one wait for all of it. Only items of one shape share a batch. An item that nobody waits for any more
+never runs.
 
-Everything but the batch itself happens on the event loop: no locks.
+Everything except the batch itself happens on the event loop, so there are no locks.
 """
 
 import asyncio
 import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Final, Generic
 
+from clpips.service.batching.batch import BatchReport, Outcomes, run_batch, settle
+from clpips.service.batching.errors import ClosedError, ExpiredError, QueueFullError
 from clpips.service.batching.turns import Entry, ItemT, ResultT, Turns
 
-COURTESY_TURNS: Final = 10  # of the event loop: from an item's result to what its request submits next
-COURTESY_SECONDS: Final = 0.002  # that they may take, where the loop is busy with others
-COURTESY_FROM_SECONDS: Final = 0.01  # of a batch: below it those turns are no longer small beside it
-
-
-class BatcherError(RuntimeError):
-    """An item that was not run; the subclass says why."""
-
-
-class QueueFullError(BatcherError):
-    """As many items wait as may; come back later."""
-
-
-class ExpiredError(BatcherError):
-    """The deadline passed before the item's result was there."""
-
-
-class ClosedError(BatcherError):
-    """The batcher takes no more items."""
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """What one batch did; times in seconds."""
-
-    items: int  # that ran
-    failed: int  # 0 when all is well; equal to `items` when the engine itself has failed
-    waited: tuple[float, ...]  # each item's time in the queue
-    ran: float  # time in the engine, retries included
-
-
-_Outcomes = tuple[dict[Entry[ItemT, ResultT], ResultT | BaseException], float, float]
-"""What came of each entry that ran, and the times at which the batch started and ended."""
+YIELD_TURNS: Final = 10
+"""Turns of the event loop within which a request that has its last result submits what it does next."""
+YIELD_AFTER_SECONDS: Final = 0.01
+"""The shortest batch after which the batcher yields; beside a shorter one the turns would cost too much."""
 
 
 class Batcher(Generic[ItemT, ResultT]):
@@ -60,9 +33,10 @@ class Batcher(Generic[ItemT, ResultT]):
     `max_queue` bounds the items that wait. `max_delay` (seconds) lets an idle engine wait for a fuller batch; 0 runs
     at once. `observe` is called on the event loop after each batch.
 
-    `gives_way`: after a batch of 10 ms or more, requests that have nothing left in the queue get a moment before the
-    next one starts. What they then submit to another batcher on the same executor, the small last step to their answer,
-    runs first.
+    `yield_seconds` is for a batcher whose executor runs another batcher's items too. After a batch of 10 ms or more
+    that gave some request its last result here, the batcher yields the event loop for 10 turns, or for so many seconds
+    if those turns take longer, before it starts its next batch. In that time the request submits its next item to the
+    other batcher, and the executor runs that item first. 0 starts the next batch at once.
     """
 
     def __init__(
@@ -74,7 +48,7 @@ class Batcher(Generic[ItemT, ResultT]):
         max_queue: int,
         max_delay: float = 0.0,
         parallel: int = 1,
-        gives_way: bool = False,
+        yield_seconds: float = 0.0,
         observe: Callable[[BatchReport], None] | None = None,
     ) -> None:
         if min(max_batch, max_queue, parallel) < 1 or max_delay < 0:
@@ -88,16 +62,16 @@ class Batcher(Generic[ItemT, ResultT]):
         self._max_queue = max_queue
         self._max_delay = max_delay
         self._parallel = parallel
-        self._gives_way = gives_way
+        self._yield_seconds = yield_seconds
         self._observe = observe
         self._turns: Turns[ItemT, ResultT] = Turns()
-        self._running: set[asyncio.Future[_Outcomes[ItemT, ResultT]]] = set()
+        self._running: set[asyncio.Future[Outcomes[ItemT, ResultT]]] = set()
         self._awake = False
         self._delayed: asyncio.TimerHandle | None = None
         self._closed = False
 
     def __len__(self) -> int:
-        """Items that wait and are not in the running batch."""
+        """Items that wait; those of a running batch do not."""
         return len(self._turns)
 
     async def submit(
@@ -121,7 +95,7 @@ class Batcher(Generic[ItemT, ResultT]):
             raise ExpiredError("the deadline had passed before the item came")
         entry: Entry[ItemT, ResultT] = Entry(item, turn, shape, deadline, now, loop.create_future())
         self._turns.add(entry)
-        if not self._awake:  # after all that come in this turn of the loop: they share the batch
+        if not self._awake:  # one dispatch, after this turn of the loop: whatever else it submits shares the batch
             self._awake = True
             loop.call_soon(self._dispatch)
         try:
@@ -134,7 +108,7 @@ class Batcher(Generic[ItemT, ResultT]):
         finally:
             self._turns.withdraw(entry)
             if not entry.result.cancel() and not entry.result.cancelled():
-                entry.result.exception()  # seen: asyncio need not log it where nobody waits any more
+                entry.result.exception()  # retrieved, or asyncio would log it where nobody waits any more
 
     async def close(self) -> None:
         """Fail what waits with `ClosedError`, and let the running batches end. Idempotent."""
@@ -143,13 +117,13 @@ class Batcher(Generic[ItemT, ResultT]):
             self._delayed.cancel()
             self._delayed = None
         for entry in self._turns:
-            _settle(entry, ClosedError("the batcher was closed before the item ran"))
+            settle(entry, ClosedError("the batcher was closed before the item ran"))
         self._turns.clear()
         if self._running:
             await asyncio.wait(self._running)
 
     def _dispatch(self) -> None:
-        """Start the batches that there is room for, unless none is due yet."""
+        """Start as many batches as may run at once, unless an idle engine is to wait for a fuller one."""
         self._awake = False
         loop = asyncio.get_running_loop()
         while self._turns and len(self._running) < self._parallel:
@@ -161,18 +135,21 @@ class Batcher(Generic[ItemT, ResultT]):
                     return
             batch, expired = self._turns.take(self._max_batch, loop.time())
             for entry in expired:
-                _settle(entry, ExpiredError("the deadline passed while the item waited"))
+                settle(entry, ExpiredError("the deadline passed while the item waited"))
             if batch:
                 self._start(batch)
 
-    def _give_way(self, turns: int, until: float) -> None:
-        """Dispatch after so many turns of the event loop, or at that time, and not before, whatever comes meanwhile."""
+    def _yield(self, turns: int, until: float) -> None:
+        """Dispatch after so many turns of the event loop, or at that time if it comes first.
+
+        Items that are submitted meanwhile start no batch before that.
+        """
         loop = asyncio.get_running_loop()
         if not turns or loop.time() > until:
             self._dispatch()
             return
         self._awake = True
-        loop.call_soon(self._give_way, turns - 1, until)
+        loop.call_soon(self._yield, turns - 1, until)
 
     def _delay_over(self) -> None:
         self._delayed = None
@@ -181,61 +158,29 @@ class Batcher(Generic[ItemT, ResultT]):
     def _start(self, batch: list[Entry[ItemT, ResultT]]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            running = loop.run_in_executor(self._executor, self._timed, batch, loop.time)
-        except RuntimeError as error:  # the executor is shut down: to those who wait it is a batch that failed
+            running = loop.run_in_executor(self._executor, run_batch, batch, self._run, loop.time)
+        except RuntimeError as error:  # the executor is shut down: for the waiters the batch has failed
             running = loop.create_future()
             running.set_exception(error)
         self._running.add(running)
         running.add_done_callback(lambda ended: self._finish(batch, ended))
 
-    def _timed(self, batch: list[Entry[ItemT, ResultT]], clock: Callable[[], float]) -> "_Outcomes[ItemT, ResultT]":
-        """Run those whom somebody waits for: the batch may have stood in the executor's own queue."""
-        started = clock()
-        alive = [entry for entry in batch if entry.deadline > started and not entry.result.done()]
-        outcomes = self._isolate([entry.item for entry in alive]) if alive else []
-        return dict(zip(alive, outcomes, strict=True)), started, clock()
-
-    def _isolate(self, items: list[ItemT]) -> list[ResultT | BaseException]:
-        """Each item's result, or what it raised when it ran alone."""
-        try:
-            results = list(self._run(items))
-            if len(results) != len(items):
-                raise RuntimeError(f"the engine gave {len(results)} results for {len(items)} items")  # noqa: TRY301
-        except Exception as error:  # noqa: BLE001  handed to the waiter
-            if len(items) == 1:
-                return [error]
-            half = len(items) // 2
-            return self._isolate(items[:half]) + self._isolate(items[half:])
-        return [*results]
-
-    def _finish(self, batch: list[Entry[ItemT, ResultT]], running: "asyncio.Future[_Outcomes[ItemT, ResultT]]") -> None:
+    def _finish(self, batch: list[Entry[ItemT, ResultT]], running: asyncio.Future[Outcomes[ItemT, ResultT]]) -> None:
         self._running.discard(running)
         outcomes: dict[Entry[ItemT, ResultT], ResultT | BaseException]
         try:
             outcomes, started, ended = running.result()
-        except BaseException as error:  # noqa: BLE001  whatever it is, those who wait must hear of it
+        except BaseException as error:  # noqa: BLE001  whatever it is, the waiters must get an answer
             outcomes = dict.fromkeys(batch, error)
             started = ended = asyncio.get_running_loop().time()
         for entry in batch:
-            _settle(entry, outcomes[entry] if entry in outcomes else ExpiredError("the deadline passed before it ran"))
-        is_long = ended - started >= COURTESY_FROM_SECONDS
-        if self._gives_way and is_long and not all(self._turns.has(entry.turn) for entry in batch):
-            self._give_way(COURTESY_TURNS, asyncio.get_running_loop().time() + COURTESY_SECONDS)
+            settle(entry, outcomes[entry] if entry in outcomes else ExpiredError("the deadline passed before it ran"))
+        is_long = ended - started >= YIELD_AFTER_SECONDS
+        if self._yield_seconds and is_long and not all(self._turns.has(entry.turn) for entry in batch):
+            self._yield(YIELD_TURNS, asyncio.get_running_loop().time() + self._yield_seconds)
         else:
             self._dispatch()
         if self._observe and outcomes:
             failed = sum(isinstance(outcome, BaseException) for outcome in outcomes.values())
             waited = tuple(started - entry.arrived for entry in outcomes)
             self._observe(BatchReport(len(outcomes), failed, waited, ended - started))
-
-
-def _settle(entry: Entry[ItemT, ResultT], outcome: ResultT | BaseException) -> None:
-    """Wake the waiter, unless it has gone."""
-    if entry.result.done():
-        return
-    if not isinstance(outcome, BaseException):
-        entry.result.set_result(outcome)
-    elif isinstance(outcome, Exception) and not isinstance(outcome, StopIteration):
-        entry.result.set_exception(outcome)
-    else:  # a future takes no StopIteration, and a waiter must not be stopped by what stopped the engine
-        entry.result.set_exception(RuntimeError(f"the engine was stopped by {outcome!r}"))

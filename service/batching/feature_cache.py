@@ -1,4 +1,4 @@
-"""Features that the service still holds, bounded in bytes, and one flight for each image that it does not.
+"""Least-recently-used cache of features, bounded in bytes, with single flight for the images that it does not hold.
 
 An image's features depend on its bytes, its resolution and the engine alone: whoever asks for the same image again, or
 at the same time, gets the same features, and they are computed once.
@@ -23,7 +23,7 @@ SizedT = TypeVar("SizedT", bound=Sized)
 
 
 class Flight(Generic[SizedT]):
-    """Features on their way to all who wait for them."""
+    """Single flight: one computation of an image's features, and how many requests wait for it."""
 
     task: asyncio.Future[SizedT]
 
@@ -33,10 +33,10 @@ class Flight(Generic[SizedT]):
 
 
 class FeatureCache(Generic[SizedT]):
-    """The most recently used features, at most `max_bytes` of them by their own `nbytes`. For one event loop.
+    """Least-recently-used cache of features, at most `max_bytes` of them by their own `nbytes`. For one event loop.
 
-    `served` hears of each image that was handed out: from the `cache`, from the flight that another request had begun
-    (`inflight`), or `decoded` for this one.
+    `served` is called for each image that is handed out, with where it came from: the `cache`, a flight that another
+    request had begun (`inflight`), or its own bytes, `decoded` for this request.
     """
 
     def __init__(self, max_bytes: int, served: Callable[[Source], None]) -> None:
@@ -59,8 +59,8 @@ class FeatureCache(Generic[SizedT]):
     ) -> SizedT:
         """The features that `key` names; where they are not held, `make(flight)` makes them, once for all who ask.
 
-        Who is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells `make`
-        until when somebody waits. Raises what `make` raises.
+        A call that is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells
+        `make` until when somebody waits. Raises what `make` raises.
         """
         held = self._held.get(key)
         if held is not None:

@@ -1,4 +1,4 @@
-"""The waiting line of a batcher: requests are served in turn, one item each, and only items of one shape together."""
+"""Round-robin queue: requests are served in turn, one item each, and only items of one shape come out together."""
 
 import asyncio
 from collections.abc import Hashable, Iterator
@@ -21,12 +21,12 @@ class Entry(Generic[ItemT, ResultT]):
     result: asyncio.Future[ResultT]
 
 
-_Line = dict[Entry[ItemT, ResultT], None]  # first come, first served, and removal from anywhere
-_Turn = dict[Hashable, _Line[ItemT, ResultT]]  # one request's items by shape
+_Line = dict[Entry[ItemT, ResultT], None]  # a dict, for removal from anywhere at no cost; the oldest entry first
+_Turn = dict[Hashable, _Line[ItemT, ResultT]]  # one request's entries by shape
 
 
 class Turns(Generic[ItemT, ResultT]):
-    """Who waits, in the order in which they will be served."""
+    """Round-robin queue of entries: a line for each request, and the requests in the order in which they are served."""
 
     def __init__(self) -> None:
         self._turns: dict[Hashable, _Turn[ItemT, ResultT]] = {}
@@ -44,7 +44,7 @@ class Turns(Generic[ItemT, ResultT]):
         return turn in self._turns
 
     def oldest_arrival(self) -> float:
-        """When the item came that waits for the longest; there must be one."""
+        """When the oldest entry came. The queue must not be empty."""
         return min(next(iter(line)).arrived for turn in self._turns.values() for line in turn.values())
 
     def add(self, entry: Entry[ItemT, ResultT]) -> None:
@@ -69,9 +69,12 @@ class Turns(Generic[ItemT, ResultT]):
         self._waiting = 0
 
     def take(self, most: int, now: float) -> tuple[list[Entry[ItemT, ResultT]], list[Entry[ItemT, ResultT]]]:
-        """The next batch: the shape that the first request in turn waits for longest, filled from all in turn.
+        """Take out the next batch, of at most `most` entries, and the expired entries that were met on the way.
 
-        Also those that came up on the way and whose deadline had passed; whom nobody waits for is dropped.
+        The batch has one shape: that of the oldest line of the request whose turn it is. Each request in turn gives
+        one entry of that shape, again and again, until the batch is full or none has any left. A request that gave an
+        entry goes to the end of the queue. An entry whose deadline is not after `now` is expired, and takes no place
+        in the batch; an entry whose waiter has gone is dropped.
         """
         batch: list[Entry[ItemT, ResultT]] = []
         expired: list[Entry[ItemT, ResultT]] = []
@@ -94,7 +97,7 @@ class Turns(Generic[ItemT, ResultT]):
         return batch, expired
 
     def _pop(self, name: Hashable, shape: Hashable) -> Entry[ItemT, ResultT] | None:
-        """Take the request's first item of that shape; what else it has goes to the end of the queue."""
+        """Take the request's oldest entry of that shape, and move the rest of the request to the end of the queue."""
         turn = self._turns[name]
         line = turn.get(shape)
         if line is None:

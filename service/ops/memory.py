@@ -1,4 +1,4 @@
-"""The memory that this process may use and does, as the kernel counts it before it kills; and how threads share it."""
+"""Memory accounting: what this process uses of the limit at which the kernel kills it; and malloc arenas."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,7 @@
-"""What uvicorn leaves open: a client that opens a connection and does not finish the head of a request."""
+"""Slowloris protection: a connection whose request head does not arrive in time is closed.
+
+uvicorn itself waits for a head without end, so clients that never finish theirs could take up every connection.
+"""
 
 import asyncio
 from typing import ClassVar
@@ -6,13 +9,14 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, with a bound on the time in which a request's head must arrive.
+class HeadTimeoutProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with a timeout for the head of each request: its request line and headers.
 
-    Bodies are bounded by the request's deadline, idle connections by `timeout_keep_alive`.
+    The time runs from the connection for the first head, and from the first byte for the next ones. The time for a body
+    is bounded by the request's deadline, that of an idle connection by uvicorn's `timeout_keep_alive`.
     """
 
-    head_seconds: ClassVar = 20.0  # for a request line and its headers, from the connection or from the first byte
+    head_seconds: ClassVar = 20.0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

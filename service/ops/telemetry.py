@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from clpips import __version__
 from clpips.models.engines.contract import Engine
-from clpips.service.batching.batcher import BatchReport
+from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.feature_cache import Source
 from clpips.service.ops.memory import MemoryCollector
 
@@ -35,7 +35,8 @@ class Telemetry:
         )
         self.engine_busy_seconds = Counter(
             "clpips_engine_busy_seconds_total",
-            "Time in which the engine was computing; where several of its threads embed, averaged over those",
+            "Busy time of the engine: seconds in which its embedding threads computed, divided by their number, so "
+            "that its rate is the engine's utilisation, from 0 to 1",
             registry=registry,
         )
         self.images = Counter(
@@ -123,18 +124,26 @@ class Telemetry:
         self._ran("jpeg", report)
         self.batch_items.labels("jpeg").observe(report.items)
 
-    def embedded(self, report: BatchReport, busy: float) -> None:
-        """Count a batch of images that the engine embedded, and the `busy` seconds of all of it that this was."""
-        self._engine_ran("embed", report, busy)
+    def embedded(self, report: BatchReport, busy_seconds: float) -> None:
+        """Count a batch of images that the engine embedded.
 
-    def compared(self, report: BatchReport, busy: float) -> None:
-        """Count a batch of pairs that the engine compared, and the `busy` seconds of all of it that this was."""
-        self._engine_ran("compare", report, busy)
+        `busy_seconds` is what the batch adds to the engine's busy time: the seconds that it ran, divided by the number
+        of threads that embed at the same time.
+        """
+        self._engine_ran("embed", report, busy_seconds)
 
-    def _engine_ran(self, stage: str, report: BatchReport, busy: float) -> None:
+    def compared(self, report: BatchReport, busy_seconds: float) -> None:
+        """Count a batch of pairs that the engine compared.
+
+        `busy_seconds` is what the batch adds to the engine's busy time: the seconds that it ran in the thread that
+        embeds, 0 where comparisons have a thread of their own.
+        """
+        self._engine_ran("compare", report, busy_seconds)
+
+    def _engine_ran(self, stage: str, report: BatchReport, busy_seconds: float) -> None:
         self._ran(stage, report)
         self.batch_items.labels(stage).observe(report.items)
-        self.engine_busy_seconds.inc(busy)
+        self.engine_busy_seconds.inc(busy_seconds)
 
     def _ran(self, stage: str, report: BatchReport) -> None:
         self.stage_seconds.labels(stage).observe(report.ran)

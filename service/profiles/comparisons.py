@@ -1,4 +1,4 @@
-"""The channel distances of recent `/rank` answers, so that a re-ordering can be sent back without the images."""
+"""Cache of the channel distances of recent `/rank` answers: a person's order of one comes back without the images."""
 
 import asyncio
 import re
@@ -6,9 +6,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import structlog
@@ -16,10 +14,9 @@ from numpy.typing import NDArray
 
 from clpips.service.problems import ComparisonNotFound
 from clpips.service.storage.comparisons import ComparisonStore
-from clpips.service.storage.database import StorageError
-from clpips.service.storage.profiles import unpack_channel_distances
-from clpips.service.storage.tables import Comparison as ComparisonRow
-from clpips.service.wire.schemas import Slot, Unreadable
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.records import Comparison
+from clpips.service.wire.schemas import Slot
 
 SHARE_SECONDS: Final = 1.0  # the longest that an answer waits for the database to take its comparison
 OVERHEAD_BYTES: Final = 1024  # of one entry beside its arrays and hashes
@@ -29,43 +26,7 @@ ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Candidates compared with a target."""
-
-    tenant: str
-    channel_distances: NDArray[np.float16]  # (n, 1152)
-    target: str  # sha256
-    candidates: list[str]  # (n,) sha256
-    resolution: int | None
-    backbone: str
-
-    @classmethod
-    def of(
-        cls,
-        tenant: str,
-        target: Slot,
-        candidates: Sequence[Slot],
-        channel_distances: NDArray[np.float32],
-        resolution: int | None,
-        backbone: str,
-    ) -> Self:
-        """What came of comparing the images in these slots, `(n, 1152)`."""
-        return cls(
-            tenant,
-            channel_distances.astype(np.float16),
-            _hash(target),
-            [_hash(candidate) for candidate in candidates],
-            resolution,
-            backbone,
-        )
-
-    @property
-    def nbytes(self) -> int:
-        return self.channel_distances.nbytes + 128 * (1 + len(self.candidates)) + OVERHEAD_BYTES
-
-
-class Comparisons:
+class RecentComparisons:
     """Comparisons by id, for `ttl` seconds and within `max_bytes` of memory: the oldest leave first.
 
     With a `shared` store they outlive this process and are known to its siblings.
@@ -89,12 +50,12 @@ class Comparisons:
         """Keep a comparison; the id under which it is found again, which cannot be guessed."""
         name = secrets.token_urlsafe(ID_BYTES)
         self._held[name] = (self._clock() + self._ttl, comparison)
-        self._bytes += comparison.nbytes
+        self._bytes += held_bytes(comparison)
         self._evict()
         if self._shared is not None:
             try:
                 async with asyncio.timeout(SHARE_SECONDS):
-                    await self._shared.put(_to_row(name, comparison, self._ttl))
+                    await self._shared.put(name, comparison)
             except (StorageError, TimeoutError) as error:
                 # The answer matters more: this replica still knows it, and a client can always send the images.
                 log.warning("comparison not shared", reason=str(error) or "the database took too long")
@@ -106,8 +67,7 @@ class Comparisons:
         held = self._held.get(name)
         found = held[1] if held is not None else None
         if found is None and self._shared is not None and ID.fullmatch(name):
-            row = await self._shared.get(name)
-            found = None if row is None else _from_row(row)
+            found = await self._shared.get(name)
         if found is None or found.tenant != tenant:
             raise ComparisonNotFound(
                 f"there is no comparison {name[:64]!r}; they are kept for {self._ttl} s: rank again, or send the images"
@@ -121,33 +81,28 @@ class Comparisons:
             if expiry > now and self._bytes <= self._max_bytes:
                 return
             self._held.popitem(last=False)
-            self._bytes -= oldest.nbytes
+            self._bytes -= held_bytes(oldest)
 
 
-def _hash(slot: Slot) -> str:
-    assert not isinstance(slot.image, Unreadable)  # noqa: S101 - scoring has refused such a request
-    return slot.image.sha256
-
-
-def _to_row(name: str, comparison: Comparison, ttl: int) -> ComparisonRow:
-    return ComparisonRow(
-        id=name,
-        tenant=comparison.tenant,
-        channel_distances=comparison.channel_distances.astype("<f2").tobytes(),
-        target=comparison.target,
-        candidates=comparison.candidates,
-        resolution=comparison.resolution,
-        backbone=comparison.backbone,
-        expires_at=datetime.now(UTC) + timedelta(seconds=ttl),
-    )
-
-
-def _from_row(row: ComparisonRow) -> Comparison:
+def comparison_of(
+    tenant: str,
+    target: Slot,
+    candidates: Sequence[Slot],
+    channel_distances: NDArray[np.float32],
+    resolution: int | None,
+    backbone: str,
+) -> Comparison:
+    """What came of comparing the images in these slots, `(n, 1152)`; of the images it keeps the hashes alone."""
     return Comparison(
-        row.tenant,
-        unpack_channel_distances(row.channel_distances),
-        row.target,
-        list(row.candidates),
-        row.resolution,
-        row.backbone,
+        tenant,
+        channel_distances.astype(np.float16),
+        target.sha256,
+        [candidate.sha256 for candidate in candidates],
+        resolution,
+        backbone,
     )
+
+
+def held_bytes(comparison: Comparison) -> int:
+    """What a comparison takes in memory."""
+    return comparison.channel_distances.nbytes + 128 * (1 + len(comparison.candidates)) + OVERHEAD_BYTES

@@ -1,7 +1,6 @@
-"""The weights that requests can name: those that ship with the project, and each tenant's own, held in memory."""
+"""Registry of the weights that requests can name: a cache of stored profiles, in front of it those that ship."""
 
 import asyncio
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,16 +9,11 @@ from uuid import UUID
 
 import structlog
 
-from clpips.models.metric.weights import LayerWeights
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import BackboneMismatch, Fault, ProfileNotFound, UnknownProfile
-from clpips.service.scoring.scorer import Profile, Profiles
-from clpips.service.storage.database import StorageError
-from clpips.service.storage.profiles import unpack_weights
+from clpips.service.problems import BackboneMismatch, Fault, ProfileExists, UnknownProfile
+from clpips.service.profiles.named_weights import NamedWeights, ShippedWeights
+from clpips.service.storage.errors import ProfileMissingError, StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
-from clpips.service.storage.tables import Profile as StoredProfile
-from clpips.service.storage.tables import Version
-from clpips.service.wire.schemas import ProfileInfo
 
 log = structlog.get_logger()
 
@@ -27,9 +21,8 @@ Key = tuple[str, str]  # tenant, name
 
 
 class _Held(NamedTuple):
-    profile: Profile
+    profile: NamedWeights
     id: UUID
-    version: int
     checked_at: float
 
 
@@ -37,12 +30,12 @@ class Registry:
     """Answers for a name with weights that are at most `refresh_seconds` behind the database.
 
     In between the answer comes from memory, where the `capacity` most recently used profiles are. When the database
-    cannot be reached, what is held goes on serving.
+    cannot be reached, what is held goes on serving. `backbone` is the fingerprint of the one that the service runs.
     """
 
     def __init__(
         self,
-        shipped: Profiles,
+        shipped: ShippedWeights,
         store: ProfileReader,
         backbone: str,
         refresh_seconds: float,
@@ -51,18 +44,18 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.shipped = shipped
+        self.backbone = backbone
         self._store = store
-        self._backbone = backbone
         self._refresh_seconds = refresh_seconds
         self._capacity = capacity
         self._lookups = telemetry.profile_lookups
         self._clock = clock
         self._held: OrderedDict[Key, _Held] = OrderedDict()  # the least recently used first
-        self._flights: dict[Key, asyncio.Task[Profile]] = {}
+        self._flights: dict[Key, asyncio.Task[NamedWeights]] = {}
 
-    async def resolve(self, tenant: str, name: str) -> Profile:
+    async def resolve(self, tenant: str, name: str) -> NamedWeights:
         """The profile that a request names. Raises `UnknownProfile`, `BackboneMismatch` or `StorageError`."""
-        if name in self.shipped.names():
+        if name in self.shipped:
             return self.shipped[name]
         key = (tenant, name)
         held = self._held.get(key)
@@ -76,7 +69,7 @@ class Registry:
             flight.add_done_callback(lambda done: self._land(key, done))
         try:
             return await asyncio.shield(flight)  # others wait for it too: one client that goes must not end it
-        except ProfileNotFound:
+        except (ProfileMissingError, VersionMissingError):  # the second of a profile that is deleted in between
             detail = (
                 f"there is no profile {name!r}; {', '.join(self.shipped.names())} ship with the service, "
                 "`GET /profiles` lists yours"
@@ -88,22 +81,37 @@ class Registry:
         self._held.pop((tenant, name), None)
         self._flights.pop((tenant, name), None)  # it may have read before the change
 
-    async def _load(self, key: Key) -> Profile:
+    def require_own(self, name: str) -> None:
+        """Raise `ProfileExists` where these weights ship with the service: nobody changes them."""
+        if name in self.shipped:
+            raise ProfileExists(
+                f"{name!r} ships with the service and stays as it is; make a profile of your own with it as the parent"
+            )
+
+    def require_backbone(self, backbone: str, what: str) -> None:
+        """Raise `BackboneMismatch` where `what` belongs to another backbone than the one that the service runs."""
+        if backbone != self.backbone:
+            raise BackboneMismatch(
+                f"{what} belongs to the backbone {backbone[:12]}…, this service runs {self.backbone[:12]}…: its "
+                "distances would mean nothing; serve its backbone, or teach a new profile"
+            )
+
+    async def _load(self, key: Key) -> NamedWeights:
         started = self._clock()
         held = self._held.get(key)
         this = asyncio.current_task()
         try:
             stored = await self._store.find(*key)
-            if held is not None and (held.id, held.version) == (stored.id, stored.current_version):
+            if held is not None and (held.id, held.profile.info.version) == (stored.id, stored.current_version):
                 self._lookups.labels("refreshed").inc()
                 profile = held.profile
             else:
                 self._lookups.labels("loaded").inc()
-                version = await self._store.version(stored, stored.current_version)
-                self._require_backbone(stored)
-                profile = usable(stored, version)
-            fresh = _Held(profile, stored.id, stored.current_version, started)
-        except ProfileNotFound:
+                self.require_backbone(stored.backbone, f"the profile {stored.name!r}")
+                version = await self._store.version(stored.id, stored.current_version)
+                profile = NamedWeights.stored(stored, version)
+            fresh = _Held(profile, stored.id, started)
+        except (ProfileMissingError, VersionMissingError):
             self._held.pop(key, None)
             raise
         except StorageError as error:
@@ -118,36 +126,8 @@ class Registry:
                 self._held.popitem(last=False)
         return fresh.profile
 
-    def _land(self, key: Key, flight: asyncio.Task[Profile]) -> None:
+    def _land(self, key: Key, flight: asyncio.Task[NamedWeights]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # whoever waits gets it; with nobody left it is no news for the log
-
-    def _require_backbone(self, stored: StoredProfile) -> None:
-        if stored.backbone != self._backbone:
-            raise BackboneMismatch(
-                f"the profile {stored.name!r} was taught on the backbone {stored.backbone[:12]}…, this service runs "
-                f"{self._backbone[:12]}…: its distances would mean nothing; serve its backbone, or teach a new profile"
-            )
-
-
-def usable(stored: StoredProfile, version: Version) -> Profile:
-    """A version of a stored profile as scoring uses it."""
-    weights = layer_weights(stored, version)
-    fingerprint = hashlib.sha256(weights.values.tobytes()).hexdigest()
-    return Profile(ProfileInfo(stored.name, version.number, fingerprint), weights)
-
-
-def layer_weights(stored: StoredProfile, version: Version) -> LayerWeights:
-    """The weights of a version with their provenance, as a weights file keeps them."""
-    return LayerWeights(
-        unpack_weights(version.weights),
-        name=stored.name,
-        parent=stored.parent,
-        backbone=stored.backbone,
-        resolution=version.resolution,
-        recipe=str(version.report.get("recipe", version.origin)),
-        created=version.created_at.isoformat(timespec="seconds"),
-        agreement=dict(version.report.get("agreement") or {}),
-    )

@@ -1,16 +1,25 @@
 """`/profiles`: make, teach, look at, take back."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, Response, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from clpips.service.admission.access import require, tenant_of
 from clpips.service.admission.door import Ticket
-from clpips.service.openapi.operations import problems
-from clpips.service.openapi.profile_operations import CreateOperation, RankingOperation, RollbackOperation
-from clpips.service.routes.scoring import Reception
+from clpips.service.admission.reception import Reception
+from clpips.service.openapi.profiles import (
+    CreateOperation,
+    DeleteOperation,
+    FitOperation,
+    ListOperation,
+    LookOperation,
+    RankingOperation,
+    ResetOperation,
+    RollbackOperation,
+)
+from clpips.service.routes.parameters import AnyRequest, Name, PageSize
 from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.bodies import parse_fields, read_bytes
 from clpips.service.wire.forms import StructT
@@ -31,13 +40,6 @@ from clpips.service.wire.schemas import Limits
 
 MAX_FIELDS_BYTES = 64 * 1024  # of a body without images
 
-AnyRequest = Request[Any, Any, Any]
-Name = Annotated[str, Parameter(description="The profile's name.")]
-PageSize = Annotated[int, Parameter(ge=1, le=1000, description="How many to answer at most.")]
-
-LOOKING = problems(400, 401, 403, 429, 503)
-CHANGING = problems(401, 403, 404, 409, 429, 503)
-
 
 @post(
     "/profiles",
@@ -46,7 +48,6 @@ CHANGING = problems(401, 403, 404, 409, 429, 503)
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=CreateOperation,
-    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
 )
 async def create_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits]
@@ -62,12 +63,12 @@ async def create_profile(
     operation_id="list_profiles",
     tags=["profiles"],
     guards=[require("score")],
-    responses=LOOKING,
+    operation_class=ListOperation,
 )
 async def list_profiles(
     request: AnyRequest,
     teaching: NamedDependency[Teaching],
-    after: Annotated[str, Parameter(description="Only names that come after this one.", max_length=128)] = "",
+    after: Annotated[str, QueryParameter(description="Only names that come after this one.", max_length=128)] = "",
     limit: PageSize = 100,
 ) -> Response[ProfileList]:
     """Your profiles by name, and the weights that ship with the service."""
@@ -80,13 +81,15 @@ async def list_profiles(
     operation_id="get_profile",
     tags=["profiles"],
     guards=[require("score")],
-    responses=problems(400, 401, 403, 404, 429, 503),
+    operation_class=LookOperation,
 )
 async def get_profile(
     request: AnyRequest,
     teaching: NamedDependency[Teaching],
     name: Name,
-    before: Annotated[int | None, Parameter(ge=1, le=MAX_INTEGER, description="Only versions below this one.")] = None,
+    before: Annotated[
+        int | None, QueryParameter(ge=1, le=MAX_INTEGER, description="Only versions below this one.")
+    ] = None,
     limit: PageSize = 20,
 ) -> Response[ProfileDetail]:
     """Its versions with what each agrees with, against plain LPIPS, and where its weight lies among the layers."""
@@ -100,22 +103,25 @@ async def get_profile(
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=RankingOperation,
-    responses=problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
 )
 async def teach_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception], name: Name
 ) -> Response[TaughtRanking]:
     """A person's order of a comparison that `/rank` answered, or of images. It is kept and learned from at once.
 
-    The same order sent again is the same ranking; another order of the same comparison by the same rater replaces it.
+    The same order of a comparison sent again is the same ranking, answered with 200; another order of it by the same
+    rater replaces it.
     """
     tenant = tenant_of(request)
+    is_new = True
 
     async def learn(asked: RankingRequest, ticket: Ticket) -> TaughtRanking:
-        return await teaching.teach(tenant, name, asked, ticket)
+        nonlocal is_new
+        answer, is_new = await teaching.teach(tenant, name, asked, ticket)
+        return answer
 
     taught = await reception.answer(request, parse_ranking, learn)
-    taught.status_code = 201
+    taught.status_code = 201 if is_new else 200
     return taught
 
 
@@ -126,7 +132,7 @@ async def teach_profile(
     operation_id="fit_profile",
     tags=["profiles"],
     guards=[require("teach")],
-    responses=CHANGING | problems(500),
+    operation_class=FitOperation,
 )
 async def fit_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[Taught]:
     """Fit to all rankings now, as each posted ranking does by itself."""
@@ -141,7 +147,6 @@ async def fit_profile(request: AnyRequest, teaching: NamedDependency[Teaching], 
     tags=["profiles"],
     guards=[require("teach")],
     operation_class=RollbackOperation,
-    responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
 )
 async def rollback_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits], name: Name
@@ -158,7 +163,7 @@ async def rollback_profile(
     operation_id="reset_profile",
     tags=["profiles"],
     guards=[require("teach")],
-    responses=CHANGING,
+    operation_class=ResetOperation,
 )
 async def reset_profile(
     request: AnyRequest, teaching: NamedDependency[Teaching], name: Name
@@ -174,7 +179,7 @@ async def reset_profile(
     operation_id="delete_profile",
     tags=["profiles"],
     guards=[require("admin")],
-    responses=CHANGING,
+    operation_class=DeleteOperation,
 )
 async def delete_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[Deleted]:
     """Everything about it goes: versions, rankings, what is held in memory. There is no way back."""

@@ -1,1 +1,1 @@
-"""An image's whole way: decode, embed, compare, weigh."""
+"""Scoring: an image's whole way. Decode, embed, compare, weigh."""

@@ -1,9 +1,9 @@
-"""How an image becomes features, and a pair of features channel distances: three queues, and the feature cache.
+"""Staged pipeline with a queue before each stage: bytes → features, a pair of features → channel distances.
 
     bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine thread)
 
 Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
-engine's device decodes JPEGs, those go there first (a thread of its own), and to the pool what it leaves.
+engine's device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the thread pool.
 """
 
 import asyncio
@@ -18,19 +18,22 @@ from clpips.models.images.decoding import load_image
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
 from clpips.service.admission.door import Ticket
-from clpips.service.admission.throughput import Pace
-from clpips.service.batching.batcher import Batcher, ExpiredError
+from clpips.service.admission.throughput import Throughput
+from clpips.service.batching.batcher import Batcher
+from clpips.service.batching.errors import ExpiredError
 from clpips.service.batching.feature_cache import FeatureCache, Flight
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.scoring.threads import Decoder, EngineThreads
+from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.wire.schemas import HeldImage, SentImage
 
-AHEAD: Final = 1  # batches that stand ready, so that no thread of the engine is idle while the event loop runs
+AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread of the engine waits for the event loop
 COMPARE_BATCH: Final = 64  # pairs; each costs the engine a small part of an image
+YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
 
 class Embedded(NamedTuple):
-    """An image as the engine sees it: its features, opaque, and the size at which it was scored."""
+    """An embedded image: its features, opaque, and the size at which it was scored."""
 
     features: Any
     size: tuple[int, int]  # height and width in pixels
@@ -54,7 +57,7 @@ class Pipeline:
         self,
         decoder: Decoder,
         engine: EngineThreads,
-        pace: Pace,
+        throughput: Throughput,
         telemetry: Telemetry,
         *,
         max_batch: int,
@@ -62,9 +65,10 @@ class Pipeline:
         max_queue: int,
         max_pixels: int,
         cache_bytes: int | None,
+        yield_seconds: float = YIELD_SECONDS,
     ) -> None:
         self._engine = engine
-        self._pace = pace
+        self._throughput = throughput
         self._max_batch = max_batch
         self._max_pixels = max_pixels
         self._cache_bytes = cache_bytes
@@ -89,13 +93,14 @@ class Pipeline:
                 observe=telemetry.decoded_jpegs,
             )
         self._embedding: Batcher[Image, Any] = Batcher(
-            lambda images: engine.embed(images, more=pace.in_work > len(images)),
+            lambda images: engine.embed(images, more=throughput.in_work > len(images)),
             engine.embedding,
             max_batch=max_batch,
             max_queue=max_queue,
             max_delay=max_delay,
             parallel=engine.parallel + AHEAD if engine.parallel > 1 else 1,
-            gives_way=engine.parallel == 1,  # to `compare`, so that who has all its features is answered first
+            # One thread embeds and compares: a request whose features are all there is compared before the next batch.
+            yield_seconds=yield_seconds if engine.parallel == 1 else 0.0,
             observe=engine.embedded,
         )
         self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(
@@ -117,11 +122,11 @@ class Pipeline:
         self._cache.shrink(self._cache.nbytes // 2)
 
     def knows(self, sha256: str, resolution: int | None) -> bool:
-        """Whether the image's features are held or on their way: it costs no work, and may be named by its hash."""
+        """Whether the image's features are held or on their way. Such an image costs no work, and need not be sent."""
         return (sha256, resolution) in self._cache
 
     async def embed(self, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket) -> Embedded:
-        """The image's features, for a request. Of a `HeldImage` the pipeline must know.
+        """The image's features, for a request. The features of a `HeldImage` must be held or on their way.
 
         Raises `ImageError`, an error of the engine, or a `BatcherError`.
         """
@@ -129,7 +134,7 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             assert isinstance(image, SentImage)  # noqa: S101 - what is known is not made
             undecoded = _Undecoded(image.content, resolution, self._max_pixels)
-            with self._pace.image():
+            with self._throughput.image():
                 pixels = await self._decoded(undecoded, ticket, flight)
                 height, width, _ = pixels.shape
                 features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))

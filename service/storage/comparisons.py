@@ -1,34 +1,53 @@
 """Recent comparisons in the database, for services of several replicas: any of them can take the person's order."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete
 
 from clpips.service.storage.database import Database
-from clpips.service.storage.tables import Comparison
+from clpips.service.storage.records import Comparison
+from clpips.service.storage.tables import ComparisonRow, pack_channel_distances
 
-PURGE_SECONDS: Final = 60
+PURGE_INTERVAL: Final = timedelta(seconds=60)
+
+
+def now() -> datetime:
+    """The time of day, which replicas share as no other clock."""
+    return datetime.now(UTC)
 
 
 class ComparisonStore:
-    """Comparisons that all replicas on one database share."""
+    """Comparisons that all replicas on one database share, each for `ttl` seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ttl: int, clock: Callable[[], datetime] = now) -> None:
         self._database = database
-        self._purged = datetime.now(UTC)
+        self._ttl = timedelta(seconds=ttl)
+        self._clock = clock
+        self._purged = clock()
 
-    async def put(self, comparison: Comparison) -> None:
-        """Keep it; what has expired goes, now and then."""
-        now = datetime.now(UTC)
+    async def put(self, name: str, comparison: Comparison) -> None:
+        """Keep it under this id; what has expired goes, now and then."""
+        now = self._clock()
+        row = ComparisonRow(
+            id=name,
+            tenant=comparison.tenant,
+            channel_distances=pack_channel_distances(comparison.channel_distances),
+            target=comparison.target,
+            candidates=list(comparison.candidates),
+            resolution=comparison.resolution,
+            backbone=comparison.backbone,
+            expires_at=now + self._ttl,
+        )
         async with self._database.write() as session:
-            session.add(comparison)
-            if now - self._purged > timedelta(seconds=PURGE_SECONDS):
+            session.add(row)
+            if now - self._purged > PURGE_INTERVAL:
                 self._purged = now
-                await session.execute(delete(Comparison).where(Comparison.expires_at < now))
+                await session.execute(delete(ComparisonRow).where(ComparisonRow.expires_at < now))
 
     async def get(self, name: str) -> Comparison | None:
         """The comparison with this id, unless it has expired."""
         async with self._database.read() as session:
-            comparison = await session.get(Comparison, name)
-        return comparison if comparison is not None and comparison.expires_at > datetime.now(UTC) else None
+            row = await session.get(ComparisonRow, name)
+            return row.record() if row is not None and row.expires_at > self._clock() else None

@@ -8,10 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
-from advanced_alchemy.config import SQLAlchemyAsyncConfig
-from advanced_alchemy.config.asyncio import AsyncSessionConfig
-from advanced_alchemy.config.engine import EngineConfig
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -20,10 +18,11 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.util import await_only
 
 from clpips.models.installing import install_hint
+from clpips.service.storage.errors import StorageError
 
 DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
@@ -39,10 +38,6 @@ UNAVAILABLE: Final = (DBAPIError, PoolTimeoutError, OSError, TimeoutError)
 log = structlog.get_logger()
 
 
-class StorageError(Exception):
-    """The database cannot be reached, is too busy, is full, or has not been migrated; the message says which."""
-
-
 class Database:
     """One database. Open it once in a process, and close it."""
 
@@ -50,19 +45,14 @@ class Database:
         """Raises `StorageError` for a URL of a database that is not served, and where its driver is not installed."""
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        config = SQLAlchemyAsyncConfig(
-            connection_string=self.url.render_as_string(hide_password=False),
-            engine_config=EngineConfig(**_engine_options(self.is_sqlite)),
-            session_config=AsyncSessionConfig(expire_on_commit=False),
-        )
         try:
-            self._engine = config.get_engine()
+            self._engine = create_async_engine(self.url, **_engine_options(self.is_sqlite))
         except ModuleNotFoundError as error:
             raise StorageError(f"{error.name} is not installed: {install_hint('postgresql')}") from error
         if self.is_sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
-        self._readers: async_sessionmaker[AsyncSession] = config.create_session_maker()  # type: ignore[assignment]
+        self._readers = async_sessionmaker(self._engine, expire_on_commit=False)
         self._writers = async_sessionmaker(self._engine.execution_options(clpips_write=True), expire_on_commit=False)
 
     @asynccontextmanager
@@ -129,15 +119,21 @@ def _checked(text: str) -> URL:
 
 
 def _engine_options(is_sqlite: bool) -> dict[str, Any]:
+    json = {"json_serializer": _to_json, "json_deserializer": msgspec.json.decode}
     if is_sqlite:
-        return {"connect_args": {"timeout": LOCK_SECONDS}}
+        return {**json, "connect_args": {"timeout": LOCK_SECONDS}}
     return {
+        **json,
         "pool_size": 5,
         "max_overflow": 10,
         "pool_timeout": LOCK_SECONDS,
         "pool_pre_ping": True,
         "connect_args": {"timeout": LOCK_SECONDS, "command_timeout": 6 * LOCK_SECONDS},
     }
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()  # where a number is NaN, which JSON has no word for, this writes null
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -1,119 +1,95 @@
 """Changing profiles. Every method is one transaction, and needs nothing but what it is given."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Final
+from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.service.problems import LimitReached, ProfileExists, VersionNotFound
 from clpips.service.storage.database import Database
+from clpips.service.storage.errors import NameTakenError, QuotaReachedError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader, by_name, found
-from clpips.service.storage.tables import Profile, Ranking, Tenant, Version
+from clpips.service.storage.records import NewRanking, NewVersion, Profile, Receipt, TenantQuota, Version
+from clpips.service.storage.tables import (
+    ProfileRow,
+    RankingRow,
+    TenantRow,
+    VersionRow,
+    pack_channel_distances,
+    pack_weights,
+)
 
-Origin = Literal["created", "fitted", "imported", "reset"]
-
-
-@dataclass(frozen=True)
-class NewRanking:
-    """A ranking to be kept: n candidates of a target, and the order that a person gave them."""
-
-    channel_distances: NDArray[np.float16]  # (n, 1152)
-    ranks: Sequence[int]  # (n,) 1 is the most similar; equal ranks are ties
-    rater: str
-    comparison: str | None  # of the `/rank` that was re-ordered
-    target: str  # sha256
-    candidates: Sequence[str]  # (n,) sha256
-    resolution: int | None
-
-
-@dataclass(frozen=True)
-class NewVersion:
-    """Weights to be kept as a version."""
-
-    weights: NDArray[np.float32]  # (1152,)
-    origin: Origin
-    resolution: int | None
-    report: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a tenant may keep at most."""
-
-    profiles: int
-    rankings: int
+UNTAUGHT: Final = dict.fromkeys(
+    ("latest_version", "rankings", "latest_ranking", "forgotten_ranking", "fitted_ranking", "epoch"), 0
+)
 
 
 class ProfileStore(ProfileReader):
-    """The profiles of one database, to be looked at and changed, within the limits of each tenant."""
+    """The profiles of one database, to be looked at and changed, within the quota of each tenant."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: Database, quota: TenantQuota) -> None:
         super().__init__(database)
-        self._limits = limits
+        self._quota = quota
 
     async def create(self, tenant: str, name: str, parent: str, backbone: str, first: NewVersion) -> Profile:
-        """A new profile whose version 1 is `first`. Raises `ProfileExists` or `LimitReached`."""
+        """A new profile whose version 1 is `first`. Raises `NameTakenError` or `QuotaReachedError`."""
         async with self._database.write() as session:
             owner = await _lock_tenant(session, tenant)
             if await session.scalar(by_name(tenant, name)) is not None:
-                raise ProfileExists(f"there is a profile {name!r} already; teach it, or choose another name")
-            if owner.profiles >= self._limits.profiles:
-                raise LimitReached(f"there are {owner.profiles:,} profiles, which is the limit; delete one first")
+                raise NameTakenError(name)
+            if owner.profiles >= self._quota.profiles:
+                raise QuotaReachedError(owner.profiles, "profiles")
             owner.profiles += 1
-            profile = Profile(
+            profile = ProfileRow(
                 tenant=tenant,
                 name=name,
                 parent=parent,
                 backbone=backbone,
                 base_version=1,
                 current_version=1,
-                latest_version=0,
-                latest_ranking=0,
-                forgotten_ranking=0,
-                fitted_ranking=0,
-                epoch=0,
+                **UNTAUGHT,
             )
             session.add(profile)
-            await session.flush()
+            await session.flush()  # a version refers to it
             _add_version(session, profile, first, taken=True)
-        return profile
+        return profile.record()
 
-    async def add_ranking(self, tenant: str, name: str, ranking: NewRanking) -> tuple[Profile, int]:
-        """Keep a ranking; its profile as it is then, and the ranking's number.
+    async def add_ranking(self, tenant: str, name: str, ranking: NewRanking) -> Receipt:
+        """Keep a ranking. Raises `ProfileMissingError` or `QuotaReachedError`.
 
         A ranking that says what the newest of the same comparison and rater says is the same one, sent again because
-        its answer was lost: it is not kept twice. Raises `ProfileNotFound` or `LimitReached`.
+        its answer was lost: it is not kept twice.
         """
         async with self._database.write() as session:
-            owner = await session.get(Tenant, tenant, with_for_update=True)
+            owner = await session.get(TenantRow, tenant, with_for_update=True)
             profile = await _locked(session, tenant, name)
-            if (known := await _known(session, profile, ranking)) is not None:
-                return profile, known
+            replaced = await _newest_order(session, profile, ranking)
+            if replaced is not None and replaced.ranks == list(ranking.ranks):
+                return Receipt(profile.record(), replaced.number, replaced.guessed, repeated=True)
             assert owner is not None  # noqa: S101 - a profile refers to its tenant
-            if owner.rankings >= self._limits.rankings:
-                raise LimitReached(f"there are {owner.rankings:,} rankings, which is the limit; delete a profile first")
+            if owner.rankings >= self._quota.rankings:
+                raise QuotaReachedError(owner.rankings, "rankings")
             owner.rankings += 1
             profile.latest_ranking += 1
+            if replaced is None:
+                profile.rankings += 1
             session.add(
-                Ranking(
+                RankingRow(
                     profile_id=profile.id,
                     number=profile.latest_ranking,
-                    channel_distances=ranking.channel_distances.astype("<f2").tobytes(),
+                    channel_distances=pack_channel_distances(ranking.channel_distances),
                     ranks=list(ranking.ranks),
                     rater=ranking.rater,
                     comparison=ranking.comparison,
                     target=ranking.target,
                     candidates=list(ranking.candidates),
                     resolution=ranking.resolution,
+                    guessed=ranking.guessed,
                 )
             )
-        return profile, profile.latest_ranking
+        return Receipt(profile.record(), profile.latest_ranking, ranking.guessed, repeated=False)
 
     async def add_fitted(
         self, seen: Profile, version: NewVersion | None, *, taken: bool, again: bool
@@ -122,11 +98,11 @@ class ProfileStore(ProfileReader):
 
         None, and nothing is kept, where the fit has been overtaken: another replica has fitted as many rankings
         (`again` says that this does not matter, for a fit that was asked for), or the profile has been reset, rolled
-        back or imported into meanwhile. Without a `version` it is noted alone that these rankings gave none.
+        back or imported into meanwhile. Without a `version` it is noted alone that these rankings gave none. Raises
+        `ProfileMissingError` where it is deleted.
         """
         async with self._database.write() as session:
-            profile = await session.get(Profile, seen.id, with_for_update=True)
-            profile = found(profile, seen.name)
+            profile = found(await session.get(ProfileRow, seen.id, with_for_update=True), seen.name)
             if profile.epoch != seen.epoch or profile.fitted_ranking > seen.latest_ranking:
                 return None
             if profile.fitted_ranking == seen.latest_ranking and not again:
@@ -135,117 +111,111 @@ class ProfileStore(ProfileReader):
             if version is not None:
                 added = _add_version(session, profile, version, taken=taken, seen=seen.latest_ranking)
             profile.fitted_ranking = seen.latest_ranking
-        return profile, added
+        return profile.record(), None if added is None else added.record()
 
-    async def import_version(self, tenant: str, name: str, version: NewVersion) -> tuple[Profile, Version]:
-        """Take imported weights into use; later fits start from them. Raises `ProfileNotFound`."""
+    async def import_version(self, tenant: str, name: str, version: NewVersion) -> Profile:
+        """Take imported weights into use; later fits start from them. Raises `ProfileMissingError`."""
         async with self._database.write() as session:
             profile = await _locked(session, tenant, name)
-            added = _add_version(session, profile, version, taken=True)
-            profile.base_version = added.number
+            profile.base_version = _add_version(session, profile, version, taken=True).number
             profile.epoch += 1
-        return profile, added
+        return profile.record()
 
     async def rollback(self, tenant: str, name: str, number: int) -> Profile:
-        """Use version `number` again. Raises `ProfileNotFound` or `VersionNotFound`."""
+        """Use version `number` again. Raises `ProfileMissingError` or `VersionMissingError`."""
         async with self._database.write() as session:
             profile = await _locked(session, tenant, name)
-            exists = select(Version.number).where(Version.profile_id == profile.id, Version.number == number)
-            if await session.scalar(exists) is None:
-                raise VersionNotFound.of(number, profile.latest_version)
+            if not 1 <= number <= profile.latest_version:  # versions are never deleted alone
+                raise VersionMissingError(number, profile.latest_version)
             profile.current_version = number
             profile.epoch += 1
-        return profile
+        return profile.record()
 
-    async def reset(self, tenant: str, name: str) -> tuple[Profile, Version]:
-        """Begin again with the weights of version 1; the rankings so far no longer count. Raises `ProfileNotFound`."""
+    async def reset(self, tenant: str, name: str) -> Profile:
+        """Begin again with the weights of version 1, as a new version; the rankings so far no longer count.
+
+        Raises `ProfileMissingError`.
+        """
         async with self._database.write() as session:
             profile = await _locked(session, tenant, name)
-            first = await session.get(Version, (profile.id, 1))
-            assert first is not None  # noqa: S101 - versions are never deleted alone
+            first = (await session.get_one(VersionRow, (profile.id, 1))).weighed()
+            profile.rankings = 0
             profile.forgotten_ranking = profile.fitted_ranking = profile.latest_ranking
-            again = NewVersion(unpack_weights(first.weights), "reset", first.resolution, {})
-            added = _add_version(session, profile, again, taken=True)
-            profile.base_version = added.number
+            again = NewVersion(first.weights, "reset", first.resolution, {})
+            profile.base_version = _add_version(session, profile, again, taken=True).number
             profile.epoch += 1
-        return profile, added
+        return profile.record()
 
     async def delete(self, tenant: str, name: str) -> tuple[int, int]:
-        """Remove a profile with all it has; how many versions and rankings that were. Raises `ProfileNotFound`."""
+        """Remove a profile with all it has; how many versions and rankings that were. Raises `ProfileMissingError`."""
         async with self._database.write() as session:
-            owner = await session.get(Tenant, tenant, with_for_update=True)
+            owner = await session.get(TenantRow, tenant, with_for_update=True)
             profile = await _locked(session, tenant, name)
             assert owner is not None  # noqa: S101 - a profile refers to its tenant
-            counts = [
-                await session.scalar(select(func.count()).select_from(table).where(table.profile_id == profile.id)) or 0
-                for table in (Version, Ranking)
-            ]
-            for table in (Version, Ranking):
-                await session.execute(delete(table).where(table.profile_id == profile.id))
-            await session.execute(delete(Profile).where(Profile.id == profile.id))
+            versions, rankings = [await _removed(session, table, profile.id) for table in (VersionRow, RankingRow)]
+            await session.execute(delete(ProfileRow).where(ProfileRow.id == profile.id))
             owner.profiles -= 1
-            owner.rankings -= counts[1]
-        return counts[0], counts[1]
+            owner.rankings -= rankings
+        return versions, rankings
 
 
-def unpack_weights(content: bytes) -> NDArray[np.float32]:
-    """The weights of a version, `(1152,)`."""
-    return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
-
-
-def unpack_channel_distances(content: bytes) -> NDArray[np.float16]:
-    """The channel distances of a ranking, `(n, 1152)`."""
-    return np.frombuffer(content, "<f2").reshape(-1, TOTAL_CHANNELS)
-
-
-async def _locked(session: AsyncSession, tenant: str, name: str) -> Profile:
-    """The profile's row, locked. Raises `ProfileNotFound`."""
+async def _locked(session: AsyncSession, tenant: str, name: str) -> ProfileRow:
+    """The profile's row, locked. Raises `ProfileMissingError`."""
     return found(await session.scalar(by_name(tenant, name).with_for_update()), name)
 
 
-async def _lock_tenant(session: AsyncSession, name: str) -> Tenant:
+async def _lock_tenant(session: AsyncSession, name: str) -> TenantRow:
     """The tenant's row, locked; made on first use."""
-    tenant = await session.get(Tenant, name, with_for_update=True)
+    tenant = await session.get(TenantRow, name, with_for_update=True)
     if tenant is None:
         try:
             async with session.begin_nested():
-                tenant = Tenant(name=name, profiles=0, rankings=0)
+                tenant = TenantRow(name=name, profiles=0, rankings=0)
                 session.add(tenant)
         except IntegrityError:  # another replica was first
-            tenant = await session.get_one(Tenant, name, with_for_update=True)
+            tenant = await session.get_one(TenantRow, name, with_for_update=True)
     return tenant
 
 
-async def _known(session: AsyncSession, profile: Profile, ranking: NewRanking) -> int | None:
-    """The number under which the same order of the same comparison is already the newest."""
+async def _newest_order(session: AsyncSession, profile: ProfileRow, ranking: NewRanking) -> RankingRow | None:
+    """The newest ranking of the same comparison by the same rater, without its channel distances."""
     if ranking.comparison is None:
         return None
-    newest = (
-        select(Ranking.number, Ranking.ranks)
+    orders = (
+        select(RankingRow)
+        .options(defer(RankingRow.channel_distances, raiseload=True))
         .where(
-            Ranking.profile_id == profile.id,
-            Ranking.comparison == ranking.comparison,
-            Ranking.rater == ranking.rater,
-            Ranking.number > profile.forgotten_ranking,
+            RankingRow.profile_id == profile.id,
+            RankingRow.comparison == ranking.comparison,
+            RankingRow.rater == ranking.rater,
+            RankingRow.number > profile.forgotten_ranking,
         )
-        .order_by(Ranking.number.desc())
+        .order_by(RankingRow.number.desc())
         .limit(1)
     )
-    row = (await session.execute(newest)).first()
-    return row.number if row is not None and list(row.ranks) == list(ranking.ranks) else None
+    newest: RankingRow | None = await session.scalar(orders)
+    return newest
+
+
+async def _removed(session: AsyncSession, table: type[VersionRow | RankingRow], profile_id: UUID) -> int:
+    """Delete what a profile has in this table; how many rows that were."""
+    own = table.profile_id == profile_id
+    count = await session.scalar(select(func.count()).select_from(table).where(own))
+    await session.execute(delete(table).where(own))
+    return count or 0
 
 
 def _add_version(
-    session: AsyncSession, profile: Profile, version: NewVersion, *, taken: bool, seen: int | None = None
-) -> Version:
+    session: AsyncSession, profile: ProfileRow, version: NewVersion, *, taken: bool, seen: int | None = None
+) -> VersionRow:
     """Add the next version of a profile whose row is locked."""
     profile.latest_version += 1
-    added = Version(
+    added = VersionRow(
         profile_id=profile.id,
         number=profile.latest_version,
         origin=version.origin,
         taken=taken,
-        weights=version.weights.astype("<f4").tobytes(),
+        weights=pack_weights(version.weights),
         seen_ranking=profile.latest_ranking if seen is None else seen,
         replaced=profile.current_version if profile.latest_version > 1 else None,
         resolution=version.resolution,

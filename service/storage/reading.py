@@ -3,13 +3,15 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import defer
 
-from clpips.service.problems import ProfileNotFound, VersionNotFound
 from clpips.service.storage.database import Database
-from clpips.service.storage.tables import Profile, Ranking, Version
+from clpips.service.storage.errors import ProfileMissingError, VersionMissingError
+from clpips.service.storage.records import KeptRanking, Profile, Version, WeighedVersion
+from clpips.service.storage.tables import ProfileRow, RankingRow, VersionRow
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
 PAGE: Final = 200  # rankings read at once: some 5 MB of ten candidates each
@@ -22,70 +24,75 @@ class ProfileReader:
         self._database = database
 
     async def find(self, tenant: str, name: str) -> Profile:
-        """Raises `ProfileNotFound`."""
+        """Raises `ProfileMissingError`."""
         if not NAME.fullmatch(name):  # no database has to be asked, and PostgreSQL would refuse a NUL with an error
-            raise ProfileNotFound.of(name)
+            raise ProfileMissingError(name)
         async with self._database.read() as session:
-            return found(await session.scalar(by_name(tenant, name)), name)
+            return found(await session.scalar(by_name(tenant, name)), name).record()
 
     async def page(self, tenant: str, after: str, limit: int) -> Sequence[Profile]:
         """The tenant's profiles whose names come after `after`, by name."""
-        chosen = select(Profile).where(Profile.tenant == tenant, Profile.name > after)
+        chosen = select(ProfileRow).where(ProfileRow.tenant == tenant, ProfileRow.name > after)
         async with self._database.read() as session:
-            return (await session.scalars(chosen.order_by(Profile.name).limit(limit))).all()
+            return [row.record() for row in await session.scalars(chosen.order_by(ProfileRow.name).limit(limit))]
 
     async def unlearned(self, backbone: str) -> Sequence[Profile]:
         """All tenants' profiles on this backbone that have rankings which no fit has considered."""
-        behind = select(Profile).where(Profile.backbone == backbone, Profile.fitted_ranking < Profile.latest_ranking)
+        behind = select(ProfileRow).where(
+            ProfileRow.backbone == backbone, ProfileRow.fitted_ranking < ProfileRow.latest_ranking
+        )
         async with self._database.read() as session:
-            return (await session.scalars(behind)).all()
+            return [row.record() for row in await session.scalars(behind)]
 
-    async def version(self, profile: Profile, number: int) -> Version:
-        """One version with its weights. Raises `VersionNotFound`."""
+    async def version(self, profile_id: UUID, number: int) -> WeighedVersion:
+        """One version with its weights. Raises `VersionMissingError`."""
         async with self._database.read() as session:
-            version = await session.get(Version, (profile.id, number))
-        if version is None:
-            raise VersionNotFound.of(number, profile.latest_version)
-        return version
+            row = await session.get(VersionRow, (profile_id, number))
+            if row is None:
+                latest = select(ProfileRow.latest_version).where(ProfileRow.id == profile_id)
+                raise VersionMissingError(number, await session.scalar(latest))
+            return row.weighed()
 
-    async def versions(self, profile: Profile, before: int | None, limit: int) -> Sequence[Version]:
-        """Versions below `before`, the newest first, without their weights."""
-        chosen = select(Version).where(Version.profile_id == profile.id).options(defer(Version.weights, raiseload=True))
+    async def versions(self, profile_id: UUID, before: int | None, limit: int) -> Sequence[Version]:
+        """Versions below `before`, the newest first."""
+        chosen = select(VersionRow).where(VersionRow.profile_id == profile_id)
+        chosen = chosen.options(defer(VersionRow.weights, raiseload=True))
         if before is not None:
-            chosen = chosen.where(Version.number < before)
+            chosen = chosen.where(VersionRow.number < before)
         async with self._database.read() as session:
-            return (await session.scalars(chosen.order_by(Version.number.desc()).limit(limit))).all()
+            return [
+                row.record() for row in await session.scalars(chosen.order_by(VersionRow.number.desc()).limit(limit))
+            ]
 
-    async def rankings(self, profile: Profile) -> AsyncIterator[Ranking]:
-        """The rankings that count, by number; a page of them is in memory at a time.
+    async def rankings(self, profile_id: UUID, after: int, last: int) -> AsyncIterator[KeptRanking]:
+        """The rankings above `after` and up to `last` that count, by number; a page of them is in memory at a time.
 
         Of several orders of the same comparison by the same rater only the newest counts: they changed their mind.
         """
         async with self._database.read() as session:
-            own = select(Ranking.number, Ranking.comparison, Ranking.rater).where(
-                Ranking.profile_id == profile.id,
-                Ranking.number > profile.forgotten_ranking,
-                Ranking.number <= profile.latest_ranking,
+            own = select(RankingRow.number, RankingRow.comparison, RankingRow.rater).where(
+                RankingRow.profile_id == profile_id, RankingRow.number > after, RankingRow.number <= last
             )
             newest: dict[Any, int] = {}
-            for number, comparison, rater in await session.execute(own.order_by(Ranking.number)):
+            for number, comparison, rater in await session.execute(own.order_by(RankingRow.number)):
                 newest[(comparison, rater) if comparison is not None else number] = number
         numbers = sorted(newest.values())
         for start in range(0, len(numbers), PAGE):
             page = numbers[start : start + PAGE]
+            chosen = select(RankingRow).where(RankingRow.profile_id == profile_id, RankingRow.number.in_(page))
             async with self._database.read() as session:
-                chosen = select(Ranking).where(Ranking.profile_id == profile.id, Ranking.number.in_(page))
-                for ranking in (await session.scalars(chosen.order_by(Ranking.number))).all():
-                    yield ranking
+                rows = (await session.scalars(chosen.order_by(RankingRow.number))).all()
+            for row in rows:
+                yield row.record()
 
 
-def by_name(tenant: str, name: str) -> Select[tuple[Profile]]:
+def by_name(tenant: str, name: str) -> Select[tuple[ProfileRow]]:
     """Asks for the tenant's profile of that name."""
-    return select(Profile).where(Profile.tenant == tenant, Profile.name == name)
+    return select(ProfileRow).where(ProfileRow.tenant == tenant, ProfileRow.name == name)
 
 
-def found(profile: Profile | None, name: str) -> Profile:
-    """Raises `ProfileNotFound` where there is none."""
-    if profile is None:
-        raise ProfileNotFound.of(name)
-    return profile
+def found(row: ProfileRow | None, name: str) -> ProfileRow:
+    """Raises `ProfileMissingError` where there is none."""
+    if row is None:
+        raise ProfileMissingError(name)
+    return row

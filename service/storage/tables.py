@@ -1,27 +1,70 @@
-"""The tables. Versions and rankings are only ever added; what changes is the row of their profile.
+"""The tables, a class of rows each. Versions and rankings are only ever added; what changes is their profile's row.
 
 Every change of a profile holds the lock of its row, so numbers are given out in the order of the commits: whoever has
 seen ranking n has seen all before it. What counts a tenant's profiles and rankings holds the tenant's row first.
 """
 
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
-from advanced_alchemy.base import DefaultBase
-from advanced_alchemy.types import GUID, DateTimeUTC
-from sqlalchemy import JSON, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-NAME_LENGTH = 128
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.service.storage.records import Comparison, KeptRanking, Origin, Profile, Version, WeighedVersion
+
+NAME_LENGTH: Final = 128
+NAMING: Final = {  # of constraints, as the migrations write them
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, also in SQLite, which keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as above
+        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+class Row(DeclarativeBase):
+    """What all tables share."""
+
+    metadata = MetaData(naming_convention=NAMING)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Tenant(DefaultBase):
-    """Who owns profiles, with the counts that its limits are checked against."""
+class TenantRow(Row):
+    """Who owns profiles, with the counts that its quota is checked against."""
 
     __tablename__ = "tenants"
 
@@ -30,66 +73,81 @@ class Tenant(DefaultBase):
     rankings: Mapped[int] = mapped_column(Integer, default=0)
 
 
-class Profile(DefaultBase):
-    """A person's, team's or task's weights: which of its versions is in use, and what counts for the next."""
+class ProfileRow(Row):
+    """A `Profile`, whose fields say what the columns mean."""
 
     __tablename__ = "profiles"
     __table_args__ = (UniqueConstraint("tenant", "name"),)
 
     # An id is never used twice, so what other replicas hold of a deleted profile is never taken for its successor.
-    id: Mapped[UUID] = mapped_column(GUID, primary_key=True, default=uuid4)
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"))
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
-    parent: Mapped[str] = mapped_column(String(NAME_LENGTH))  # whose weights it began with
-    backbone: Mapped[str] = mapped_column(String(64))  # the fingerprint that its weights and rankings belong to
-    base_version: Mapped[int] = mapped_column(Integer)  # where fits start from
-    current_version: Mapped[int] = mapped_column(Integer)  # what requests are answered with
+    parent: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    backbone: Mapped[str] = mapped_column(String(64))
+    base_version: Mapped[int] = mapped_column(Integer)
+    current_version: Mapped[int] = mapped_column(Integer)
     latest_version: Mapped[int] = mapped_column(Integer)
+    rankings: Mapped[int] = mapped_column(Integer)
     latest_ranking: Mapped[int] = mapped_column(Integer)
-    forgotten_ranking: Mapped[int] = mapped_column(Integer)  # rankings up to this one no longer count
-    fitted_ranking: Mapped[int] = mapped_column(Integer)  # fits have considered the rankings up to this one
-    epoch: Mapped[int] = mapped_column(Integer)  # one more whenever a fit that is under way must begin again
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, default=_now)
+    forgotten_ranking: Mapped[int] = mapped_column(Integer)
+    fitted_ranking: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+
+    def record(self) -> Profile:
+        return Profile(**_values(self, Profile))
 
 
-class Version(DefaultBase):
-    """Weights of a profile, and how they came to be."""
+class VersionRow(Row):
+    """A `Version` of a profile, and its weights."""
 
     __tablename__ = "versions"
 
     profile_id: Mapped[UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    origin: Mapped[str] = mapped_column(String(16))  # created, fitted, imported, reset
-    taken: Mapped[bool]  # whether it was taken into use when it was made; else it was proposed
+    origin: Mapped[Origin] = mapped_column(String(16))
+    taken: Mapped[bool]
     seen_ranking: Mapped[int] = mapped_column(Integer)  # made in the knowledge of the rankings up to this one
-    replaced: Mapped[int | None]  # the version in use when it was made
-    resolution: Mapped[int | None]  # pixels a side; none is native size
+    replaced: Mapped[int | None]
+    resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
     weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (1152,)
 
+    def record(self) -> Version:
+        return Version(**_values(self, Version))
 
-class Ranking(DefaultBase):
-    """A person's order of candidates, as channel distances."""
+    def weighed(self) -> WeighedVersion:
+        return WeighedVersion(**_values(self, WeighedVersion) | {"weights": unpack_weights(self.weights)})
+
+
+class RankingRow(Row):
+    """A `KeptRanking`: a person's order of candidates, as channel distances."""
 
     __tablename__ = "rankings"
     __table_args__ = (Index("ix_rankings_comparison", "profile_id", "comparison"),)
 
     profile_id: Mapped[UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    ranks: Mapped[list[int]] = mapped_column(JSON)  # (n,) 1 is the most similar; equal ranks are ties
+    ranks: Mapped[list[int]] = mapped_column(JSON)  # (n,)
     rater: Mapped[str] = mapped_column(String(NAME_LENGTH))
-    comparison: Mapped[str | None] = mapped_column(String(64))  # what was re-ordered; a later order of it replaces this
-    target: Mapped[str] = mapped_column(String(64))  # sha256
-    candidates: Mapped[list[str]] = mapped_column(JSON)  # (n,) sha256
+    comparison: Mapped[str | None] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(64))
+    candidates: Mapped[list[str]] = mapped_column(JSON)  # (n,)
     resolution: Mapped[int | None]
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC, default=_now)
+    guessed: Mapped[float] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
 
+    def record(self) -> KeptRanking:
+        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
+        return KeptRanking(**_values(self, KeptRanking) | unpacked)
 
-class Comparison(DefaultBase):
-    """The channel distances of a recent `/rank`, so that any replica can take the person's order of it."""
+
+class ComparisonRow(Row):
+    """A `Comparison` of a recent `/rank`, so that any replica can take the person's order of it."""
 
     __tablename__ = "comparisons"
 
@@ -99,5 +157,34 @@ class Comparison(DefaultBase):
     candidates: Mapped[list[str]] = mapped_column(JSON)
     resolution: Mapped[int | None]
     backbone: Mapped[str] = mapped_column(String(64))
-    expires_at: Mapped[datetime] = mapped_column(DateTimeUTC, index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
+
+    def record(self) -> Comparison:
+        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
+        return Comparison(**_values(self, Comparison) | unpacked)
+
+
+def _values(row: Row, record: type[Any]) -> dict[str, Any]:
+    """The columns of a row that a record has too."""
+    return {field.name: getattr(row, field.name) for field in fields(record)}
+
+
+def pack_weights(weights: NDArray[np.float32]) -> bytes:
+    """Weights `(1152,)` as a column keeps them."""
+    return weights.astype("<f4").tobytes()
+
+
+def unpack_weights(content: bytes) -> NDArray[np.float32]:
+    """The weights of a column, `(1152,)`."""
+    return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
+
+
+def pack_channel_distances(channel_distances: NDArray[np.float16]) -> bytes:
+    """Channel distances `(n, 1152)` as a column keeps them."""
+    return channel_distances.astype("<f2").tobytes()
+
+
+def unpack_channel_distances(content: bytes) -> NDArray[np.float16]:
+    """The channel distances of a column, `(n, 1152)`."""
+    return np.frombuffer(content, "<f2").reshape(-1, TOTAL_CHANNELS)

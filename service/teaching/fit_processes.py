@@ -1,4 +1,4 @@
-"""The workers that fit weights: processes of their own, that share no lock with the event loop and the engine.
+"""Process pool in which weights are fitted: its processes share no lock with the event loop and the engine.
 
 A thread would: the solver holds the interpreter's lock in bursts of milliseconds, and every decode and every reply
 would wait for them. The processes are plain children on two pipes, not `multiprocessing`'s: those import the main
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from clpips.models.fitting.personal import FitResult
-from clpips.service.storage.database import StorageError
+from clpips.service.storage.errors import StorageError
 from clpips.service.teaching.fit_worker import LENGTH_BYTES, Answer, Failure, Task, framed
 
 # With -m its classes would be those of `__main__`, not ours.
@@ -37,6 +37,11 @@ class FitWorkers:
         self._free = asyncio.Semaphore(count)
         self._idle: list[asyncio.subprocess.Process] = []
         self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> list[int]:
+        """The ids of the processes that wait for a task."""
+        return [process.pid for process in self._idle]
 
     async def fit(self, task: Task) -> FitResult | None:
         """What came of a task; None where its profile has been deleted.
@@ -65,9 +70,9 @@ class FitWorkers:
         return answer
 
     def expect(self) -> None:
-        """A task is likely: have a process ready by then, so that it does not wait for the imports of one.
+        """Start a process where none waits or is on its way: a task is likely, and must not wait for imports.
 
-        Returns at once, and does nothing where a process is there, or on its way.
+        Returns at once.
         """
         if not self._idle and not self._free.locked() and (self._warming is None or self._warming.done()):
             self._warming = asyncio.create_task(self._warm_up())

@@ -1,4 +1,4 @@
-"""From rankings to versions: one fit a profile at a time, with the newest data, and a guard before any is used."""
+"""Single-flight fitting: one fit of a profile at a time, from its newest rankings to a version that may be used."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from clpips.models.fitting.personal import FitResult
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import FitFailed, Problem
 from clpips.service.profiles.registry import Registry
-from clpips.service.storage.database import StorageError
-from clpips.service.storage.profiles import NewVersion, ProfileStore
-from clpips.service.storage.tables import Profile, Version
+from clpips.service.storage.errors import RefusedError, StorageError
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import NewVersion, Profile, Version
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
 from clpips.service.teaching.fit_worker import Task
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Learned:
+class FitOutcome:
     """What came of a fit: the profile after it, and the version it made, if it made one."""
 
     profile: Profile
@@ -39,28 +39,24 @@ class Learner:
         self._registry = registry
         self._workers = workers
         self._telemetry = telemetry
-        self._fits: dict[tuple[str, str], asyncio.Task[Learned]] = {}
+        self._fits: dict[tuple[str, str], asyncio.Task[FitOutcome]] = {}
 
-    async def learn(self, tenant: str, name: str, ranking: int) -> Learned:
+    async def learn(self, tenant: str, name: str, ranking: int) -> FitOutcome:
         """Fit the profile to all its rankings, at least up to number `ranking`.
 
-        Raises `ProfileNotFound` where it is deleted meanwhile, `FitFailed` or `StorageError`.
+        Raises `ProfileMissingError` where it is deleted meanwhile, `FitFailed` or `StorageError`.
         """
         while True:
             task = self._fits.get((tenant, name)) or self._begin(tenant, name, again=False)
-            learned = await asyncio.shield(task)  # the others wait for it too
-            if learned.profile.fitted_ranking >= ranking:
-                return learned
+            outcome = await asyncio.shield(task)  # the others wait for it too
+            if outcome.profile.fitted_ranking >= ranking:
+                return outcome
 
-    async def refit(self, tenant: str, name: str) -> Learned:
+    async def refit(self, tenant: str, name: str) -> FitOutcome:
         """Fit the profile now, whether or not there is anything new. Raises as `learn` does."""
         if (running := self._fits.get((tenant, name))) is not None:
             await asyncio.wait([running])
         return await asyncio.shield(self._fits.get((tenant, name)) or self._begin(tenant, name, again=True))
-
-    def expect(self) -> None:
-        """A ranking is likely to come: have a worker ready."""
-        self._workers.expect()
 
     async def catch_up(self, backbone: str) -> None:
         """Learn what was kept and not learned: the process that should have was killed, or its fit failed."""
@@ -72,14 +68,14 @@ class Learner:
         for profile in behind:
             try:
                 await self.learn(profile.tenant, profile.name, profile.latest_ranking)
-            except (Problem, StorageError) as error:  # deleted meanwhile, or it failed once more
+            except (Problem, RefusedError, StorageError) as error:  # deleted meanwhile, or it failed once more
                 log.warning("profile not caught up", tenant=profile.tenant, profile=profile.name, reason=str(error))
 
-    def _begin(self, tenant: str, name: str, *, again: bool) -> asyncio.Task[Learned]:
+    def _begin(self, tenant: str, name: str, *, again: bool) -> asyncio.Task[FitOutcome]:
         key = (tenant, name)
         task = self._fits[key] = asyncio.create_task(self._fit(tenant, name, again=again))
 
-        def end(done: asyncio.Task[Learned]) -> None:
+        def end(done: asyncio.Task[FitOutcome]) -> None:
             del self._fits[key]
             if not done.cancelled():
                 done.exception()  # whoever waits gets it; with nobody left it is no news for the log
@@ -87,7 +83,7 @@ class Learner:
         task.add_done_callback(end)
         return task
 
-    async def _fit(self, tenant: str, name: str, *, again: bool) -> Learned:
+    async def _fit(self, tenant: str, name: str, *, again: bool) -> FitOutcome:
         for _ in range(MAX_ATTEMPTS):
             seen = await self._store.find(tenant, name)
             if not again and seen.fitted_ranking >= seen.latest_ranking:
@@ -102,9 +98,9 @@ class Learner:
                 self._telemetry.fits.labels("overtaken").inc()
                 continue
             self._registry.forget(tenant, name)
-            learned = Learned(*kept, result.reason)
-            self._tell(learned, time.perf_counter() - start)
-            return learned
+            outcome = FitOutcome(*kept, result.reason)
+            self._tell(outcome, time.perf_counter() - start)
+            return outcome
         raise FitFailed(
             f"the profile {name!r} changed faster than it could be fitted; its rankings are kept: "
             f"`POST /profiles/{name}/fit` tries again"
@@ -113,7 +109,7 @@ class Learner:
     async def _run(self, seen: Profile) -> FitResult | None:
         try:
             with self._telemetry.fit_seconds.time():
-                return await self._workers.fit(Task(seen, self._registry.shipped.base.weights.values))
+                return await self._workers.fit(Task.of(seen, self._registry.shipped.base.weights.values))
         except FitWorkerError as error:
             self._telemetry.fits.labels("failed").inc()
             log.error("fit failed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400
@@ -122,26 +118,26 @@ class Learner:
                 f"`POST /profiles/{seen.name}/fit` tries again"
             ) from error
 
-    async def _made_elsewhere(self, seen: Profile) -> Learned:
+    async def _made_elsewhere(self, seen: Profile) -> FitOutcome:
         """What another replica's fit, which saw all of these rankings, came to."""
-        newest = await self._store.versions(seen, None, 1)
+        newest = await self._store.versions(seen.id, None, 1)
         version = newest[0] if newest and newest[0].origin == "fitted" else None
         reason = str(version.report.get("reason", "")) if version is not None else "there is nothing new to learn"
-        return Learned(seen, version, reason)
+        return FitOutcome(seen, version, reason)
 
-    def _tell(self, learned: Learned, seconds: float) -> None:
-        profile, version = learned.profile, learned.version
-        outcome = "none" if version is None else "taken" if version.taken else "proposed"
-        self._telemetry.fits.labels(outcome).inc()
+    def _tell(self, outcome: FitOutcome, seconds: float) -> None:
+        profile, version = outcome.profile, outcome.version
+        became = "none" if version is None else "taken" if version.taken else "proposed"
+        self._telemetry.fits.labels(became).inc()
         log.info(
             "profile fitted",
             tenant=profile.tenant,
             profile=profile.name,
-            outcome=outcome,
+            outcome=became,
             version=None if version is None else version.number,
             in_use=profile.current_version,
-            rankings=profile.latest_ranking - profile.forgotten_ranking,
-            reason=learned.reason,
+            rankings=profile.rankings,
+            reason=outcome.reason,
             seconds=round(seconds, 4),
         )
 

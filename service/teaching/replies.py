@@ -1,13 +1,11 @@
-"""What replies tell of profiles: stored ones, shipped ones and fits, in the words of `profile_schemas.py`."""
+"""Replies about profiles: records of storage, shipped weights and fits as the structs of `profile_schemas.py`."""
 
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import msgspec
 
 from clpips.models.metric.weights import LayerWeights
-from clpips.service.storage.tables import Profile, Version
-from clpips.service.teaching.learner import Learned
+from clpips.service.storage.records import Profile, Version
 from clpips.service.wire.profile_schemas import FitInfo, ProfileDetail, ProfileSummary, Taught, VersionInfo
 
 
@@ -17,7 +15,7 @@ def summary(profile: Profile) -> ProfileSummary:
         name=profile.name,
         parent=profile.parent,
         version=profile.current_version,
-        rankings=profile.latest_ranking - profile.forgotten_ranking,
+        rankings=profile.rankings,
         created=profile.created_at,
     )
 
@@ -27,7 +25,7 @@ def version_info(profile: Profile, version: Version) -> VersionInfo:
     in_use = version.number == profile.current_version
     return VersionInfo(
         number=version.number,
-        origin=cast("Any", version.origin),
+        origin=version.origin,
         status="in use" if in_use else "taken" if version.taken else "proposed",
         created=version.created_at,
         replaced=version.replaced,
@@ -52,20 +50,19 @@ def shipped_detail(weights: LayerWeights, lpips: list[float]) -> ProfileDetail:
     )
 
 
-def taught(learned: Learned) -> Taught:
-    """What a fit changed."""
-    profile, version = learned.profile, learned.version
+def taught(profile: Profile, version: Version | None, reason: str) -> Taught:
+    """What a fit changed: the profile after it, and the version that it made, if it made one."""
     fit = None if version is None else msgspec.convert(version.report, FitInfo)
     taken = version is not None and version.taken
     return Taught(
         profile=profile.name,
         version=profile.current_version,
         taken=taken,
-        reason=learned.reason,
+        reason=reason,
         proposed=version.number if version is not None and not taken else None,
         before=None if fit is None else fit.parent.pair_agreement,
         after=None if fit is None else fit.agreement.pair_agreement,
         lpips=None if fit is None else fit.lpips.pair_agreement,
-        rankings=profile.latest_ranking - profile.forgotten_ranking,
+        rankings=profile.rankings,
         pairs=None if fit is None else fit.pairs,
     )

@@ -14,6 +14,7 @@ from clpips.service.wire.faults import invalid, short, too_many
 from clpips.service.wire.forms import MULTIPART, Multipart, StructT, parse_multipart
 from clpips.service.wire.schemas import (
     DistanceBody,
+    DistanceForm,
     DistanceOptions,
     DistanceRequest,
     Limits,
@@ -61,7 +62,7 @@ def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
     """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
-        options = form.options(RankOptions, images={"target", "candidates"})
+        options = form.options(RankOptions, RankBody)
         target = form.one("target")
         candidates = form.images("candidates", "/candidates/{}")
     else:
@@ -80,7 +81,7 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
     """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
-        options = form.options(DistanceOptions, images={"target", "candidate"})
+        options = form.options(DistanceOptions, DistanceForm)
         targets = form.images("target", "/pairs/{}/target")
         candidates = form.images("candidate", "/pairs/{}/candidate")
         if len(targets) != len(candidates):
@@ -103,9 +104,9 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
 
 
 def parse_fields(content_type: str, body: bytes, limits: Limits, shape: type[StructT]) -> StructT:
-    """A body without images, one of `PROFILE_BODIES`. Raises a `Problem`."""
+    """A body without images. Raises a `Problem`."""
     form = form_of(content_type, body, limits)
-    return form.options(shape, images=set()) if isinstance(form, Multipart) else form.decode(shape, body)
+    return form.options(shape) if isinstance(form, Multipart) else form.decode(shape, body)
 
 
 def check_images(images: int, pointer: str, resolution: int | None, limits: Limits) -> None:

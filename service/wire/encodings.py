@@ -3,7 +3,8 @@
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,8 +12,7 @@ from msgspec import Raw
 
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.faults import fault_of, reason, too_many
-from clpips.service.wire.profile_schemas import PROFILE_BODIES
-from clpips.service.wire.schemas import DistanceBody, HeldImage, Limits, PairBody, RankBody, SentImage, Slot, Unreadable
+from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unreadable
 
 JSON = "application/json"
 MSGPACK = ("application/vnd.msgpack", "application/msgpack", "application/x-msgpack")
@@ -23,25 +23,24 @@ UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 
 
+@cache  # a decoder is built once for each shape that a body is asked for: those in the code, and no other
+def _decoder_of(kind: Callable[[Any], Any], shape: Hashable) -> Any:
+    return kind(shape)
+
+
 class Encoding(ABC):
-    """One of the two encodings whose bodies are trees: decoders are built once and kept."""
+    """One of the two encodings whose bodies are trees."""
 
     name: str
     image: str  # what an image looks like in it
     decoder: Callable[[Any], Any]
-
-    def __init__(self) -> None:
-        self._decoders: dict[Any, Any] = {
-            shape: self.decoder(shape)
-            for shape in (RankBody, DistanceBody, *PROFILE_BODIES, list[Raw], list[PairBody], bytes, str)
-        }
 
     def decode(self, shape: type[T], content: bytes | Raw, pointer: str = "") -> T:
         """`content` as a `shape`; raises `MalformedBody` (it is not this encoding) or `InvalidRequest`."""
         if not content:
             raise MalformedBody("the body is empty; send the request as JSON, MessagePack or multipart/form-data")
         try:
-            decoded: T = self._decoders[shape].decode(content)
+            decoded: T = self._decoder(shape).decode(content)
         except msgspec.ValidationError as error:
             fault = fault_of(error, pointer)
             raise InvalidRequest(
@@ -57,6 +56,9 @@ class Encoding(ABC):
             raise too_many(pointer, limits.images)
         return self.decode(list[shape], content, pointer)  # type: ignore[valid-type]
 
+    def _decoder(self, shape: Any) -> Any:
+        return _decoder_of(self.decoder, shape)
+
     @abstractmethod
     def longer_than(self, most: int, content: Raw) -> bool:
         """Whether the list in `content` has surely more than `most` items, found without decoding it."""
@@ -64,11 +66,11 @@ class Encoding(ABC):
     def slot(self, pointer: str, content: Raw) -> Slot:
         """The image in `content`."""
         try:
-            return Slot(pointer, sent(self._decoders[bytes].decode(content)))  # plain bytes or base64, as mostly
+            return Slot(pointer, sent(self._decoder(bytes).decode(content)))  # plain bytes or base64, as mostly
         except UNDECODABLE:
             pass
         try:
-            return Slot(pointer, image_from_text(self._decoders[str].decode(content)))
+            return Slot(pointer, image_from_text(self._decoder(str).decode(content)))
         except UNDECODABLE as error:
             return Slot(pointer, Unreadable(f"expected an image as {self.image}; {reason(error)}"))
 

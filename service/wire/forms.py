@@ -31,16 +31,20 @@ class Multipart:
     def __init__(self, parts: Mapping[str, Sequence[Part]]) -> None:
         self._parts = parts
 
-    def options(self, shape: type[StructT], images: set[str]) -> StructT:
-        """The parts that are not images, as a `shape`; raises `InvalidRequest` where one is unknown or wrong."""
-        known = {field.name for field in msgspec.structs.fields(shape)}
+    def options(self, shape: type[StructT], form: type[msgspec.Struct] | None = None) -> StructT:
+        """The parts that are not images, as a `shape`; raises `InvalidRequest` where one is unknown or wrong.
+
+        `form` is the struct that describes all of the form, where it has images.
+        """
+        texts_known = _fields_of(shape)
+        known = _fields_of(form or shape)
         texts: dict[str, str] = {}
         for name, parts in self._parts.items():
-            if name in images:
-                continue
             pointer = pointer_to("", [name])
             if name not in known:
-                raise invalid(pointer, f"the form has a part {name!r}; known are {', '.join(sorted(images | known))}")
+                raise invalid(pointer, f"the form has a part {name!r}; known are {', '.join(sorted(known))}")
+            if name not in texts_known:
+                continue  # an image
             if len(parts) > 1:
                 raise invalid(pointer, f"the form has {len(parts)} parts of this name, expected one")
             try:
@@ -63,6 +67,10 @@ class Multipart:
     def images(self, name: str, pointer: str) -> list[Slot]:
         """The images of this name; `pointer` has a place for the index."""
         return [Slot(pointer.format(index), _image(part)) for index, part in enumerate(self._parts.get(name, ()))]
+
+
+def _fields_of(shape: type[msgspec.Struct]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(shape)}
 
 
 def _image(part: Part) -> SentImage | HeldImage | Unreadable:

@@ -1,14 +1,14 @@
-"""The wire contract of profiles: what a person's tool sends to teach one, and what it is told."""
+"""Wire contract of profiles: what a person's tool sends to teach one, and what it is told."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, UnsetType
 
 from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.weights import DEFAULT_RESOLUTION
-from clpips.service.wire.schemas import LayerShares
+from clpips.service.wire.schemas import Candidates, Image, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
@@ -16,14 +16,18 @@ MAX_INTEGER = 2**31 - 1  # what a database column holds
 NewName = Annotated[
     str, Meta(pattern=NAME_PATTERN, description="Letters, digits and `. _ @ -`, at most 128.", examples=["ada"])
 ]
+ORDER = "The candidates' indices, the most similar first; each exactly once."
+RANKS = "A rank for each candidate, 1 for the most similar; equal ranks are ties."
 Order = Annotated[
-    list[Annotated[int, Meta(ge=0, le=MAX_INTEGER)]],
-    Meta(min_length=2, description="The candidates' indices, the most similar first; each exactly once."),
+    Annotated[list[Annotated[int, Meta(ge=0, le=MAX_INTEGER)]], Meta(min_length=2)] | None, Meta(description=ORDER)
 ]
 Ranks = Annotated[
-    list[Annotated[int, Meta(ge=1, le=MAX_INTEGER)]],
-    Meta(min_length=2, description="A rank for each candidate, 1 for the most similar; equal ranks are ties."),
+    Annotated[list[Annotated[int, Meta(ge=1, le=MAX_INTEGER)]], Meta(min_length=2)] | None, Meta(description=RANKS)
 ]
+OrderText = Annotated[str, Meta(description=ORDER + " As text: `3,0,1,2`.")]
+RanksText = Annotated[str, Meta(description=RANKS + " As text: `2,1,1,3`.")]
+COMPARISON = "The id that `/rank` answered; in place of the images."
+ComparisonId = Annotated[str, Meta(max_length=64)]
 Rater = Annotated[
     str,
     Meta(
@@ -44,30 +48,50 @@ class NewProfile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     )
 
 
-class RankingFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a posted ranking may say beside its images: a person's order, as `order` or as `ranks`."""
+class RankingOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a posted ranking may say beside its order and what it is of."""
 
-    order: Order | None = None
-    ranks: Ranks | None = None
     rater: Rater = ""
-    comparison: Annotated[str, Meta(max_length=64)] | None = None  # the id that `/rank` answered, instead of images
-    resolution: Annotated[int, Meta(ge=MIN_SIDE)] | None = DEFAULT_RESOLUTION
+    resolution: Annotated[
+        Annotated[int, Meta(ge=MIN_SIDE)] | None,
+        Meta(description="The scoring resolution of images that are sent; `null` scores at native size."),
+    ] = DEFAULT_RESOLUTION
+
+
+class RankingFields(RankingOptions, forbid_unknown_fields=True, kw_only=True):
+    """A person's order, as `order` or as `ranks`."""
+
+    comparison: Annotated[ComparisonId | None, Meta(description=COMPARISON)] = None
+    order: Order = None
+    ranks: Ranks = None
 
 
 class RankingBody(RankingFields, forbid_unknown_fields=True, kw_only=True):
-    """The body of a posted ranking as JSON or MessagePack."""
+    """A person's order, as `order` or as `ranks`, of a `comparison` or of images."""
 
-    target: Raw | msgspec.UnsetType = msgspec.UNSET
-    candidates: Raw | msgspec.UnsetType = msgspec.UNSET
+    target: Image | UnsetType = UNSET
+    candidates: Candidates | UnsetType = UNSET
+
+
+class RankingTexts(RankingOptions, forbid_unknown_fields=True, kw_only=True):
+    """A person's order in a form, whose parts are text."""
+
+    comparison: Annotated[ComparisonId, Meta(description=COMPARISON)] | UnsetType = UNSET
+    order: OrderText | UnsetType = UNSET
+    ranks: RanksText | UnsetType = UNSET
+
+
+class RankingForm(RankingTexts, forbid_unknown_fields=True, kw_only=True):
+    """A person's order, as `order` or as `ranks`, of a `comparison` or of images, as parts of a form."""
+
+    target: Image | UnsetType = UNSET
+    candidates: Candidates | UnsetType = UNSET
 
 
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     """Which version to use again."""
 
-    version: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
-
-
-PROFILE_BODIES = (NewProfile, RankingBody, RollbackBody)
+    version: Annotated[int, Meta(ge=1, le=MAX_INTEGER, description="A version's number.")]
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -129,7 +153,10 @@ class ProfileSummary(msgspec.Struct, frozen=True):
     name: str
     parent: str
     version: Annotated[int, Meta(description="The version in use.")]
-    rankings: Annotated[int, Meta(description="Rankings that it has been taught, without those before a reset.")]
+    rankings: Annotated[
+        int,
+        Meta(description="Rankings that count: not replaced by a later order of their comparison, not before a reset."),
+    ]
     created: datetime
 
 
@@ -164,7 +191,7 @@ class Taught(msgspec.Struct, frozen=True):
     before: Annotated[Share | None, Meta(description="Pair agreement of the weights that the fit started from.")]
     after: Annotated[Share | None, Meta(description="Pair agreement of the new version, cross-validated.")]
     lpips: Annotated[Share | None, Meta(description="Pair agreement of plain LPIPS.")]
-    rankings: Annotated[int, Meta(description="Rankings that the profile has been taught.")]
+    rankings: Annotated[int, Meta(description="Rankings of the profile that count.")]
     pairs: Annotated[int | None, Meta(description="Ordered pairs in them, where they made a version.")]
 
 

@@ -2,46 +2,43 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from clpips.service.problems import Fault, InvalidRequest
+from clpips.service.problems import InvalidRequest
 from clpips.service.wire.bodies import check_images, form_of
-from clpips.service.wire.faults import invalid
+from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
-from clpips.service.wire.profile_schemas import RankingBody, RankingFields
+from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
 from clpips.service.wire.schemas import Limits, Slot
 
 
-class RankingRequest(NamedTuple):
+@dataclass
+class RankingRequest:
     """A person's order; of the images, or where there are none, of the comparison."""
 
     fields: RankingFields
     target: Slot | None
     candidates: list[Slot]
 
-
-class _FormFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The fields of a form, where lists are text: `3,0,1,2`."""
-
-    order: str | None = None
-    ranks: str | None = None
-    rater: str | None = None
-    comparison: str | None = None
-    resolution: int | msgspec.UnsetType | None = msgspec.UNSET
+    def drop_images(self) -> None:
+        """Give up the images' bytes, whoever else holds the request."""
+        self.target, self.candidates = None, []
 
 
 def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequest:
     """The body of `POST /profiles/{name}/rankings`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
-        fields = _fields(form.options(_FormFields, images={"target", "candidates"}))
+        fields = _numbered(form.options(RankingTexts, RankingForm))
         candidates = form.images("candidates", "/candidates/{}")
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
         tree = form.decode(RankingBody, body)
-        fields = tree
+        # A copy without the images: they are views of the body, which the fit that follows would keep alive.
+        fields = RankingFields(**{name: getattr(tree, name) for name in RankingFields.__struct_fields__})
         target = None if tree.target is msgspec.UNSET else form.slot("/target", tree.target)
         images = (
             []
@@ -62,36 +59,18 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
     return RankingRequest(fields, target, candidates)
 
 
-def ranks_of(fields: RankingFields, count: int) -> list[int]:
-    """The rank of each of `count` candidates, 1 for the most similar, ties sharing the best of their places.
-
-    Raises `InvalidRequest` where the order does not name each exactly once, or all are tied.
-    """
-    if fields.order is not None:
-        if sorted(fields.order) != list(range(count)):
-            raise invalid("/order", f"it must name each of the {count} candidates, 0 to {count - 1}, exactly once")
-        ranks = [0] * count
-        for rank, index in enumerate(fields.order, start=1):
-            ranks[index] = rank
-        return ranks
-    given = fields.ranks or []
-    if len(given) != count:
-        raise invalid("/ranks", f"it must have a rank for each of the {count} candidates, it has {len(given)}")
-    if len(set(given)) == 1:
-        raise invalid("/ranks", "all candidates are tied: there is nothing to learn from that")
-    return [1 + sum(other < rank for other in given) for rank in given]
-
-
-def _fields(form: _FormFields) -> RankingFields:
+def _numbered(texts: RankingTexts) -> RankingFields:
+    """The fields of a form, whose lists are text."""
     values = {
-        name: _numbers(name, text) if name in ("order", "ranks") else text
-        for name, text in msgspec.structs.asdict(form).items()
-        if text is not msgspec.UNSET and (text is not None or name == "resolution")
+        name: _numbers(name, value) if name in ("order", "ranks") else value
+        for name, value in msgspec.structs.asdict(texts).items()
+        if value is not msgspec.UNSET
     }
     try:
         return msgspec.convert(values, RankingFields)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error), [Fault("", str(error))]) from error
+        fault = fault_of(error, "")
+        raise InvalidRequest(f"{fault.pointer}: {fault.detail}", [fault]) from error
 
 
 def _numbers(name: str, text: str) -> Sequence[int]:

@@ -1,6 +1,9 @@
-"""The wire contract: what requests may say and what replies say, the same in JSON, MessagePack and multipart."""
+"""Wire contract of scoring: what requests may say and what replies say, the same in JSON, MessagePack and multipart.
 
-from typing import Annotated, Literal, NamedTuple
+The structs are the one place where a field is described: they decode bodies, and the API document is made of them.
+"""
+
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw
@@ -34,28 +37,53 @@ class DistanceOptions(RankOptions, forbid_unknown_fields=True, kw_only=True):
     layers: Layers = False
 
 
+def list_of(item: Any) -> dict[str, Any]:
+    """The JSON Schema of a list that stays raw when its body is decoded: one `item` or more."""
+    (schema,), components = msgspec.json.schema_components((item,))
+    return {"type": "array", "minItems": 1, "items": components.get(getattr(item, "__name__", ""), schema)}
+
+
 # Images and lists of them stay raw at first: a list is counted before it is decoded, and every bad image of a request
-# is reported, not the first alone.
+# is reported, not the first alone. How an image looks in JSON, in MessagePack and in a form: `openapi/schemas.py`.
+Image = Annotated[
+    Raw,
+    Meta(
+        description="PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF (first frame) or `.npy` bytes of a uint8 `(H, W, 3)` array; "
+        "or `sha256:` and the hash of its bytes, where the service still holds what it computed of it.",
+        extra_json_schema={"type": "string", "contentEncoding": "base64"},
+    ),
+]
+Candidates = Annotated[Raw, Meta(description="The images to put in order.", extra_json_schema=list_of(Image))]
 
 
 class RankBody(RankOptions, forbid_unknown_fields=True, kw_only=True):
-    """The body of `/rank` as JSON or MessagePack; `candidates` is a list of images."""
+    """A target and the candidates to put in order."""
 
-    target: Raw
-    candidates: Raw
-
-
-class DistanceBody(DistanceOptions, forbid_unknown_fields=True, kw_only=True):
-    """The body of `/distance` as JSON or MessagePack; `pairs` is a list of `PairBody`."""
-
-    pairs: Raw
+    target: Image
+    candidates: Candidates
 
 
 class PairBody(msgspec.Struct, forbid_unknown_fields=True):
     """A target and a candidate."""
 
-    target: Raw
-    candidate: Raw
+    target: Image
+    candidate: Image
+
+
+class DistanceBody(DistanceOptions, forbid_unknown_fields=True, kw_only=True):
+    """Pairs to compare."""
+
+    pairs: Annotated[Raw, Meta(description="The pairs to compare.", extra_json_schema=list_of(PairBody))]
+
+
+class DistanceForm(DistanceOptions, forbid_unknown_fields=True, kw_only=True):
+    """Pairs to compare as parts of a form: the first `target` goes with the first `candidate`, and so on."""
+
+    target: Annotated[Raw, Meta(description="The target of each pair.", extra_json_schema=list_of(Image))]
+    candidate: Annotated[
+        Raw,
+        Meta(description="The candidate of each pair; as many as there are targets.", extra_json_schema=list_of(Image)),
+    ]
 
 
 class Limits(NamedTuple):
@@ -90,6 +118,12 @@ class Slot(NamedTuple):
 
     pointer: str  # JSON pointer into the body
     image: SentImage | HeldImage | Unreadable
+
+    @property
+    def sha256(self) -> str:
+        """The image's hash, hex. There must be an image: scoring refuses requests with an `Unreadable`."""
+        assert not isinstance(self.image, Unreadable)  # noqa: S101 - a fault of ours, not of the client
+        return self.image.sha256
 
 
 class RankRequest(NamedTuple):
@@ -180,3 +214,9 @@ class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
     layers: Annotated[
         list[LayerShares] | None, Meta(description="For each pair, what the five layers add; they sum to the distance.")
     ] = None
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The service is well."""
+
+    status: Literal["alive", "ready"]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
 from clpips.service.storage.database import Database
-from clpips.service.storage.profiles import NewRanking, NewVersion
+from clpips.service.storage.records import NewRanking, NewVersion
 
 SERVER = os.environ.get("CLPIPS_TEST_DATABASE_URL")
 BACKBONE = SHIPPED_FINGERPRINT
@@ -78,7 +78,18 @@ def distances(seed: int, candidates: int = 3) -> NDArray[np.float16]:
     return np.random.default_rng(seed).random((candidates, TOTAL_CHANNELS)).astype(np.float16)
 
 
-def ranking(seed: int = 0, ranks: tuple[int, ...] = (1, 2, 3), comparison: str | None = None) -> NewRanking:
+def ranking(
+    seed: int = 0, ranks: tuple[int, ...] = (1, 2, 3), comparison: str | None = None, guessed: float = 0.5
+) -> NewRanking:
     """A ranking of made-up candidates."""
     candidates = [f"{seed:032x}{index:032x}" for index in range(len(ranks))]
-    return NewRanking(distances(seed, len(ranks)), ranks, "", comparison, f"{seed:064x}", candidates, 256)
+    return NewRanking(
+        channel_distances=distances(seed, len(ranks)),
+        ranks=ranks,
+        rater="",
+        comparison=comparison,
+        target=f"{seed:064x}",
+        candidates=candidates,
+        resolution=256,
+        guessed=guessed,
+    )

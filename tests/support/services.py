@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
@@ -15,10 +16,18 @@ import uvicorn
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
-from clpips.models.engines.contract import DEFAULT_FEATURE_BYTES, Engine, Images, Precision, nothing_to_free
+from clpips.models.engines.contract import (
+    DEFAULT_FEATURE_BYTES,
+    Engine,
+    Images,
+    JpegDecoder,
+    Precision,
+    nothing_to_free,
+)
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
+from tests.support.documented import assert_documented
 
 Form = Literal["json", "msgpack", "multipart"]
 FORMS: tuple[Form, ...] = ("json", "msgpack", "multipart")
@@ -75,12 +84,26 @@ class FakeEngine:
         self.closed = True
 
 
+@cache
+def document() -> dict[str, Any]:
+    """The API document, which is the same whatever the settings."""
+    schema = create_app(Settings(), FakeEngine()).openapi_schema.to_schema()
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
+    return found
+
+
 @contextmanager
-def serving(engine: Engine | None = None, **settings: Any) -> Iterator[TestClient[Any]]:
-    """A client of an app with these settings, started and warm, and a database of its own."""
+def serving(
+    engine: Engine | None = None, jpegs: JpegDecoder | None = None, **settings: Any
+) -> Iterator[TestClient[Any]]:
+    """A client of an app with these settings, started and warm, and a database of its own.
+
+    Whatever the client is answered must stand in the API document.
+    """
     with TemporaryDirectory() as folder:
         settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
-        with TestClient(create_app(Settings(**settings), engine or FakeEngine())) as client:
+        with TestClient(create_app(Settings(**settings), engine or FakeEngine(), jpegs)) as client:
+            client.event_hooks = {"response": [lambda response: assert_documented(document(), response)]}
             yield client
 
 

@@ -1,7 +1,6 @@
 """${message}."""
 
 import sqlalchemy as sa
-from advanced_alchemy.types import GUID, DateTimeUTC
 from alembic import op
 
 revision = ${repr(up_revision)}

@@ -1,7 +1,6 @@
 """Profiles, their versions and rankings, and recent comparisons."""
 
 import sqlalchemy as sa
-from advanced_alchemy.types import GUID, DateTimeUTC
 from alembic import op
 
 revision = "0001"
@@ -21,7 +20,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "profiles",
-        sa.Column("id", GUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("tenant", sa.String(128), nullable=False),
         sa.Column("name", sa.String(128), nullable=False),
         sa.Column("parent", sa.String(128), nullable=False),
@@ -29,18 +28,19 @@ def upgrade() -> None:
         sa.Column("base_version", sa.Integer(), nullable=False),
         sa.Column("current_version", sa.Integer(), nullable=False),
         sa.Column("latest_version", sa.Integer(), nullable=False),
+        sa.Column("rankings", sa.Integer(), nullable=False),
         sa.Column("latest_ranking", sa.Integer(), nullable=False),
         sa.Column("forgotten_ranking", sa.Integer(), nullable=False),
         sa.Column("fitted_ranking", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.name"], name="fk_profiles_tenant_tenants"),
         sa.PrimaryKeyConstraint("id", name="pk_profiles"),
         sa.UniqueConstraint("tenant", "name", name="uq_profiles_tenant"),
     )
     op.create_table(
         "versions",
-        sa.Column("profile_id", GUID(), nullable=False),
+        sa.Column("profile_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("origin", sa.String(16), nullable=False),
         sa.Column("taken", sa.Boolean(), nullable=False),
@@ -48,7 +48,7 @@ def upgrade() -> None:
         sa.Column("replaced", sa.Integer(), nullable=True),
         sa.Column("resolution", sa.Integer(), nullable=True),
         sa.Column("report", sa.JSON(), nullable=False),
-        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("weights", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["profile_id"], ["profiles.id"], name="fk_versions_profile_id_profiles", ondelete="CASCADE"
@@ -57,7 +57,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "rankings",
-        sa.Column("profile_id", GUID(), nullable=False),
+        sa.Column("profile_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("ranks", sa.JSON(), nullable=False),
         sa.Column("rater", sa.String(128), nullable=False),
@@ -65,7 +65,8 @@ def upgrade() -> None:
         sa.Column("target", sa.String(64), nullable=False),
         sa.Column("candidates", sa.JSON(), nullable=False),
         sa.Column("resolution", sa.Integer(), nullable=True),
-        sa.Column("created_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("guessed", sa.Float(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("channel_distances", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["profile_id"], ["profiles.id"], name="fk_rankings_profile_id_profiles", ondelete="CASCADE"
@@ -81,7 +82,7 @@ def upgrade() -> None:
         sa.Column("candidates", sa.JSON(), nullable=False),
         sa.Column("resolution", sa.Integer(), nullable=True),
         sa.Column("backbone", sa.String(64), nullable=False),
-        sa.Column("expires_at", DateTimeUTC(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("channel_distances", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_comparisons"),
     )

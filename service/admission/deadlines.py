@@ -1,0 +1,115 @@
+"""Deadline propagation: a request gets its deadline here, and its work is cancelled when that passes.
+
+The deadline is set when the request's head is there. The queues know it too, so that nothing runs after it. The work of
+a client that closes its connection is cancelled in the same way.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from litestar import Request
+
+from clpips.service.batching.errors import ClosedError, ExpiredError, QueueFullError
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import (
+    ClientGone,
+    DeadlinePassed,
+    Fault,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    RequestTimeout,
+)
+
+T = TypeVar("T")
+
+TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
+SKIP_SECONDS: Final = 5.0  # the longest that a body is skipped for
+
+
+def deadline_of(request: Request[Any, Any, Any], longest: float) -> float:
+    """The deadline of a request whose head has just come, as a time of the event loop's clock.
+
+    It is `longest` seconds from now, or earlier where the client asks for less. Raises `InvalidRequest` for a header
+    `X-Request-Timeout-Ms` that is no whole number above 0.
+    """
+    header = request.headers.get(TIMEOUT_HEADER)
+    seconds = longest if header is None else min(longest, _seconds(header))
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def receive_until(deadline: float, reading: Awaitable[T], telemetry: Telemetry) -> T:
+    """The request's body. Raises `RequestTimeout` where the client has not sent all of it by the deadline."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await reading
+    except TimeoutError:
+        telemetry.rejected.labels("slow_client").inc()
+        raise RequestTimeout(
+            "the body did not arrive within the request's deadline; send less, or send it faster",
+            headers={"Connection": "close"},
+        ) from None
+
+
+@asynccontextmanager
+async def work_until(deadline: float, request: Request[Any, Any, Any], telemetry: Telemetry) -> AsyncIterator[None]:
+    """Cancel the work of the context when the deadline passes or the client closes its connection.
+
+    The request's body must have been read. Raises `DeadlinePassed` or `ClientGone` for these, `Overloaded` where a
+    queue has no room, and `NotReady` where a queue is closed.
+    """
+    worker = asyncio.current_task()
+    assert worker is not None  # noqa: S101 - there is one in a coroutine
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        worker.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            yield
+    except asyncio.CancelledError:
+        if not gone or worker.uncancel() > 0:
+            raise
+        telemetry.rejected.labels("client_gone").inc()
+        raise ClientGone from None
+    except (TimeoutError, ExpiredError) as error:
+        if isinstance(error, TimeoutError) and not limit.expired():
+            raise
+        telemetry.rejected.labels("expired").inc()
+        raise DeadlinePassed(
+            "the request's deadline passed before the answer was there; nothing of it goes on"
+        ) from None
+    except QueueFullError as error:
+        telemetry.rejected.labels("queue_full").inc()
+        raise Overloaded(f"{error}; try again in a second", headers={"Retry-After": "1"}) from None
+    except ClosedError as error:
+        raise NotReady(f"the service stopped before the answer was there: {error}") from None
+    finally:
+        watcher.cancel()
+
+
+async def skip_body(request: Request[Any, Any, Any]) -> None:
+    """Read and forget the body of a request whose answer closes the connection.
+
+    A connection that is closed while bytes of it are unread is reset, and the client may never see its answer.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SKIP_SECONDS):
+            while (event := await request.receive())["type"] == "http.request" and event["more_body"]:
+                pass
+
+
+def _seconds(header: str) -> float:
+    if header.isascii() and header.isdecimal() and 0 < len(header) <= 12 and int(header) > 0:
+        return int(header) / 1000
+    detail = f"the header {TIMEOUT_HEADER} is {header!r}, expected a whole number of milliseconds above 0"
+    raise InvalidRequest(detail, [Fault("", detail)])

@@ -1,0 +1,50 @@
+"""Request lifecycle: the way of every request that carries images, from its head to its reply."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
+
+from litestar import Request, Response
+
+from clpips.service.admission.deadlines import deadline_of, receive_until, skip_body, work_until
+from clpips.service.admission.door import Door, Ticket
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.wire.bodies import announced_bytes, read_bytes
+from clpips.service.wire.replies import reply
+from clpips.service.wire.schemas import Limits
+
+AskedT = TypeVar("AskedT")
+AnswerT = TypeVar("AnswerT")
+
+
+class Reception(NamedTuple):
+    """Gives a request its deadline, admits it, reads and parses its body, has it answered, and encodes the answer."""
+
+    door: Door
+    limits: Limits
+    longest_seconds: float  # from a request's head to its answer
+    telemetry: Telemetry
+
+    async def answer(
+        self,
+        request: Request[Any, Any, Any],
+        parse: Callable[[str, bytes, Limits], AskedT],
+        score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
+    ) -> Response[AnswerT]:
+        """The reply to a request: what `score` answers to what `parse` has read, before the request's deadline.
+
+        `parse` runs in a thread, on the content type and the body. Raises a `Problem`, or `ClientGone`.
+        """
+        if self.door.closed:
+            await skip_body(request)
+        deadline = deadline_of(request, self.longest_seconds)
+        with self.door.admit(deadline, announced_bytes(request)) as ticket:
+            body = await receive_until(deadline, read_bytes(request, self.limits.body_bytes), self.telemetry)
+            async with work_until(deadline, request, self.telemetry):
+                content_type = request.headers.get("content-type", "")
+                asked = await asyncio.to_thread(parse, content_type, body, self.limits)
+                del body  # the parsed request holds its images
+                answer = reply(request, await score(asked, ticket))
+        if self.door.closed:
+            answer.headers["Connection"] = "close"  # the client's next request is better sent elsewhere
+        return answer

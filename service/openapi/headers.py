@@ -1,0 +1,91 @@
+"""Headers in the API document: what requests may say, and what answers tell beside their bodies."""
+
+from typing import Any, Final
+
+from litestar.openapi.spec import OpenAPIHeader, Parameter, Reference, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from clpips.service.problems import (
+    Overloaded,
+    Problem,
+    StorageUnavailable,
+    TooManyRequests,
+    Unauthenticated,
+    UnsupportedContent,
+)
+
+REQUEST_ID: Final = "X-Request-ID"
+TIMEOUT: Final = "X-Request-Timeout-Ms"
+TARGET_HASH: Final = "X-Target-Hash"
+
+
+def _text(**limits: Any) -> Schema:
+    return Schema(type=OpenAPIType.STRING, **limits)
+
+
+def _whole(**limits: Any) -> Schema:
+    return Schema(type=OpenAPIType.INTEGER, minimum=1, **limits)
+
+
+REQUEST_HEADERS: Final[dict[str, Parameter | Reference]] = {
+    REQUEST_ID: Parameter(
+        REQUEST_ID,
+        "header",
+        schema=_text(examples=["run-7/step:3"]),
+        description="A name for this request in the service's log; the answer has it too. Letters, digits and "
+        "`. _ : / + = @ -`, at most 128; with anything else, or none, the service makes one up.",
+    ),
+    TIMEOUT: Parameter(
+        TIMEOUT,
+        "header",
+        schema=_whole(maximum=10**12 - 1, examples=[5000]),
+        description="The longest that the answer is waited for, in milliseconds from the request's head on; never "
+        "longer than the service's own limit. A request that cannot be answered by then is refused (503) or given up "
+        "(504), and costs nothing more.",
+    ),
+    TARGET_HASH: Parameter(
+        TARGET_HASH,
+        "header",
+        schema=_text(examples=["0" * 64]),
+        description="For the proxy before several replicas, which sends equal values to the same one: the sha256 of "
+        "the target, so that the replica that holds its features gets it again. The service itself does not read it.",
+    ),
+}
+
+RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
+    REQUEST_ID: OpenAPIHeader(
+        schema=_text(), required=True, description="The request's own id, or the one that the service gave it."
+    ),
+    "Retry-After": OpenAPIHeader(schema=_whole(), description="Seconds after which it is worth to come again."),
+    "WWW-Authenticate": OpenAPIHeader(
+        schema=_text(examples=['Bearer realm="clpips"']), required=True, description="How to send the key."
+    ),
+    "Accept": OpenAPIHeader(schema=_text(), description="The content types that the service reads here."),
+    "Location": OpenAPIHeader(
+        schema=_text(examples=["/profiles/ada"]), required=True, description="The path of what was made."
+    ),
+    "Content-Disposition": OpenAPIHeader(
+        schema=_text(examples=['attachment; filename="ada-v3.safetensors"']),
+        required=True,
+        description="A name for the file.",
+    ),
+}
+
+# What a kind of problem tells in a header.
+PROBLEM_HEADERS: Final[dict[type[Problem], str]] = {
+    Unauthenticated: "WWW-Authenticate",
+    TooManyRequests: "Retry-After",
+    Overloaded: "Retry-After",
+    StorageUnavailable: "Retry-After",
+    UnsupportedContent: "Accept",
+}
+
+
+def parameters(names: tuple[str, ...]) -> list[Parameter | Reference]:
+    """These request headers, as references into the components."""
+    return [Reference(ref=f"#/components/parameters/{name}") for name in names]
+
+
+def headers(*names: str) -> dict[str, OpenAPIHeader | Reference]:
+    """`X-Request-ID`, which every answer has, and these, as references into the components."""
+    return {name: Reference(ref=f"#/components/headers/{name}") for name in dict.fromkeys((REQUEST_ID, *names))}

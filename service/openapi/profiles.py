@@ -1,0 +1,181 @@
+"""Contracts of `/profiles`: make, teach, look at, take back, carry away and bring."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from clpips.service.openapi import examples
+from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
+from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
+from clpips.service.openapi.problems import KEYED, SENT, UNKNOWN_PARAMETER, kinds
+from clpips.service.openapi.scoring import RECEIVED
+from clpips.service.problems import (
+    BackboneMismatch,
+    BodyTooLarge,
+    ComparisonNotFound,
+    FitFailed,
+    InvalidRequest,
+    LimitReached,
+    ProfileExists,
+    ProfileNotFound,
+    StorageUnavailable,
+    UnknownProfile,
+    UnsupportedContent,
+    VersionNotFound,
+)
+from clpips.service.wire.encodings import JSON, MSGPACK
+from clpips.service.wire.forms import MULTIPART
+from clpips.service.wire.profile_schemas import (
+    Deleted,
+    NewProfile,
+    ProfileDetail,
+    ProfileList,
+    ProfileSummary,
+    RankingBody,
+    RankingForm,
+    RollbackBody,
+    Taught,
+    TaughtRanking,
+)
+
+WEIGHTS: Final = "application/octet-stream"
+JSON_LINES: Final = "application/jsonl"
+
+STORED: Final = {**KEYED, **kinds(StorageUnavailable)}
+OWNED: Final = {  # where the path names a profile of the caller's own
+    **STORED,
+    **kinds(ProfileNotFound),
+    ProfileExists: "Weights of this name ship with the service, and stay as they are.",
+}
+
+
+def _fields(shape: type[msgspec.Struct], said: Mapping[str, Any]) -> dict[str, Body]:
+    """A small body without images."""
+    return {media_type: Body(shape, said) for media_type in (JSON, MULTIPART, MSGPACK[0])}
+
+
+class CreateOperation(ContractedOperation):
+    """`POST /profiles`."""
+
+    contract = Contract(
+        bodies=_fields(NewProfile, examples.PROFILE),
+        answers={201: Answer("The profile.", ProfileSummary, headers=("Location",))},
+        problems={
+            **STORED,
+            **SENT,
+            **kinds(ProfileExists, LimitReached),
+            UnknownProfile: "There is no profile of the parent's name.",
+            BackboneMismatch: "The parent was taught on another backbone than the one that the service runs.",
+        },
+    )
+
+
+class ListOperation(ContractedOperation):
+    """`GET /profiles`."""
+
+    contract = Contract(answers={200: Answer("A page of profiles.", ProfileList)}, problems=STORED)
+
+
+class LookOperation(ContractedOperation):
+    """`GET /profiles/{name}`."""
+
+    contract = Contract(
+        answers={200: Answer("The profile, and a page of its versions.", ProfileDetail)},
+        problems={**STORED, **kinds(ProfileNotFound)},
+    )
+
+
+class RankingOperation(ContractedOperation):
+    """`POST /profiles/{name}/rankings`."""
+
+    contract = Contract(
+        bodies={
+            JSON: Body(RankingBody, examples.RANKING),
+            MULTIPART: Body(RankingForm, examples.RANKING_FORM),
+            MSGPACK[0]: Body(RankingBody, examples.RANKING),
+        },
+        headers=(TIMEOUT, TARGET_HASH),
+        answers={
+            200: Answer("What is known of the ranking, which was kept before.", TaughtRanking),
+            201: Answer("What the ranking changed.", TaughtRanking),
+        },
+        problems={
+            **OWNED,
+            **RECEIVED,
+            **kinds(ComparisonNotFound, LimitReached, FitFailed),
+            BackboneMismatch: "The profile, or the comparison, is of another backbone than the one that the service "
+            "runs.",
+        },
+    )
+
+
+class FitOperation(ContractedOperation):
+    """`POST /profiles/{name}/fit`."""
+
+    contract = Contract(
+        answers={200: Answer("What the fit changed.", Taught)},
+        problems={
+            **OWNED,
+            **kinds(FitFailed),
+            BackboneMismatch: "The profile was taught on another backbone than the one that the service runs.",
+        },
+    )
+
+
+class RollbackOperation(ContractedOperation):
+    """`POST /profiles/{name}/rollback`."""
+
+    contract = Contract(
+        bodies=_fields(RollbackBody, examples.ROLLBACK),
+        answers={200: Answer("The profile with the version in use.", ProfileSummary)},
+        problems={**OWNED, **SENT, **kinds(VersionNotFound)},
+    )
+
+
+class ResetOperation(ContractedOperation):
+    """`POST /profiles/{name}/reset`."""
+
+    contract = Contract(answers={200: Answer("The profile as it begins again.", ProfileSummary)}, problems=OWNED)
+
+
+class DeleteOperation(ContractedOperation):
+    """`DELETE /profiles/{name}`."""
+
+    contract = Contract(answers={200: Answer("What was removed.", Deleted)}, problems=OWNED)
+
+
+class ExportWeightsOperation(ContractedOperation):
+    """`GET /profiles/{name}/weights`."""
+
+    contract = Contract(
+        answers={200: Answer("The weights, as safetensors.", None, (WEIGHTS,), ("Content-Disposition",))},
+        problems={**STORED, **kinds(ProfileNotFound, VersionNotFound)},
+    )
+
+
+class ImportOperation(ContractedOperation):
+    """`PUT /profiles/{name}/weights`."""
+
+    contract = Contract(
+        bodies={WEIGHTS: Body(None)},
+        answers={
+            200: Answer("The profile, which was there before.", ProfileSummary),
+            201: Answer("The profile, which the weights have made.", ProfileSummary),
+        },
+        problems={
+            **STORED,
+            **kinds(BodyTooLarge, UnsupportedContent, LimitReached),
+            ProfileExists: OWNED[ProfileExists],
+            InvalidRequest: "The body is no weights file of the backbone that the service runs, the path is no name "
+            f"that a profile can have, or {UNKNOWN_PARAMETER}.",
+        },
+    )
+
+
+class ExportRankingsOperation(ContractedOperation):
+    """`GET /profiles/{name}/rankings`."""
+
+    contract = Contract(
+        answers={200: Answer("One ranking a line.", None, (JSON_LINES,), ("Content-Disposition",))}, problems=OWNED
+    )

@@ -1,0 +1,63 @@
+"""Contracts of `POST /rank` and `POST /distance`."""
+
+from typing import Final
+
+from clpips.service.openapi import examples
+from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
+from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
+from clpips.service.openapi.problems import KEYED, SENT, kinds
+from clpips.service.problems import (
+    BackboneMismatch,
+    BadImages,
+    DeadlinePassed,
+    ImagesNotHeld,
+    NotReady,
+    Overloaded,
+    RequestTimeout,
+    StorageUnavailable,
+    UnknownProfile,
+)
+from clpips.service.wire.encodings import JSON, MSGPACK
+from clpips.service.wire.forms import MULTIPART
+from clpips.service.wire.schemas import DistanceBody, DistanceForm, DistanceReply, RankBody, RankReply
+
+MESSAGEPACK: Final = f"MessagePack (`{'`, `'.join(MSGPACK[:-1])}` or `{MSGPACK[-1]}`)"
+RECEIVED: Final = {  # where images come in through the door, with a deadline
+    **SENT,
+    **kinds(BadImages, ImagesNotHeld, NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
+}
+SCORED: Final = {**KEYED, **RECEIVED, **kinds(UnknownProfile, BackboneMismatch)}
+
+
+class RankOperation(ContractedOperation):
+    """`POST /rank`."""
+
+    contract = Contract(
+        notes=f"Image files go as a form, `curl -F target=@t.png -F candidates=@a.png -F candidates=@b.png HOST/rank`, "
+        f"or as bytes in {MESSAGEPACK}; in JSON they are base64.",
+        bodies={
+            JSON: Body(RankBody, examples.RANK),
+            MULTIPART: Body(RankBody, examples.RANK),
+            MSGPACK[0]: Body(RankBody, examples.RANK),
+        },
+        headers=(TIMEOUT, TARGET_HASH),
+        answers={200: Answer("The candidates, the most similar first.", RankReply)},
+        problems=SCORED,
+    )
+
+
+class DistanceOperation(ContractedOperation):
+    """`POST /distance`."""
+
+    contract = Contract(
+        notes="As a form, the first `target` goes with the first `candidate` and so on: `curl -F target=@t.png -F "
+        f"candidate=@a.png HOST/distance`. {MESSAGEPACK} takes bytes; in JSON images are base64.",
+        bodies={
+            JSON: Body(DistanceBody, examples.DISTANCE),
+            MULTIPART: Body(DistanceForm, examples.DISTANCE_FORM),
+            MSGPACK[0]: Body(DistanceBody, examples.DISTANCE),
+        },
+        headers=(TIMEOUT, TARGET_HASH),
+        answers={200: Answer("A distance for each pair.", DistanceReply)},
+        problems=SCORED,
+    )

@@ -1,0 +1,105 @@
+"""Exception handlers: what each exception is to a client. Here alone meet the domain's exceptions and HTTP.
+
+Problems say themselves what they are; storage's exceptions, which know nothing of clients, become problems here.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.exceptions import HTTPException
+
+from clpips.service.problems import (
+    MEDIA_TYPE,
+    ClientGone,
+    LimitReached,
+    Problem,
+    ProblemDetails,
+    ProfileExists,
+    ProfileNotFound,
+    StorageUnavailable,
+    VersionNotFound,
+)
+from clpips.service.routes.parameters import AnyRequest
+from clpips.service.storage.errors import (
+    NameTakenError,
+    ProfileMissingError,
+    QuotaReachedError,
+    RefusedError,
+    StorageError,
+    VersionMissingError,
+)
+
+# What storage refuses: the kind of problem that it is, and what the client can do about it.
+REFUSALS: dict[type[RefusedError], tuple[type[Problem], str]] = {
+    ProfileMissingError: (ProfileNotFound, "`GET /profiles` lists them, `POST /profiles` makes one"),
+    NameTakenError: (ProfileExists, "teach it, or choose another name"),
+    VersionMissingError: (VersionNotFound, "`GET /profiles/{name}` lists them"),
+    QuotaReachedError: (LimitReached, "delete a profile first"),
+}
+
+log = structlog.get_logger()
+
+
+def answer_problem(_: AnyRequest, problem: Problem) -> Response[bytes]:
+    """A problem in its own words."""
+    details = ProblemDetails(
+        type=f"urn:problem-type:clpips:{problem.kind}",
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        errors=problem.errors,
+    )
+    return _response(details, problem.headers)
+
+
+def answer_refusal(request: AnyRequest, error: RefusedError) -> Response[bytes]:
+    """What the database knows and does not do."""
+    kind, advice = REFUSALS[type(error)]
+    return answer_problem(request, kind(f"{error}; {advice}"))
+
+
+def answer_storage_error(request: AnyRequest, error: StorageError) -> Response[bytes]:
+    """503 where only the database knows, and does not answer: the log gets the reason."""
+    log.error("database not available", reason=str(error))
+    return answer_problem(
+        request, StorageUnavailable("the database does not answer; try again", headers={"retry-after": "5"})
+    )
+
+
+def answer_http_exception(_: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """What the framework itself refuses: an unknown path, a wrong method, a broken header."""
+    status = HTTPStatus(error.status_code)
+    wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
+    detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
+    return _response(ProblemDetails("about:blank", status.phrase, status, detail), error.headers or {})
+
+
+def answer_client_gone(_: AnyRequest, __: ClientGone) -> Response[bytes]:
+    """For the log and the metrics alone; 400 is what an incomplete request deserves."""
+    detail = "the client closed the connection before it had its answer"
+    return _response(ProblemDetails("about:blank", "Bad Request", 400, detail), {})
+
+
+def answer_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """500 for a fault of ours: the log gets the traceback, the client gets no internals."""
+    log.error("request failed", path=request.url.path, exc_info=error)
+    detail = "the service failed on this request; its log has the reason under the request id of this answer"
+    return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
+
+
+EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
+    Problem: answer_problem,
+    RefusedError: answer_refusal,
+    StorageError: answer_storage_error,
+    HTTPException: answer_http_exception,
+    ClientGone: answer_client_gone,
+    Exception: answer_unexpected,
+}
+
+
+def _response(details: ProblemDetails, headers: dict[str, str]) -> Response[bytes]:
+    content = msgspec.json.encode(details)
+    return Response(content, status_code=int(details.status), headers=headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,114 @@
+"""Records: what is kept, as plain values that outlive their transaction. The rows they come from stay in this room."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+Origin = Literal["created", "fitted", "imported", "reset"]
+
+
+@dataclass(frozen=True)
+class TenantQuota:
+    """How many profiles and rankings a tenant may keep at most."""
+
+    profiles: int
+    rankings: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A person's, team's or task's weights: which version is in use, and which rankings count for the next."""
+
+    id: UUID
+    tenant: str
+    name: str
+    parent: str  # whose weights it began with
+    backbone: str  # the fingerprint that its weights and rankings belong to
+    base_version: int  # where fits start from
+    current_version: int  # what requests are answered with
+    latest_version: int
+    rankings: int  # that count: not replaced by a later order of the same comparison, not before a reset
+    latest_ranking: int
+    forgotten_ranking: int  # rankings up to this one no longer count
+    fitted_ranking: int  # fits have considered the rankings up to this one
+    epoch: int  # one more whenever a fit that is under way must begin again
+    created_at: datetime
+
+
+@dataclass(frozen=True, eq=False)
+class NewVersion:
+    """Weights to be kept as a version."""
+
+    weights: NDArray[np.float32]  # (1152,)
+    origin: Origin
+    resolution: int | None  # pixels a side; none is native size
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Version:
+    """How a version of a profile came to be; without its weights, which lists have no use for."""
+
+    number: int
+    origin: Origin
+    taken: bool  # whether it was taken into use when it was made; else it was proposed
+    replaced: int | None  # the version in use when it was made
+    resolution: int | None  # pixels a side; none is native size
+    report: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, eq=False)
+class WeighedVersion(Version):
+    """A version with its weights."""
+
+    weights: NDArray[np.float32]  # (1152,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NewRanking:
+    """A ranking to be kept: n candidates of a target, and the order that a person gave them."""
+
+    channel_distances: NDArray[np.float16]  # (n, 1152)
+    ranks: Sequence[int]  # (n,) 1 is the most similar; equal ranks are ties
+    rater: str
+    comparison: str | None  # of the `/rank` that was re-ordered; a later order of it replaces this
+    target: str  # sha256
+    candidates: Sequence[str]  # (n,) sha256
+    resolution: int | None
+    guessed: float  # share of its ordered pairs that the weights then in use had ordered alike
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KeptRanking(NewRanking):
+    """A ranking that is kept: its number within its profile, and since when."""
+
+    number: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a ranking that was to be kept. `repeated`: it was kept before, under this number."""
+
+    profile: Profile  # as it is now
+    number: int
+    guessed: float  # as it was when the ranking was first kept
+    repeated: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Candidates compared with a target."""
+
+    tenant: str
+    channel_distances: NDArray[np.float16]  # (n, 1152)
+    target: str  # sha256
+    candidates: Sequence[str]  # (n,) sha256
+    resolution: int | None
+    backbone: str

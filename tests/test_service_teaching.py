@@ -1,0 +1,116 @@
+"""A posted ranking inside the service: what it holds while a fit runs, and what is said of it the second time."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from clpips.models.fitting.personal import FitResult
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.service.admission.door import Ticket
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.profiles.comparisons import RecentComparisons
+from clpips.service.profiles.named_weights import ShippedWeights
+from clpips.service.profiles.registry import Registry
+from clpips.service.scoring.comparer import Comparer
+from clpips.service.storage.database import Database
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import TenantQuota
+from clpips.service.teaching.fit_processes import FitWorkers
+from clpips.service.teaching.fit_worker import Task
+from clpips.service.teaching.learner import Learner
+from clpips.service.teaching.operations import Teaching
+from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking
+from clpips.service.wire.schemas import Limits, SentImage, Slot
+from tests.support.databases import distances, version
+from tests.support.pictures import encode, picture
+from tests.support.services import FORMS, Form, multipart, tree
+
+T = "studio"
+LIMITS = Limits(10**6, 8, 512)
+IMAGES = [encode(picture(seed, 40)) for seed in range(4)]
+
+
+class Measured(Comparer):
+    """Finds channel distances without looking at an image."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def compare(
+        self, pairs: Sequence[tuple[Slot, Slot]], resolution: int | None, ticket: Ticket
+    ) -> NDArray[np.float32]:
+        return distances(0, len(pairs)).astype(np.float32)
+
+
+class HeldFits(FitWorkers):
+    """Fits that begin, and end when the test says so, without weights."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    def expect(self) -> None:
+        pass
+
+    async def fit(self, task: Task) -> FitResult:
+        self.began.set()
+        await self.may_end.wait()
+        return FitResult(None, 256, False, "there is too little to learn from", {})
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[ProfileStore]:
+    database = Database(f"sqlite:///{tmp_path}/clpips.db")
+    await database.migrate()
+    store = ProfileStore(database, TenantQuota(10, 10))
+    await store.create(T, "ada", "lpips", SHIPPED_FINGERPRINT, version())
+    yield store
+    await database.close()
+
+
+def teaching(store: ProfileStore, workers: FitWorkers) -> Teaching:
+    telemetry = Telemetry()
+    registry = Registry(ShippedWeights.load(SHIPPED_FINGERPRINT), store, SHIPPED_FINGERPRINT, 2.0, 10, telemetry)
+    learner = Learner(store, registry, workers, telemetry)
+    return Teaching(store, registry, learner, workers, RecentComparisons(60, 10**6), Measured())
+
+
+def body_of(form: Form) -> tuple[bytes, str]:
+    """An order of three images."""
+    target, *candidates = IMAGES
+    if form == "multipart":
+        return multipart([("target", target), *(("candidates", one) for one in candidates)], {"order": "2,0,1"})
+    return tree(form, {"target": target, "candidates": candidates, "order": [2, 0, 1]})
+
+
+def sent_bytes(request: RankingRequest) -> list[bytes]:
+    assert request.target is not None
+    return [slot.image.content for slot in (request.target, *request.candidates) if isinstance(slot.image, SentImage)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_parsed_ranking_does_not_keep_its_body(form: Form) -> None:
+    body, content_type = body_of(form)
+    held = sys.getrefcount(body)
+    request = parse_ranking(content_type, body, LIMITS)
+    assert sent_bytes(request) == IMAGES
+    assert sys.getrefcount(body) == held
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_nothing_holds_the_bytes_of_a_rankings_images_while_it_is_fitted(store: ProfileStore, form: Form) -> None:
+    body, content_type = body_of(form)
+    request = parse_ranking(content_type, body, LIMITS)
+    images, free = sent_bytes(request), [b"nobody else holds this" + body]
+    workers = HeldFits()
+    taught = asyncio.create_task(teaching(store, workers).teach(T, "ada", request, Ticket(1e9, 0, 4)))
+    await workers.began.wait()
+    assert {sys.getrefcount(images[index]) for index in range(4)} == {sys.getrefcount(free[0])}
+    workers.may_end.set()
+    answer, is_new = await taught
+    assert (answer.ranking, answer.rankings, is_new) == (1, 1, True)
