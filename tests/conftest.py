@@ -69,12 +69,16 @@ def bounded() -> Iterator[TestClient[Any]]:
 
 
 @pytest.fixture(params=KINDS)
-def teachable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestClient[Any]]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of each kind: empty, migrated, and this test's own."""
+    with fresh_database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def teachable(database_url: str) -> Iterator[TestClient[Any]]:
     """A client of a service that tells colours apart, on each kind of database."""
-    with (
-        fresh_database(request.param, tmp_path) as url,
-        serving(ColourEngine(), database_url=url, max_profiles=5) as client,
-    ):
+    with serving(ColourEngine(), database_url=database_url, max_profiles=5) as client:
         yield client
 
 
