@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.bodies import parse_distance, parse_rank
 from clpips.service.wire.encodings import image_from_text
+from clpips.service.wire.profile_schemas import RankingFields
+from clpips.service.wire.ranking_bodies import parse_ranking
 from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Unreadable
 from tests.support.services import FORMS, distance_body, rank_body
 
@@ -53,6 +55,23 @@ def test_pairs_read_the_same_in_every_form(pairs: list[tuple[bytes, bytes]], sai
         "/pairs/0/candidate",
     ]
     assert requests[0].options.layers == said.get("layers", False)
+
+
+@given(
+    candidates=st.lists(images, min_size=2, max_size=8),
+    said=st.fixed_dictionaries({}, optional={"resolution": resolutions}),
+)
+def test_a_persons_order_reads_the_same_in_every_form(candidates: list[bytes], said: dict[str, Any]) -> None:
+    order = list(range(len(candidates)))[::-1]
+    requests = []
+    for form in FORMS:
+        text = ",".join(map(str, order)) if form == "multipart" else order
+        body, content_type = rank_body(form, candidates[0], candidates, order=text, **said)
+        requests.append(parse_ranking(content_type, body, LIMITS))
+    assert requests[0] == requests[1] == requests[2]
+    assert requests[0].fields.order == order
+    # The fields live as long as the fit that follows: they must not hold the images, which are views of the body.
+    assert {type(request.fields) for request in requests} == {RankingFields}
 
 
 @given(content=images, width=st.integers(1, 80), media_type=st.sampled_from(["image/png", "", "image/x;a=b"]))

@@ -12,6 +12,7 @@ from litestar.openapi.spec import (
     OpenAPIMediaType,
     OpenAPIResponse,
     Operation,
+    Parameter,
     Reference,
     RequestBody,
     Schema,
@@ -21,7 +22,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from clpips.service.openapi.headers import REQUEST_ID, headers, parameters
 from clpips.service.openapi.problems import EVERYWHERE, Kinds, problem_responses
 from clpips.service.openapi.schemas import Shape, components
-from clpips.service.problems import ProblemDetails
+from clpips.service.problems import ProblemDetails, Unauthenticated
 from clpips.service.wire.encodings import JSON, MSGPACK
 
 ANSWER_TYPES = (JSON, MSGPACK[0])  # what `wire/replies.py` writes
@@ -70,13 +71,17 @@ class ContractedOperation(Operation):
     def __post_init__(self) -> None:
         contract = self.contract
         self.description = "\n\n".join(filter(None, [self.description, contract.notes]))
-        self.parameters = [*(self.parameters or []), *parameters((*contract.headers, REQUEST_ID))]
+        named = self.parameters or []
+        query = any(isinstance(one, Parameter) and one.param_in == "query" for one in named)
+        self.parameters = [*named, *parameters((*contract.headers, REQUEST_ID))]
+        if Unauthenticated not in contract.problems:
+            self.security = []  # no key, where the others may need one
         if contract.bodies:
             content = {media_type: _body(media_type, body) for media_type, body in contract.bodies.items()}
             self.request_body = RequestBody(content=content, required=True)
         self.responses = {
             **{str(status): _answer(answer) for status, answer in contract.answers.items()},
-            **problem_responses({**EVERYWHERE, **contract.problems}),
+            **problem_responses({**EVERYWHERE, **contract.problems}, query=query),
         }
 
 

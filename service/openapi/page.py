@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar import Request, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Tag
 
 from clpips import __version__
 from clpips.service.openapi.contract import ContractConfig
@@ -21,7 +21,16 @@ person would call a difference; `lpips` are the published weights of LPIPS v0.1 
 
 Bodies are JSON, MessagePack or `multipart/form-data`; answers are JSON, or MessagePack where `Accept` asks for it.
 With curl: `curl -F target=@t.png -F candidates=@a.png -F candidates=@b.png HOST/rank`
+
+Every error is `application/problem+json` (RFC 9457). Its `type` names the kind of problem; which kinds a status has is
+said at each operation. A field or a query parameter that is not known is refused, never ignored.
 """
+
+TAGS: Final = [
+    Tag("scoring", "Distances between images, and the order that they give."),
+    Tag("profiles", "Weights that a person teaches: made, taught, looked at, taken back, carried away and brought."),
+    Tag("health", "What a supervisor and Prometheus ask; it needs no key."),
+]
 
 PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -96,6 +105,7 @@ def openapi_config() -> ContractConfig:
             },
         ),
         security=[{"key": []}, {}],
+        tags=list(TAGS),
         render_plugins=[SwaggerPage()],
         openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown),
     )

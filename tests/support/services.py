@@ -87,7 +87,9 @@ class FakeEngine:
 @cache
 def document() -> dict[str, Any]:
     """The API document, which is the same whatever the settings."""
-    return create_app(Settings(), FakeEngine()).openapi_schema.to_schema()
+    schema = create_app(Settings(), FakeEngine()).openapi_schema.to_schema()
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
+    return found
 
 
 @contextmanager
