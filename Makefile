@@ -29,8 +29,12 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,decode,report,torch,loadtest,test,dev]'
-	@touch $@ $(VENV)/.serve $(VENV)/.test
+	$(PIP) --editable '.[cpu,decode,report,torch,loadtest,docs,test,dev]'
+	@touch $@ $(VENV)/.serve $(VENV)/.test $(VENV)/.docs
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
+	@touch $@
 
 .PHONY: serve
 serve: $(VENV)/.serve ## install what is needed and serve on HOST:PORT
@@ -60,8 +64,14 @@ lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
+.PHONY: docs
+docs: $(VENV)/.docs ## build the documentation as a site (build/docs/index.html); a broken link fails
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs build/docs
+	@! grep -rnE '(src=|<link[^>]* href=)"(https?:)?//' build/docs --include='*.html' || { echo "the site must not fetch from others"; exit 1; }
+	@echo "build/docs/index.html"
+
 .PHONY: check
-check: lint ## everything that CI checks: lint, and the tests with coverage
+check: lint docs ## everything that CI checks: lint, the documentation's links, and the tests with coverage
 	$(MAKE) test PYTEST_ADDOPTS="--cov --cov-report=term --cov-fail-under=93"
 
 .PHONY: format

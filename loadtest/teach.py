@@ -15,6 +15,7 @@ import io
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,12 +58,13 @@ class Course:
 def main() -> None:
     """Teach, print the table, and draw it."""
     options = _options()
-    rng = np.random.default_rng(options.seed)
-    lessons = [image_set(rng) for _ in range(max(CHECKPOINTS))]
-    exams = [image_set(rng) for _ in range(options.exams)]
     key = os.environ.get("CLPIPS_KEY")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     with httpx.Client(base_url=options.url, headers=headers, timeout=60) as client:
+        _require_service(client)
+        rng = np.random.default_rng(options.seed)
+        lessons = [image_set(rng) for _ in range(max(CHECKPOINTS))]
+        exams = [image_set(rng) for _ in range(options.exams)]
         backbone = _rank(client, exams[0], "lpips")["engine"]["backbone"]
         courses = [
             teach(client, hidden_weights(rng, backbone), lessons, exams, options.noise, rng)
@@ -168,6 +170,16 @@ def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def _require_service(client: httpx.Client) -> None:
+    """Exit with code 2, and one line that says what to do, where no service answers."""
+    try:
+        client.get("/healthz")
+    except httpx.TransportError as error:
+        advice = "start one with `clpips serve`, or name another with --url"
+        print(f"no service answers at {client.base_url} ({error}): {advice}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _rank(client: httpx.Client, images: ImageSet, profile: str) -> dict[str, Any]:

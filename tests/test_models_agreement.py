@@ -6,15 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from clpips.models.agreement.correlation import (
-    cicchetti,
-    intraclass_correlation,
-    kendall,
-    koo_li,
-    mean_within,
-    spearman,
-    within_spearman,
-)
+from clpips.models.agreement.correlation import kendall, mean_within, spearman, within_spearman
+from clpips.models.agreement.icc import cicchetti, intraclass_correlation, koo_li
+from clpips.models.agreement.pooling import pool_ranks
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
 PEOPLE = [1, 2, 3, 4]
@@ -130,6 +124,18 @@ def test_sets_without_a_correlation_are_counted_and_left_out_of_the_mean() -> No
     within = mean_within(within_spearman(people, [[1, 2, 3], [1, 2, 3], [2, 1, 3], [3, 2, 1]]))
     assert (within.sets, within.undefined) == (3, 1)
     assert within.mean.value == pytest.approx((1 + 0.5 + 1) / 3)
+
+
+def test_pooled_ranks_are_each_sets_own_and_name_where_they_came_from() -> None:
+    rng = np.random.default_rng(2)
+    people, metric = ([rng.normal(size=size) for size in (4, 2, 4, 3)] for _ in range(2))
+    pooled = pool_ranks(people, metric)
+    for number, (theirs, ours) in enumerate(zip(people, metric, strict=True)):
+        chosen = pooled.sets == number
+        assert pooled.people[chosen].tolist() == stats.rankdata(theirs).tolist()
+        assert pooled.metric[chosen].tolist() == stats.rankdata(ours).tolist()
+        assert np.concatenate(metric)[pooled.places[chosen]].tolist() == ours.tolist()
+        assert pooled.within[number] == pytest.approx(stats.pearsonr(stats.rankdata(theirs), stats.rankdata(ours))[0])
 
 
 def test_the_interval_of_spearman_covers_the_truth_as_often_as_it_says() -> None:

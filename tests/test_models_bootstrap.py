@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.agreement import bootstrap
-from clpips.models.agreement.bootstrap import (
-    bootstrap_mean,
-    bootstrap_ranks,
-    pooled_statistics,
-    rank_table,
-    sign_flip_test,
-)
-from clpips.models.agreement.correlation import intraclass_correlation, spearman
+from clpips.models.agreement.bootstrap import bootstrap_mean, bootstrap_ranks
+from clpips.models.agreement.correlation import spearman
+from clpips.models.agreement.icc import intraclass_correlation
+from clpips.models.agreement.rank_tables import RANK_STATISTICS, pooled_statistics, rank_table
+from clpips.models.agreement.sign_flip import sign_flip_test
 
 VALUES = np.arange(2, 13) / 2  # every whole and half rank of six
 
@@ -52,17 +48,14 @@ def test_a_resample_is_what_repeating_its_sets_gives() -> None:
     assert there[0] == pytest.approx(spearman(people[repeated], metric[repeated]).value)
 
 
-def test_under_the_null_the_interval_of_a_difference_covers_zero_about_95_times_in_100(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bootstrap, "RESAMPLES", 400)
+def test_under_the_null_the_interval_of_a_difference_covers_zero_about_95_times_in_100() -> None:
     rng = np.random.default_rng(2)
-    covered = dict.fromkeys(bootstrap.RANK_STATISTICS, 0)
+    covered = dict.fromkeys(RANK_STATISTICS, 0)
     trials = 300
     for trial in range(trials):
         people, one, other, sets = ranked(rng, 40, 1.0)
         here, there = (rank_table(people, metric, sets.astype(np.intp), VALUES) for metric in (one, other))
-        for name, (_, lead) in bootstrap_ranks(here, there, seed=trial).items():
+        for name, (_, lead) in bootstrap_ranks(here, there, seed=trial, resamples=400).items():
             covered[name] += lead.low <= 0 <= lead.high
     assert all(0.91 <= count / trials <= 0.98 for count in covered.values()), covered
 

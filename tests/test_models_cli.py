@@ -72,6 +72,13 @@ def test_rank_orders_the_candidates(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.index("near.jpg") < printed.index("far.webp")
 
 
+def test_brackets_in_a_file_name_are_printed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "near.jpg").rename(folder / "near[final].jpg")
+    assert run("rank", "target.png", "near[final].jpg", "far.webp") == 0
+    assert run("distance", "target.png", "near[final].jpg") == 0
+    assert capsys.readouterr().out.count("near[final].jpg") == 2
+
+
 @pytest.mark.usefixtures("folder")
 def test_rank_and_distance_agree(capsys: pytest.CaptureFixture[str]) -> None:
     ranking = run_json(capsys, "rank", "target.png", "far.webp", "near.jpg")["ranking"]

@@ -12,9 +12,10 @@ from clpips.models.cli.commands import main
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
-from clpips.models.rankings.files import Ranking, write_rankings
+from clpips.models.rankings.files import Ranking
 from tests.support.observers import channel_distances, person
 from tests.support.pictures import encode, picture, variation
+from tests.support.rankings import write_rankings
 
 TARGETS, CANDIDATES = 12, 4
 
@@ -36,8 +37,7 @@ def stored(tmp_path: Path) -> Path:
         rankings.append(
             Ranking(f"t{target}", ranks=ranks, z=z, set=str(target), backbone=SHIPPED_FINGERPRINT, resolution=256)
         )
-    write_rankings(tmp_path / "stored.jsonl", rankings)
-    return tmp_path / "stored.jsonl"
+    return write_rankings(tmp_path / "stored.jsonl", rankings)
 
 
 @pytest.fixture
@@ -54,8 +54,7 @@ def pictured(tmp_path: Path) -> Path:
             Path(names[-1]).write_bytes(content)
         ranks = tuple(float(rank) for rank in np.roll(range(1, CANDIDATES + 1), target % 3))
         rankings.append(Ranking(str(tmp_path / f"{target}.png"), tuple(names), ranks=ranks, set=f"set {target}"))
-    write_rankings(tmp_path / "pictured.jsonl", rankings)
-    return tmp_path / "pictured.jsonl"
+    return write_rankings(tmp_path / "pictured.jsonl", rankings)
 
 
 def run(*arguments: object) -> int:
@@ -199,6 +198,7 @@ def test_every_bad_line_and_every_bad_image_is_named(
         (["evaluate", "stored.jsonl", "--weights", "nobody"], "give a file, or one of the shipped: lpips"),
         (["fit", "stored.jsonl", "--out", "no/such/folder/w.safetensors"], "there is no folder"),
         (["fit", "stored.jsonl", "--out", "w.safetensors", "--split", "1"], "1.0 is not in the range"),
+        (["fit", "stored.jsonl", "--out", "w.safetensors", "--split-by", "image"], "split them by target"),
         (["evaluate", "stored.jsonl", "--resolution", "64"], "another backbone or resolution"),
     ],
 )

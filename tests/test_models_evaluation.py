@@ -10,15 +10,15 @@ from scipy.stats import rankdata, spearmanr
 from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.rankings.files import Ranking
-from clpips.models.rankings.measuring import Measured
-from clpips.models.report.tables import comparison_rows
+from clpips.models.rankings.measured import MeasuredRankings
+from clpips.models.report.rows import comparison_rows
 from tests.support.observers import Observer, channel_distances, person
 
 LPIPS = default_parents()["lpips"]
 EQUAL = default_parents()["equal"]
 
 
-def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -> Measured:
+def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -> MeasuredRankings:
     """Every rater ranks the same candidates of every target."""
     rng = np.random.default_rng(seed)
     rankings, rows, rows_of, numbers = [], [], [], []
@@ -31,14 +31,14 @@ def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -
             rankings.append(Ranking(f"{target}.png", names, ranks=ranks, set=str(target), rater=f"p{number}"))
             rows_of.append(np.arange(candidates) + target * candidates)
             numbers.append(target)
-    return Measured(rankings, np.concatenate(rows), rows_of, np.array(numbers))
+    return MeasuredRankings(rankings, np.concatenate(rows), rows_of, np.array(numbers))
 
 
-def votes(counts: list[tuple[int, int]]) -> Measured:
+def votes(counts: list[tuple[int, int]]) -> MeasuredRankings:
     """Two candidates a target; LPIPS prefers the first."""
     z = np.stack([np.full(1152, 0.001), np.full(1152, 0.002)]).astype(np.float32)
     rankings = [Ranking(f"{target}", ("a", "b"), votes=pair) for target, pair in enumerate(counts)]
-    return Measured(rankings, z, [np.array([0, 1])] * len(counts), np.arange(len(counts)))
+    return MeasuredRankings(rankings, z, [np.array([0, 1])] * len(counts), np.arange(len(counts)))
 
 
 def test_shares_of_votes_and_of_majorities_and_the_ceiling() -> None:
@@ -91,7 +91,7 @@ def test_raters_of_the_same_set_are_not_taken_for_more_targets() -> None:
 def test_sets_of_different_sizes_are_judged_together() -> None:
     small = data_set([person(1)], targets=6, candidates=3, seed=4)
     large = data_set([person(1)], targets=6, candidates=7, seed=5)
-    both = Measured(
+    both = MeasuredRankings(
         [*small.rankings, *large.rankings],
         np.concatenate([small.rows, large.rows]),
         [*small.rows_of, *(rows + len(small.rows) for rows in large.rows_of)],

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex import default_parents, fit_convex
+from clpips.models.fitting.convex import NoFitError, default_parents, fit_convex
+from clpips.models.fitting.personal import fit_personal
+from clpips.models.fitting.recipes import fit_with
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.rankings.pairs import (
     RankedPairs,
@@ -41,7 +43,7 @@ def test_the_fit_recovers_the_order_of_a_person_without_noise() -> None:
     somebody = person(1)
     fit = fit_convex(rankings_of(somebody, targets=40, candidates=6, seed=1))
     new = rankings_of(somebody, targets=40, candidates=8, seed=2, first_target=100)
-    assert fit.supported
+    assert fit.validation.supports
     assert new.agreement(LPIPS) < 0.9
     assert new.agreement(fit.weights) > 0.95
 
@@ -50,8 +52,8 @@ def test_what_cross_validation_promises_is_what_new_targets_show() -> None:
     somebody = person(2, noise=0.5)
     fit = fit_convex(rankings_of(somebody, targets=50, candidates=5, seed=3))
     new = rankings_of(somebody, targets=300, candidates=5, seed=4, first_target=100)
-    assert fit.agreement == pytest.approx(new.agreement(fit.weights), abs=0.04)
-    assert fit.parent_agreement == pytest.approx(new.agreement(LPIPS), abs=0.04)
+    assert fit.validation.agreement == pytest.approx(new.agreement(fit.weights), abs=0.04)
+    assert fit.validation.parent_agreement == pytest.approx(new.agreement(LPIPS), abs=0.04)
 
 
 def test_the_same_pairs_give_the_same_weights() -> None:
@@ -87,16 +89,36 @@ def test_a_parent_that_people_agree_with_is_chosen_over_one_they_do_not() -> Non
 
 
 def test_no_pairs_support_no_fit() -> None:
-    fit = fit_convex(join_pairs([]))
-    assert (fit.supported, fit.parent) == (False, "lpips")
-    assert "no ordered pairs" in fit.reason
-    assert np.array_equal(fit.weights, LPIPS)
+    with pytest.raises(NoFitError, match="no ordered pairs"):
+        fit_convex(join_pairs([]))
+
+
+def test_where_there_is_no_fit_a_recipe_gives_the_first_parent_and_the_reason() -> None:
+    outcome = fit_with("convex", join_pairs([]), default_parents())
+    assert (outcome.supported, outcome.parent, outcome.ridge, outcome.validation) == (False, "lpips", None, None)
+    assert "no ordered pairs" in outcome.reason
+    assert np.array_equal(outcome.weights, LPIPS)
 
 
 def test_one_target_supports_no_fit() -> None:
-    fit = fit_convex(rankings_of(person(6), targets=1, candidates=10, seed=10))
-    assert not fit.supported
-    assert "one target" in fit.reason
+    with pytest.raises(NoFitError, match="one target"):
+        fit_convex(rankings_of(person(6), targets=1, candidates=10, seed=10))
+
+
+def test_one_target_that_tells_candidates_apart_is_one_target() -> None:
+    z = channel_distances(np.random.default_rng(0), 3)
+    same, other = pairs_of_ranking(np.repeat(z[:1], 2, axis=0), [1, 2], 0), pairs_of_ranking(z[1:], [1, 2], 1)
+    with pytest.raises(NoFitError, match="one target"):
+        fit_personal(join_pairs([same, other]), LPIPS)
+
+
+def test_rankings_against_every_channel_support_no_fit_and_say_what_was_held_out() -> None:
+    z = np.linspace(0.001, 0.004, 4)[:, np.newaxis] * np.random.default_rng(0).uniform(1, 2, (6, 1, TOTAL_CHANNELS))
+    rankings = [pairs_of_ranking(rows.astype(np.float32), [4, 3, 2, 1], target) for target, rows in enumerate(z)]
+    with pytest.raises(NoFitError, match="favour no channel") as refused:
+        fit_convex(join_pairs(rankings))
+    assert refused.value.validation is not None
+    assert (refused.value.validation.agreement, refused.value.validation.parent_agreement) == (0.5, 0)
 
 
 def test_exact_contradictions_support_no_fit() -> None:
@@ -108,16 +130,14 @@ def test_exact_contradictions_support_no_fit() -> None:
         np.tile(pairs.counts, 2),
         np.tile(pairs.targets, 2),
     )
-    fit = fit_convex(both)
-    assert not fit.supported
-    assert "contradict" in fit.reason
+    with pytest.raises(NoFitError, match="contradict"):
+        fit_convex(both)
 
 
 def test_candidates_that_look_the_same_support_no_fit() -> None:
     z = np.repeat(channel_distances(np.random.default_rng(0), 1), 3, axis=0)
-    fit = fit_convex(join_pairs([pairs_of_ranking(z, [1, 2, 3], target) for target in range(4)]))
-    assert not fit.supported
-    assert "look the same" in fit.reason
+    with pytest.raises(NoFitError, match="look the same"):
+        fit_convex(join_pairs([pairs_of_ranking(z, [1, 2, 3], target) for target in range(4)]))
 
 
 def test_dead_channels_and_identical_images_do_no_harm() -> None:
@@ -135,7 +155,7 @@ def test_random_rankings_are_not_followed_far() -> None:
     rng = np.random.default_rng(13)
     sets = [pairs_of_ranking(channel_distances(rng, 5), rng.permutation(5) + 1, target) for target in range(40)]
     fit = fit_convex(join_pairs(sets))
-    assert fit.agreement == pytest.approx(0.5, abs=0.08)
+    assert fit.validation.agreement == pytest.approx(0.5, abs=0.08)
 
 
 def test_a_parent_of_another_shape_is_refused() -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
-from clpips.models.rankings import measuring
-from clpips.models.rankings.distance_cache import DistanceStore
+from clpips.models.rankings.distance_cache import DistanceCache
 from clpips.models.rankings.files import Ranking, RankingsError
-from clpips.models.rankings.measuring import Measured, measure
+from clpips.models.rankings.measured import MeasuredRankings
+from clpips.models.rankings.measuring import measure_rankings
 from tests.support.pictures import encode, picture
 
 SIDE = 64
@@ -63,8 +63,8 @@ def ranking(folder: Path, target: object, *candidates: object) -> Ranking:
 
 def run(
     rankings: Sequence[Ranking], engine: Counting, cache: Path | None = None, resolution: int | None = SIDE
-) -> Measured:
-    return measure(rankings, engine.open, resolution, engine.fingerprint, cache)
+) -> MeasuredRankings:
+    return measure_rankings(rankings, engine.open, resolution, engine.fingerprint, cache)
 
 
 def test_rows_are_the_engines_channel_distances(folder: Path, engine: Counting) -> None:
@@ -131,19 +131,15 @@ def test_a_disk_that_fills_up_only_costs_time() -> None:
     import sqlite3
 
     connection = sqlite3.connect(":memory:")  # no table: every write fails as on a full disk
-    store = DistanceStore(connection, "f", 64)
-    store.write({("a", "b"): np.zeros(1152, np.float32)})
-    store.write({("a", "b"): np.zeros(1152, np.float32)})
-    assert store.read([("a", "b")]) == {}
+    cache = DistanceCache(connection, "f", 64)
+    cache.write({("a", "b"): np.zeros(1152, np.float32)})
+    cache.write({("a", "b"): np.zeros(1152, np.float32)})
+    assert cache.read([("a", "b")]) == {}
 
 
-def test_features_that_do_not_fit_into_memory_are_computed_again(
-    folder: Path, engine: Counting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(measuring, "FEATURE_BYTES", 1)
-    monkeypatch.setattr(measuring, "BATCH", 1)
+def test_features_that_do_not_fit_into_memory_are_computed_again(folder: Path, engine: Counting) -> None:
     rankings = [ranking(folder, 0, 1, 2, 3), ranking(folder, 1, 2, 3)]
-    measured = run(rankings, engine)
+    measured = measure_rankings(rankings, engine.open, SIDE, engine.fingerprint, None, batch=1, feature_bytes=1)
     fresh = run(rankings, Counting())
     assert engine.images > 4
     assert np.allclose(measured.rows, fresh.rows)
@@ -197,7 +193,7 @@ def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counti
 
 def test_progress_counts_pairs(folder: Path, engine: Counting) -> None:
     steps: list[tuple[int, int]] = []
-    measure(
+    measure_rankings(
         [ranking(folder, 0, 1, 2, 3)], engine.open, SIDE, engine.fingerprint, None, lambda *step: steps.append(step)
     )
     assert steps == [(3, 3)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex import default_parents
+from clpips.models.fitting.convex import NoFitError, default_parents
 from clpips.models.rankings.pairs import join_pairs
 from tests.support.observers import person, rankings_of
 
@@ -48,5 +48,5 @@ def test_it_repeats_with_its_seed() -> None:
 def test_one_target_leaves_nothing_to_validate_on() -> None:
     from clpips.models.fitting.paper import fit_paper
 
-    with pytest.raises(ValueError, match="two targets or more"):
+    with pytest.raises(NoFitError, match="two targets or more"):
         fit_paper(join_pairs([]), LPIPS)

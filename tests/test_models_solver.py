@@ -1,4 +1,4 @@
-"""The solver finds the optimum, in whichever form the comparisons come."""
+"""The solver finds the optimum, in whichever form the pairs come."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from clpips.models.fitting.designs import Rows, by_comparisons
+from clpips.models.fitting.designs import Rows, by_pairs
 from clpips.models.fitting.solver import BoundedRanking
 from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
 
@@ -31,7 +31,7 @@ def test_the_solver_finds_the_optimum_that_an_independent_one_finds(comparisons:
     options: Any = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-13, "gtol": 1e-9}
     lbfgs: Any = minimize  # its stub knows no bounded problem with the gradient in the same call
     expected = lbfgs(objective, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * 300, options=options)
-    ours = BoundedRanking(by_comparisons(x), votes_for, votes_against, directions).solve(ridge, start, 1e-9)
+    ours = BoundedRanking(by_pairs(x), votes_for, votes_against, directions).solve(ridge, start, 1e-9)
     assert ours.min() >= 0
     assert objective(ours)[0] == pytest.approx(expected.fun, rel=1e-5)
     assert np.abs(ours - expected.x).max() < 0.01 * np.abs(expected.x).max()
@@ -54,26 +54,26 @@ def problem(seed: int, rankings: int, candidates: int, contrary: float) -> tuple
     directions = np.zeros((TOTAL_CHANNELS, len(LAYERS)))
     for column, layer in enumerate(LAYERS):
         directions[layer, column] = 1 / np.sqrt(layer.stop - layer.start)
-    designs = Rows(rows, lows, highs), by_comparisons(rows[highs] - rows[lows])
+    designs = Rows(rows, lows, highs), by_pairs(rows[highs] - rows[lows])
     by_rows, by_differences = (BoundedRanking(design, votes_for, 1 - votes_for, directions) for design in designs)
     return by_rows, by_differences
 
 
 @pytest.mark.parametrize(("rankings", "candidates"), [(1, 10), (4, 6), (12, 10)])
 @pytest.mark.parametrize("contrary", [0.0, 0.2])
-def test_rows_and_comparisons_reach_the_same_optimum(rankings: int, candidates: int, contrary: float) -> None:
+def test_rows_and_pairs_reach_the_same_optimum(rankings: int, candidates: int, contrary: float) -> None:
     by_rows, by_differences = problem(rankings, rankings, candidates, contrary)
     for ridge in (1000.0, 100.0, 10.0):
         start = np.ones(TOTAL_CHANNELS) / TOTAL_CHANNELS
         ours = by_rows.solve(ridge, start, 1e-9)
         theirs = by_differences.solve(ridge, start, 1e-9)
         assert (ours >= 0).all()
-        objectives = [by_differences._objective(ridge, w)[0] for w in (ours, theirs)]
+        objectives = [by_differences.objective(ridge, w)[0] for w in (ours, theirs)]
         assert objectives[0] == pytest.approx(objectives[1], rel=1e-4)
 
 
-def test_the_objective_is_the_same_number_by_rows_and_by_comparisons() -> None:
+def test_the_objective_is_the_same_number_by_rows_and_by_pairs() -> None:
     by_rows, by_differences = problem(0, 3, 8, 0.1)
     for seed in range(5):
         w = np.random.default_rng(seed).gamma(1, 1e-3, TOTAL_CHANNELS)
-        assert by_rows._objective(5.0, w)[0] == pytest.approx(by_differences._objective(5.0, w)[0], rel=1e-4)
+        assert by_rows.objective(5.0, w)[0] == pytest.approx(by_differences.objective(5.0, w)[0], rel=1e-4)

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from schemathesis.transport.serialization import Binary
 
-from clpips.service.admission.access import new_key
+from clpips.service.admission.keys import new_key
 from clpips.service.problems import Problem
 from tests.support.documented import assert_documented
 from tests.support.pictures import encode, npy, picture

@@ -1,1 +1,1 @@
-"""How well a metric agrees with people: correlation, intraclass correlation, bootstrap, evaluation."""
+"""Agreement statistics of a metric and people: correlation, intraclass correlation, bootstrap, evaluation."""

@@ -1,4 +1,4 @@
-"""A metric against people, beside a baseline: all statistics of agreement for one set of rankings."""
+"""Evaluation of a metric against people, beside a baseline: all statistics of agreement for one set of rankings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,29 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from clpips.models.agreement.bootstrap import (
-    FEWEST_SETS,
-    RankTable,
-    bootstrap_mean,
-    bootstrap_ranks,
-    rank_table,
-    sign_flip_test,
-)
-from clpips.models.agreement.correlation import (
-    NAN,
-    MeanWithin,
-    Statistic,
-    cicchetti,
-    intraclass_correlation,
-    kendall,
-    koo_li,
-    mean_within,
-    spearman,
-    within_spearman,
-)
-from clpips.models.rankings.measuring import Measured
+from clpips.models.agreement.bootstrap import FEWEST_SETS, bootstrap_mean, bootstrap_ranks
+from clpips.models.agreement.correlation import MeanWithin, kendall, mean_within, spearman
+from clpips.models.agreement.icc import cicchetti, intraclass_correlation, koo_li
+from clpips.models.agreement.pooling import pool_ranks
+from clpips.models.agreement.rank_tables import rank_table
+from clpips.models.agreement.sign_flip import sign_flip_test
+from clpips.models.agreement.statistic import NAN, Statistic
+from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 SHARES: Final = ("pair_agreement", "vote_agreement")
@@ -95,14 +81,14 @@ class Evaluation:
 
 
 def evaluate(
-    measured: Measured,
+    measured: MeasuredRankings,
     weights: NDArray[np.float32],
     baseline: NDArray[np.float32],
     names: tuple[str, str] = ("metric", "baseline"),
     seed: int = 0,
 ) -> Evaluation:
     """Compare two weights, float32 `(1152,)`, on the same rankings. `seed` is the bootstrap's."""
-    people = [ranking.order for ranking in measured.rankings]
+    people = [ranking.order for ranking in measured.rankings]  # (k,) each
     here = _Side(measured, weights, people)
     there = _Side(measured, baseline, people)
     pairs = measured.pairs()
@@ -119,8 +105,8 @@ def evaluate(
         metric=metric,
         baseline=other,
         difference={name: lead for name, (_, lead) in (shares | ranks).items()},
-        sign_flip=sign_flip_test(_by_target(here.within - there.within, measured.targets), seed),
-        warnings=_warnings(targets, here.within, (metric, other)),
+        sign_flip=sign_flip_test(_by_target(here.ranks.within - there.ranks.within, measured.targets), seed),
+        warnings=_warnings(targets, here.ranks.within, (metric, other)),
     )
 
 
@@ -146,37 +132,32 @@ def _warnings(targets: int, within: NDArray[np.float64], judged: Sequence[Scores
 class _Side:
     """One metric's distances of all rankings beside the people's orders, ranked within each set."""
 
-    def __init__(self, measured: Measured, weights: NDArray[np.float32], people: Sequence[NDArray[np.float64]]) -> None:
-        distances = measured.rows.astype(np.float64) @ weights
-        sizes = np.array([len(rows) for rows in measured.rows_of])
-        self.within = np.full(len(sizes), NAN)
-        parts: list[tuple[NDArray[Any], ...]] = []
-        for size in np.unique(sizes):
-            members = np.flatnonzero(sizes == size)
-            theirs = np.stack([people[index] for index in members.tolist()])
-            ours = np.stack([distances[measured.rows_of[index]] for index in members.tolist()])
-            self.within[members] = within_spearman(theirs, ours)
-            sets = np.repeat(measured.targets[members], size)
-            ranks = (rankdata(side, axis=1).ravel() for side in (theirs, ours))
-            parts.append((*ranks, sets, ours.ravel()))
-        self.people, self.metric, sets, self.distances = (np.concatenate(column) for column in zip(*parts, strict=True))
-        values = np.unique(np.arange(2, 2 * sizes.max() + 1) / 2)  # every whole and half rank
-        self.table: RankTable = rank_table(self.people, self.metric, np.unique(sets, return_inverse=True)[1], values)
+    def __init__(
+        self, measured: MeasuredRankings, weights: NDArray[np.float32], people: Sequence[NDArray[np.float64]]
+    ) -> None:
+        distances = measured.rows.astype(np.float64) @ weights  # (r,)
+        own = [distances[rows] for rows in measured.rows_of]  # (k,) each
+        self.ranks = pool_ranks(people, own)
+        self.distances = np.concatenate(own)[self.ranks.places]  # (n,)
+        values = np.arange(2, 2 * max(map(len, own)) + 1) / 2  # (v,), every whole and half rank
+        _, targets = np.unique(measured.targets[self.ranks.sets], return_inverse=True)  # (n,)
+        self.table = rank_table(self.ranks.people, self.ranks.metric, targets, values)
 
     def scores(self, name: str, bootstrapped: Mapping[str, tuple[Statistic, Statistic]], ceiling: float) -> Scores:
-        rho, (resampled, _) = spearman(self.people, self.metric), bootstrapped["spearman"]
-        icc = intraclass_correlation(np.stack([self.people, self.metric], axis=1))
+        people, metric = self.ranks.people, self.ranks.metric  # (n,)
+        rho, (resampled, _) = spearman(people, metric), bootstrapped["spearman"]
+        icc = intraclass_correlation(np.stack([people, metric], axis=1))  # of (n, 2)
         return Scores(
-            name,
-            bootstrapped["pair_agreement"][0],
-            bootstrapped["vote_agreement"][0],
-            ceiling,
-            Statistic(rho.value, resampled.low, resampled.high, rho.p),
-            spearman(self.people, self.distances),
-            mean_within(self.within),
-            kendall(self.people, self.metric),
-            icc.single,
-            icc.average,
+            name=name,
+            pair_agreement=bootstrapped["pair_agreement"][0],
+            vote_agreement=bootstrapped["vote_agreement"][0],
+            vote_ceiling=ceiling,
+            spearman=Statistic(rho.value, resampled.low, resampled.high, rho.p),
+            spearman_distances=spearman(people, self.distances),
+            spearman_within=mean_within(self.ranks.within),
+            kendall=kendall(people, metric),
+            icc2_1=icc.single,
+            icc2_k=icc.average,
         )
 
 
@@ -184,8 +165,8 @@ def _shares(
     pairs: RankedPairs, weights: NDArray[np.float32], baseline: NDArray[np.float32], seed: int
 ) -> dict[str, tuple[Statistic, Statistic]]:
     """Value and lead of the two shares of `SHARES`."""
-    decided = majorities(pairs)
-    decided = RankedPairs(decided.rows, decided.better, decided.worse, np.ones(len(decided)), decided.targets)
+    majority = majorities(pairs)
+    decided = RankedPairs(majority.rows, majority.better, majority.worse, np.ones(len(majority)), majority.targets)
     return {
         name: _share(chosen, weights, baseline, seed) if len(chosen) else (Statistic(NAN), Statistic(NAN))
         for name, chosen in zip(SHARES, (decided, pairs), strict=True)
@@ -195,14 +176,15 @@ def _shares(
 def _share(
     pairs: RankedPairs, weights: NDArray[np.float32], baseline: NDArray[np.float32], seed: int
 ) -> tuple[Statistic, Statistic]:
-    _, sets = np.unique(pairs.targets, return_inverse=True)
-    totals = np.bincount(sets, pairs.counts).astype(np.float64)
-    here, there = (np.bincount(sets, pairs.counts * pairs.right(side)) / totals for side in (weights, baseline))
+    """The share of the pairs' counts that the weights order alike, and its lead, by bootstrap over targets."""
+    _, targets = np.unique(pairs.targets, return_inverse=True)  # (n,)
+    totals = np.bincount(targets, pairs.counts).astype(np.float64)  # (t,)
+    here, there = (np.bincount(targets, pairs.counts * pairs.right(side)) / totals for side in (weights, baseline))
     return bootstrap_mean(here, there, totals, seed)
 
 
 def _ceiling(pairs: RankedPairs) -> float:
-    """What siding with every majority would get of all choices."""
+    """Upper bound of the vote agreement: what siding with every majority would get of all choices."""
     if not len(pairs):
         return NAN
     lead = majorities(pairs).counts.sum()
@@ -210,7 +192,8 @@ def _ceiling(pairs: RankedPairs) -> float:
 
 
 def _by_target(values: NDArray[np.float64], targets: NDArray[np.intp]) -> NDArray[np.float64]:
-    defined = ~np.isnan(values)
+    """The mean of the defined values, `(m,)`, of each of t targets, `(t,)`."""
+    defined = ~np.isnan(values)  # (m,)
     _, sets = np.unique(targets[defined], return_inverse=True)
     return np.bincount(sets, values[defined]) / np.bincount(sets)
 

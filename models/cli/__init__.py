@@ -1,1 +1,1 @@
-"""The `clpips` command."""
+"""Command line of the metric: a file a command."""

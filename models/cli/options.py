@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ import rich_click as click
 from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.weights import DEFAULT_RESOLUTION
 from clpips.models.metric.weights_files import shipped_weights
+from clpips.models.rankings.distance_cache import default_folder
 
 
-class Resolution(click.ParamType[int | None]):
+class ResolutionParam(click.ParamType[int | None]):
     """A number of pixels, or `native`."""
 
     name = "N|native"
@@ -37,7 +37,7 @@ weights_option = click.option(
 )
 resolution_option = click.option(
     "--resolution",
-    type=Resolution(),
+    type=ResolutionParam(),
     default=DEFAULT_RESOLUTION,
     show_default=True,
     help="Resize both images to a square of so many pixels a side, or score them at their native size.",
@@ -54,6 +54,22 @@ backbone_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
 
-
-def print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+rankings_argument = click.argument(
+    "rankings", type=click.Path(path_type=Path, dir_okay=False), metavar="RANKINGS.jsonl"
+)
+report_option = click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a page with tables and plots, and the same figures as JSON, into this folder.",
+)
+cache_option = click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_folder,
+    envvar="CLPIPS_CACHE",
+    show_envvar=True,
+    metavar="DIR",
+    help="Where channel distances are kept, so that the next fit on these images is instant.",
+)
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="For the split and the bootstrap.")

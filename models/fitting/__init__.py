@@ -1,1 +1,1 @@
-"""From ordered pairs to weights."""
+"""Pairwise learning to rank: from people's ordered pairs to weights."""

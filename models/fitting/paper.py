@@ -1,35 +1,34 @@
-"""Ordered pairs → weights as the CLPIPS paper does it (arXiv 2604.01234): margin ranking loss and Adam, in PyTorch.
+"""Paper recipe: margin ranking loss and Adam with early stopping, as the CLPIPS paper has it (arXiv 2604.01234).
 
-The convex recipe (`convex.py`) reaches at least the same agreement in a fraction of the time; this one is here
-to compare with. Margin and learning rate are chosen on evidence: see the README.
+It needs PyTorch. The convex recipe (`convex.py`) reaches at least the same agreement in a fraction of the time; this
+one is here to compare with.
 """
 
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clpips.models.fitting.convex import NoFitError
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 MARGIN: Final = 0.05  # in LPIPS's units of distance
 LEARNING_RATE: Final = 1e-2
-BATCH: Final = 256  # pairs
+PAIRS_A_STEP: Final = 256
 EPOCHS: Final = 200
 PATIENCE: Final = 30  # epochs without a better validation before it ends
 VALIDATION: Final = 0.3  # of the targets
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PaperFit:
     """`weights`, float32 `(1152,)`, of the `best_epoch` (0: the parent), and each epoch's agreement on validation."""
 
     weights: NDArray[np.float32]
     best_epoch: int
     validation: list[float]
-    seconds: float
 
 
 def fit_paper(
@@ -43,7 +42,7 @@ def fit_paper(
 
     30 % of the targets are kept for validation, chosen by `seed`; the weights of the epoch that agrees best with them
     are kept. Pairs in both directions (votes) count by what the majority is ahead. The weights are scaled to the
-    parent's mean distance over `pairs.rows`. Raises `ValueError` for no pairs or a single target.
+    parent's mean distance over `pairs.rows`. Raises `NoFitError` for no pairs or a single target.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a batch is too small to share out: several threads wait for each other
@@ -54,25 +53,24 @@ def fit_paper(
 
 
 def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learning_rate: float, seed: int) -> PaperFit:
-    started = perf_counter()
     decided = majorities(pairs)
     targets = np.unique(decided.targets)
     if len(targets) < 2:
-        raise ValueError(f"the paper recipe needs pairs of two targets or more, these have {len(targets)}")
+        raise NoFitError(f"the paper recipe needs pairs of two targets or more, these have {len(targets)}")
     order = np.random.default_rng(seed).permutation(len(targets))
     held = np.isin(decided.targets, targets[order[: max(1, round(VALIDATION * len(targets)))]])
     kept, validation = decided.take(~held), decided.take(held)
 
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.from_numpy(np.ascontiguousarray(pairs.rows))
-    better, worse = torch.from_numpy(kept.better), torch.from_numpy(kept.worse)
-    counts = torch.from_numpy(kept.counts / kept.counts.mean()).float()
-    weights = torch.from_numpy(parent.copy()).requires_grad_()
+    rows = torch.from_numpy(np.ascontiguousarray(pairs.rows))  # (r, c)
+    better, worse = torch.from_numpy(kept.better), torch.from_numpy(kept.worse)  # (n,)
+    counts = torch.from_numpy(kept.counts / kept.counts.mean()).float()  # (n,)
+    weights = torch.from_numpy(parent.copy()).requires_grad_()  # (c,)
     adam = torch.optim.Adam([weights], lr=learning_rate)
     best, best_epoch, history = parent, 0, [validation.agreement(parent)]
     for epoch in range(1, EPOCHS + 1):
-        for batch in torch.split(torch.randperm(len(kept), generator=generator), BATCH):
-            gaps = (rows[worse[batch]] - rows[better[batch]]) @ weights
+        for batch in torch.split(torch.randperm(len(kept), generator=generator), PAIRS_A_STEP):
+            gaps = (rows[worse[batch]] - rows[better[batch]]) @ weights  # (b,)
             loss = (counts[batch] * torch.relu(margin - gaps)).mean()
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -85,6 +83,7 @@ def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learnin
             best, best_epoch = now, epoch
         elif epoch - best_epoch >= PATIENCE:
             break
-    mean = pairs.rows.mean(axis=0, dtype=np.float64)
+    mean = pairs.rows.mean(axis=0, dtype=np.float64)  # (c,)
     scale = float(mean @ parent) / float(mean @ best) if mean @ best > 0 else 1.0
-    return PaperFit((best * np.float32(scale)).astype(np.float32), best_epoch, history, perf_counter() - started)
+    scaled = (best * np.float32(scale)).astype(np.float32)
+    return PaperFit(weights=scaled, best_epoch=best_epoch, validation=history)

@@ -1,25 +1,29 @@
-"""What the fit worker does: rankings as they are stored → weights, and how far they agree with the person.
+"""Personal recipe: the convex one for a single person, searched narrowly enough to end while they look at the screen.
 
-This runs in a process of its own (`service/teaching/fit_worker.py`): nothing here knows the database or HTTP.
+`fit` is the whole job of a worker that learns from rankings as they are stored: weights, and how far they agree with
+the person.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from clpips.models.agreement.correlation import intraclass_correlation, mean_within
-from clpips.models.fitting.convex import fit_personal
+from clpips.models.agreement.correlation import mean_within
+from clpips.models.agreement.icc import intraclass_correlation
+from clpips.models.agreement.pooling import pool_ranks
+from clpips.models.fitting.convex import Fit, NoFitError, fit_convex
 from clpips.models.metric.distance import weigh
-from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
+from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
+
+PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
 
 
 @dataclass(frozen=True)
 class FitJob:
-    """k rankings of one profile, and the weights that the fit starts from."""
+    """k rankings of one person, and the weights that the fit starts from."""
 
     channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
     ranks: Sequence[Sequence[int]]  # k of (n,)
@@ -40,6 +44,14 @@ class FitResult:
     report: dict[str, Any]
 
 
+def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:
+    """Fit one person's rankings as the service does after each of them: quick, and content with a single target.
+
+    Raises `NoFitError` where the pairs support none.
+    """
+    return fit_convex(pairs, {name: parent}, ridges=PERSONAL_RIDGES, one_target=True)
+
+
 def fit(job: FitJob) -> FitResult:
     """Fit weights to the rankings of a job."""
     targets = _numbered(job.targets)
@@ -49,27 +61,29 @@ def fit(job: FitJob) -> FitResult:
             for distances, ranks, target in zip(job.channel_distances, job.ranks, targets, strict=True)
         ]
     )
-    fitted = fit_personal(pairs, job.base, "parent")
-    if fitted.fitted is None:
-        return FitResult(None, job.resolution, False, fitted.reason, {})
-    taken = fitted.agreement >= fitted.parent_agreement
-    held_out = "other targets" if fitted.held_out == "targets" else "candidates left out"
+    try:
+        fitted = fit_personal(pairs, job.base, "parent")
+    except NoFitError as error:
+        return FitResult(None, job.resolution, taken=False, reason=str(error), report={})
+    validation = fitted.validation
+    held_out = "other targets" if validation.unit == "targets" else "candidates left out"
     reason = (
-        f"cross-validated on {held_out}, it agrees with {fitted.agreement:.1%} of the choices, and what it started "
-        f"from with {fitted.parent_agreement:.1%}"
+        f"cross-validated on {held_out}, it agrees with {validation.agreement:.1%} of the choices, and what it started "
+        f"from with {validation.parent_agreement:.1%}"
     )
-    blind = {int(target): weights for held, weights in fitted.blind for target in held}
+    unseeing = [fitted.blind.get(target) for target in targets]
     report = {
-        "recipe": f"personal, ridge {fitted.used_ridge:g}",
+        "recipe": f"personal, ridge {fitted.ridge:g}",
         "rankings": len(job.ranks),
-        "targets": fitted.targets,
-        "pairs": fitted.pairs,
-        "held_out": fitted.held_out,
-        "agreement": {"pair_agreement": fitted.agreement, **_orders(job, [blind.get(target) for target in targets])},
-        "parent": {"pair_agreement": fitted.parent_agreement, **_orders(job, [job.base] * len(targets))},
+        "targets": len(np.unique(pairs.targets)),
+        "pairs": len(pairs),
+        "held_out": validation.unit,
+        "agreement": {"pair_agreement": validation.agreement, **_orders(job, unseeing)},
+        "parent": {"pair_agreement": validation.parent_agreement, **_orders(job, [job.base] * len(targets))},
         "lpips": {"pair_agreement": pairs.agreement(job.lpips), **_orders(job, [job.lpips] * len(targets))},
     }
-    return FitResult(fitted.fitted, job.resolution, taken, reason, report)
+    taken = validation.agreement >= validation.parent_agreement  # the guard of every version that is learned
+    return FitResult(fitted.weights, job.resolution, taken, reason, report)
 
 
 def _numbered(targets: Sequence[str]) -> list[int]:
@@ -80,18 +94,14 @@ def _numbered(targets: Sequence[str]) -> list[int]:
 
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
     """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
-    people, metric, within = [], [], []
-    for distances, ranks, own in zip(job.channel_distances, job.ranks, weights, strict=True):
+    distances = []
+    for z, own in zip(job.channel_distances, weights, strict=True):
         if own is None:
             return {}
-        both = rankdata([ranks, weigh(distances.astype(np.float32), own)], axis=1)  # (2, n)
-        centred = both - both.mean(axis=1, keepdims=True)
-        spread = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
-        within.append(float(centred[0] @ centred[1]) / spread if spread else float("nan"))
-        people.append(both[0])
-        metric.append(both[1])
-    spearman = mean_within(np.array(within)).mean.value
-    icc = intraclass_correlation(np.column_stack([np.concatenate(people), np.concatenate(metric)])).average
+        distances.append(weigh(z.astype(np.float32), own).astype(np.float64))  # (n,)
+    ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
+    spearman = mean_within(ranks.within).mean.value
+    icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average
     interval = {"value": _known(icc.value), "low": _known(icc.low), "high": _known(icc.high)}
     return {"spearman": _known(spearman), "icc2_k": interval}
 

@@ -1,1 +1,1 @@
-"""What people said: ranking files, ordered pairs, their channel distances, splits."""
+"""Rankings by people: their files, ordered pairs, channel distances, and splits."""

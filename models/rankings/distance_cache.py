@@ -1,4 +1,4 @@
-"""Channel distances kept on disk, by the two images' hashes, the backbone and the resolution."""
+"""On-disk cache of channel distances, by the two images' hashes, the backbone and the resolution."""
 
 import os
 import sqlite3
@@ -11,21 +11,27 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 
-Key = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
+PairKey = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
 
 
-def key_of(first: str, second: str) -> Key:
+def pair_key(first: str, second: str) -> PairKey:
+    """The key of two images' distance, whichever comes first.
+
+    >>> pair_key("b", "a")
+    ('a', 'b')
+    """
     return (first, second) if first <= second else (second, first)
 
 
-class DistanceStore:
-    """SQLite, so that a killed process, or two at a time, leave it whole. Without a connection it keeps nothing."""
+class DistanceCache:
+    """An SQLite table: a killed process, or two at a time, leave it whole. Without a connection it keeps nothing."""
 
     def __init__(self, connection: sqlite3.Connection | None, fingerprint: str, resolution: int | None) -> None:
         self._connection = connection
         self._scope = (fingerprint, -1 if resolution is None else resolution)
 
-    def read(self, wanted: Iterable[Key]) -> dict[Key, NDArray[np.float32]]:
+    def read(self, wanted: Iterable[PairKey]) -> dict[PairKey, NDArray[np.float32]]:
+        """Those of the wanted channel distances that are known, float32 `(1152,)` each."""
         if self._connection is None:
             return {}
         statement = "SELECT z FROM distances WHERE backbone = ? AND resolution = ? AND first = ? AND second = ?"
@@ -36,7 +42,8 @@ class DistanceStore:
                 found[key] = np.frombuffer(row[0], "<f4")
         return found
 
-    def write(self, distances: Mapping[Key, NDArray[np.float32]]) -> None:
+    def write(self, distances: Mapping[PairKey, NDArray[np.float32]]) -> None:
+        """Keep channel distances, float32 `(1152,)` each; where that fails, nothing more is kept."""
         if self._connection is None:
             return
         rows = [(*self._scope, *key, z.astype("<f4").tobytes()) for key, z in distances.items()]
@@ -49,11 +56,12 @@ class DistanceStore:
 
 
 @contextmanager
-def open_store(folder: Path | None, fingerprint: str, resolution: int | None) -> Iterator[DistanceStore]:
+def open_cache(folder: Path | None, fingerprint: str, resolution: int | None) -> Iterator[DistanceCache]:
+    """A folder's cache for one backbone and resolution; the folder is made if need be. Without one, nothing is kept."""
     connection = None if folder is None else _connect(folder)
-    store = DistanceStore(connection, fingerprint, resolution)
+    cache = DistanceCache(connection, fingerprint, resolution)
     try:
-        yield store
+        yield cache
     finally:
         if connection is not None:
             connection.close()
@@ -88,6 +96,6 @@ def _prepared(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def default_cache() -> Path:
+def default_folder() -> Path:
     """Where channel distances are kept: `clpips` in the user's cache folder (`XDG_CACHE_HOME`, or `~/.cache`)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clpips"

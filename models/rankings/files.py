@@ -1,6 +1,4 @@
-"""Ranking files: what people said, line by line, checked, written, split.
-
-JSON Lines, one ranking a line, in one of three forms:
+"""JSON Lines of rankings: what people said, one ranking a line, read, checked and written, in one of three forms:
 
     {"set": "t01/p07", "rater": "p07", "target": "t01.png", "candidates": ["a.png", "b.png"], "ranks": [2, 1]}
     {"set": "teflon", "target": "teflon.jpg", "candidates": ["a.jpg", "b.jpg"], "votes": [3, 1]}
@@ -18,7 +16,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +86,7 @@ _DECODER = msgspec.json.Decoder(_Line)
 def read_rankings(path: Path) -> list[Ranking]:
     """Read a ranking file. Raises `RankingsError`, which names every bad line with its field and the reason.
 
-    Paths come back joined to the file's folder. Images are not opened. `OSError` where the file cannot be read.
+    Its paths come back joined to the file's folder. Images are not opened. `OSError` where the file cannot be read.
     """
     rankings, problems = [], []
     with path.open("rb") as file:
@@ -110,21 +108,18 @@ def read_rankings(path: Path) -> list[Ranking]:
     return rankings
 
 
-def write_rankings(path: Path, rankings: Iterable[Ranking]) -> None:
-    """Write a ranking file; paths become relative to its folder where they lie beneath it."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(format_ranking(ranking, path.parent) + "\n" for ranking in rankings)
+def format_ranking(ranking: Ranking) -> str:
+    """One line of a ranking file, without the line break; paths stand in it as they are.
 
-
-def format_ranking(ranking: Ranking, folder: Path = Path()) -> str:
-    """One line of a ranking file, without the line break."""
+    >>> format_ranking(Ranking("t.png", ("a.png", "b.png"), votes=(3, 1)))
+    '{"target": "t.png", "candidates": ["a.png", "b.png"], "votes": [3, 1]}'
+    """
     fields: dict[str, Any] = {"set": ranking.set, "rater": ranking.rater}
     fields = {name: value for name, value in fields.items() if value}
+    fields["target"] = ranking.target
     if ranking.z is None:
-        fields["target"] = _relative(ranking.target, folder)
-        fields["candidates"] = [_relative(candidate, folder) for candidate in ranking.candidates]
+        fields["candidates"] = list(ranking.candidates)
     else:
-        fields["target"] = ranking.target
         fields["z"] = encode_z(ranking.z)
         if ranking.backbone:
             fields |= {"backbone": ranking.backbone, "resolution": ranking.resolution}
@@ -135,7 +130,11 @@ def format_ranking(ranking: Ranking, folder: Path = Path()) -> str:
 
 
 def encode_z(channel_distances: NDArray[Any]) -> str:
-    """Channel distances `(k, 1152)` as a ranking file holds them: base64 of float16, little-endian, in row order."""
+    """Channel distances `(k, 1152)` as a ranking file holds them: base64 of float16, little-endian, in row order.
+
+    >>> decode_z(encode_z(np.ones((2, TOTAL_CHANNELS))), candidates=2).shape
+    (2, 1152)
+    """
     return base64.b64encode(np.ascontiguousarray(channel_distances, dtype="<f2").tobytes()).decode("ascii")
 
 
@@ -151,7 +150,7 @@ def decode_z(text: str, candidates: int) -> NDArray[np.float16]:
             f"z: {candidates} candidates need {expected:,} bytes (float16, {TOTAL_CHANNELS} each), "
             f"{len(content):,} came"
         )
-    z = np.frombuffer(content, "<f2").reshape(candidates, TOTAL_CHANNELS)
+    z = np.frombuffer(content, "<f2").reshape(candidates, TOTAL_CHANNELS)  # (k, 1152)
     if not (np.isfinite(z).all() and (z >= 0).all()):
         raise ValueError("z: channel distances must be finite and ≥ 0")
     return z
@@ -216,10 +215,3 @@ def _plain(error: Exception) -> str:
     message, _, place = str(error).partition(" - at `$")
     field = place.rstrip("`").lstrip(".")
     return f"{field}: {message[0].lower()}{message[1:]}" if field else message
-
-
-def _relative(path: str, folder: Path) -> str:
-    try:
-        return Path(path).relative_to(folder).as_posix()
-    except ValueError:
-        return path

@@ -1,4 +1,4 @@
-"""People's judgments as ordered pairs: the arrays that fits and evaluations share, from a file or from the service.
+"""Pairwise preferences: people's judgments as ordered pairs, the arrays that fits and evaluations share.
 
 A *pair* says that, for one target, the candidate of one row of channel distances is more similar than that of another.
 """
@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clpips.models.metric.backbone import TOTAL_CHANNELS
-
-Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +23,10 @@ class RankedPairs:
     """
 
     rows: NDArray[np.float32]
-    better: Indices
-    worse: Indices
+    better: NDArray[np.intp]
+    worse: NDArray[np.intp]
     counts: NDArray[np.float64]
-    targets: Indices
+    targets: NDArray[np.intp]
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape[1] != TOTAL_CHANNELS:
@@ -47,7 +45,7 @@ class RankedPairs:
     def __len__(self) -> int:
         return len(self.better)
 
-    def take(self, chosen: NDArray[np.bool_] | Indices) -> "RankedPairs":
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "RankedPairs":
         """The chosen pairs, over the same rows."""
         return RankedPairs(
             self.rows, self.better[chosen], self.worse[chosen], self.counts[chosen], self.targets[chosen]
@@ -55,30 +53,41 @@ class RankedPairs:
 
     def right(self, weights: ArrayLike) -> NDArray[np.float64]:
         """Whether `w · z` orders each pair as the people do: float64 `(n,)`, 1 or 0, and ½ for equal distances."""
-        distances = self.rows @ np.asarray(weights, dtype=np.float64)
-        gaps = distances[self.worse] - distances[self.better]
+        distances = self.rows @ np.asarray(weights, dtype=np.float64)  # (r,)
+        gaps = distances[self.worse] - distances[self.better]  # (n,)
         return np.asarray((gaps > 0) + 0.5 * (gaps == 0))
 
     def agreement(self, weights: ArrayLike) -> float:
         """Share of the people's choices that `w · z` makes too, in [0, 1]; NaN without pairs.
 
         With votes this is the share of votes that the metric's choice gets, with rankings the share of their pairs.
+
+        >>> near, far = np.full(TOTAL_CHANNELS, 0.001, np.float32), np.full(TOTAL_CHANNELS, 0.002, np.float32)
+        >>> pairs_of_ranking(np.stack([near, far]), [1, 2], target=0).agreement(np.ones(TOTAL_CHANNELS))
+        1.0
         """
         return float(self.counts @ self.right(weights) / self.counts.sum()) if len(self) else float("nan")
 
 
-def expand_ranks(ranks: ArrayLike) -> tuple[Indices, Indices]:
+def expand_ranks(ranks: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """All ordered pairs of one ranking: `(better, worse)`, candidates' indices, each intp `(n,)`.
 
     `ranks`, `(k,)`: 1 is most similar; equal ranks are ties and give no pair. Up to k(k−1)/2 pairs come out.
+
+    >>> [indices.tolist() for indices in expand_ranks([2, 1, 2])]
+    [[1, 1], [0, 2]]
     """
     ranks = np.asarray(ranks, dtype=np.float64)
-    better, worse = np.nonzero(ranks[:, np.newaxis] < ranks[np.newaxis, :])
+    better, worse = np.nonzero(ranks[:, np.newaxis] < ranks[np.newaxis, :])  # of (k, k)
     return better, worse
 
 
-def expand_votes(votes: Sequence[float]) -> tuple[Indices, Indices, NDArray[np.float64]]:
-    """A two-candidate choice with its votes: `(better, worse, counts)`, one pair for each candidate with votes."""
+def expand_votes(votes: Sequence[float]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """A two-candidate choice with its votes: `(better, worse, counts)`, one pair for each candidate with votes.
+
+    >>> [numbers.tolist() for numbers in expand_votes([3, 1])]
+    [[0, 1], [1, 0], [3.0, 1.0]]
+    """
     chosen = np.flatnonzero(np.asarray(votes) > 0)
     return chosen, 1 - chosen, np.asarray(votes, dtype=np.float64)[chosen]
 
@@ -105,10 +114,14 @@ def pairs_of_ranking(rows: NDArray[np.float32], ranks: ArrayLike, target: int) -
 
 
 def majorities(pairs: RankedPairs) -> RankedPairs:
-    """One pair where people disagree: the majority's, counted by how far it is ahead; none where they are even."""
-    low, high = np.minimum(pairs.better, pairs.worse), np.maximum(pairs.better, pairs.worse)
-    keys, which = np.unique(np.stack([pairs.targets, low, high]), axis=1, return_inverse=True)
-    lead = np.bincount(which.ravel(), np.where(pairs.better == low, pairs.counts, -pairs.counts), keys.shape[1])
+    """Majority vote: of the pairs that people order both ways, the majority's, counted by how far it is ahead.
+
+    Where the votes are even there is no pair.
+    """
+    low, high = np.minimum(pairs.better, pairs.worse), np.maximum(pairs.better, pairs.worse)  # (n,)
+    keys, which = np.unique(np.stack([pairs.targets, low, high]), axis=1, return_inverse=True)  # (3, m), (n,)
+    votes = np.where(pairs.better == low, pairs.counts, -pairs.counts)  # (n,)
+    lead = np.bincount(which.ravel(), votes, keys.shape[1])  # (m,)
     targets, first, second = keys[:, lead != 0]
     ahead = lead[lead != 0]
     return RankedPairs(

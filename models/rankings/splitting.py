@@ -1,4 +1,4 @@
-"""Rankings for the fit and rankings to judge it by: split so that nothing carries over unseen."""
+"""Hold-out split: rankings to fit on, and rankings to judge the fit by that share no target, or no image, with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from clpips.models.rankings.files import Ranking
+from clpips.models.rankings.files import Ranking, RankingsError
 
 SplitBy = Literal["target", "image"]
 
@@ -40,12 +40,17 @@ def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 
 
     `share` of the targets, or of the images, go to the fit, chosen by `seed`; with two or more there is at least one on
     either side. By image, a ranking whose images fall on both sides is dropped. Raises `ValueError` for a share
-    outside (0, 1).
+    outside (0, 1), and `RankingsError` for a split by image of rankings that name none.
+
+    >>> rankings = [Ranking(f"{target}.png", ("a.png", "b.png"), ranks=(1, 2)) for target in range(10)]
+    >>> split = split_rankings(rankings)
+    >>> len(split.fit), len(split.held_out), split.shared_images
+    (7, 3, 2)
     """
     if not 0 < share < 1:
         raise ValueError(f"the share must lie between 0 and 1, {share} does not")
     if by == "image" and any(ranking.z is not None for ranking in rankings):
-        raise ValueError("rankings that hold z name no images: split them by target")
+        raise RankingsError("rankings that hold z name no images: split them by target", [])
     names = sorted({name for ranking in rankings for name in _units(ranking, by)})
     order = np.random.default_rng(seed).permutation(len(names))
     count = min(max(round(share * len(names)), 1), max(len(names) - 1, 1))

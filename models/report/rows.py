@@ -1,14 +1,16 @@
-"""Figures as words: the rows that the command line and the report print of an evaluation."""
+"""Table of an evaluation: its rows as the command line and the report print them, figures in words."""
 
 import math
 from dataclasses import dataclass
 
-from clpips.models.agreement.correlation import Statistic
 from clpips.models.agreement.evaluation import Evaluation, Scores
+from clpips.models.agreement.statistic import Statistic
 
 
 @dataclass(frozen=True)
 class Row:
+    """One statistic: the baseline's, the metric's, and the difference, as text of one or two lines each."""
+
     title: str
     baseline: str
     metric: str
@@ -49,7 +51,11 @@ def _undefined(scores: Scores) -> str:
 
 
 def format_statistic(statistic: Statistic, percent: bool = False, signed: bool = False) -> str:
-    """The value with its p, and its interval on a second line; what is undefined is left out."""
+    """The value with its p, and its interval on a second line; what is undefined is left out.
+
+    >>> format_statistic(Statistic(0.712, 0.65, 0.77), percent=True)
+    '71.2 %\\n[65.0, 77.0]'
+    """
     if math.isnan(statistic.value):
         return "–"
     text = _number(statistic.value, percent, signed) + (" %" if percent else "")

@@ -1,0 +1,83 @@
+"""Contingency tables of ranks: Spearman's ρ and the ICCs of pooled ranks, from counts that a bootstrap can add up."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.agreement.icc import ROUNDING
+from clpips.models.agreement.statistic import NAN
+
+RANK_STATISTICS: Final = ("spearman", "icc2_1", "icc2_k")
+
+
+@dataclass(frozen=True, eq=False)
+class RankTable:
+    """Contingency table of people's rank against a metric's for each target set: all that pooled statistics need.
+
+    `values` are the v distinct within-set ranks, ascending; `counts`, float64 `(sets, v, v)`, says how often people
+    gave the first and the metric the second.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.float64]
+
+
+def rank_table(
+    people: NDArray[np.float64], metric: NDArray[np.float64], sets: NDArray[np.intp], values: NDArray[np.float64]
+) -> RankTable:
+    """Count within-set ranks `(n,)` of n images; `sets` `(n,)` numbers their target set from 0.
+
+    >>> ranks = np.array([1.0, 2.0])
+    >>> rank_table(ranks, ranks, np.array([0, 0]), values=ranks).counts
+    array([[[1., 0.],
+            [0., 1.]]])
+    """
+    shape = (int(sets.max()) + 1 if len(sets) else 0, len(values), len(values))
+    counts = np.zeros(shape)  # (sets, v, v)
+    np.add.at(counts, (sets, np.searchsorted(values, people), np.searchsorted(values, metric)), 1)
+    return RankTable(values, counts)
+
+
+def pooled_statistics(counts: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's ρ, ICC(2,1) and ICC(2,2) of pooled ranks, from counts `(…, v, v)`: float64 `(…, 3)`.
+
+    They are NaN where `correlation.py` and `icc.py` say so.
+    """
+    people, metric = counts.sum(axis=-1), counts.sum(axis=-2)  # (…, v)
+    n = people.sum(axis=-1)  # (…)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rho = _spearman(counts, people, metric)
+        # Two raters: every mean square follows from the sums of the items' sums and differences. All below is (…).
+        mean_people, mean_metric = people @ values / n, metric @ values / n
+        square_people, square_metric = people @ values**2, metric @ values**2
+        product = np.einsum("...ij,i,j->...", counts, values, values)
+        total = square_people + square_metric + 2 * product
+        ms_items = (total / 2 - n * (mean_people + mean_metric) ** 2 / 2) / (n - 1)
+        gap = mean_people - mean_metric
+        ms_raters = n * gap**2 / 2
+        ms_error = ((square_people + square_metric - 2 * product) / 2 - n * gap**2 / 2) / (n - 1)
+        single = (ms_items - ms_error) / (ms_items + ms_error + 2 * (ms_raters - ms_error) / n)
+        variance = ms_items + (ms_raters - ms_error) / n
+        positive = variance > ROUNDING * (ms_items + ms_raters + ms_error)
+        average = (ms_items - ms_error) / np.where(positive, variance, NAN)
+    return np.stack([rho, single, average], axis=-1)
+
+
+def _spearman(
+    counts: NDArray[np.float64], people: NDArray[np.float64], metric: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Pearson's correlation of the pooled mid-ranks, `(…)`; `people` and `metric` are the counts' margins `(…, v)`."""
+    n = people.sum(axis=-1)  # (…)
+    x, y = _mid_ranks(people), _mid_ranks(metric)  # (…, v)
+    x = x - ((people * x).sum(axis=-1) / n)[..., np.newaxis]
+    y = y - ((metric * y).sum(axis=-1) / n)[..., np.newaxis]
+    covariance = np.einsum("...ij,...i,...j->...", counts, x, y)  # (…)
+    spread = np.sqrt((people * x**2).sum(axis=-1) * (metric * y**2).sum(axis=-1))  # (…)
+    return np.asarray(covariance / spread)
+
+
+def _mid_ranks(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The pooled mid-rank of each value from its counts, `(…, v)` both."""
+    return np.cumsum(counts, axis=-1) - (counts - 1) / 2

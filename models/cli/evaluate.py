@@ -1,0 +1,78 @@
+"""`clpips evaluate`: how well a metric agrees with people's rankings, beside a baseline.
+
+The statistics behind it take a second to load: they are imported when the command runs, so that no other one waits.
+"""
+
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+
+from clpips.models.cli.data_set import read_data_set, require_matplotlib
+from clpips.models.cli.options import (
+    backbone_option,
+    cache_option,
+    engine_option,
+    json_option,
+    rankings_argument,
+    report_option,
+    resolution_option,
+    seed_option,
+    weights_option,
+)
+from clpips.models.cli.output import print_json
+from clpips.models.engines.contract import EngineName
+from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.weights_files import load_weights
+
+
+@click.command("evaluate")
+@rankings_argument
+@weights_option
+@click.option("--baseline", default="lpips", show_default=True, metavar="FILE|NAME", help="Weights to compare with.")
+@seed_option
+@resolution_option
+@engine_option
+@backbone_option
+@cache_option
+@report_option
+@json_option
+def evaluate_command(
+    rankings: Path,
+    weights: str,
+    baseline: str,
+    seed: int,
+    resolution: int | None,
+    engine: EngineName,
+    backbone: Path | None,
+    cache: Path,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Say with statistics how well a metric agrees with people's RANKINGS, beside a baseline."""
+    from clpips.models.agreement.evaluation import evaluate
+    from clpips.models.cli.evaluation_table import print_evaluation
+
+    require_matplotlib(report)
+    chosen, other = load_weights(weights), load_weights(baseline)
+    fingerprint = load_backbone(backbone).fingerprint
+    for each in (chosen, other):
+        each.require_backbone(fingerprint)
+    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
+    result = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
+    if report:
+        from clpips.models.report.contents import Report
+        from clpips.models.report.page import write_report  # matplotlib, which not every install has
+
+        contents = Report(
+            title=f"{other.name} and {chosen.name} on {rankings.name}",
+            evaluation=result,
+            judged=measured,
+            weights=chosen.values,
+            baseline=other.values,
+        )
+        write_report(report, result.as_json(), contents)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        print_evaluation(Console(), result, f"on {result.targets} targets")

@@ -1,0 +1,96 @@
+"""Recipes by name: what each gives for some rankings, and the parent's weights where the rankings support no fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.fitting.convex import NoFitError, fit_convex
+from clpips.models.fitting.personal import fit_personal
+from clpips.models.fitting.validation import Validation
+from clpips.models.rankings.pairs import RankedPairs
+
+Recipe = Literal["convex", "personal", "paper"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """What a recipe gives: weights, float32 `(1152,)`, and how it came to them.
+
+    Where the pairs support no fit, `reason` says why, and `weights` are the first parent's. `parent` names the weights
+    that the fit started from, or those. `ridge` is None where the recipe has none, or no fit; `validation` where
+    nothing could be held out.
+    """
+
+    weights: NDArray[np.float32]
+    parent: str
+    ridge: float | None = None
+    validation: Validation | None = None
+    reason: str = ""
+    pairs: int
+    targets: int
+    seconds: float
+
+    @property
+    def supported(self) -> bool:
+        """Whether the weights are fitted ones."""
+        return not self.reason
+
+
+def fit_with(recipe: Recipe, pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Outcome:
+    """Fit pairs by a recipe. `parents` are as in `fit_convex`; every other recipe takes the first. `seed` is `paper`'s.
+
+    Raises `ModuleNotFoundError` for `paper` without PyTorch.
+
+    >>> from clpips.models.fitting.convex import default_parents
+    >>> from clpips.models.rankings.pairs import join_pairs
+    >>> fit_with("convex", join_pairs([]), default_parents()).reason
+    'there are no ordered pairs: every candidate is tied, or no ranking came'
+    """
+    first, original = next(iter(parents.items()))
+    started = perf_counter()
+    validation: Validation | None
+    try:
+        weights, parent, ridge, validation = _fit(recipe, pairs, parents, seed)
+        reason = "" if validation.supports else _behind(validation, first)
+    except NoFitError as error:
+        validation, reason = error.validation, str(error)
+    if reason:
+        weights, parent, ridge = original, first, None
+    return Outcome(
+        weights=weights,
+        parent=parent,
+        ridge=ridge,
+        validation=validation,
+        reason=reason,
+        pairs=len(pairs),
+        targets=len(np.unique(pairs.targets)),
+        seconds=perf_counter() - started,
+    )
+
+
+def _fit(
+    recipe: Recipe, pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]], seed: int
+) -> tuple[NDArray[np.float32], str, float | None, Validation]:
+    """Fitted weights, the parent's name, the ridge if there is one, and what was found on held-out pairs."""
+    first, original = next(iter(parents.items()))
+    if recipe == "paper":
+        from clpips.models.fitting.paper import fit_paper  # PyTorch, which not every install has
+
+        done = fit_paper(pairs, original, seed=seed)
+        before, best = done.validation[0], done.validation[done.best_epoch]
+        validation = Validation(agreement=best, parent_agreement=before, lead_error=0.0, unit="targets")
+        return done.weights, first, None, validation
+    fit = fit_convex(pairs, parents) if recipe == "convex" else fit_personal(pairs, original, first)
+    return fit.weights, fit.parent, fit.ridge, fit.validation
+
+
+def _behind(validation: Validation, parent: str) -> str:
+    """Why a fit that predicts held-out choices worse than its parent is not taken."""
+    return (
+        f"on {validation.unit} kept apart the fitted weights agree with {validation.agreement:.1%} of the choices, "
+        f"{parent} with {validation.parent_agreement:.1%}: more rankings are needed"
+    )

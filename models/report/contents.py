@@ -1,0 +1,23 @@
+"""Contents of a report: what its page, its plots and its strips of images are made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.agreement.evaluation import Evaluation
+from clpips.models.fitting.learning_curve import CurvePoint
+from clpips.models.rankings.measured import MeasuredRankings
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Report:
+    """`weights` and `baseline`, float32 `(1152,)`, judged by `evaluation` on `judged`; `curve` may be empty."""
+
+    title: str
+    evaluation: Evaluation
+    judged: MeasuredRankings
+    weights: NDArray[np.float32]
+    baseline: NDArray[np.float32]
+    curve: Sequence[CurvePoint] = ()
