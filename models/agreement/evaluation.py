@@ -87,7 +87,7 @@ def evaluate(
     names: tuple[str, str] = ("metric", "baseline"),
     seed: int = 0,
 ) -> Evaluation:
-    """Compare two weights, float32 `(1152,)`, on the same rankings. `seed` is the bootstrap's."""
+    """Compare two weights, float32 `(3456,)`, on the same rankings. `seed` is the bootstrap's."""
     people = [ranking.order for ranking in measured.rankings]  # (k,) each
     here = _Side(measured, weights, people)
     there = _Side(measured, baseline, people)

@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 from clpips.models.fitting.ridge_path import RidgePath
 from clpips.models.fitting.validation import Validation, choose, compare_with_parent, split_folds
 from clpips.models.fitting.voted_pairs import VotedPairs
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
@@ -44,9 +44,9 @@ class NoFitError(ValueError):
 class Fit:
     """Weights fitted to pairs.
 
-    `weights` is float32 `(1152,)`, ≥ 0; `parent` names the weights that the ridge pulled them towards; `ridge` is in
+    `weights` is float32 `(3456,)`, ≥ 0; `parent` names the weights that the ridge pulled them towards; `ridge` is in
     units of the mean squared difference of a pair. `validation` compares such fits with the first parent on pairs that
-    they had not seen: whether these weights are any better is for the caller to judge by. `blind[target]`, `(1152,)`,
+    they had not seen: whether these weights are any better is for the caller to judge by. `blind[target]`, `(3456,)`,
     are the weights of the fold that held the target out, up to a factor; there are none where candidates were held out.
     """
 
@@ -59,7 +59,7 @@ class Fit:
 
 def default_parents() -> dict[str, NDArray[np.float32]]:
     """LPIPS v0.1, and equal weights on all channels: on some people's rankings the second is the better start."""
-    return {"lpips": load_weights("lpips").values, "equal": np.ones(TOTAL_CHANNELS, np.float32)}
+    return {"lpips": load_weights("lpips").values, "equal": np.ones(Z_LENGTH, np.float32)}
 
 
 def fit_convex(
@@ -71,7 +71,7 @@ def fit_convex(
 ) -> Fit:
     """Fit weights to people's ordered pairs.
 
-    `parents` are named weights, float32 `(1152,)`, to start from; the first is the one to compare with. Without any:
+    `parents` are named weights, float32 `(3456,)`, to start from; the first is the one to compare with. Without any:
     `default_parents()`. The fitted weights are scaled so that the mean distance over the pairs' rows is the first
     parent's: 0.3 stays as far as it was. Deterministic.
 
@@ -80,7 +80,7 @@ def fit_convex(
     `ValueError` for no parent or one of another shape.
 
     >>> from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
-    >>> z = np.random.default_rng(0).gamma(1, 0.001, (8, 5, TOTAL_CHANNELS)).astype(np.float32)
+    >>> z = np.random.default_rng(0).gamma(1, 0.001, (8, 5, Z_LENGTH)).astype(np.float32)
     >>> pairs = join_pairs([pairs_of_ranking(rows, [1, 2, 3, 4, 5], target) for target, rows in enumerate(z)])
     >>> pairs.agreement(fit_convex(pairs).weights) > pairs.agreement(load_weights("lpips").values)
     True
@@ -95,8 +95,8 @@ def _fit(
     if not parents:
         raise ValueError("a fit needs at least one parent to start from")
     for name, weights in parents.items():
-        if weights.shape != (TOTAL_CHANNELS,):
-            raise ValueError(f"the parent {name!r} has the shape {weights.shape}, expected ({TOTAL_CHANNELS},)")
+        if weights.shape != (Z_LENGTH,):
+            raise ValueError(f"the parent {name!r} has the shape {weights.shape}, expected ({Z_LENGTH},)")
     if not len(pairs):
         raise NoFitError("there are no ordered pairs: every candidate is tied, or no ranking came")
     data = VotedPairs(pairs)

@@ -16,6 +16,7 @@ from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.convex import Fit, NoFitError, fit_convex
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.packing import unpack_z
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
 PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
@@ -25,19 +26,19 @@ PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared differe
 class FitJob:
     """k rankings of one person, and the weights that the fit starts from."""
 
-    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
+    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, z), packed
     ranks: Sequence[Sequence[int]]  # k of (n,)
     targets: Sequence[str]  # (k,) sha256
-    base: NDArray[np.float32]  # (1152,)
+    base: NDArray[np.float32]  # (z,)
     resolution: int | None  # that belongs to `base`
-    lpips: NDArray[np.float32]  # (1152,)
+    lpips: NDArray[np.float32]  # (z,)
 
 
 @dataclass(frozen=True)
 class FitResult:
     """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
 
-    weights: NDArray[np.float32] | None  # (1152,)
+    weights: NDArray[np.float32] | None  # (z,)
     resolution: int | None
     taken: bool
     reason: str
@@ -57,8 +58,8 @@ def fit(job: FitJob) -> FitResult:
     targets = _numbered(job.targets)
     pairs = join_pairs(
         [
-            pairs_of_ranking(distances.astype(np.float32), ranks, target)
-            for distances, ranks, target in zip(job.channel_distances, job.ranks, targets, strict=True)
+            pairs_of_ranking(unpack_z(packed), ranks, target)
+            for packed, ranks, target in zip(job.channel_distances, job.ranks, targets, strict=True)
         ]
     )
     try:
@@ -95,10 +96,10 @@ def _numbered(targets: Sequence[str]) -> list[int]:
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
     """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
     distances = []
-    for z, own in zip(job.channel_distances, weights, strict=True):
+    for packed, own in zip(job.channel_distances, weights, strict=True):
         if own is None:
             return {}
-        distances.append(weigh(z.astype(np.float32), own).astype(np.float64))  # (n,)
+        distances.append(weigh(unpack_z(packed), own).astype(np.float64))  # (n,)
     ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
     spearman = mean_within(ranks.within).mean.value
     icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average

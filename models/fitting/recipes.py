@@ -18,7 +18,7 @@ Recipe = Literal["convex", "personal", "paper"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What a recipe gives: weights, float32 `(1152,)`, and how it came to them.
+    """What a recipe gives: weights, float32 `(3456,)`, and how it came to them.
 
     Where the pairs support no fit, `reason` says why, and `weights` are the first parent's. `parent` names the weights
     that the fit started from, or those. `ridge` is None where the recipe has none, or no fit; `validation` where

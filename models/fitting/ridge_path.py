@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clpips.models.fitting.solver import Vector
 from clpips.models.fitting.voted_pairs import VotedPairs
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.families import GROUPS, Z_LENGTH
 
 # Calibration of held-out scores: they are multiplied by whichever of these gives the smallest loss. A ranking says how
 # candidates are ordered and nothing of the scale, but the hinge wants scores of 1 or more and sees the scale as well.
@@ -60,13 +60,13 @@ class RidgePath:
 
 
 def _layers_of(parent: NDArray[np.float32], pairs: VotedPairs) -> tuple[Vector, Vector]:
-    """The parent's layers as orthonormal directions, `(c, ≤ 5)`, and the parent itself at a likely scale, `(c,)`."""
+    """The layers of the parent's families as orthonormal directions, `(c, ≤ 15)`, and the parent itself at a likely scale, `(c,)`."""
     standardised = pairs.standardise(parent)  # (c,)
     columns = []
-    for layer in LAYERS:
-        column = np.zeros(TOTAL_CHANNELS)
-        column[layer] = standardised[layer]
+    for group in GROUPS:
+        column = np.zeros(Z_LENGTH)
+        column[group.place] = standardised[group.place]
         if column.any():
             columns.append(column / np.linalg.norm(column))
     typical = float(np.abs(pairs.differences @ standardised.astype(np.float32)).mean()) or 1.0  # score of a pair
-    return np.stack(columns, axis=1) if columns else np.zeros((TOTAL_CHANNELS, 0)), standardised / typical
+    return np.stack(columns, axis=1) if columns else np.zeros((Z_LENGTH, 0)), standardised / typical

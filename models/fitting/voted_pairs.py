@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clpips.models.fitting.designs import Rows, by_pairs
 from clpips.models.fitting.solver import BoundedRanking, Design, Floats, Vector
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.pairs import RankedPairs
 
 _FLOOR: Final = 0.01  # of the mean channel's root mean square: a channel below it is divided by it, and stays small
@@ -48,11 +48,11 @@ class VotedPairs:
             self.differences /= size
             self._standardised /= size
         # A ranking of ten is 45 pairs of ten rows: then the rows are the smaller problem.
-        self._by_rows = len(self._rows) < min(len(self), TOTAL_CHANNELS)
+        self._by_rows = len(self._rows) < min(len(self), Z_LENGTH)
         self._kernel: Floats | None = None  # of all pairs; a fold takes its part
         if self._by_rows:
             self._kernel = self._standardised @ self._standardised.T  # (r, r)
-        elif len(self) <= TOTAL_CHANNELS:
+        elif len(self) <= Z_LENGTH:
             self._kernel = self.differences @ self.differences.T  # (m, m)
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from clpips.models.rankings.pairs import RankedPairs, expand_ranks, expand_votes
 class MeasuredRankings:
     """Rankings with their channel distances.
 
-    `rows` is float32 `(r, 1152)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
+    `rows` is float32 `(r, 3456)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
     numbers its target image. Images of the same bytes are one image, whatever they are called.
     """
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.packing import unpack_z
 from clpips.models.rankings.distance_cache import PairKey, open_cache, pair_key
 from clpips.models.rankings.embedding import ImageEmbedder, load_pixels
 from clpips.models.rankings.files import Ranking, RankingsError
@@ -128,7 +129,7 @@ def _compute(
         done: dict[PairKey, NDArray[np.float32]] = {}
         for group in found.values():
             keys, targets, candidates = zip(*group, strict=True)
-            z = engine.compare(targets, candidates)  # (n, 1152)
+            z = engine.compare(targets, candidates)  # (n, z)
             done |= dict(zip(keys, z, strict=True))
         yield done, problems
 
@@ -149,10 +150,10 @@ def _assemble(
             rows_of.append(np.array(rows, np.intp))
             name = f"sha256:{digest}"
         else:
-            blocks.append(ranking.z.astype(np.float32))
+            blocks.append(unpack_z(ranking.z))
             rows_of.append(np.arange(count, count + len(ranking.z), dtype=np.intp))
             count += len(ranking.z)
             name = ranking.target
         targets.append(numbers.setdefault(name, len(numbers)))
-    rows_all = np.concatenate(blocks) if blocks else np.zeros((0, TOTAL_CHANNELS), np.float32)
+    rows_all = np.concatenate(blocks) if blocks else np.zeros((0, Z_LENGTH), np.float32)
     return MeasuredRankings(rankings, rows_all, rows_of, np.array(targets, np.intp))

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 
 
 @dataclass(frozen=True, eq=False)
 class RankedPairs:
     """n ordered pairs over r rows of channel distances.
 
-    `rows` is float32 `(r, 1152)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
+    `rows` is float32 `(r, 3456)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
     the candidate that people call more similar and of the other; `counts`, float64 `(n,)`, > 0, says how many people
     do; `targets`, intp `(n,)`, is the same number for all pairs of one target image: cross-validation keeps a
     target's pairs together. People who disagree are pairs in both directions.
@@ -29,8 +29,8 @@ class RankedPairs:
     targets: NDArray[np.intp]
 
     def __post_init__(self) -> None:
-        if self.rows.ndim != 2 or self.rows.shape[1] != TOTAL_CHANNELS:
-            raise ValueError(f"rows must have the shape (r, {TOTAL_CHANNELS}), these have {self.rows.shape}")
+        if self.rows.ndim != 2 or self.rows.shape[1] != Z_LENGTH:
+            raise ValueError(f"rows must have the shape (r, {Z_LENGTH}), these have {self.rows.shape}")
         lengths = {len(self.better), len(self.worse), len(self.counts), len(self.targets)}
         if len(lengths) != 1:
             raise ValueError(f"better, worse, counts and targets must be equally long, they have {sorted(lengths)}")
@@ -62,8 +62,8 @@ class RankedPairs:
 
         With votes this is the share of votes that the metric's choice gets, with rankings the share of their pairs.
 
-        >>> near, far = np.full(TOTAL_CHANNELS, 0.001, np.float32), np.full(TOTAL_CHANNELS, 0.002, np.float32)
-        >>> pairs_of_ranking(np.stack([near, far]), [1, 2], target=0).agreement(np.ones(TOTAL_CHANNELS))
+        >>> near, far = np.full(Z_LENGTH, 0.001, np.float32), np.full(Z_LENGTH, 0.002, np.float32)
+        >>> pairs_of_ranking(np.stack([near, far]), [1, 2], target=0).agreement(np.ones(Z_LENGTH))
         1.0
         """
         return float(self.counts @ self.right(weights) / self.counts.sum()) if len(self) else float("nan")
@@ -96,7 +96,7 @@ def join_pairs(sets: Sequence[RankedPairs]) -> RankedPairs:
     """All pairs of several sets. Target numbers are taken as they are: equal numbers mean the same target image."""
     if not sets:
         none = np.zeros(0, np.intp)
-        return RankedPairs(np.zeros((0, TOTAL_CHANNELS), np.float32), none, none, np.zeros(0), none)
+        return RankedPairs(np.zeros((0, Z_LENGTH), np.float32), none, none, np.zeros(0), none)
     offsets = np.cumsum([0, *(len(pairs.rows) for pairs in sets[:-1])])
     return RankedPairs(
         np.concatenate([pairs.rows for pairs in sets]),
@@ -108,7 +108,7 @@ def join_pairs(sets: Sequence[RankedPairs]) -> RankedPairs:
 
 
 def pairs_of_ranking(rows: NDArray[np.float32], ranks: ArrayLike, target: int) -> RankedPairs:
-    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 1152)`, `ranks` `(k,)`, `target` a number."""
+    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 3456)`, `ranks` `(k,)`, `target` a number."""
     better, worse = expand_ranks(ranks)
     return RankedPairs(rows, better, worse, np.ones(len(better)), np.full(len(better), target, np.intp))
 

@@ -34,7 +34,7 @@ class Task:
     base_version: int  # that the fit starts from
     after_ranking: int  # rankings up to this one no longer count
     last_ranking: int
-    lpips: NDArray[np.float32]  # (1152,) to compare with
+    lpips: NDArray[np.float32]  # (3456,) to compare with
 
     @classmethod
     def of(cls, seen: Profile, lpips: NDArray[np.float32]) -> Self:

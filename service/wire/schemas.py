@@ -158,7 +158,7 @@ class ProfileInfo(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(examples=["lpips"])]
     version: Annotated[int, Meta(ge=0, examples=[1], description="Shipped weights have one version, 1.")]
     fingerprint: Annotated[
-        str, Meta(description="sha256 of the 1152 weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
+        str, Meta(description="sha256 of the weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
     ]
 
 

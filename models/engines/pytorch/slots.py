@@ -1,11 +1,15 @@
 """Slab allocation: features as handles on memory of the device, from a pool of equal slots or beside it."""
 
 from collections import deque
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from clpips.models.engines.pytorch.layout import Layout
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+
+STATISTICS_BYTES: Final = 2 * TOTAL_CHANNELS * 4
 
 
 class TorchFeatures:
@@ -15,17 +19,18 @@ class TorchFeatures:
     ordered behind on the same stream.
     """
 
-    __slots__ = ("_free", "_slot", "buffer", "layout")
+    __slots__ = ("_free", "_slot", "buffer", "layout", "statistics")
 
     def __init__(self, layout: Layout, buffer: Tensor, free: "deque[int] | None" = None, slot: int = -1) -> None:
         self.layout = layout
         self.buffer = buffer  # (layout.elements,)
+        self.statistics: Tensor | None = None  # (2, 1152), float32, once they have been asked for
         self._free = free
         self._slot = slot
 
     @property
     def nbytes(self) -> int:
-        return self.buffer.nbytes
+        return self.buffer.nbytes + STATISTICS_BYTES
 
     @property
     def pooled(self) -> bool:
