@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+JOBS ?= auto
 HOST ?= 127.0.0.1
 PORT ?= 8000
 
@@ -41,8 +42,8 @@ serve: $(VENV)/.serve ## install what is needed and serve on HOST:PORT
 	$(BIN)/clpips serve --host $(HOST) --port $(PORT)
 
 .PHONY: test
-test: $(VENV)/.test ## install what is needed and run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.test ## install what is needed and run the tests, JOBS at a time (one a core, four at most)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 4 --dist worksteal
 
 .PHONY: dev
 dev: $(VENV)/.dev ## install everything a developer needs, PyTorch included

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from litestar.testing import TestClient
+from threadpoolctl import threadpool_limits
 
 from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
@@ -34,6 +35,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_gpu)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_for_each_matrix_product() -> Iterator[None]:
+    """As in the service, which fits beside an engine that keeps all cores busy.
+
+    Threads of one product wait for each other in a loop that never sleeps: on a machine that is busy with something
+    else, such as the tests beside these, a fit takes thirty times as long.
+    """
+    with threadpool_limits(1):
+        yield
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """The engine of the default install."""
@@ -57,12 +69,16 @@ def bounded() -> Iterator[TestClient[Any]]:
 
 
 @pytest.fixture(params=KINDS)
-def teachable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestClient[Any]]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of each kind: empty, migrated, and this test's own."""
+    with fresh_database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def teachable(database_url: str) -> Iterator[TestClient[Any]]:
     """A client of a service that tells colours apart, on each kind of database."""
-    with (
-        fresh_database(request.param, tmp_path) as url,
-        serving(ColourEngine(), database_url=url, max_profiles=5) as client,
-    ):
+    with serving(ColourEngine(), database_url=database_url, max_profiles=5) as client:
         yield client
 
 

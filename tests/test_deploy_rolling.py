@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -28,8 +29,13 @@ IMAGES = [encode(picture(seed, 96)) for seed in range(6)]
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    """A port of those that the system gives to nobody who has not asked for them: free until it is bound again."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return port
 
 
@@ -52,7 +58,7 @@ class Replica:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
-        self.process = self._start()
+        self.process = self._start()  # it is on its way: `wait_until_ready`
 
     def _start(self) -> subprocess.Popen[bytes]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
@@ -63,20 +69,19 @@ class Replica:
             "CLPIPS_DECODE_THREADS": "1",
         }
         with self._log.open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "clpips.service.cli", "serve"],
                 env={**inherited, **settings},
                 cwd=self._log.parent,
                 stderr=log,
             )
-        wait_until_ready(self.url)
-        return process
 
     def replace(self) -> int:
         """Stop it as a kubelet does, after the pause of preStop, and start its successor. Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=60)
         self.process = self._start()
+        wait_until_ready(self.url)
         return code
 
 
@@ -89,7 +94,6 @@ class Proxy:
         configuration = folder / "haproxy.cfg"
         configuration.write_text(_configuration(self._admin, self.url.rpartition(":")[2], ports))
         self.process = subprocess.Popen([tool("haproxy", "haproxy"), "-db", "-f", configuration])
-        wait_until_ready(self.url)
 
     def set(self, replica: str, state: str) -> None:
         """What the ingress controller does when an endpoint comes (`ready`) or goes (`maint`)."""
@@ -170,20 +174,25 @@ class Load:
             thread.join()
 
 
-@pytest.fixture
-def replicas(tmp_path: Path) -> Iterator[dict[str, Replica]]:
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Replica]]:
     tool("haproxy", "haproxy")
+    folder = tmp_path_factory.mktemp("replicas")
     with _killed_at_the_end() as processes:
-        started = {name: Replica(tmp_path / f"{name}.log") for name in REPLICAS}
+        started = {name: Replica(folder / f"{name}.log") for name in REPLICAS}
         processes += started.values()
+        for replica in started.values():
+            wait_until_ready(replica.url)
         yield started
 
 
-@pytest.fixture
-def proxy(tmp_path: Path, replicas: dict[str, Replica]) -> Iterator[Proxy]:
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory, replicas: dict[str, Replica]) -> Iterator[Proxy]:
     with _killed_at_the_end() as processes:
-        proxy = Proxy(tmp_path, {name: replica.port for name, replica in replicas.items()})
+        folder = tmp_path_factory.mktemp("proxy")
+        proxy = Proxy(folder, {name: replica.port for name, replica in replicas.items()})
         processes.append(proxy)
+        wait_until_ready(proxy.url)
         yield proxy
 
 
@@ -196,23 +205,6 @@ def _killed_at_the_end() -> Iterator[list[Replica | Proxy]]:
         for owner in owners:
             owner.process.kill()
             owner.process.wait()
-
-
-@pytest.mark.timeout(300)
-def test_a_rolling_restart_loses_not_one_request(replicas: dict[str, Replica], proxy: Proxy) -> None:
-    with Load(proxy.url) as load:
-        for name, replica in replicas.items():
-            before = proxy.requests()
-            # The cluster tells kubelet and ingress controller at the same time; the latter takes a while to act.
-            time.sleep(ENDPOINTS_SECONDS)
-            proxy.set(name, "maint")
-            time.sleep(PRE_STOP_SECONDS - ENDPOINTS_SECONDS)
-            assert replica.replace() == 0
-            proxy.set(name, "ready")
-            others = {other: count - before[other] for other, count in proxy.requests().items() if other != name}
-            assert min(others.values()) > 0  # they carried the load meanwhile
-    assert set(load.answers) == {"right"}, load.answers
-    assert load.answers["right"] > 4 * CLIENTS
 
 
 def test_a_target_stays_on_one_replica_and_all_have_a_share(proxy: Proxy) -> None:
@@ -243,3 +235,20 @@ def test_a_body_that_is_too_large_is_refused_at_the_proxy(proxy: Proxy) -> None:
     with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2]))) as connection:
         connection.sendall(f"POST /rank HTTP/1.1\r\nhost: x\r\ncontent-length: {limit + 1}\r\n\r\n".encode())
         assert connection.recv(64).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.timeout(300)
+def test_a_rolling_restart_loses_not_one_request(replicas: dict[str, Replica], proxy: Proxy) -> None:
+    with Load(proxy.url) as load:
+        for name, replica in replicas.items():
+            before = proxy.requests()
+            # The cluster tells kubelet and ingress controller at the same time; the latter takes a while to act.
+            time.sleep(ENDPOINTS_SECONDS)
+            proxy.set(name, "maint")
+            time.sleep(PRE_STOP_SECONDS - ENDPOINTS_SECONDS)
+            assert replica.replace() == 0
+            proxy.set(name, "ready")
+            others = {other: count - before[other] for other, count in proxy.requests().items() if other != name}
+            assert min(others.values()) > 0  # they carried the load meanwhile
+    assert set(load.answers) == {"right"}, load.answers
+    assert load.answers["right"] > 4 * CLIENTS

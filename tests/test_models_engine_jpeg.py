@@ -25,9 +25,8 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[torch]'")
 
 import torch
 
-from clpips.models.engines.pytorch import jpeg as device_jpeg
 from clpips.models.engines.pytorch.engine import TorchEngine
-from clpips.models.engines.pytorch.jpeg import TorchJpegDecoder, resize_batch
+from clpips.models.engines.pytorch.jpeg import Decode, TorchJpegDecoder, resize_batch, torchvision_decode
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 WEIGHTS = load_weights("lpips").values
@@ -45,18 +44,21 @@ def libjpeg(files: list[torch.Tensor]) -> list[torch.Tensor]:
     return decoded
 
 
-def decoder_of(device: str) -> TorchJpegDecoder:
+@pytest.fixture(scope="module")
+def decode() -> Decode:
+    """What decodes on the device: a test may put a fault before it."""
     try:
-        return TorchJpegDecoder(device)
+        TorchJpegDecoder(DEVICE)
     except EngineError:
-        if device == "cuda":
+        if ON_GPU:
             raise
-        return TorchJpegDecoder(device, libjpeg)
+        return libjpeg
+    return torchvision_decode(DEVICE)
 
 
 @pytest.fixture(scope="module")
-def decoder() -> TorchJpegDecoder:
-    return decoder_of(DEVICE)
+def decoder(decode: Decode) -> TorchJpegDecoder:
+    return TorchJpegDecoder(DEVICE, decode)
 
 
 def host(files: Sequence[bytes], resolution: int | None) -> list[Pixels]:
@@ -148,13 +150,13 @@ def test_what_cannot_be_scored_is_left_to_the_host_which_says_so(decoder: TorchJ
     assert decoder.decode(MIXED[4:], None) == [None]  # 20 pixels high
 
 
-def test_a_file_that_the_device_refuses_is_left_to_the_host_alone(decoder: TorchJpegDecoder) -> None:
+def test_a_file_that_the_device_refuses_is_left_to_the_host_alone(decode: Decode) -> None:
     refused = MIXED[1]
 
     def fussy(files: list[torch.Tensor]) -> list[torch.Tensor]:
         if any(file.numpy().tobytes() == refused for file in files):
             raise RuntimeError("Error while decoding JPEG images: Failed to decode jpeg stream: 5")
-        return decoder._decode(files)  # the device's own, with a fault before it
+        return decode(files)
 
     found = TorchJpegDecoder(DEVICE, fussy).decode(MIXED, 64)
     assert [pixels is None for pixels in found] == [False, True, False, False, False]
@@ -166,16 +168,14 @@ def test_damage_within_the_pixels_fails_no_other_file(decoder: TorchJpegDecoder)
     assert all(pixels is not None for pixels in found[1:])
 
 
-def test_a_batch_that_finds_no_memory_is_left_to_the_host(
-    decoder: TorchJpegDecoder, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_batch_that_finds_no_memory_is_left_to_the_host(decode: Decode, caplog: pytest.LogCaptureFixture) -> None:
     calls: list[int] = []
 
     def full(files: list[torch.Tensor]) -> list[torch.Tensor]:
         calls.append(len(files))
         if len(calls) == 2:  # the first is the trial at the start
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        return decoder._decode(files)
+        return decode(files)
 
     hungry = TorchJpegDecoder(DEVICE, full)
     assert hungry.decode(MIXED, 64) == [None] * 5
@@ -184,15 +184,15 @@ def test_a_batch_that_finds_no_memory_is_left_to_the_host(
     assert calls == [1, 5, 5]
 
 
-def test_large_files_are_decoded_in_parts(decoder: TorchJpegDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_jpeg, "PIXELS_A_RUN", 2 * 200**2)
+def test_large_files_are_decoded_in_parts(decode: Decode) -> None:
     sizes: list[int] = []
 
     def counting(files: list[torch.Tensor]) -> list[torch.Tensor]:
         sizes.append(len(files))
-        return decoder._decode(files)
+        return decode(files)
 
-    assert len(TorchJpegDecoder(DEVICE, counting).decode([MIXED[0]] * 5, 64)) == 5
+    decoder = TorchJpegDecoder(DEVICE, counting, pixels_a_run=2 * 200**2)
+    assert len(decoder.decode([MIXED[0]] * 5, 64)) == 5
     assert sizes[1:] == [2, 2, 1]
 
 

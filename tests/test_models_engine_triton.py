@@ -205,10 +205,15 @@ def test_kernels_compile_for_hopper_to_wide_loads_without_spilling() -> None:
     )
     assert run.returncode == 0, run.stderr
     reports = json.loads(run.stdout)
-    assert {report["kernel"] for report in reports} == {"_blocks", "_store", "_compare", "_finish"}
+    assert {report["kernel"] for report in reports} == {
+        "blocks_kernel",
+        "store_kernel",
+        "compare_kernel",
+        "finish_kernel",
+    }
     for report in reports:
         assert report["stack"] == report["local"] == 0, report
-        if report["kernel"] in {"_store", "_compare"}:
+        if report["kernel"] in {"store_kernel", "compare_kernel"}:
             assert report["wide_loads"] == report["tile_loads"] > 0, report
 
 

@@ -4,24 +4,26 @@ import asyncio
 import io
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.fitting.personal import FitJob, FitResult, fit
+from clpips.models.fitting.job import FitJob, FitResult
+from clpips.models.fitting.personal import fit
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewRanking, NewVersion, Profile, TenantQuota
+from clpips.service.teaching.fit_messages import Task, framed
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
-from clpips.service.teaching.fit_worker import Task, framed, read, work
+from clpips.service.teaching.fit_worker import read, work
 from clpips.service.teaching.scheduling import NICENESS
-from tests.support.databases import BACKBONE, KINDS, fresh_database
+from tests.support.databases import BACKBONE
 
 LPIPS = load_weights("lpips").values
 T = "studio"
@@ -36,26 +38,20 @@ def job(rankings: int = 3, candidates: int = 5, seed: int = 0) -> FitJob:
     return FitJob(z, ranks, [str(number) for number in range(rankings)], LPIPS, 256, LPIPS)
 
 
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with fresh_database(request.param, tmp_path) as url:
-        yield url
-
-
 @pytest.fixture
-async def store(url: str) -> AsyncIterator[ProfileStore]:
-    database = Database(url)
+async def store(database_url: str) -> AsyncIterator[ProfileStore]:
+    database = Database(database_url)
     yield ProfileStore(database, TenantQuota(100, 100))
     await database.close()
 
 
 @pytest.fixture
-async def workers(url: str) -> AsyncIterator[Callable[[int], FitWorkers]]:
+async def workers(database_url: str) -> AsyncIterator[Callable[[int], FitWorkers]]:
     """Makes workers, which are ended."""
     made: list[FitWorkers] = []
 
     def make(count: int) -> FitWorkers:
-        made.append(FitWorkers(count, url))
+        made.append(FitWorkers(count, database_url))
         return made[-1]
 
     yield make
@@ -181,7 +177,7 @@ async def test_a_killed_worker_fails_its_fit_and_the_next_has_another(
 
 
 async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_terminal(
-    workers: Callable[[int], FitWorkers], keep: Keep, url: str
+    workers: Callable[[int], FitWorkers], keep: Keep, database_url: str
 ) -> None:
     own = workers(1)
     await own.fit(task_of(await keep(job())))
@@ -190,7 +186,7 @@ async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_termin
     assert os.getsid(pid) == os.getsid(0)  # niceness counts for nothing between sessions
     assert os.getpgid(pid) == pid  # Ctrl-C goes to a group
     command = await asyncio.to_thread(Path(f"/proc/{pid}/cmdline").read_bytes)
-    assert url.encode() not in command  # which every user sees, and a URL may hold a password
+    assert database_url.encode() not in command  # which every user sees, and a URL may hold a password
 
 
 async def test_fits_beyond_the_number_of_workers_wait_for_one(workers: Callable[[int], FitWorkers], keep: Keep) -> None:

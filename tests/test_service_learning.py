@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,14 +16,8 @@ from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewVersion, Profile, TenantQuota
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
-from tests.support.databases import BACKBONE, KINDS, fresh_database, ranking
+from tests.support.databases import BACKBONE, ranking
 from tests.support.services import serving
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with fresh_database(request.param, tmp_path) as url:
-        yield url
 
 
 async def leave_behind(url: str, backbone: str) -> None:
@@ -40,9 +32,9 @@ async def leave_behind(url: str, backbone: str) -> None:
     await database.close()
 
 
-def test_what_a_killed_process_kept_and_did_not_learn_is_learned_at_the_next_start(url: str) -> None:
-    asyncio.run(leave_behind(url, BACKBONE))
-    with serving(database_url=url) as client:
+def test_what_a_killed_process_kept_and_did_not_learn_is_learned_at_the_next_start(database_url: str) -> None:
+    asyncio.run(leave_behind(database_url, BACKBONE))
+    with serving(database_url=database_url) as client:
         while (ada := client.get("/profiles/ada").json())["unlearned"]:
             time.sleep(0.02)
         assert ada["rankings"] == 2
@@ -51,9 +43,9 @@ def test_what_a_killed_process_kept_and_did_not_learn_is_learned_at_the_next_sta
         assert 'clpips_fits_total{outcome="taken"} 1.0' in text or 'clpips_fits_total{outcome="proposed"} 1.0' in text
 
 
-def test_rankings_of_another_backbone_are_left_alone(url: str) -> None:
-    asyncio.run(leave_behind(url, "f" * 64))
-    with serving(database_url=url) as client:
+def test_rankings_of_another_backbone_are_left_alone(database_url: str) -> None:
+    asyncio.run(leave_behind(database_url, "f" * 64))
+    with serving(database_url=database_url) as client:
         client.post("/profiles", json={"name": "grace"})
         assert client.get("/profiles/ada").json()["unlearned"] == 2
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -55,40 +56,51 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(f"the replica stopped: {log.read_text()}")
 
 
-@pytest.fixture(params=KINDS)
-def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[httpx.Client]]:
-    with fresh_database(request.param, tmp_path) as url, ExitStack() as stack:
-        logs = [tmp_path / f"replica-{number}.log" for number in range(2)]
+@pytest.fixture(scope="module", params=KINDS)
+def replicas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[httpx.Client]]:
+    folder = tmp_path_factory.mktemp("replicas")
+    with fresh_database(request.param, folder) as url, ExitStack() as stack:
+        logs = [folder / f"replica-{number}.log" for number in range(2)]
         processes = [stack.enter_context(replica(url, log)) for log in logs]  # both start at the same time
         clients = [
             stack.enter_context(httpx.Client(base_url=_address(process, log), timeout=60))
             for process, log in zip(processes, logs, strict=True)
         ]
-        assert clients[0].post("/profiles", json={"name": "ada"}).status_code == 201
         yield clients
 
 
-def rank(client: httpx.Client, seed: int) -> httpx.Response:
-    target, *candidates = colours(seed)
-    files = [("target", flat(target)), *(("candidates", flat(one)) for one in candidates)]
-    return client.post("/rank", files=files, data={"profile": "ada"})
+@pytest.fixture
+def profile(replicas: list[httpx.Client]) -> str:
+    """A profile that no other test has seen."""
+    name = uuid4().hex
+    assert replicas[0].post("/profiles", json={"name": name}).status_code == 201
+    return name
 
 
-def teach(client: httpx.Client, seed: int) -> int:
+def rank(client: httpx.Client, profile: str, seed: int) -> httpx.Response:
     target, *candidates = colours(seed)
     files = [("target", flat(target)), *(("candidates", flat(one)) for one in candidates)]
-    answer = client.post("/profiles/ada/rankings", files=files, data={"order": ",".join(map(str, bluest(seed)))})
+    return client.post("/rank", files=files, data={"profile": profile})
+
+
+def teach(client: httpx.Client, profile: str, seed: int) -> int:
+    target, *candidates = colours(seed)
+    files = [("target", flat(target)), *(("candidates", flat(one)) for one in candidates)]
+    order = {"order": ",".join(map(str, bluest(seed)))}
+    answer = client.post(f"/profiles/{profile}/rankings", files=files, data=order)
     assert answer.status_code == 201, answer.text
     number: int = answer.json()["ranking"]
     return number
 
 
-def test_replicas_that_teach_at_once_lose_no_ranking_and_keep_versions_in_order(replicas: list[httpx.Client]) -> None:
+def test_replicas_that_teach_at_once_lose_no_ranking_and_keep_versions_in_order(
+    replicas: list[httpx.Client], profile: str
+) -> None:
     with ThreadPoolExecutor(8) as threads:
-        numbers = list(threads.map(lambda seed: teach(replicas[seed % 2], seed), range(16)))
+        numbers = list(threads.map(lambda seed: teach(replicas[seed % 2], profile, seed), range(16)))
     assert sorted(numbers) == list(range(1, 17))
     for client in replicas:
-        detail = client.get("/profiles/ada", params={"limit": 100}).json()
+        detail = client.get(f"/profiles/{profile}", params={"limit": 100}).json()
         assert (detail["rankings"], detail["unlearned"]) == (16, 0)
         seen = [version["fit"]["rankings"] for version in detail["versions"] if "fit" in version]
         assert seen == sorted(seen, reverse=True)
@@ -96,30 +108,32 @@ def test_replicas_that_teach_at_once_lose_no_ranking_and_keep_versions_in_order(
         assert [version["number"] for version in detail["versions"]] == list(range(len(detail["versions"]), 0, -1))
 
 
-def test_a_new_version_is_used_on_every_replica_within_the_refresh_time(replicas: list[httpx.Client]) -> None:
-    assert [rank(client, 100).json()["profile"]["version"] for client in replicas] == [1, 1]
+def test_a_new_version_is_used_on_every_replica_within_the_refresh_time(
+    replicas: list[httpx.Client], profile: str
+) -> None:
+    assert [rank(client, profile, 100).json()["profile"]["version"] for client in replicas] == [1, 1]
     for seed in range(6):
-        teach(replicas[0], seed)
-    taken = replicas[0].get("/profiles/ada").json()["version"]
+        teach(replicas[0], profile, seed)
+    taken = replicas[0].get(f"/profiles/{profile}").json()["version"]
     time.sleep(REFRESH_SECONDS)  # what the setting promises
     for client in replicas:
-        reply = rank(client, 100).json()
+        reply = rank(client, profile, 100).json()
         assert reply["profile"]["version"] == taken
         assert [row["index"] for row in reply["ranking"]] == bluest(100)
 
 
-def test_a_profile_deleted_on_one_replica_is_gone_on_the_other(replicas: list[httpx.Client]) -> None:
-    assert rank(replicas[1], 1).status_code == 200
-    assert replicas[0].delete("/profiles/ada").status_code == 200
+def test_a_profile_deleted_on_one_replica_is_gone_on_the_other(replicas: list[httpx.Client], profile: str) -> None:
+    assert rank(replicas[1], profile, 1).status_code == 200
+    assert replicas[0].delete(f"/profiles/{profile}").status_code == 200
     time.sleep(REFRESH_SECONDS)
-    assert rank(replicas[1], 1).status_code == 422
+    assert rank(replicas[1], profile, 1).status_code == 422
 
 
 def test_a_comparison_of_one_replica_can_be_ordered_on_the_other_where_they_share_postgresql(
-    replicas: list[httpx.Client], request: pytest.FixtureRequest
+    replicas: list[httpx.Client], profile: str, request: pytest.FixtureRequest
 ) -> None:
-    comparison = rank(replicas[0], 1).json()["comparison"]
-    answer = replicas[1].post("/profiles/ada/rankings", json={"comparison": comparison, "order": bluest(1)})
+    comparison = rank(replicas[0], profile, 1).json()["comparison"]
+    answer = replicas[1].post(f"/profiles/{profile}/rankings", json={"comparison": comparison, "order": bluest(1)})
     shared = request.node.callspec.params["replicas"] == "postgresql"
     assert answer.status_code == (201 if shared else 404)
     assert np.isfinite(answer.json().get("guessed", 0))

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,20 +28,14 @@ from clpips.service.storage.errors import (
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import Comparison, KeptRanking, Profile, TenantQuota
 from clpips.service.storage.tables import ComparisonRow, Row
-from tests.support.databases import BACKBONE, KINDS, distances, fresh_database, ranking, version
+from tests.support.databases import BACKBONE, distances, fresh_database, ranking, version
 
 T = "studio"
 
 
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with fresh_database(request.param, tmp_path) as url:
-        yield url
-
-
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    database = Database(url)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
     yield database
     await database.close()
 
@@ -230,8 +224,8 @@ async def test_a_shared_comparison_is_found_until_it_expires_and_its_row_goes_wi
         assert (await session.scalars(select(ComparisonRow.id))).all() == ["second"]
 
 
-async def test_many_writers_at_once_lose_nothing_and_share_no_number(url: str) -> None:
-    databases = [Database(url) for _ in range(3)]
+async def test_many_writers_at_once_lose_nothing_and_share_no_number(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(3)]
     stores = [ProfileStore(database, TenantQuota(10, 1000)) for database in databases]
     await made(stores[0])
     results = await asyncio.gather(
@@ -261,11 +255,13 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("after", [1, 4, 11])
-async def test_a_killed_process_loses_no_acknowledged_ranking_and_leaves_usable_weights(url: str, after: int) -> None:
-    database = Database(url)
+async def test_a_killed_process_loses_no_acknowledged_ranking_and_leaves_usable_weights(
+    database_url: str, after: int
+) -> None:
+    database = Database(database_url)
     store = ProfileStore(database, TenantQuota(10, 100_000))
     await made(store)
-    acknowledged = await asyncio.to_thread(_write_until_killed, url, after)
+    acknowledged = await asyncio.to_thread(_write_until_killed, database_url, after)
     profile = await store.find(T, "ada")
     assert profile.latest_ranking >= acknowledged
     assert await numbers(store, profile) == list(range(1, profile.latest_ranking + 1))

@@ -5,7 +5,6 @@ the person.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_within
 from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex import Fit, NoFitError, fit_convex
+from clpips.models.fitting.convex import Fit, fit_convex
+from clpips.models.fitting.job import FitJob, FitResult
+from clpips.models.fitting.validation import NoFitError
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.packing import unpack_z
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
@@ -22,6 +23,7 @@ from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranki
 PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True)
 class FitJob:
     """k rankings of one person, and the weights that the fit starts from."""
@@ -45,6 +47,8 @@ class FitResult:
     report: dict[str, Any]
 
 
+=======
+>>>>>>> main
 def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:
     """Fit one person's rankings as the service does after each of them: quick, and content with a single target.
 

@@ -62,7 +62,7 @@ def main() -> None:
     for pointer, unit in (("*fp16", tl.float16), ("*fp32", tl.float32)):
         reports.append(
             compile_for_hopper(
-                triton_kernels._blocks,
+                triton_kernels.blocks_kernel,
                 {"pixels": "*u8", "out": pointer, "height": "i32", "width": "i32", "rows": "i32", "columns": "i32"},
                 {**triton_kernels.BLOCKS_CONSTANTS, "TILE": 1024},
             )
@@ -70,17 +70,17 @@ def main() -> None:
         for channels in sorted(set(CHANNELS)):
             constants = triton_kernels.store_constants(channels)
             arguments = {"maps": pointer, "addresses": "*i64", "start": "i32:16", "positions": "i32"}
-            reports.append(compile_for_hopper(triton_kernels._store, arguments, constants))
+            reports.append(compile_for_hopper(triton_kernels.store_kernel, arguments, constants))
         reports.append(
             compile_for_hopper(
-                triton_kernels._compare,
+                triton_kernels.compare_kernel,
                 {"addresses": "*i64", "items": "*i32", "partial": "*fp32"},
                 {"unit": unit, **triton_kernels.COMPARE_CONSTANTS},
             )
         )
     reports.append(
         compile_for_hopper(
-            triton_kernels._finish,
+            triton_kernels.finish_kernel,
             {"partial": "*fp32", "blocks": "*i32", "z": "*fp32", "items": "i32"},
             {"CHANNEL_TILE_": triton_kernels.CHANNEL_TILE},
         )

@@ -25,6 +25,11 @@ def picture(seed: int, height: int = 64, width: int | None = None) -> Pixels:
     return pixels
 
 
+def pictures(count: int, side: int = 64) -> Pixels:
+    """Pictures of one size, uint8 RGB `(count, side, side, 3)`."""
+    return np.stack([picture(seed, side) for seed in range(count)])
+
+
 def variation(pixels: Pixels, seed: int, strength: float) -> Pixels:
     """A candidate for the target `pixels`: blended with another picture, from 0 (the same) to 1 (the other)."""
     other = picture(seed + 100_000, *pixels.shape[:2])

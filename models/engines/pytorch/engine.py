@@ -56,11 +56,12 @@ class TorchEngine:
         precision: Precision = "exact",
         backbone: Backbone | None = None,
         threads: int | None = None,
+        kernels: Kernels | None = None,
     ) -> None:
         """Build the network on the device. Raises `EngineError` where PyTorch does not see it.
 
         On a CPU, `threads` cores (None: all) compute images side by side, one core each: PyTorch is told to use a
-        single thread, in the whole process.
+        single thread, in the whole process. `kernels` in place of those that suit the device.
         """
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError("PyTorch sees no CUDA device: check nvidia-smi, and that this PyTorch is a CUDA build")
@@ -81,7 +82,7 @@ class TorchEngine:
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
         self._dtype = compute_dtype(device, precision)
         self._network = AlexNetTaps(backbone, self._dtype).to(device)
-        self._kernels: Kernels = kernels_for(device, self._dtype)
+        self._kernels: Kernels = kernels or kernels_for(device, self._dtype)
         self.pool: SlotPool | None = None  # of the prepared size
         self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
         self._limits: dict[Layout, int] = {}  # most images a run, learned when memory ran out

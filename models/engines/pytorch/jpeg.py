@@ -37,10 +37,11 @@ class TorchJpegDecoder:
     current here calls `record_stream`, as for any tensor.
     """
 
-    def __init__(self, device: str, decode: Decode | None = None) -> None:
+    def __init__(self, device: str, decode: Decode | None = None, pixels_a_run: int = PIXELS_A_RUN) -> None:
         """`decode` in place of torchvision's. Raises `EngineError` where a first small file cannot be decoded."""
         self._device = device
-        self._decode = decode or _torchvision(device)
+        self._decode = decode or torchvision_decode(device)
+        self._pixels_a_run = pixels_a_run
         self._accelerator: Any = torch.get_device_module(device)
         self._stream = self._accelerator.Stream()
         try:
@@ -58,7 +59,7 @@ class TorchJpegDecoder:
     ) -> list[Tensor | None]:
         """As the protocol says: n uint8 tensors `(h, w, 3)` on the device, or None for the host to do."""
         found: list[Tensor | None] = [None] * len(files)
-        for places in _runs(files, resolution, max_pixels):
+        for places in _runs(files, resolution, max_pixels, self._pixels_a_run):
             for place, pixels in zip(places, self._in_halves([files[one] for one in places], resolution), strict=True):
                 found[place] = pixels
         return found
@@ -122,7 +123,7 @@ def _resized(decoded: Sequence[Tensor], resolution: int | None) -> list[Tensor |
     return found
 
 
-def _runs(files: Sequence[bytes], resolution: int | None, max_pixels: int = MAX_PIXELS) -> list[list[int]]:
+def _runs(files: Sequence[bytes], resolution: int | None, max_pixels: int, pixels_a_run: int) -> list[list[int]]:
     """The places of plain files that may be scored, in runs of bounded size."""
     runs: list[list[int]] = []
     room = 0
@@ -134,13 +135,14 @@ def _runs(files: Sequence[bytes], resolution: int | None, max_pixels: int = MAX_
         pixels = max(size[0], sides[0]) * max(size[1], sides[1])  # also between the two passes of the resize
         if pixels > room:
             runs.append([])
-            room = max(PIXELS_A_RUN, pixels)
+            room = max(pixels_a_run, pixels)
         runs[-1].append(place)
         room -= pixels
     return runs
 
 
-def _torchvision(device: str) -> Decode:
+def torchvision_decode(device: str) -> Decode:
+    """torchvision's decoder on the device. Raises `EngineError` where it cannot be imported."""
     try:
         from torchvision.io import ImageReadMode, decode_jpeg
     except Exception as error:  # a missing package, or one for another PyTorch, which fails in many ways

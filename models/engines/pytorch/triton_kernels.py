@@ -32,13 +32,13 @@ COMPARE_CONSTANTS = {"CHANNEL_TILE_": CHANNEL_TILE, "POSITION_TILE_": POSITION_T
 
 
 def store_constants(channels: int) -> dict[str, float]:
-    """What `_store` is compiled with for a tap of so many channels."""
+    """What `store_kernel` is compiled with for a tap of so many channels."""
     width = triton.next_power_of_2(channels)
     return {"CHANNELS_": channels, "WIDTH": width, "TILE": NORM_TILE, "EPSILON_": EPSILON}
 
 
 @triton.jit
-def _blocks(
+def blocks_kernel(
     pixels,
     out,
     height,
@@ -73,7 +73,7 @@ def _blocks(
 
 
 @triton.jit
-def _store(
+def store_kernel(
     maps,
     addresses,
     start,
@@ -97,7 +97,7 @@ def _store(
 
 
 @triton.jit
-def _compare(
+def compare_kernel(
     addresses,
     items,
     partial,
@@ -131,7 +131,7 @@ def _compare(
 
 
 @triton.jit
-def _finish(
+def finish_kernel(
     partial,
     blocks,
     z,
@@ -206,7 +206,7 @@ class TritonKernels:
         n, height, width, _ = images.shape
         rows, columns = block_grid(height, width)
         x = torch.empty((n, rows, columns, 48), dtype=self._dtype, device=self._device)
-        _blocks[rows, n](images, x, height, width, rows, columns, **BLOCKS_CONSTANTS, TILE=1024)
+        blocks_kernel[rows, n](images, x, height, width, rows, columns, **BLOCKS_CONSTANTS, TILE=1024)
         return x.permute(0, 3, 1, 2)
 
     def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
@@ -217,15 +217,17 @@ class TritonKernels:
             if not x.is_contiguous(memory_format=torch.channels_last):
                 raise ValueError("maps must lie channels last in memory")
             grid = (triton.cdiv(positions, NORM_TILE), len(x))
-            _store[grid](x, addresses, start, positions, **store_constants(channels))
+            store_kernel[grid](x, addresses, start, positions, **store_constants(channels))
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
         plan = self._plan(targets[0].layout)
         pairs = self._upload(torch.stack([self.addresses(targets), self.addresses(candidates)], dim=1))  # (n, 2)
         partial = torch.empty((len(targets), len(plan.items), CHANNEL_TILE), device=self._device)  # (n, items, 64)
         z = torch.empty((len(targets), TOTAL_CHANNELS), device=self._device)  # (n, 1152)
-        _compare[len(plan.items), len(targets)](pairs, plan.items, partial, unit=self._unit, **COMPARE_CONSTANTS)
-        _finish[len(plan.blocks), len(targets)](partial, plan.blocks, z, len(plan.items), CHANNEL_TILE_=CHANNEL_TILE)
+        compare_kernel[len(plan.items), len(targets)](pairs, plan.items, partial, unit=self._unit, **COMPARE_CONSTANTS)
+        finish_kernel[len(plan.blocks), len(targets)](
+            partial, plan.blocks, z, len(plan.items), CHANNEL_TILE_=CHANNEL_TILE
+        )
         return z
 
     def _upload(self, addresses: Tensor) -> Tensor:
