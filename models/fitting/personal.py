@@ -23,32 +23,6 @@ from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranki
 PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
 
 
-<<<<<<< HEAD
-@dataclass(frozen=True)
-class FitJob:
-    """k rankings of one person, and the weights that the fit starts from."""
-
-    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, z), packed
-    ranks: Sequence[Sequence[int]]  # k of (n,)
-    targets: Sequence[str]  # (k,) sha256
-    base: NDArray[np.float32]  # (z,)
-    resolution: int | None  # that belongs to `base`
-    lpips: NDArray[np.float32]  # (z,)
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
-
-    weights: NDArray[np.float32] | None  # (z,)
-    resolution: int | None
-    taken: bool
-    reason: str
-    report: dict[str, Any]
-
-
-=======
->>>>>>> main
 def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:
     """Fit one person's rankings as the service does after each of them: quick, and content with a single target.
 
