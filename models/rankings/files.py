@@ -18,7 +18,7 @@ import binascii
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ class RankingsError(ValueError):
 class Ranking:
     """One person's order of k candidates, or the votes of several on two, for one target.
 
-    `target` and `candidates` are paths; with `z`, float16 `(k, 3456)` as `pack_z` has it, there are no candidates and `target` is a
-    name. Either `ranks` or `votes`, k numbers, is there.
+    `target` and `candidates` are paths; with `z`, float16 `(k, 3456)` as `pack_z` has it, they are names, and there may be no
+    candidates. Either `ranks` or `votes`, k numbers, is there.
     """
 
     target: str
@@ -67,6 +67,22 @@ class Ranking:
     def images(self) -> tuple[str, ...]:
         """The paths that the ranking names, the target first; none with `z`."""
         return () if self.z is not None else (self.target, *self.candidates)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all its images, the target's first; none where the candidates' are not known."""
+        return (self.target, *self.candidates) if self.candidates else ()
+
+    def part(self, chosen: Sequence[int]) -> "Ranking":
+        """The ranking of some of its candidates, by their places."""
+        places = list(chosen)
+        return replace(
+            self,
+            candidates=tuple(self.candidates[place] for place in places),
+            ranks=None if self.ranks is None else tuple(self.ranks[place] for place in places),
+            votes=None if self.votes is None else tuple(self.votes[place] for place in places),
+            z=None if self.z is None else self.z[places],
+        )
 
 
 class _Line(msgspec.Struct):
@@ -118,9 +134,9 @@ def format_ranking(ranking: Ranking) -> str:
     fields: dict[str, Any] = {"set": ranking.set, "rater": ranking.rater}
     fields = {name: value for name, value in fields.items() if value}
     fields["target"] = ranking.target
-    if ranking.z is None:
+    if ranking.candidates:
         fields["candidates"] = list(ranking.candidates)
-    else:
+    if ranking.z is not None:
         fields["z"] = encode_z(ranking.z)
         if ranking.backbone:
             fields |= {"backbone": ranking.backbone, "resolution": ranking.resolution}
@@ -176,8 +192,8 @@ def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
         raise ValueError("ranks, votes: expected exactly one of them")
     numbers = line.ranks if line.ranks is not None else line.votes or []
     field = "ranks" if line.ranks is not None else "votes"
-    if (line.candidates is None) == (line.z is None):
-        raise ValueError("candidates, z: expected exactly one of them")
+    if line.candidates is None and line.z is None:
+        raise ValueError("candidates, z: expected at least one of them")
     if not line.target:
         raise ValueError("target: expected a name, it is empty")
     candidates = len(numbers) if line.candidates is None else len(line.candidates)
@@ -201,15 +217,15 @@ def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
         "rater": line.rater,
         "line": number,
     }
-    if line.z is not None:
-        z = decode_z(line.z, candidates)
-        return Ranking(line.target, z=z, backbone=line.backbone, resolution=line.resolution, **common)
     names = line.candidates or []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"candidates: {', '.join(twice)} more than once")
     if not all(names):
         raise ValueError("candidates: expected names, one is empty")
+    if line.z is not None:
+        z = decode_z(line.z, candidates)
+        return Ranking(line.target, tuple(names), z=z, backbone=line.backbone, resolution=line.resolution, **common)
     return Ranking(str(folder / line.target), tuple(str(folder / name) for name in names), **common)
 
 

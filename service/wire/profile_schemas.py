@@ -124,8 +124,11 @@ class FitInfo(msgspec.Struct, frozen=True):
     targets: Annotated[int, Meta(description="Different targets among them.")]
     pairs: Annotated[int, Meta(description="Ordered pairs of candidates in them.")]
     held_out: Annotated[
-        Literal["targets", "candidates"],
-        Meta(description="What cross-validation held out: whole targets, or with a single target its candidates."),
+        Literal["images", "targets", "candidates"],
+        Meta(
+            description="What the figures had not seen: `images`, where some stand in several rankings, whole `targets`, "
+            "or with a single target some of its `candidates`."
+        ),
     ]
     agreement: Annotated[AgreementInfo, Meta(description="Of these weights, cross-validated.")]
     parent: Annotated[AgreementInfo, Meta(description="Of the weights that the fit started from, on the same pairs.")]
