@@ -1,7 +1,7 @@
 """Hold-out validation and refit: from rankings to a weights file that says how it fares on images it has not seen.
 
-A first fit, on a share of the images, or of the targets, is evaluated on the others; the weights that are given out are then fitted by
-the same recipe on everything.
+A first fit, on a share of the images, or of the targets, is evaluated on the others; the weights that are given out are
+then fitted by the same recipe on everything.
 """
 
 from dataclasses import dataclass, replace

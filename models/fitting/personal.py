@@ -49,7 +49,7 @@ def fit(job: FitJob) -> FitResult:
 
 
 def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
-    """The number of each ranking's target, and all ordered pairs; numbers of images are in the order of their hashes."""
+    """The number of each ranking's target, and all ordered pairs. Images are numbered in the order of their hashes."""
     hashes = sorted({*job.targets, *(image for candidates in job.candidates for image in candidates)})
     numbers = {image: number for number, image in enumerate(hashes)}
     targets = [numbers[target] for target in job.targets]

@@ -1,8 +1,8 @@
 """Loudness of channels on natural images: how large each channel's distance usually is, before any ranking is seen.
 
-`natural_loudness.safetensors` has the root mean square of every channel distance over all pairs of a set of photographs,
-a tensor for each family; `python -m loadtest.make_balanced` makes it. A fit to few rankings would else take a channel
-for quiet that only happens to be quiet in these few pictures.
+`natural_loudness.safetensors` has the root mean square of every channel distance over all pairs of a set of
+photographs, a tensor for each family; `python -m loadtest.make_balanced` makes it. A fit to few rankings would else
+take a channel for quiet that only happens to be quiet in these few pictures.
 """
 
 from functools import cache

@@ -158,7 +158,7 @@ def _assemble(
 def _number_images(
     rankings: Sequence[Ranking], hashes: Mapping[str, str]
 ) -> tuple[NDArray[np.intp], list[NDArray[np.intp] | None]]:
-    """A number for each image, by its content: the order of the rankings changes none. None for candidates without names.
+    """A number for each image, by its content: the order of the rankings changes none. None for nameless candidates.
 
     A ranking that holds `z` names its images as the service does, `sha256:` and the hash.
     """

@@ -126,8 +126,8 @@ class FitInfo(msgspec.Struct, frozen=True):
     held_out: Annotated[
         Literal["images", "targets", "candidates"],
         Meta(
-            description="What the figures had not seen: `images`, where some stand in several rankings, whole `targets`, "
-            "or with a single target some of its `candidates`."
+            description="What the figures had not seen: `images`, where some stand in several rankings, whole "
+            "`targets`, or with a single target some of its `candidates`."
         ),
     ]
     agreement: Annotated[AgreementInfo, Meta(description="Of these weights, cross-validated.")]

@@ -26,6 +26,7 @@ from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
+MOST: Final = 0.5  # of the shares: where so much is zero weights, there is no fit
 # One BLAS thread: beside an engine that keeps all cores busy, several wait for each other (1.5 s become a minute).
 # The number is the process's, not the thread's: hence one fit at a time.
 _ONE_AT_A_TIME: Final = Lock()
@@ -149,10 +150,11 @@ def _fit(compared: Comparisons, parent: Vector, balanced: Vector, lpips: Vector,
         fits = averaging.fits(shares)
     validation = validate(compared, folds, unit, answers, usual, recipe.temper, np.stack([parent, lpips]))
     mean = compared.rows.mean(axis=0, dtype=np.float64)  # (c,)
-    members = _alike(fits, mean, float(mean @ parent) or 1.0)  # (k, c)
-    weights = shares @ members  # (c,)
-    if not weights.any():
+    wanted = float(mean @ parent) or 1.0
+    members = _alike(fits, mean, wanted)  # (k, c)
+    if shares @ members.any(axis=1) < MOST:
         raise NoFitError("the rankings favour no channel at all: they contradict each other")
+    weights = _alike((shares @ members)[np.newaxis], mean, wanted)[0]  # (c,)
     blind = [blind_shares(answers, place, usual, recipe.temper) @ asked.weights for place, asked in enumerate(answers)]
     return Fit(
         weights=weights.astype(np.float32),

@@ -53,9 +53,9 @@ class Validation:
         """Whether the fit is better than its parent and than LPIPS, by more than noise would give.
 
         >>> sure, unsure = Lead(0.03, 0.01), Lead(0.03, 0.04)
-        >>> found = {"agreement": 0.63, "parent_agreement": 0.6, "lpips_agreement": 0.6, "unit": "images", "targets": 4}
-        >>> Validation(lead=sure, lpips_lead=sure, **found).taken, Validation(lead=sure, lpips_lead=unsure, **found).taken
-        (True, False)
+        >>> found = {"agreement": 0.6, "parent_agreement": 0.6, "lpips_agreement": 0.6, "unit": "images", "targets": 4}
+        >>> [Validation(lead=sure, lpips_lead=other, **found).taken for other in (sure, unsure)]
+        [True, False]
         """
         return self.lead.clear and self.lpips_lead.clear
 

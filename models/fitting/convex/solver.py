@@ -1,6 +1,6 @@
 """Projected Newton method for the bounded ranking problem behind every fit:
 
-    minimise over u ≥ 0   ½ Σ_p [for_p · max(0, 1 − x_p·u)² + against_p · max(0, 1 + x_p·u)²]  +  ½ Σ_c (u_c − ū_c)² / s_c
+    minimise over u ≥ 0   ½ Σ_p [for_p max(0, 1 − x_p·u)² + against_p max(0, 1 + x_p·u)²]  +  ½ Σ_c (u_c − ū_c)² / s_c
 
 `x_p` is the difference of two rows, ū the prior, s_c the variance of a coordinate: 1 for the coarse ones, which come
 first, and strength² for the channels. Convex and piecewise quadratic: Newton steps on the free coordinates, projected
