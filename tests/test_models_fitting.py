@@ -7,7 +7,7 @@ from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.fitting.personal import fit_personal
 from clpips.models.fitting.recipes import fit_with
 from clpips.models.fitting.validation import NoFitError
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.pairs import (
     RankedPairs,
     expand_ranks,
@@ -114,7 +114,7 @@ def test_one_target_that_tells_candidates_apart_is_one_target() -> None:
 
 
 def test_rankings_against_every_channel_support_no_fit_and_say_what_was_held_out() -> None:
-    z = np.linspace(0.001, 0.004, 4)[:, np.newaxis] * np.random.default_rng(0).uniform(1, 2, (6, 1, TOTAL_CHANNELS))
+    z = np.linspace(0.001, 0.004, 4)[:, np.newaxis] * np.random.default_rng(0).uniform(1, 2, (6, 1, Z_LENGTH))
     rankings = [pairs_of_ranking(rows.astype(np.float32), [4, 3, 2, 1], target) for target, rows in enumerate(z)]
     with pytest.raises(NoFitError, match="favour no channel") as refused:
         fit_convex(join_pairs(rankings))
@@ -147,7 +147,7 @@ def test_dead_channels_and_identical_images_do_no_harm() -> None:
     rows[:, ::7] = 0
     rows[::5] = 0
     fit = fit_convex(RankedPairs(rows, pairs.better, pairs.worse, pairs.counts, pairs.targets))
-    assert fit.weights.shape == (TOTAL_CHANNELS,)
+    assert fit.weights.shape == (Z_LENGTH,)
     assert np.isfinite(fit.weights).all()
     assert fit.weights.min() >= 0
 
@@ -167,4 +167,4 @@ def test_a_parent_of_another_shape_is_refused() -> None:
 def test_pairs_that_name_no_row_are_refused() -> None:
     one = np.array([5])
     with pytest.raises(ValueError, match="rows 0 to 1"):
-        RankedPairs(np.zeros((2, TOTAL_CHANNELS), np.float32), one, one, np.ones(1), one)
+        RankedPairs(np.zeros((2, Z_LENGTH), np.float32), one, one, np.ones(1), one)

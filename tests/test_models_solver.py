@@ -9,7 +9,8 @@ from scipy.optimize import minimize
 
 from clpips.models.fitting.designs import Rows, by_pairs
 from clpips.models.fitting.solver import BoundedRanking
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import Z_LENGTH
 
 
 @pytest.mark.parametrize(("comparisons", "ridge"), [(40, 0.5), (40, 0.01), (400, 0.02), (1500, 0.05)])
@@ -40,8 +41,8 @@ def test_the_solver_finds_the_optimum_that_an_independent_one_finds(comparisons:
 def problem(seed: int, rankings: int, candidates: int, contrary: float) -> tuple[BoundedRanking, BoundedRanking]:
     """Rankings by somebody with weights of their own, a share of whose choices are the other way round."""
     rng = np.random.default_rng(seed)
-    rows = rng.gamma(1, 1, (rankings * candidates, TOTAL_CHANNELS)).astype(np.float32)
-    order = rows @ rng.gamma(0.3, 1, TOTAL_CHANNELS).astype(np.float32)
+    rows = rng.gamma(1, 1, (rankings * candidates, Z_LENGTH)).astype(np.float32)
+    order = rows @ rng.gamma(0.3, 1, Z_LENGTH).astype(np.float32)
     low, high = [], []
     for first in range(0, len(rows), candidates):
         for a in range(first, first + candidates):
@@ -51,7 +52,7 @@ def problem(seed: int, rankings: int, candidates: int, contrary: float) -> tuple
     lows, highs = np.array(low), np.array(high)
     agrees = (order[lows] < order[highs]) != (rng.random(len(lows)) < contrary)
     votes_for = agrees.astype(np.float64)
-    directions = np.zeros((TOTAL_CHANNELS, len(LAYERS)))
+    directions = np.zeros((Z_LENGTH, len(LAYERS)))
     for column, layer in enumerate(LAYERS):
         directions[layer, column] = 1 / np.sqrt(layer.stop - layer.start)
     designs = Rows(rows, lows, highs), by_pairs(rows[highs] - rows[lows])
@@ -64,7 +65,7 @@ def problem(seed: int, rankings: int, candidates: int, contrary: float) -> tuple
 def test_rows_and_pairs_reach_the_same_optimum(rankings: int, candidates: int, contrary: float) -> None:
     by_rows, by_differences = problem(rankings, rankings, candidates, contrary)
     for ridge in (1000.0, 100.0, 10.0):
-        start = np.ones(TOTAL_CHANNELS) / TOTAL_CHANNELS
+        start = np.ones(Z_LENGTH) / Z_LENGTH
         ours = by_rows.solve(ridge, start, 1e-9)
         theirs = by_differences.solve(ridge, start, 1e-9)
         assert (ours >= 0).all()
@@ -75,5 +76,5 @@ def test_rows_and_pairs_reach_the_same_optimum(rankings: int, candidates: int, c
 def test_the_objective_is_the_same_number_by_rows_and_by_pairs() -> None:
     by_rows, by_differences = problem(0, 3, 8, 0.1)
     for seed in range(5):
-        w = np.random.default_rng(seed).gamma(1, 1e-3, TOTAL_CHANNELS)
+        w = np.random.default_rng(seed).gamma(1, 1e-3, Z_LENGTH)
         assert by_rows.objective(5.0, w)[0] == pytest.approx(by_differences.objective(5.0, w)[0], rel=1e-4)

@@ -48,7 +48,7 @@ def test_of_one_target_a_fold_never_learns_from_a_candidate_that_it_is_asked_abo
 
 
 def test_votes_of_a_pair_are_merged_whichever_way_they_came() -> None:
-    z = np.random.default_rng(0).gamma(1, 0.01, (2, 1152)).astype(np.float32)
+    z = np.random.default_rng(0).gamma(1, 0.01, (2, 3456)).astype(np.float32)
     pairs = VotedPairs(RankedPairs(z, np.array([1, 0]), np.array([0, 1]), np.array([3.0, 1.0]), np.zeros(2, np.intp)))
     assert (pairs.votes_for.tolist(), pairs.votes_against.tolist()) == ([1], [3])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.fitting.personal import fit
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
@@ -32,8 +32,8 @@ T = "studio"
 def job(rankings: int = 3, candidates: int = 5, seed: int = 0) -> FitJob:
     """Rankings by somebody with weights of their own."""
     rng = np.random.default_rng(seed)
-    hidden = rng.gamma(0.3, 1, TOTAL_CHANNELS)
-    z = [rng.gamma(1, 0.01, (candidates, TOTAL_CHANNELS)).astype(np.float16) for _ in range(rankings)]
+    hidden = rng.gamma(0.3, 1, Z_LENGTH)
+    z = [rng.gamma(1, 0.01, (candidates, Z_LENGTH)).astype(np.float16) for _ in range(rankings)]
     ranks = [(np.argsort(np.argsort(rows @ hidden)) + 1).tolist() for rows in z]
     return FitJob(z, ranks, [str(number) for number in range(rankings)], LPIPS, 256, LPIPS)
 

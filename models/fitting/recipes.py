@@ -14,11 +14,11 @@ from clpips.models.fitting.validation import NoFitError, Validation
 from clpips.models.rankings.pairs import RankedPairs
 
 Recipe = Literal["convex", "personal", "paper"]
-Parents = Mapping[str, NDArray[np.float32]]  # (1152,) by name, the first to be compared with
+Parents = Mapping[str, NDArray[np.float32]]  # (3456,) by name, the first to be compared with
 
 
 class Fitted(NamedTuple):
-    """What every recipe finds: weights `(1152,)`, the parent's name, the ridge where it has one, and the validation."""
+    """What every recipe finds: weights `(3456,)`, the parent's name, the ridge where it has one, and the validation."""
 
     weights: NDArray[np.float32]
     parent: str

@@ -60,7 +60,10 @@ class RidgePath:
 
 
 def _layers_of(parent: NDArray[np.float32], pairs: VotedPairs) -> tuple[Vector, Vector]:
-    """The layers of the parent's families as orthonormal directions, `(c, ≤ 15)`, and the parent itself at a likely scale, `(c,)`."""
+    """The parent's groups as orthonormal directions, `(c, ≤ 15)`, and the parent itself at a likely scale, `(c,)`.
+
+    A group is a layer of a family.
+    """
     standardised = pairs.standardise(parent)  # (c,)
     columns = []
     for group in GROUPS:

@@ -1,4 +1,4 @@
-"""The distance (LPIPS, and statistics of the same maps): from features to channel distances `z`, and from `z` to `w · z`.
+"""The distance (LPIPS, and statistics of the same maps): from features to `z`, and from `z` to `w · z`.
 
 For a pair of images, `z` are 3456 numbers: what each family of `families.py` says of each of AlexNet's 1152 channels.
 LPIPS (Zhang et al., CVPR 2018, eq. 1) is `w · z` with the weights that it learned on the family `aligned`, and 0 on the
@@ -41,9 +41,7 @@ def statistics(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return both
 
 
-def _sum_products(
-    values: NDArray[np.float32], factors: NDArray[np.float32] | None = None
-) -> NDArray[np.float64]:
+def _sum_products(values: NDArray[np.float32], factors: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
     """Row by row the sum of products, `(c,)`, of values `(c, s)` and factors of the same shape, or 1."""
     total = np.zeros(len(values))  # (c,)
     for start in range(0, values.shape[1], POSITIONS_A_SUM):
@@ -81,7 +79,8 @@ def statistic_distances(target: NDArray[np.float32], candidate: NDArray[np.float
     >>> statistic_distances(np.zeros((1, 2, 1152), np.float32), np.full((1, 2, 1152), 0.5, np.float32))[0, :2]
     array([0.25, 0.25], dtype=float32)
     """
-    return np.square(target - candidate).reshape(len(target), -1)  # (n, 2, c) → (n, 2c)
+    squares: NDArray[np.float32] = np.square(target - candidate)  # (n, 2, c)
+    return squares.reshape(len(target), -1)  # (n, 2c)
 
 
 def channel_distances(

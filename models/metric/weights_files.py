@@ -1,7 +1,7 @@
 """Weights files: safetensors with a tensor for each family that counts, and the provenance in the metadata.
 
-`aligned`, `mean`, `std` are float32 `(1152,)`; a family without a tensor counts for nothing. Files of the format before,
-`clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
+`aligned`, `mean`, `std` are float32 `(1152,)`; a family without a tensor counts for nothing. Files of the format
+before, `clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
 
 Never a pickle. The files that ship with the project are in `models/data/weights`, and known by their names.
 """

@@ -6,11 +6,11 @@
      "ranks": [2, 1]}
 
 Paths are relative to the file. `ranks`: 1 is most similar, equal ranks are ties. `votes`: how many people chose each
-of two candidates. The third form needs no images: `z` are the candidates' channel distances from the target, by family
-(`models/metric/families.py`), as the service keeps them: base64 of float16 little-endian, `(candidates, channels)` in row
-order, in units of 2⁻¹⁵; `target` is then any name, equal for equal targets; `backbone` (sha256 of its file) and `resolution` (pixels, or null for native size), where
-given, say what they were measured with, and mixing is refused. `set` and `rater` may be left out; other fields are
-ignored.
+of two candidates. The third form needs no images: `z` are the candidates' channel distances from the target, by
+family (`models/metric/families.py`), as the service keeps them: base64 of float16 little-endian, `(candidates,
+channels)` in row order, in units of 2⁻¹⁵; `target` is then any name, equal for equal targets; `backbone` (sha256 of its
+file) and `resolution` (pixels, or null for native size), where given, say what they were measured with, and mixing is
+refused. `set` and `rater` may be left out; other fields are ignored.
 """
 
 import base64
@@ -43,8 +43,8 @@ class RankingsError(ValueError):
 class Ranking:
     """One person's order of k candidates, or the votes of several on two, for one target.
 
-    `target` and `candidates` are paths; with `z`, float16 `(k, 3456)` as `pack_z` has it, there are no candidates and `target` is a
-    name. Either `ranks` or `votes`, k numbers, is there.
+    `target` and `candidates` are paths; with `z`, float16 `(k, 3456)` as `pack_z` has it, there are no candidates and
+    `target` is a name. Either `ranks` or `votes`, k numbers, is there.
     """
 
     target: str
