@@ -1,4 +1,4 @@
-"""The distance (LPIPS, and statistics of the same maps): from features to channel distances `z`, and from `z` to `w · z`.
+"""The distance (LPIPS, and statistics of the same maps): from features to `z`, and from `z` to `w · z`.
 
 For a pair of images, `z` are 3456 numbers: what each family of `families.py` says of each of AlexNet's 1152 channels.
 LPIPS (Zhang et al., CVPR 2018, eq. 1) is `w · z` with the weights that it learned on the family `aligned`, and 0 on the
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from clpips.models.metric.backbone import CHANNELS, LAYERS, TOTAL_CHANNELS
 from clpips.models.metric.families import ALL_FAMILIES, FAMILIES, GROUPS, PLACES, Z_LENGTH, Families
 
-CANCELLED: Final = 1e-3  # of a mean square: below this share of it, a variance found by subtraction has lost its digits
+CANCELLED: Final = 0.01  # of a mean square: a variance below it has lost digits to the subtraction it comes from
+POSITIONS_A_SUM: Final = 4096  # are summed in float32, by BLAS on this one thread, and their sums in float64
 
 
 def statistics(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -29,13 +30,27 @@ def statistics(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     means, deviations = both = np.empty((2, TOTAL_CHANNELS), np.float32)
     for layer, tap in zip(LAYERS, maps, strict=True):
         values = tap.reshape(len(tap), -1)  # (c, h*w)
-        mean = values.mean(axis=1)  # (c,)
-        square = np.einsum("cs,cs->c", values, values) / values.shape[1]  # (c,), mean squares
+        mean = _sum_products(values) / values.shape[1]  # (c,)
+        square = _sum_products(values, values) / values.shape[1]  # (c,), mean squares
         variance = square - mean * mean  # (c,)
-        for channel in np.flatnonzero(variance < CANCELLED * square):  # nearly constant maps: in two passes
-            variance[channel] = np.mean(np.square(values[channel] - mean[channel]))
+        nearly_constant = variance < CANCELLED * square  # (c,)
+        if nearly_constant.any():  # these once more, in two passes
+            centred = values[nearly_constant] - mean[nearly_constant, np.newaxis].astype(np.float32)  # (some, h*w)
+            variance[nearly_constant] = _sum_products(centred, centred) / values.shape[1]
         means[layer], deviations[layer] = mean, np.sqrt(variance)
     return both
+
+
+def _sum_products(values: NDArray[np.float32], factors: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """Row by row the sum of products, `(c,)`, of values `(c, s)` and factors of the same shape, or 1."""
+    total = np.zeros(len(values))  # (c,)
+    for start in range(0, values.shape[1], POSITIONS_A_SUM):
+        part = values[:, start : start + POSITIONS_A_SUM]  # (c, ≤ 4096)
+        if factors is None:
+            total += np.vecdot(part, np.ones(part.shape[1], np.float32))
+        else:
+            total += np.vecdot(part, factors[:, start : start + POSITIONS_A_SUM])
+    return total
 
 
 def aligned_distances(
@@ -64,7 +79,8 @@ def statistic_distances(target: NDArray[np.float32], candidate: NDArray[np.float
     >>> statistic_distances(np.zeros((1, 2, 1152), np.float32), np.full((1, 2, 1152), 0.5, np.float32))[0, :2]
     array([0.25, 0.25], dtype=float32)
     """
-    return np.square(target - candidate).reshape(len(target), -1)  # (n, 2, c) → (n, 2c)
+    squares: NDArray[np.float32] = np.square(target - candidate)  # (n, 2, c)
+    return squares.reshape(len(target), -1)  # (n, 2c)
 
 
 def channel_distances(

@@ -13,6 +13,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from clpips.models.metric.families import PLACES
 from clpips.models.metric.weights import combine_families
 
 NATURAL_LOUDNESS: Final = Path(__file__).parent.parent / "data" / "natural_loudness.safetensors"
@@ -26,3 +27,8 @@ def natural_loudness() -> NDArray[np.float32]:
     True
     """
     return combine_families(safetensors.numpy.load(NATURAL_LOUDNESS.read_bytes()))
+
+
+def save_loudness(values: NDArray[np.float32], path: Path) -> None:
+    """Write root mean squares, float32 `(3456,)`, as such a file."""
+    safetensors.numpy.save_file({name: values[place] for name, place in PLACES.items()}, path)

@@ -1,8 +1,8 @@
 """Half-precision storage of channel distances: what databases, memory and ranking files keep of a pair of images.
 
 Channel distances lie between 0 and 1, and those of means and standard deviations are often below 1e-6, where float16
-has few digits left or none. They are kept in units of 2⁻¹⁵: a power of two costs no digits, 1 stays below float16's end,
-and everything above 2e-9 keeps 11 bits.
+has few digits left or none. They are kept in units of 2⁻¹⁵: a power of two costs no digits, 1 stays below float16's
+end, and everything above 2e-9 keeps 11 bits.
 """
 
 from typing import Final
@@ -20,7 +20,8 @@ def pack_z(z: NDArray[np.float32]) -> NDArray[np.float16]:
     >>> float(pack_z(np.float32([1e-6]))[0])
     0.0327...
     """
-    return np.minimum(z / np.float32(UNIT), np.float32(_LARGEST)).astype(np.float16)
+    packed: NDArray[np.float16] = np.minimum(z / np.float32(UNIT), np.float32(_LARGEST)).astype(np.float16)
+    return packed
 
 
 def unpack_z(packed: NDArray[np.float16]) -> NDArray[np.float32]:

@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import CHANNELS, SHIPPED_FINGERPRINT
-from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH, Families
-
-DEFAULT_RESOLUTION: Final = 256  # pixels a side
+from clpips.models.metric.backbone import CHANNELS, DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
+from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH, Families, Group
+from clpips.models.metric.typical import TYPICAL
 
 
 class WeightsError(ValueError):
@@ -44,23 +44,27 @@ class LayerWeights:
         object.__setattr__(self, "values", _checked(self.values))
 
     def layer_shares(self) -> list[float]:
-        """Each layer's share of the sum of all weights: five numbers that add up to 1 (all 0 for all-zero weights)."""
-        return _shares(
-            [self._sum(group.place for group in GROUPS if group.layer == layer) for layer in range(len(CHANNELS))]
-        )
+        """Each layer's share of a typical distance: five numbers that add up to 1 (all 0 for all-zero weights)."""
+        layers = range(len(CHANNELS))
+        return _shares([self._typical([group for group in GROUPS if group.layer == layer]) for layer in layers])
 
     def family_shares(self) -> dict[str, float]:
-        """Each family's share of the sum of all weights, by its name (all 0 for all-zero weights)."""
-        shares = _shares([self._sum([PLACES[family.name]]) for family in FAMILIES])
+        """Each family's share of a typical distance, by its name (all 0 for all-zero weights)."""
+        parts = [[group for group in GROUPS if group.family == family.name] for family in FAMILIES]
+        shares = _shares([self._typical(groups) for groups in parts])
         return {family.name: share for family, share in zip(FAMILIES, shares, strict=True)}
 
-    @property
+    @cached_property
     def families(self) -> Families:
         """The families that count: those with a weight above 0."""
         return frozenset(name for name, place in PLACES.items() if self.values[place].any())
 
-    def _sum(self, places: Iterable[slice]) -> float:
-        return math.fsum(float(self.values[place].sum(dtype=np.float64)) for place in places)
+    def _typical(self, groups: Iterable[Group]) -> float:
+        """What these groups add to the distance of two natural images."""
+        return math.fsum(
+            TYPICAL[group.family][group.layer] * float(self.values[group.place].sum(dtype=np.float64))
+            for group in groups
+        )
 
     def require_backbone(self, fingerprint: str) -> None:
         """Raise `WeightsError` unless the weights were learned on the backbone with this fingerprint."""

@@ -1,7 +1,7 @@
 """Weights files: safetensors with a tensor for each family that counts, and the provenance in the metadata.
 
-`aligned`, `mean`, `std` are float32 `(1152,)`; a family without a tensor counts for nothing. Files of the format before,
-`clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
+`aligned`, `mean`, `std` are float32 `(1152,)`; a family without a tensor counts for nothing. Files of the format
+before, `clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
 
 Never a pickle. The files that ship with the project are in `models/data/weights`, and known by their names.
 """
@@ -18,6 +18,7 @@ from clpips.models.metric.weights import LayerWeights, WeightsError, combine_fam
 
 FORMAT: Final = "clpips-weights-2"
 FORMAT_1: Final = "clpips-weights-1"
+FOR_EVERYBODY: Final = ("lpips", "balanced")  # among the shipped ones
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "data" / "weights"
 
 
@@ -41,14 +42,13 @@ def load_weights(name_or_path: str | Path = "lpips") -> LayerWeights:
 
 
 def shipped_weights() -> list[str]:
-    """The names of the weights that ship with the project, `lpips` first.
+    """The names of the weights that ship with the project, those for everybody first.
 
     >>> shipped_weights()
-    ['lpips', 'clpips-materials']
+    ['lpips', 'balanced', 'clpips-materials']
     """
-    return sorted(
-        (path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors")), key=lambda name: (name != "lpips", name)
-    )
+    names = {path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors")}
+    return [*FOR_EVERYBODY, *sorted(names - set(FOR_EVERYBODY))]
 
 
 def save_weights(weights: LayerWeights, path: Path) -> None:

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.service.wire.schemas import Candidates, Image, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`

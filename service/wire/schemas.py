@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 
 ProfileName = Annotated[
     str, Meta(min_length=1, max_length=128, description="Whose weights: a profile's, or shipped ones by their name.")

@@ -31,7 +31,6 @@ from clpips.models.engines.pytorch.memory import in_halves, largest_that_fits, r
 from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
-from clpips.models.engines.pytorch.statistics import statistic_distances
 from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.backbone_file import Backbone, load_backbone
 from clpips.models.metric.families import ALL_FAMILIES, PLACES, Z_LENGTH, Families
@@ -194,11 +193,27 @@ class TorchEngine:
         if "aligned" in families:
             z[:, PLACES["aligned"]] = self._kernels.compare(targets, candidates)  # (n, 1152)
         if families & {"mean", "std"}:
-            means, deviations = statistic_distances(targets, candidates).chunk(2, dim=1)  # (n, 1152) each
-            for name, distances in (("mean", means), ("std", deviations)):
+            self._measure([*targets, *candidates])
+            distances_of_both = self._kernels.compare_statistics(targets, candidates).chunk(2, dim=1)  # (n, 1152) each
+            for name, distances in zip(("mean", "std"), distances_of_both, strict=True):
                 if name in families:
                     z[:, PLACES[name]] = distances
         return list(z.cpu().numpy())
+
+    def _measure(self, features: Sequence[TorchFeatures]) -> None:
+        """Statistics of those images that have none yet: weights of `aligned` alone never pay for them."""
+        missing = list({id(one): one for one in features if not one.measured}.values())
+        if self._cores is not None:
+            self._cores.map(missing, self._measure_all, self._measure_all)
+        elif missing:
+            self._measure_all(missing)
+
+    @torch.inference_mode()
+    def _measure_all(self, features: Sequence[TorchFeatures]) -> list[TorchFeatures]:
+        self._kernels.measure(features)
+        for one in features:
+            one.measured = True
+        return list(features)
 
     def _place(self, layout: Layout) -> TorchFeatures:
         """Room for an image's features: a slot of the pool, or memory of their own where it is full or does not fit."""
