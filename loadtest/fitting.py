@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from clpips.models.fitting import voted_pairs
 from clpips.models.fitting.convex import fit_convex
 from clpips.models.fitting.solver import BoundedRanking, Design, Vector
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
@@ -31,9 +31,9 @@ LARGEST_FOR_LBFGS = 5000  # pairs
 def made_up(pairs: int, seed: int) -> RankedPairs:
     """So many pairs over a hundred targets, judged by weights that are not LPIPS's, with noise; votes on a third."""
     rng = np.random.default_rng(seed)
-    causes = np.random.default_rng(0).gamma(0.3, 1 / 400, (60, TOTAL_CHANNELS))
+    causes = np.random.default_rng(0).gamma(0.3, 1 / 400, (60, Z_LENGTH))
     rows = (rng.gamma(0.7, 1.0, (2 * pairs, 60)) @ causes).astype(np.float32)
-    weights = load_weights("lpips").values * rng.gamma(0.5, 2.0, TOTAL_CHANNELS)
+    weights = load_weights("lpips").values * rng.gamma(0.5, 2.0, Z_LENGTH)
     distances = rows @ weights
     distances += distances.std() / 2 * rng.gumbel(size=len(distances))
     first, second = np.arange(0, 2 * pairs, 2), np.arange(1, 2 * pairs, 2)

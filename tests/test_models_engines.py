@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, EngineError
 from clpips.models.engines.opening import open_engine
-from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS
+from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.backbone_file import BackboneError
 from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import picture, variation
 
@@ -96,7 +97,7 @@ def test_the_smallest_image_is_scored(engine: Engine) -> None:
 
 def test_no_images_give_no_features_and_no_pairs_no_distances(engine: Engine) -> None:
     assert len(engine.embed(np.empty((0, 64, 64, 3), np.uint8))) == 0
-    assert engine.compare([], []).shape == (0, TOTAL_CHANNELS)
+    assert engine.compare([], []).shape == (0, Z_LENGTH)
 
 
 def test_features_say_what_they_cost(engine: Engine) -> None:

@@ -132,8 +132,8 @@ def test_a_disk_that_fills_up_only_costs_time() -> None:
 
     connection = sqlite3.connect(":memory:")  # no table: every write fails as on a full disk
     cache = DistanceCache(connection, "f", 64)
-    cache.write({("a", "b"): np.zeros(1152, np.float32)})
-    cache.write({("a", "b"): np.zeros(1152, np.float32)})
+    cache.write({("a", "b"): np.zeros(3456, np.float32)})
+    cache.write({("a", "b"): np.zeros(3456, np.float32)})
     assert cache.read([("a", "b")]) == {}
 
 
@@ -175,7 +175,7 @@ def test_at_native_size_a_candidate_must_be_as_large_as_its_target(folder: Path,
 
 
 def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
-    z = np.random.default_rng(0).random((3, 1152)).astype(np.float16)
+    z = np.random.default_rng(0).random((3, 3456)).astype(np.float16)
     rankings = [Ranking(name, ranks=(2, 1, 3), z=z) for name in ("x", "y", "x")]
     measured = run(rankings, engine)
     assert engine.opened == 0
@@ -186,7 +186,7 @@ def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
 
 
 def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counting) -> None:
-    z = np.zeros((2, 1152), np.float16)
+    z = np.zeros((2, 3456), np.float16)
     with pytest.raises(RankingsError, match="another backbone or resolution"):
         run([Ranking("t", ranks=(1, 2), z=z, backbone="ff", resolution=SIDE, line=3)], engine)
 

@@ -85,7 +85,7 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    z = np.random.default_rng(0).random((2, 1152)).astype(np.float16)
+    z = np.random.default_rng(0).random((2, 3456)).astype(np.float16)
     rankings = [
         Ranking(str(tmp_path / "t"), (str(tmp_path / "a"), str(tmp_path / "b")), ranks=(1.5, 1.5), set="1"),
         Ranking("/elsewhere/t", (str(tmp_path / "x" / "a"), "/b"), votes=(2, 0), rater="r"),
@@ -101,7 +101,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -> None:
-    z = np.zeros((2, 1152), np.float16)
+    z = np.zeros((2, 3456), np.float16)
     z[1, 0] = 1
     assert decode_z(encode_z(z.astype(np.float32)), 2)[1, 0] == 1
     line = json.loads(format_ranking(Ranking("t", ranks=(1, 2), z=z)))
@@ -109,7 +109,7 @@ def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -
 
 
 def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    z = np.zeros((2, 1152), np.float16)
+    z = np.zeros((2, 3456), np.float16)
     infinite = z.copy()
     infinite[0, 0] = np.inf
     found = problems(
@@ -121,11 +121,17 @@ def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
         {"target": "t", "z": encode_z(z), "candidates": ["a", "b"], "ranks": [1, 2]},
     )
     assert len(found) == 5
-    assert "3 candidates need 6,912 bytes (float16, 1152 each), 4,608 came" in found[1]
+    assert "3 candidates need 6,912 bytes (float16, 3456 each), 4,608 came" in found[1]
 
 
 def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> None:
-    line = {"target": "t", "z": encode_z(np.zeros((2, 1152))), "ranks": [1, 2], "backbone": "aa", "resolution": 256}
+    line = {
+        "target": "t",
+        "z": encode_z(np.zeros((2, 3456), np.float16)),
+        "ranks": [1, 2],
+        "backbone": "aa",
+        "resolution": 256,
+    }
     (problem,) = problems(tmp_path, line, line | {"backbone": "bb"})
     assert problem.startswith("line 2: backbone")
 
@@ -169,7 +175,7 @@ def test_a_split_by_image_keeps_every_image_on_one_side() -> None:
 
 def test_rankings_without_images_cannot_be_split_by_image() -> None:
     with pytest.raises(RankingsError, match="split them by target"):
-        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 1152), np.float16))], by="image")
+        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 3456), np.float16))], by="image")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 2.0])

@@ -21,7 +21,7 @@ from clpips.models.metric.weights_files import (
     shipped_weights,
 )
 
-ONES = np.ones(1152, np.float32)
+ONES = np.ones(3456, np.float32)
 
 
 def test_lpips_ships_with_its_published_weights() -> None:
@@ -32,7 +32,7 @@ def test_lpips_ships_with_its_published_weights() -> None:
 
 def test_a_file_keeps_the_weights_and_their_provenance(tmp_path: Path) -> None:
     weights = LayerWeights(
-        np.random.default_rng(0).random(1152, np.float32),
+        np.random.default_rng(0).random(3456, np.float32),
         name="ada",
         parent="lpips",
         resolution=None,
@@ -51,7 +51,7 @@ def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-@given(arrays(np.float32, 1152, elements=st.floats(0, 1e6, width=32)))
+@given(arrays(np.float32, 3456, elements=st.floats(0, 1e6, width=32)))
 def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -> None:
     assert np.array_equal(parse_weights(format_weights(LayerWeights(values, name="x"))).values, values)
 
@@ -59,13 +59,13 @@ def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones(1151, np.float32), r"\(1152,\), these have \(1151,\)"),
-        (np.ones((1, 1152), np.float32), r"\(1, 1152\)"),
-        (np.ones(1152, np.int64), "floating-point"),
-        (np.where(np.arange(1152) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
-        (np.where(np.arange(1152) == 5, np.nan, ONES), "finite"),
-        (np.where(np.arange(1152) == 5, np.inf, ONES), "finite"),
-        (np.full(1152, 1e300), "float32"),
+        (np.ones(3455, np.float32), r"\(3456,\), these have \(3455,\)"),
+        (np.ones((1, 3456), np.float32), r"\(1, 3456\)"),
+        (np.ones(3456, np.int64), "floating-point"),
+        (np.where(np.arange(3456) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
+        (np.where(np.arange(3456) == 5, np.nan, ONES), "finite"),
+        (np.where(np.arange(3456) == 5, np.inf, ONES), "finite"),
+        (np.full(3456, 1e300), "float32"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")

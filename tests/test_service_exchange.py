@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from litestar.testing import TestClient
 
 from clpips.models.cli.commands import commands
-from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
 from tests.support.colours import bluest, colours, order_of, rank, teach
@@ -25,7 +26,7 @@ def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[
     file = tmp_path / "ada.safetensors"
     file.write_bytes(ada.get("/profiles/ada/weights").content)
     weights = load_weights(file)
-    z = np.zeros((1, TOTAL_CHANNELS), np.float32)
+    z = np.zeros((1, Z_LENGTH), np.float32)
     target, *candidates = colours(50)
     first = candidates[reply["ranking"][0]["index"]]
     for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
@@ -55,7 +56,7 @@ def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[A
 
 
 def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClient[Any]) -> None:
-    values = np.zeros(TOTAL_CHANNELS, np.float32)
+    values = np.zeros(Z_LENGTH, np.float32)
     values[LAYERS[4]] = 1
     response = ada.put("/profiles/blue/weights", content=format_weights(LayerWeights(values, "lab-7")))
     assert (response.status_code, response.json()["parent"]) == (201, "lab-7")
@@ -71,7 +72,7 @@ def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClien
         (b"", "not a safetensors file"),
         (b"\x80\x04K*.", "not a safetensors file"),
         (
-            format_weights(LayerWeights(np.ones(TOTAL_CHANNELS, np.float32), "x", backbone="0" * 64)),
+            format_weights(LayerWeights(np.ones(Z_LENGTH, np.float32), "x", backbone="0" * 64)),
             "belong to the backbone",
         ),
     ],

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database, newest_revision
 from clpips.service.storage.errors import (
@@ -70,7 +70,7 @@ async def test_a_new_profile_uses_its_first_version(store: ProfileStore) -> None
     profile = await made(store)
     assert (profile.current_version, profile.latest_version, profile.latest_ranking) == (1, 1, 0)
     first = await store.version(profile.id, 1)
-    np.testing.assert_array_equal(first.weights, np.ones(TOTAL_CHANNELS, np.float32))
+    np.testing.assert_array_equal(first.weights, np.ones(Z_LENGTH, np.float32))
 
 
 async def test_a_name_is_taken_once_in_a_tenant(store: ProfileStore) -> None:
@@ -266,7 +266,7 @@ async def test_a_killed_process_loses_no_acknowledged_ranking_and_leaves_usable_
     assert profile.latest_ranking >= acknowledged
     assert await numbers(store, profile) == list(range(1, profile.latest_ranking + 1))
     current = await store.version(profile.id, profile.current_version)
-    assert current.weights.shape == (TOTAL_CHANNELS,)
+    assert current.weights.shape == (Z_LENGTH,)
     assert profile.current_version == profile.latest_version >= acknowledged
     await store.add_ranking(T, "ada", ranking(comparison="after the crash"))
     await database.close()

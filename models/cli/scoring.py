@@ -110,7 +110,7 @@ def rank_command(
 def _channel_distances(
     target: Path, candidates: Sequence[Path], resolution: int | None, engine: Engine, weights: LayerWeights
 ) -> NDArray[np.float32]:
-    """`z` of every candidate against the target, `(n, 1152)`; each image is decoded and embedded once."""
+    """`z` of every candidate against the target, `(n, 3456)`; each image is decoded and embedded once."""
     paths = list(dict.fromkeys([target, *candidates]))
     pixels = _read_images(paths, resolution)
     if resolution is None:

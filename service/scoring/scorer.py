@@ -47,7 +47,9 @@ class Scorer:
         """
         profile = await self._registry.resolve(tenant, request.options.profile)
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        z = await self._comparer.compare(pairs, request.options.resolution, ticket)  # (n, 1152)
+        z = await self._comparer.compare(
+            pairs, request.options.resolution, ticket
+        )  # (n, z), all families: they may be taught from
         distances = weigh(z, profile.weights.values)  # (n,)
         base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
         base_ranks = np.empty(len(distances), np.intp)  # (n,)
@@ -79,7 +81,9 @@ class Scorer:
     async def distance(self, tenant: str, request: DistanceRequest, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem` or `StorageError`."""
         profile = await self._registry.resolve(tenant, request.options.profile)
-        z = await self._comparer.compare(request.pairs, request.options.resolution, ticket)  # (n, 1152)
+        z = await self._comparer.compare(
+            request.pairs, request.options.resolution, ticket, profile.weights.families
+        )  # (n, z)
         shares = distance_by_layer(z, profile.weights.values) if request.options.layers else None  # (n, 5)
         return DistanceReply(
             distances=weigh(z, profile.weights.values).tolist(),

@@ -44,7 +44,7 @@ class Profile:
 class NewVersion:
     """Weights to be kept as a version."""
 
-    weights: NDArray[np.float32]  # (1152,)
+    weights: NDArray[np.float32]  # (3456,)
     origin: Origin
     resolution: int | None  # pixels a side; none is native size
     report: dict[str, Any]
@@ -67,14 +67,14 @@ class Version:
 class WeighedVersion(Version):
     """A version with its weights."""
 
-    weights: NDArray[np.float32]  # (1152,)
+    weights: NDArray[np.float32]  # (3456,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NewRanking:
     """A ranking to be kept: n candidates of a target, and the order that a person gave them."""
 
-    channel_distances: NDArray[np.float16]  # (n, 1152)
+    channel_distances: NDArray[np.float16]  # (n, 3456)
     ranks: Sequence[int]  # (n,) 1 is the most similar; equal ranks are ties
     rater: str
     comparison: str | None  # of the `/rank` that was re-ordered; a later order of it replaces this
@@ -107,7 +107,7 @@ class Comparison:
     """Candidates compared with a target."""
 
     tenant: str
-    channel_distances: NDArray[np.float16]  # (n, 1152)
+    channel_distances: NDArray[np.float16]  # (n, 3456)
     target: str  # sha256
     candidates: Sequence[str]  # (n,) sha256
     resolution: int | None

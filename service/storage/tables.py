@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.service.storage.records import Comparison, KeptRanking, Origin, Profile, Version, WeighedVersion
 
 NAME_LENGTH: Final = 128
@@ -114,7 +114,7 @@ class VersionRow(Row):
     resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (1152,)
+    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (3456,)
 
     def record(self) -> Version:
         return Version(**_values(self, Version))
@@ -140,7 +140,7 @@ class RankingRow(Row):
     guessed: Mapped[float] = mapped_column(Float)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
-    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
 
     def record(self) -> KeptRanking:
         unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
@@ -159,7 +159,7 @@ class ComparisonRow(Row):
     resolution: Mapped[int | None]
     backbone: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
 
     def record(self) -> Comparison:
         unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
@@ -172,20 +172,20 @@ def _values(row: Row, record: type[Any]) -> dict[str, Any]:
 
 
 def pack_weights(weights: NDArray[np.float32]) -> bytes:
-    """Weights `(1152,)` as a column keeps them."""
+    """Weights `(3456,)` as a column keeps them."""
     return weights.astype("<f4").tobytes()
 
 
 def unpack_weights(content: bytes) -> NDArray[np.float32]:
-    """The weights of a column, `(1152,)`."""
+    """The weights of a column, `(3456,)`."""
     return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
 
 
 def pack_channel_distances(channel_distances: NDArray[np.float16]) -> bytes:
-    """Channel distances `(n, 1152)` as a column keeps them."""
+    """Channel distances `(n, 3456)` as a column keeps them."""
     return channel_distances.astype("<f2").tobytes()
 
 
 def unpack_channel_distances(content: bytes) -> NDArray[np.float16]:
-    """The channel distances of a column, `(n, 1152)`."""
-    return np.frombuffer(content, "<f2").reshape(-1, TOTAL_CHANNELS)
+    """The channel distances of a column, `(n, 3456)`."""
+    return np.frombuffer(content, "<f2").reshape(-1, Z_LENGTH)

@@ -70,6 +70,7 @@ class Exchange:
             async for kept in self._store.rankings(profile.id, profile.forgotten_ranking, profile.latest_ranking):
                 yield Ranking(
                     target=f"sha256:{kept.target}",
+                    candidates=tuple(f"sha256:{image}" for image in kept.candidates),
                     ranks=tuple(kept.ranks),
                     set=str(kept.number),
                     rater=kept.rater,

@@ -62,9 +62,9 @@ async def read(reader: ProfileReader, task: Task) -> FitJob:
         channel_distances=[ranking.channel_distances for ranking in rankings],
         ranks=[ranking.ranks for ranking in rankings],
         targets=[ranking.target for ranking in rankings],
+        candidates=[ranking.candidates for ranking in rankings],
         base=base.weights,
         resolution=base.resolution,
-        lpips=task.lpips,
     )
 
 

@@ -109,7 +109,7 @@ class Learner:
     async def _run(self, seen: Profile) -> FitResult | None:
         try:
             with self._telemetry.fit_seconds.time():
-                return await self._workers.fit(Task.of(seen, self._registry.shipped.base.weights.values))
+                return await self._workers.fit(Task.of(seen))
         except FitWorkerError as error:
             self._telemetry.fits.labels("failed").inc()
             log.error("fit failed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400

@@ -7,6 +7,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.orders import OrderError, competition_ranks, ranks_of_order
 from clpips.models.rankings.pairs import pairs_of_ranking
@@ -186,5 +187,5 @@ def _ranks(fields: RankingFields, count: int) -> list[int]:
 
 def _guessed(channel_distances: NDArray[np.float16], ranks: Sequence[int], weights: LayerWeights) -> float:
     """Share of the ranking's ordered pairs that the weights order alike, without having seen it."""
-    pairs = pairs_of_ranking(channel_distances.astype(np.float32), ranks, 0)
+    pairs = pairs_of_ranking(unpack_z(channel_distances), ranks, 0)
     return pairs.agreement(weights.values)

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.service.wire.schemas import Candidates, Image, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
@@ -124,8 +123,11 @@ class FitInfo(msgspec.Struct, frozen=True):
     targets: Annotated[int, Meta(description="Different targets among them.")]
     pairs: Annotated[int, Meta(description="Ordered pairs of candidates in them.")]
     held_out: Annotated[
-        Literal["targets", "candidates"],
-        Meta(description="What cross-validation held out: whole targets, or with a single target its candidates."),
+        Literal["images", "targets", "candidates"],
+        Meta(
+            description="What the figures had not seen: `images`, where some stand in several rankings, whole "
+            "`targets`, or with a single target some of its `candidates`."
+        ),
     ]
     agreement: Annotated[AgreementInfo, Meta(description="Of these weights, cross-validated.")]
     parent: Annotated[AgreementInfo, Meta(description="Of the weights that the fit started from, on the same pairs.")]

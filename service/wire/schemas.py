@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 
 ProfileName = Annotated[
     str, Meta(min_length=1, max_length=128, description="Whose weights: a profile's, or shipped ones by their name.")
@@ -158,7 +157,7 @@ class ProfileInfo(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(examples=["lpips"])]
     version: Annotated[int, Meta(ge=0, examples=[1], description="Shipped weights have one version, 1.")]
     fingerprint: Annotated[
-        str, Meta(description="sha256 of the 1152 weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
+        str, Meta(description="sha256 of the weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
     ]
 
 
