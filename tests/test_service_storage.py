@@ -63,7 +63,7 @@ async def numbers(store: ProfileStore, profile: Profile) -> list[int]:
 
 
 def counting(store: ProfileStore, profile: Profile) -> AsyncIterator[KeptRanking]:
-    return store.rankings(profile.id, profile.forgotten_ranking, profile.latest_ranking)
+    return store.rankings(profile.id, profile.latest_ranking)
 
 
 async def test_a_new_profile_uses_its_first_version(store: ProfileStore) -> None:
