@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_families_are_those_of_float64_on_the_maps_of_the_lpips_package(engine: 
     from loadtest.kit.reference import load_lpips
 
     targets, candidates = pairs(3, *size, seed=5)
-    metric = load_lpips()
+    metric: Any = load_lpips()
     sides = []
     with torch.inference_mode():
         for images in (targets, candidates):
