@@ -219,9 +219,7 @@ async def _order_of(session: AsyncSession, profile: ProfileRow, ranking: NewRank
     """The ranking of the same comparison by the same rater, without its channel distances."""
     if ranking.comparison is None:
         return None
-    orders = judged(profile.id).where(
-        RankingRow.comparison == ranking.comparison, RankingRow.rater == ranking.rater
-    )
+    orders = judged(profile.id).where(RankingRow.comparison == ranking.comparison, RankingRow.rater == ranking.rater)
     kept: RankingRow | None = await session.scalar(orders)
     return kept
 
@@ -232,7 +230,8 @@ async def _remove_ranking(session: AsyncSession, owner: TenantRow, profile: Prof
     Raises `RankingMissingError`.
     """
     own = and_(RankingRow.profile_id == profile.id, RankingRow.number == number)
-    if await session.scalar(select(RankingRow.number).where(own)) is None:
+    known = 1 <= number <= profile.latest_ranking  # what no column holds is not asked for
+    if not known or await session.scalar(select(RankingRow.number).where(own)) is None:
         raise RankingMissingError(number)
     await session.execute(delete(RankingRow).where(own))
     learned = and_(

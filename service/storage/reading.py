@@ -82,11 +82,12 @@ class ProfileReader:
                 return
             after = rows[-1].number
 
-    async def ranking(self, profile_id: UUID, number: int) -> JudgedRanking:
-        """One ranking, without its channel distances. Raises `RankingMissingError`."""
-        asked = judged(profile_id).where(RankingRow.number == number)
+    async def ranking(self, profile: Profile, number: int) -> JudgedRanking:
+        """One of a profile's rankings, without its channel distances. Raises `RankingMissingError`."""
+        if not 1 <= number <= profile.latest_ranking:  # also what no column holds
+            raise RankingMissingError(number)
         async with self._database.read() as session:
-            row = await session.scalar(asked)
+            row = await session.scalar(judged(profile.id).where(RankingRow.number == number))
         if row is None:
             raise RankingMissingError(number)
         return row.judged()
