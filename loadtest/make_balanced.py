@@ -3,8 +3,8 @@
     python -m loadtest.make_balanced FOLDER [--out models/data/weights/balanced.safetensors] [--loudness FILE]
 
 All channels of a family weigh the same; each family adds the same to the mean distance over all pairs of the images;
-and that mean distance is LPIPS's. A channel's loudness is the root mean square of its distance (`models/metric/loudness.py`
-reads it). Printed are the rows of `models/metric/typical.py`.
+and that mean distance is LPIPS's. A channel's loudness is the root mean square of its distance
+(`models/metric/loudness.py` reads it). Printed are the rows of `models/metric/typical.py`.
 """
 
 import argparse
