@@ -44,7 +44,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 @pytest.mark.usefixtures("folder")
 def test_distance_prints_one_object_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     answer = run_json(capsys, "distance", "target.png", "near.jpg")
-    assert set(answer) == {"distance", "layers", "weights", "resolution"}
+    assert set(answer) == {"distance", "layers", "families", "weights", "resolution"}
     assert answer["distance"] == pytest.approx(sum(answer["layers"]), abs=1e-6)
     assert (answer["weights"], answer["resolution"], len(answer["layers"])) == ("lpips", 256, 5)
 
@@ -56,6 +56,21 @@ def test_distance_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr().out
     assert printed.startswith(f"{expected['distance']:.4f}  target.png ↔ near.jpg")
     assert "conv5" in printed
+    assert "aligned" in printed
+    assert "std" not in printed  # a family that the weights do not use
+
+
+@pytest.mark.usefixtures("folder")
+def test_distance_by_several_families_prints_each_and_their_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run_json(capsys, "distance", "target.png", "near.jpg", "--weights", "balanced")
+    assert sum(answer["families"].values()) == pytest.approx(answer["distance"], abs=1e-6)
+    assert all(part > 0 for part in answer["families"].values())
+    assert run("distance", "target.png", "near.jpg", "--weights", "balanced") == 0
+    printed = capsys.readouterr().out
+    for name, part in answer["families"].items():
+        assert name in printed
+        assert f"{part:.4f}" in printed
+    assert printed.count(f"{answer['distance']:.4f}") == 2  # above the table, and where its sums meet
 
 
 @pytest.mark.usefixtures("folder")

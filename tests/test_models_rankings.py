@@ -1,5 +1,6 @@
 """Ranking files: what is read, what is refused and how, and how they are split."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -103,7 +104,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -> None:
     z = np.zeros((2, 3456), np.float16)
     z[1, 0] = 1
-    assert decode_z(encode_z(z.astype(np.float32)), 2)[1, 0] == 1
+    assert decode_z(encode_z(z), 2)[1, 0] == 1
+    assert encode_z(z)["aligned"] == base64.b64encode(z[:, :1152].astype("<f2").tobytes()).decode()
     line = json.loads(format_ranking(Ranking("t", ranks=(1, 2), z=z)))
     assert set(line) == {"target", "z", "ranks"}
 
@@ -119,9 +121,13 @@ def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
         {"target": "t", "z": encode_z(infinite), "ranks": [1, 2]},
         {"target": "t", "z": encode_z(z - 1), "ranks": [1, 2]},
         {"target": "t", "z": encode_z(z), "candidates": ["a", "b", "c"], "ranks": [1, 2]},
+        {"target": "t", "z": {"aligned": encode_z(z)["aligned"]}, "ranks": [1, 2]},
+        {"target": "t", "z": encode_z(z) | {"std": "§"}, "ranks": [1, 2]},
     )
-    assert len(found) == 5
-    assert "3 candidates need 6,912 bytes (float16, 3456 each), 4,608 came" in found[1]
+    assert len(found) == 7
+    assert "aligned of 3 candidates needs 6,912 bytes (float16, 1152 each), 4,608 came" in found[1]
+    assert "expected the families aligned, mean, std, found aligned" in found[5]
+    assert "std is not base64" in found[6]
 
 
 def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> None:

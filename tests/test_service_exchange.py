@@ -32,7 +32,7 @@ def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[
     for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
         z[:, layer] = ((target[colour] - first[colour]) / 255) ** 2
     assert reply["ranking"][0]["distance"] == pytest.approx(float(z[0] @ weights.values), rel=1e-5)
-    assert (weights.name, weights.parent, weights.backbone) == ("ada", "lpips", SHIPPED_FINGERPRINT)
+    assert (weights.name, weights.parent, weights.backbone) == ("ada", "balanced", SHIPPED_FINGERPRINT)
 
 
 def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[Any], tmp_path: Path) -> None:
@@ -40,7 +40,8 @@ def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[A
         teach(ada, seed)
     lines, out = tmp_path / "ada.jsonl", tmp_path / "offline.safetensors"
     lines.write_bytes(ada.get("/profiles/ada/rankings").content)
-    arguments = ["fit", str(lines), "--recipe", "personal", "--out", str(out), "--json", "--cache", str(tmp_path)]
+    arguments = ["fit", str(lines), "--recipe", "personal", "--parent", "balanced"]
+    arguments += ["--out", str(out), "--json", "--cache", str(tmp_path)]
     result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     online = parse_weights(ada.get("/profiles/ada/weights").content)

@@ -109,7 +109,8 @@ def channel_distances(
 def weigh(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distances of n pairs: the weighted sums `w · z`.
 
-    `z` is float32 `(n, 3456)`; `weights` is float32 `(3456,)` for all pairs alike, or `(n, 3456)`, one row a pair.
+    `z` is float32 `(n, 3456)`; `weights` is float32 `(3456,)` for all pairs alike, or `(n, 3456)`, one row a pair (or
+    both are of some of the channels).
     Returns float32 `(n,)`, summed in float64, so that a pair's distance does not depend on its neighbours.
 
     >>> weigh(np.full((2, 3456), 0.25, np.float32), np.ones(3456, np.float32))
@@ -138,6 +139,11 @@ def distance_by_family(z: NDArray[np.float32], weights: NDArray[np.float32]) -> 
     array([[288., 288., 288.]], dtype=float32)
     """
     return _sums(z, weights, [[PLACES[family.name]] for family in FAMILIES])
+
+
+def distance_by_group(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each layer of each family adds to the distances of n pairs: float32 `(n, groups)`, in `GROUPS`' order."""
+    return _sums(z, weights, [[group.place] for group in GROUPS])
 
 
 def _sums(

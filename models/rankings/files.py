@@ -15,7 +15,6 @@ ignored.
 """
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -177,7 +176,7 @@ def decode_z(families: Mapping[str, str], candidates: int) -> NDArray[np.float16
 def _decode_family(name: str, text: str, candidates: int, channels: int) -> NDArray[np.float16]:
     try:
         content = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also of text that is not ASCII
         raise ValueError(f"z: {name} is not base64 ({error})") from error
     expected = candidates * channels * 2
     if len(content) != expected:

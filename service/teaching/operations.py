@@ -87,9 +87,11 @@ class Teaching:
         current = await self._store.version(profile.id, profile.current_version)
         found = await self._store.versions(profile.id, before, limit + 1)
         versions = [version_info(profile, version) for version in found[:limit]]
+        weights = NamedWeights.stored(profile, current).weights
         return ProfileDetail(
             **msgspec.structs.asdict(summary(profile)),
-            layer_shares=NamedWeights.stored(profile, current).weights.layer_shares(),
+            layer_shares=weights.layer_shares(),
+            family_shares=weights.family_shares(),
             lpips_layer_shares=lpips,
             unlearned=profile.latest_ranking - profile.fitted_ranking,
             versions=versions,

@@ -43,6 +43,7 @@ def shipped_detail(weights: LayerWeights, lpips: list[float]) -> ProfileDetail:
         rankings=0,
         created=created,
         layer_shares=weights.layer_shares(),
+        family_shares=weights.family_shares(),
         lpips_layer_shares=lpips,
         unlearned=0,
         versions=[VersionInfo(1, "shipped", "in use", created)],

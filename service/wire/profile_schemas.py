@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
-from clpips.service.wire.schemas import Candidates, Image, LayerShares
+from clpips.service.wire.schemas import Candidates, FamilyShares, Image, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
@@ -43,7 +43,7 @@ class NewProfile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     name: NewName
     parent: Annotated[str, Meta(description="Whose weights it begins with: shipped ones, or a profile of yours.")] = (
-        "lpips"
+        "balanced"
     )
 
 
@@ -174,8 +174,10 @@ class ProfileDetail(ProfileSummary, frozen=True):
     """A profile with its versions."""
 
     layer_shares: Annotated[
-        LayerShares, Meta(description="Each layer's share of the sum of all weights of the version in use.")
+        LayerShares,
+        Meta(description="Each layer's share of the distance of two natural images, by the version in use."),
     ]
+    family_shares: Annotated[FamilyShares, Meta(description="Each family's share of the same.")]
     lpips_layer_shares: Annotated[LayerShares, Meta(description="The same of plain LPIPS.")]
     unlearned: Annotated[int, Meta(description="Rankings that are kept but not fitted yet: `POST …/fit` does.")]
     versions: Annotated[list[VersionInfo], Meta(description="The newest first.")]

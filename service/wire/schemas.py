@@ -20,7 +20,10 @@ Resolution = Annotated[
         "`null` scores at native size and needs equal sizes within a pair."
     ),
 ]
-Layers = Annotated[bool, Meta(description="Also answer what each of the five layers adds to each distance.")]
+Layers = Annotated[
+    bool,
+    Meta(description="Also answer what each of the five layers and each family adds to each distance."),
+]
 
 
 class RankOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -201,6 +204,9 @@ class PairNames(msgspec.Struct, frozen=True):
 
 
 LayerShares = Annotated[list[float], Meta(min_length=5, max_length=5)]
+FamilyShares = Annotated[
+    dict[str, float], Meta(examples=[{"aligned": 0.2, "mean": 0.1, "std": 0.1}], extra_json_schema={"minProperties": 1})
+]
 
 
 class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -212,6 +218,10 @@ class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
     engine: EngineInfo
     layers: Annotated[
         list[LayerShares] | None, Meta(description="For each pair, what the five layers add; they sum to the distance.")
+    ] = None
+    families: Annotated[
+        list[FamilyShares] | None,
+        Meta(description="For each pair, what each family of channels adds; they sum to the distance."),
     ] = None
 
 
