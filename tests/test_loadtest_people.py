@@ -86,9 +86,9 @@ def test_a_fit_that_the_guard_keeps_back_leaves_the_parents_answer() -> None:
 
 
 def test_a_row_tells_leads_harm_and_what_was_taken() -> None:
-    row = row_of(3, [trial(0.05, 0.01), trial(0.05, 0.1, fit=0.58)], [0.0, 1.0]).split()
-    assert row[:5] == ["3", "+4.00", "0%", "-5.00", "100%"]
-    assert row[5:11] == ["+4.00", "0%", "100%", "+0.00", "50%", "50%"]
+    row = row_of(3, [trial(0.05, 0.01), trial(0.05, 0.1, fit=0.58, parent=0.51)], [0.0, 1.0]).split()
+    assert row[:5] == ["3", "+4.00", "0%", "-4.50", "100%"]
+    assert row[5:11] == ["+4.00", "0%", "100%", "+0.50", "50%", "50%"]
     assert row[11:] == ["100", "ms", "images"]
 
 
