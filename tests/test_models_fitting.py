@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.comparisons import NoFitError
 from clpips.models.fitting.convex.fit import COHORT, PERSONAL, ConvexRecipe, default_parents, fit_convex
@@ -23,7 +24,7 @@ from tests.support.observers import Observer, channel_distances, person, ranking
 BALANCED, LPIPS = default_parents()["balanced"], default_parents()["lpips"]
 
 
-def two_by_two(pairs: int) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
+def two_by_two(pairs: int) -> NDArray[np.intp]:
     """The sizes of rankings with two candidates each."""
     return np.full(pairs, 2, np.intp)
 

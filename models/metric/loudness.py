@@ -31,4 +31,4 @@ def natural_loudness() -> NDArray[np.float32]:
 
 def save_loudness(values: NDArray[np.float32], path: Path) -> None:
     """Write root mean squares, float32 `(3456,)`, as such a file."""
-    safetensors.numpy.save_file({name: values[place] for name, place in PLACES.items()}, path)
+    path.write_bytes(safetensors.numpy.save({name: values[place] for name, place in PLACES.items()}))

@@ -44,7 +44,8 @@ class Split:
 def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 0, by: SplitBy | None = None) -> Split:
     """Split rankings by image (no image at all on both sides) or by target (no target on both sides).
 
-    Without `by`: by image, wherever images stand in the rankings of several targets. `share` of the images, or of the
+    Without `by`: by image, wherever images stand in the rankings of several targets and some stay on either side.
+    `share` of the images, or of the
     targets, go to the fit, chosen by `seed`; with two or more there is at least one on either side. By image, a ranking
     counts with those of its candidates that are on its target's side, and is dropped where fewer than two are. Raises
     `ValueError` for a share outside (0, 1), and `RankingsError` for a split by image of rankings that name none.
@@ -57,7 +58,8 @@ def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 
     if not 0 < share < 1:
         raise ValueError(f"the share must lie between 0 and 1, {share} does not")
     if by is None:
-        by = "image" if images_recur(rankings) else "target"
+        found = split_rankings(rankings, share, seed, "image") if images_recur(rankings) else None
+        return found if found and found.fit and found.held_out else split_rankings(rankings, share, seed, "target")
     if by == "image" and not all(ranking.names for ranking in rankings):
         raise RankingsError("rankings that hold z without their candidates name no images: split them by target", [])
     names = sorted({name for ranking in rankings for name in _units(ranking, by)})

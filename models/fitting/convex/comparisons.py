@@ -68,8 +68,8 @@ def compare(pairs: RankedPairs) -> Comparisons:
     low_images, high_images = np.where(first, better, worse), np.where(first, worse, better)
     keys, which = np.unique(np.stack([pairs.targets, low_images, high_images, low, high]), axis=1, return_inverse=True)
     count, which = keys.shape[1], which.ravel()
-    votes_for = np.bincount(which, pairs.counts * first, count)  # (m,)
-    votes_against = np.bincount(which, pairs.counts * ~first, count)
+    votes_for: Vector = np.bincount(which, pairs.counts * first, count).astype(np.float64)  # (m,)
+    votes_against: Vector = np.bincount(which, pairs.counts * ~first, count).astype(np.float64)
     evidence = np.bincount(which, pairs.counts * 2 / pairs.sizes, count) / (votes_for + votes_against)
     kept = _told_apart(pairs.rows, keys[3], keys[4])  # (m,)
     if not kept.any():

@@ -63,8 +63,8 @@ def _random_shares(rng: np.random.Generator, images: Indices, share: float, fold
 
 def _hold_out(compared: Comparisons, images: Indices, *, with_target: bool) -> Fold:
     shown = [compared.low_images, compared.high_images, *([compared.targets] if with_target else [])]
-    held_out = np.stack([np.isin(one, images) for one in shown])  # (2 or 3, m)
-    return Fold(~held_out.any(axis=0), held_out.all(axis=0))
+    held_out = np.stack([np.isin(one, images) for one in shown]).sum(axis=0)  # (m,), of 2 or 3 images
+    return Fold(held_out == 0, held_out == len(shown))
 
 
 def _sound(folds: Sequence[Fold]) -> list[Fold]:

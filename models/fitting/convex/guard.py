@@ -14,7 +14,7 @@ import numpy as np
 from clpips.models.fitting.convex.averaging import Asked, average_shares
 from clpips.models.fitting.convex.comparisons import Comparisons
 from clpips.models.fitting.convex.folds import Fold, Unit
-from clpips.models.fitting.convex.solver import Vector
+from clpips.models.fitting.convex.solver import Indices, Vector
 
 GUARD_ERRORS: Final = 1.0  # standard errors that a lead must be more than
 TELLING: Final = 2.0  # standard errors behind the parent that are no chance
@@ -128,7 +128,7 @@ def _lead(compared: Comparisons, unit: Unit, ahead: Vector, votes: Vector) -> Le
     return Lead(lead, float(np.sqrt(variance * len(clusters) / (len(clusters) - 1)) / votes.sum()))
 
 
-def _sums(keys: np.ndarray[tuple[int, ...], np.dtype[np.intp]], values: Vector) -> Vector:
+def _sums(keys: Indices, values: Vector) -> Vector:
     """The sum of the values of each key."""
     _, which = np.unique(keys, return_inverse=True)
-    return np.bincount(which, values)
+    return np.bincount(which, values).astype(np.float64)
