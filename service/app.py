@@ -51,7 +51,7 @@ from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
 
-FIT_WORKERS: Final = 2  # so that a profile of many rankings does not make the others wait
+FIT_WORKERS: Final = 2  # while one fits a profile of many rankings, the other profiles do not wait
 
 log = structlog.get_logger()
 

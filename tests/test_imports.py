@@ -229,6 +229,11 @@ def test_scoring_from_the_command_line_does_not_wait_for_statistics() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_the_service_leaves_solvers_to_the_processes_that_fit() -> None:
+    code = "import clpips.service.server, sys; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_the_command_line_starts_without_a_web_framework() -> None:
     code = "import clpips.service.cli, sys; sys.exit('litestar' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

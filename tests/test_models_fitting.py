@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex import NoFitError, default_parents, fit_convex
+from clpips.models.fitting.convex import default_parents, fit_convex
 from clpips.models.fitting.personal import fit_personal
 from clpips.models.fitting.recipes import fit_with
+from clpips.models.fitting.validation import NoFitError
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.rankings.pairs import (
     RankedPairs,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex import NoFitError, default_parents
+from clpips.models.fitting.convex import default_parents
+from clpips.models.fitting.validation import NoFitError
 from clpips.models.rankings.pairs import join_pairs
 from tests.support.observers import person, rankings_of
 

@@ -31,7 +31,7 @@ def test_the_wheel_installs_clpips_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.partition("/")[0] for name in names} == {"clpips", f"clpips-{clpips.__version__}.dist-info"}
-    assert {"clpips/__init__.py", "clpips/py.typed", "clpips/models/data/lpips.safetensors"} <= set(names)
+    assert {"clpips/__init__.py", "clpips/py.typed", "clpips/models/data/weights/lpips.safetensors"} <= set(names)
 
 
 def test_the_wheel_has_every_file_of_the_folders_once(wheel: Path) -> None:

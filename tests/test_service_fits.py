@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.fitting.personal import FitJob, FitResult, fit
+from clpips.models.fitting.job import FitJob, FitResult
+from clpips.models.fitting.personal import fit
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewRanking, NewVersion, Profile, TenantQuota
+from clpips.service.teaching.fit_messages import Task, framed
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
-from clpips.service.teaching.fit_worker import Task, framed, read, work
+from clpips.service.teaching.fit_worker import read, work
 from clpips.service.teaching.scheduling import NICENESS
 from tests.support.databases import BACKBONE
 

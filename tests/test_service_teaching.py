@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clpips.models.fitting.personal import FitResult
+from clpips.models.fitting.job import FitResult
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.service.admission.door import Ticket
 from clpips.service.ops.telemetry import Telemetry
@@ -20,8 +20,8 @@ from clpips.service.scoring.comparer import Comparer
 from clpips.service.storage.database import Database
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import TenantQuota
+from clpips.service.teaching.fit_messages import Task
 from clpips.service.teaching.fit_processes import FitWorkers
-from clpips.service.teaching.fit_worker import Task
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking

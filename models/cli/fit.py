@@ -29,8 +29,8 @@ from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.weights_files import load_weights, save_weights
 
 if TYPE_CHECKING:
+    from clpips.models.fitting.curve_points import CurvePoint
     from clpips.models.fitting.holdout import JudgedFit
-    from clpips.models.fitting.learning_curve import CurvePoint
     from clpips.models.fitting.recipes import Recipe
     from clpips.models.rankings.splitting import SplitBy
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from clpips.models.fitting.ridge_path import RidgePath
-from clpips.models.fitting.validation import Validation, choose, compare_with_parent, split_folds
+from clpips.models.fitting.validation import NoFitError, Validation, choose, compare_with_parent, split_folds
 from clpips.models.fitting.voted_pairs import VotedPairs
 from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.weights_files import load_weights
@@ -30,14 +30,6 @@ RIDGES: Final = (30.0, 10.0, 3.0, 1.0, 0.5, 0.2)  # in units of the mean squared
 # The number is the process's, not the thread's: hence one fit at a time.
 _ONE_AT_A_TIME: Final = Lock()
 _BLAS: Final = ThreadpoolController()
-
-
-class NoFitError(ValueError):
-    """The rankings support no fit; the message says why, and what would. `validation` is there if it got that far."""
-
-    def __init__(self, reason: str, validation: Validation | None = None) -> None:
-        self.validation = validation
-        super().__init__(reason)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,7 +4,6 @@ A first fit, on a share of the targets, is evaluated on the others; the weights 
 the same recipe on everything.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.agreement.evaluation import Evaluation, evaluate
-from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
+from clpips.models.fitting.recipes import Outcome, Parents, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
@@ -38,7 +37,7 @@ class JudgedFit:
 
 def fit_and_judge(
     measured: MeasuredRankings,
-    parents: Mapping[str, NDArray[np.float32]],
+    parents: Parents,
     *,
     name: str,
     backbone: str,
@@ -71,7 +70,7 @@ def fit_and_judge(
 def _judge(
     measured: MeasuredRankings,
     split: Split,
-    parents: Mapping[str, NDArray[np.float32]],
+    parents: Parents,
     name: str,
     recipe: Recipe,
     seed: int,

@@ -1,34 +1,21 @@
 """Learning curve: held-out agreement of fits on growing random draws of rankings."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clpips.models.fitting.recipes import Recipe, fit_with
+from clpips.models.fitting.curve_points import CurvePoint
+from clpips.models.fitting.recipes import Parents, Recipe, fit_with
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.splitting import SplitBy, split_rankings
 
 CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """One fit on `rankings` randomly drawn rankings, and its lead over the parent in share of choices held out."""
-
-    recipe: Recipe
-    rankings: int
-    seed: int
-    vote_agreement: float
-    lead: float
-    seconds: float
-
-
 def learning_curve(
     measured: MeasuredRankings,
-    parents: Mapping[str, NDArray[np.float32]],
+    parents: Parents,
     recipes: Sequence[Recipe],
     seeds: int,
     share: float = 0.7,
@@ -52,17 +39,3 @@ def learning_curve(
             yield CurvePoint(recipe, len(drawn), seed, reached, reached - before, outcome.seconds)
         if progress:
             progress(done, len(steps))
-
-
-def group_by_size(curve: Sequence[CurvePoint]) -> dict[tuple[str, int], list[CurvePoint]]:
-    """Points of a recipe and a size together; "all" differs a little from split to split and counts as its median."""
-    draws = max(point.seed for point in curve) + 1
-    by_recipe: dict[str, list[CurvePoint]] = {}
-    for point in curve:
-        by_recipe.setdefault(point.recipe, []).append(point)
-    grouped = {}
-    for recipe, points in by_recipe.items():
-        for start in range(0, len(points), draws):
-            group = points[start : start + draws]
-            grouped[recipe, int(np.median([point.rankings for point in group]))] = group
-    return grouped

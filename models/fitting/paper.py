@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex import NoFitError
+from clpips.models.fitting.validation import NoFitError
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 MARGIN: Final = 0.05  # in LPIPS's units of distance

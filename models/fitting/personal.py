@@ -5,7 +5,6 @@ the person.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,34 +13,13 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_within
 from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex import Fit, NoFitError, fit_convex
+from clpips.models.fitting.convex import Fit, fit_convex
+from clpips.models.fitting.job import FitJob, FitResult
+from clpips.models.fitting.validation import NoFitError
 from clpips.models.metric.distance import weigh
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
 PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
-
-
-@dataclass(frozen=True)
-class FitJob:
-    """k rankings of one person, and the weights that the fit starts from."""
-
-    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
-    ranks: Sequence[Sequence[int]]  # k of (n,)
-    targets: Sequence[str]  # (k,) sha256
-    base: NDArray[np.float32]  # (1152,)
-    resolution: int | None  # that belongs to `base`
-    lpips: NDArray[np.float32]  # (1152,)
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
-
-    weights: NDArray[np.float32] | None  # (1152,)
-    resolution: int | None
-    taken: bool
-    reason: str
-    report: dict[str, Any]
 
 
 def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:

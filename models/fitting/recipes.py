@@ -1,19 +1,29 @@
 """Recipes by name: what each gives for some rankings, and the parent's weights where the rankings support no fit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex import NoFitError, fit_convex
+from clpips.models.fitting.convex import fit_convex
 from clpips.models.fitting.personal import fit_personal
-from clpips.models.fitting.validation import Validation
+from clpips.models.fitting.validation import NoFitError, Validation
 from clpips.models.rankings.pairs import RankedPairs
 
 Recipe = Literal["convex", "personal", "paper"]
+Parents = Mapping[str, NDArray[np.float32]]  # (1152,) by name, the first to be compared with
+
+
+class Fitted(NamedTuple):
+    """What every recipe finds: weights `(1152,)`, the parent's name, the ridge where it has one, and the validation."""
+
+    weights: NDArray[np.float32]
+    parent: str
+    ridge: float | None
+    validation: Validation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,7 +50,7 @@ class Outcome:
         return not self.reason
 
 
-def fit_with(recipe: Recipe, pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]], seed: int = 0) -> Outcome:
+def fit_with(recipe: Recipe, pairs: RankedPairs, parents: Parents, seed: int = 0) -> Outcome:
     """Fit pairs by a recipe. `parents` are as in `fit_convex`; every other recipe takes the first. `seed` is `paper`'s.
 
     Raises `ModuleNotFoundError` for `paper` without PyTorch.
@@ -51,10 +61,11 @@ def fit_with(recipe: Recipe, pairs: RankedPairs, parents: Mapping[str, NDArray[n
     'there are no ordered pairs: every candidate is tied, or no ranking came'
     """
     first, original = next(iter(parents.items()))
+    fit = _load(recipe)
     started = perf_counter()
     validation: Validation | None
     try:
-        weights, parent, ridge, validation = _fit(recipe, pairs, parents, seed)
+        weights, parent, ridge, validation = fit(pairs, parents, seed)
         reason = "" if validation.supports else _behind(validation, first)
     except NoFitError as error:
         validation, reason = error.validation, str(error)
@@ -72,20 +83,31 @@ def fit_with(recipe: Recipe, pairs: RankedPairs, parents: Mapping[str, NDArray[n
     )
 
 
-def _fit(
-    recipe: Recipe, pairs: RankedPairs, parents: Mapping[str, NDArray[np.float32]], seed: int
-) -> tuple[NDArray[np.float32], str, float | None, Validation]:
-    """Fitted weights, the parent's name, the ridge if there is one, and what was found on held-out pairs."""
-    first, original = next(iter(parents.items()))
+def _load(recipe: Recipe) -> Callable[[RankedPairs, Parents, int], Fitted]:
+    """The recipe as a function. PyTorch is imported here, which takes seconds that are not the fit's."""
     if recipe == "paper":
-        from clpips.models.fitting.paper import fit_paper  # PyTorch, which not every install has
+        from clpips.models.fitting.paper import fit_paper
 
-        done = fit_paper(pairs, original, seed=seed)
-        before, best = done.validation[0], done.validation[done.best_epoch]
-        validation = Validation(agreement=best, parent_agreement=before, lead_error=0.0, unit="targets")
-        return done.weights, first, None, validation
-    fit = fit_convex(pairs, parents) if recipe == "convex" else fit_personal(pairs, original, first)
-    return fit.weights, fit.parent, fit.ridge, fit.validation
+        def paper(pairs: RankedPairs, parents: Parents, seed: int) -> Fitted:
+            name, parent = next(iter(parents.items()))
+            fit = fit_paper(pairs, parent, seed=seed)
+            before, best = fit.validation[0], fit.validation[fit.best_epoch]
+            validation = Validation(agreement=best, parent_agreement=before, lead_error=0.0, unit="targets")
+            return Fitted(fit.weights, name, None, validation)
+
+        return paper
+    return _convex if recipe == "convex" else _personal
+
+
+def _convex(pairs: RankedPairs, parents: Parents, _: int) -> Fitted:
+    fit = fit_convex(pairs, parents)
+    return Fitted(fit.weights, fit.parent, fit.ridge, fit.validation)
+
+
+def _personal(pairs: RankedPairs, parents: Parents, _: int) -> Fitted:
+    name, parent = next(iter(parents.items()))
+    fit = fit_personal(pairs, parent, name)
+    return Fitted(fit.weights, fit.parent, fit.ridge, fit.validation)
 
 
 def _behind(validation: Validation, parent: str) -> str:

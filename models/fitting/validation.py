@@ -60,6 +60,14 @@ class Validation:
         return self.agreement >= self.parent_agreement - SIGNIFICANT * self.lead_error
 
 
+class NoFitError(ValueError):
+    """The rankings support no fit; the message says why, and what would. `validation` is there if it got that far."""
+
+    def __init__(self, reason: str, validation: Validation | None = None) -> None:
+        self.validation = validation
+        super().__init__(reason)
+
+
 def split_folds(pairs: VotedPairs) -> Folds:
     """Folds of whole targets; of candidates where there is one target alone."""
     several = len(np.unique(pairs.targets)) != 1

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.agreement.evaluation import Evaluation
-from clpips.models.fitting.learning_curve import CurvePoint
+from clpips.models.fitting.curve_points import CurvePoint
 from clpips.models.rankings.measured import MeasuredRankings
 
 

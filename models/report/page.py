@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from clpips.models.agreement.evaluation import Evaluation
-from clpips.models.fitting.learning_curve import CurvePoint, group_by_size
+from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.report.contents import Report
 from clpips.models.report.plots import curve_plot, layers_plot, ranks_plot
 from clpips.models.report.rows import LEGEND, Row, comparison_rows

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.learning_curve import CurvePoint, group_by_size
+from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.metric.backbone import LAYERS
 from clpips.models.report.contents import Report
 

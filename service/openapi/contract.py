@@ -12,6 +12,7 @@ from litestar.openapi.spec import (
     OpenAPIMediaType,
     OpenAPIResponse,
     Operation,
+    Parameter,
     Reference,
     RequestBody,
     Schema,
@@ -70,7 +71,9 @@ class ContractedOperation(Operation):
     def __post_init__(self) -> None:
         contract = self.contract
         self.description = "\n\n".join(filter(None, [self.description, contract.notes]))
-        self.parameters = [*(self.parameters or []), *parameters((*contract.headers, REQUEST_ID))]
+        named = self.parameters or []
+        query = any(isinstance(one, Parameter) and one.param_in == "query" for one in named)
+        self.parameters = [*named, *parameters((*contract.headers, REQUEST_ID))]
         if Unauthenticated not in contract.problems:
             self.security = []  # no key, where the others may need one
         if contract.bodies:
@@ -78,7 +81,7 @@ class ContractedOperation(Operation):
             self.request_body = RequestBody(content=content, required=True)
         self.responses = {
             **{str(status): _answer(answer) for status, answer in contract.answers.items()},
-            **problem_responses({**EVERYWHERE, **contract.problems}),
+            **problem_responses({**EVERYWHERE, **contract.problems}, query=query),
         }
 
 

@@ -26,9 +26,10 @@ Kinds = Mapping[type[Problem], str]  # with what each means on the route
 
 # What the framework, or a fault of the service, answers on every route: problem details of the type `about:blank`.
 UNNAMED: Final = {
-    400: "A query parameter has a value that it cannot have, or a header is broken.",
+    400: "A header is broken.",
     500: "The service failed on this request; its log has the reason under the request's id.",
 }
+WITH_A_QUERY: Final = {**UNNAMED, 400: "A query parameter has a value that it cannot have, or a header is broken."}
 
 
 def kinds(*types: type[Problem]) -> dict[type[Problem], str]:
@@ -45,18 +46,19 @@ SENT: Final = {  # where a body is read
 }
 
 
-def problem_responses(found: Kinds) -> dict[str, OpenAPIResponse | Reference]:
-    """The problem+json answers of a route, by status."""
-    by_status: dict[int, dict[type[Problem], str]] = {status: {} for status in UNNAMED}
+def problem_responses(found: Kinds, *, query: bool) -> dict[str, OpenAPIResponse | Reference]:
+    """The problem+json answers of a route, by status; `query` says whether it has parameters there."""
+    unnamed = WITH_A_QUERY if query else UNNAMED
+    by_status: dict[int, dict[type[Problem], str]] = {status: {} for status in unnamed}
     for kind, meaning in found.items():
         by_status.setdefault(int(kind.status), {})[kind] = meaning
-    return {str(status): _response(status, by_status[status]) for status in sorted(by_status)}
+    return {str(status): _response(status, by_status[status], unnamed.get(status)) for status in sorted(by_status)}
 
 
-def _response(status: int, found: Mapping[type[Problem], str]) -> OpenAPIResponse:
+def _response(status: int, found: Kinds, unnamed: str | None) -> OpenAPIResponse:
     named = {kind.kind: (f"urn:problem-type:clpips:{kind.kind}", kind.title, text) for kind, text in found.items()}
-    if status in UNNAMED:
-        named["about:blank"] = ("about:blank", HTTPStatus(status).phrase, UNNAMED[status])
+    if unnamed:
+        named["about:blank"] = ("about:blank", HTTPStatus(status).phrase, unnamed)
     lines = [f"`{name}`: {text}" for name, (_, _, text) in named.items()]
     examples: dict[str, Example | Reference] = {
         name: Example(summary=title, value={"type": type_, "title": title, "status": status, "detail": text})

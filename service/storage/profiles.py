@@ -1,4 +1,4 @@
-"""Changing profiles. Every method is one transaction, and needs nothing but what it is given."""
+"""Transactions that change profiles. Every method is one, and needs nothing but what it is given."""
 
 from typing import Final
 from uuid import UUID
@@ -21,7 +21,7 @@ from clpips.service.storage.tables import (
     pack_weights,
 )
 
-UNTAUGHT: Final = dict.fromkeys(
+UNTAUGHT: Final = dict.fromkeys(  # the counters of a profile that is about to get its first version
     ("latest_version", "rankings", "latest_ranking", "forgotten_ranking", "fitted_ranking", "epoch"), 0
 )
 

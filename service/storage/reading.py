@@ -1,4 +1,4 @@
-"""Reading profiles. Every method is one transaction, or one for each page of what it yields."""
+"""Queries of profiles, versions and rankings. Every method is one transaction, or one for each page that it yields."""
 
 import re
 from collections.abc import AsyncIterator, Sequence

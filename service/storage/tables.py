@@ -1,4 +1,4 @@
-"""The tables, a class of rows each. Versions and rankings are only ever added; what changes is their profile's row.
+"""Tables, a class of rows each. Versions and rankings are only ever added; what changes is their profile's row.
 
 Every change of a profile holds the lock of its row, so numbers are given out in the order of the commits: whoever has
 seen ranking n has seen all before it. What counts a tenant's profiles and rankings holds the tenant's row first.
@@ -59,7 +59,8 @@ class Row(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """The time of day, the one clock that replicas share."""
     return datetime.now(UTC)
 
 
@@ -93,7 +94,7 @@ class ProfileRow(Row):
     forgotten_ranking: Mapped[int] = mapped_column(Integer)
     fitted_ranking: Mapped[int] = mapped_column(Integer)
     epoch: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def record(self) -> Profile:
         return Profile(**_values(self, Profile))
@@ -112,7 +113,7 @@ class VersionRow(Row):
     replaced: Mapped[int | None]
     resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (1152,)
 
     def record(self) -> Version:
@@ -137,7 +138,7 @@ class RankingRow(Row):
     candidates: Mapped[list[str]] = mapped_column(JSON)  # (n,)
     resolution: Mapped[int | None]
     guessed: Mapped[float] = mapped_column(Float)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
 

@@ -13,9 +13,9 @@ from typing import Final
 
 import structlog
 
-from clpips.models.fitting.personal import FitResult
+from clpips.models.fitting.job import FitResult
 from clpips.service.storage.errors import StorageError
-from clpips.service.teaching.fit_worker import LENGTH_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
 
 # With -m its classes would be those of `__main__`, not ours.
 START: Final = "from clpips.service.teaching.fit_worker import main; main()"

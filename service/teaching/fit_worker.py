@@ -1,7 +1,7 @@
 """Worker process on two pipes: fits to the rankings that it reads itself, until its input ends.
 
-The service has no part in the reading, which would cost it more than all else about a fit. Each message on the pipes
-is its length and a pickle; the first one in is the database's URL, every other a `Task`.
+The service has no part in the reading, which would cost it more than all else about a fit. The first message that comes
+in is the database's URL, every other a `Task`.
 """
 
 import asyncio
@@ -9,53 +9,15 @@ import os
 import pickle
 import sys
 import traceback
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Self
-from uuid import UUID
+from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clpips.models.fitting.personal import FitJob, FitResult, fit
+from clpips.models.fitting.job import FitJob
+from clpips.models.fitting.personal import fit
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
-from clpips.service.storage.records import Profile
+from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
 from clpips.service.teaching.scheduling import give_way, pausing
-
-LENGTH_BYTES: Final = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Fit a profile to those of its rankings that counted when it was looked up."""
-
-    profile_id: UUID
-    base_version: int  # that the fit starts from
-    after_ranking: int  # rankings up to this one no longer count
-    last_ranking: int
-    lpips: NDArray[np.float32]  # (1152,) to compare with
-
-    @classmethod
-    def of(cls, seen: Profile, lpips: NDArray[np.float32]) -> Self:
-        """The fit of a profile as it was seen."""
-        return cls(seen.id, seen.base_version, seen.forgotten_ranking, seen.latest_ranking, lpips)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A fit raised an error."""
-
-    traceback: str
-
-
-Answer = FitResult | StorageError | Failure | None  # None: the profile has been deleted
-
-
-def framed(message: object) -> bytes:
-    """A message as it goes through a pipe."""
-    content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    return len(content).to_bytes(LENGTH_BYTES, "little") + content
 
 
 async def work(tasks: BinaryIO, answers: BinaryIO) -> None:

@@ -7,15 +7,15 @@ from typing import Final
 
 import structlog
 
-from clpips.models.fitting.personal import FitResult
+from clpips.models.fitting.job import FitResult
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import FitFailed, Problem
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.errors import RefusedError, StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewVersion, Profile, Version
+from clpips.service.teaching.fit_messages import Task
 from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
-from clpips.service.teaching.fit_worker import Task
 
 MAX_ATTEMPTS: Final = 5  # fits in a row that others may overtake
 

@@ -1,0 +1,31 @@
+"""Job of a fit worker and its result: plain arrays, which whoever asks for a fit need not load a solver for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """k rankings of one person, and the weights that the fit starts from."""
+
+    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
+    ranks: Sequence[Sequence[int]]  # k of (n,)
+    targets: Sequence[str]  # (k,) sha256
+    base: NDArray[np.float32]  # (1152,)
+    resolution: int | None  # that belongs to `base`
+    lpips: NDArray[np.float32]  # (1152,)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
+
+    weights: NDArray[np.float32] | None  # (1152,)
+    resolution: int | None
+    taken: bool
+    reason: str
+    report: dict[str, Any]

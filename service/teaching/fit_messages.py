@@ -1,0 +1,50 @@
+"""Messages between the service and its fit workers: length-prefixed pickles on a pipe.
+
+They load no solver: the service only sends tasks, and the worker alone computes.
+"""
+
+import pickle
+from dataclasses import dataclass
+from typing import Final, Self
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.fitting.job import FitResult
+from clpips.service.storage.errors import StorageError
+from clpips.service.storage.records import Profile
+
+LENGTH_BYTES: Final = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Fit a profile to those of its rankings that counted when it was looked up."""
+
+    profile_id: UUID
+    base_version: int  # that the fit starts from
+    after_ranking: int  # rankings up to this one no longer count
+    last_ranking: int
+    lpips: NDArray[np.float32]  # (1152,) to compare with
+
+    @classmethod
+    def of(cls, seen: Profile, lpips: NDArray[np.float32]) -> Self:
+        """The fit of a profile as it was seen."""
+        return cls(seen.id, seen.base_version, seen.forgotten_ranking, seen.latest_ranking, lpips)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A fit raised an error."""
+
+    traceback: str
+
+
+Answer = FitResult | StorageError | Failure | None  # None: the profile has been deleted
+
+
+def framed(message: object) -> bytes:
+    """A message as it goes through a pipe."""
+    content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    return len(content).to_bytes(LENGTH_BYTES, "little") + content
