@@ -37,7 +37,8 @@ def test_a_profile_tells_what_it_has_learned(ada: TestClient[Any]) -> None:
     for seed in range(4):
         teach(ada, seed)
     detail = ada.get("/profiles/ada").json()
-    assert (detail["parent"], detail["rankings"], detail["unlearned"]) == ("lpips", 4, 0)
+    assert (detail["parent"], detail["rankings"], detail["unlearned"]) == ("balanced", 4, 0)
+    assert sum(detail["family_shares"].values()) == pytest.approx(1)
     assert detail["layer_shares"][4] + detail["layer_shares"][3] > sum(detail["lpips_layer_shares"][3:])
     newest = detail["versions"][0]
     assert newest["fit"]["targets"] == 4
