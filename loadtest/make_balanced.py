@@ -1,9 +1,11 @@
-"""Make the weights `balanced`, and the table of typical distances, from a folder of natural images.
+"""Make the weights `balanced`, the loudness of channels, and the table of typical distances, from natural images.
 
-    python -m loadtest.make_balanced FOLDER [--out models/data/weights/balanced.safetensors]
+    python -m loadtest.make_balanced FOLDER... [--out models/data/weights/balanced.safetensors] [--loudness FILE]
 
-All channels of a family weigh the same; each family adds the same to the mean distance over all pairs of the images;
-and that mean distance is LPIPS's. Printed are the rows of `models/metric/typical.py`.
+All channels of a family weigh the same; each family adds the same to the mean distance over all pairs of a folder's
+images, every folder counting alike; and that mean distance is LPIPS's. A channel's loudness is the root mean square of
+its distance (`models/metric/loudness.py` reads it). Printed are the rows of `models/metric/typical.py`, of the first
+folder.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from clpips.models.images.decoding import load_image
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH
+from clpips.models.metric.loudness import NATURAL_LOUDNESS, save_loudness
 from clpips.models.metric.weights import LayerWeights, combine_families
 from clpips.models.metric.weights_files import SHIPPED_WEIGHTS, load_weights, save_weights
 
@@ -27,17 +30,19 @@ MAX_PIXELS = 100_000_000
 CREATED = "2026-11-27T00:00:00+00:00"  # fixed: the same images make the same file
 
 
-def mean_distances(contents: list[bytes]) -> NDArray[np.float64]:
-    """`z`, `(3456,)`, averaged over all pairs of the images."""
+def channel_means(contents: list[bytes]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of `z` and of its square, `(3456,)` each, over all pairs of the images."""
     engine = open_engine("onnx", "cpu")
     features = engine.embed([load_image(content, DEFAULT_RESOLUTION, MAX_PIXELS) for content in contents])
-    total = np.zeros(Z_LENGTH)  # (z,)
+    total, squares = np.zeros(Z_LENGTH), np.zeros(Z_LENGTH)  # (z,) each
     pairs = list(combinations(range(len(features)), 2))
     for first in range(len(features) - 1):
         rest = features[first + 1 :]
-        total += engine.compare([features[first]] * len(rest), rest).sum(axis=0, dtype=np.float64)
+        z = engine.compare([features[first]] * len(rest), rest).astype(np.float64)  # (n, z)
+        total += z.sum(axis=0)
+        squares += np.square(z).sum(axis=0)
     engine.close()
-    return total / len(pairs)
+    return total / len(pairs), squares / len(pairs)
 
 
 def balanced(mean: NDArray[np.float64], lpips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,24 +58,32 @@ def balanced(mean: NDArray[np.float64], lpips: NDArray[np.float32]) -> NDArray[n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=SHIPPED_WEIGHTS / "balanced.safetensors")
+    parser.add_argument("--loudness", type=Path, default=NATURAL_LOUDNESS)
     arguments = parser.parse_args()
-    paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    contents = [path.read_bytes() for path in paths]
+    sets = [
+        [path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+        for folder in arguments.folders
+    ]
+    contents = [content for each in sets for content in each]
     digest = hashlib.sha256("".join(sorted(hashlib.sha256(one).hexdigest() for one in contents)).encode()).hexdigest()
-    mean = mean_distances(contents)
+    means, squares = zip(*(channel_means(each) for each in sets), strict=True)
     for family in FAMILIES:
-        layers = [mean[group.place].mean() for group in GROUPS if group.family == family.name]
+        layers = [means[0][group.place].mean() for group in GROUPS if group.family == family.name]
         print(f'    "{family.name}": ({", ".join(f"{value:.3e}" for value in layers)}),')
+    counts = " and ".join(str(len(each)) for each in sets)
     weights = LayerWeights(
-        balanced(mean, load_weights("lpips").values),
+        balanced(np.mean(means, axis=0), load_weights("lpips").values),
         name="balanced",
-        recipe=f"balanced: families alike in mean distance over all pairs of {len(paths)} images, sha256 {digest}",
+        recipe=f"balanced: families alike in mean distance over all pairs of {counts} images, sha256 {digest}",
         created=CREATED,
     )
     save_weights(weights, arguments.out)
-    print(f"wrote {arguments.out}, sha256 {hashlib.sha256(arguments.out.read_bytes()).hexdigest()}")
+    loudness = np.sqrt(np.mean(squares, axis=0))  # (z,)
+    save_loudness(loudness.astype(np.float32), arguments.loudness)
+    for path in (arguments.out, arguments.loudness):
+        print(f"wrote {path}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
 
 if __name__ == "__main__":

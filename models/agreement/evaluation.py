@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -166,7 +166,7 @@ def _shares(
 ) -> dict[str, tuple[Statistic, Statistic]]:
     """Value and lead of the two shares of `SHARES`."""
     majority = majorities(pairs)
-    decided = RankedPairs(majority.rows, majority.better, majority.worse, np.ones(len(majority)), majority.targets)
+    decided = replace(majority, counts=np.ones(len(majority)))
     return {
         name: _share(chosen, weights, baseline, seed) if len(chosen) else (Statistic(NAN), Statistic(NAN))
         for name, chosen in zip(SHARES, (decided, pairs), strict=True)
