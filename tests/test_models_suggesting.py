@@ -23,7 +23,8 @@ def test_a_copy_is_not_asked_about_while_something_else_is_open() -> None:
 @given(st.integers(2, 6), st.integers(0, 20))
 @settings(max_examples=25, deadline=None)
 def test_every_pair_is_asked_about_once_and_then_none(candidates: int, seed: int) -> None:
-    z, asked = distances(candidates, seed), []
+    z = distances(candidates, seed)
+    asked: list[tuple[int, int]] = []
     while (pair := suggest_pair(z, asked)) is not None:
         asked.append(pair)
     assert sorted(asked) == [(a, b) for a in range(candidates) for b in range(a + 1, candidates)]
