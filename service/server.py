@@ -21,7 +21,7 @@ from clpips.service.ops.slow_heads import HeadTimeoutProtocol
 from clpips.service.scoring.engine_health import EngineHealth
 from clpips.service.settings import Settings, SettingsError
 
-KEEP_ALIVE_SECONDS: Final = 75  # above the 60 of the usual proxies: the proxy closes idle connections, not we under it
+KEEP_ALIVE_SECONDS: Final = 75  # longer than proxies keep idle connections (60): ours never closes under their request
 BACKLOG: Final = 2048
 
 log = structlog.get_logger()

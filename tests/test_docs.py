@@ -61,6 +61,12 @@ def test_every_route_is_described_and_none_is_invented(client: TestClient[Any]) 
     assert set(table) == served
 
 
+def test_every_room_of_the_code_is_described() -> None:
+    described = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [path.parent for half in ("models", "service") for path in (ROOT / half).glob("*/__init__.py")]
+    assert [named(room) for room in rooms if f"`{named(room)}/`" not in described] == []
+
+
 @pytest.mark.parametrize("page", ALL, ids=named)
 def test_every_file_that_is_named_exists(page: Path) -> None:
     folders = "clients|deploy|docs|loadtest|models|service|src|tests"

@@ -14,8 +14,8 @@ from clpips.service.admission.throughput import Throughput
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import NotReady, Overloaded
 
-LONGEST_RETRY_SECONDS: Final = 60
-HEADROOM: Final = 0.7  # of a deadline may be taken by what waits already: who comes later delays those who are inside
+LONGEST_RETRY_SECONDS: Final = 60  # that a refused client is told to wait
+USABLE_SHARE: Final = 0.7  # the part of a deadline that the predicted wait may take: later requests make it longer
 AVERAGED_REQUESTS: Final = 64  # the time constant of the averages of images and bytes in a request
 
 
@@ -98,7 +98,7 @@ class Door:
         if total > self._max_images:
             self._refuse("queue_full", "as many images wait as may")
         left = ticket.deadline - asyncio.get_running_loop().time()
-        if total * self._throughput.seconds_per_image > HEADROOM * left:
+        if total * self._throughput.seconds_per_image > USABLE_SHARE * left:
             self._refuse("deadline", "the images that wait already take longer than this request may")
 
     def _learn(self, images: int, body_bytes: int) -> None:

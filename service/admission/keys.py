@@ -13,7 +13,7 @@ KeyScope = Literal["score", "teach", "admin"]
 SCOPES: Final[tuple[KeyScope, ...]] = get_args(KeyScope)
 
 KEY_PREFIX: Final = "clpips_"  # scanners for leaked secrets recognise a key by it
-KEY_BYTES: Final = 32  # of randomness: a key is not chosen by a person, so a plain hash protects it
+KEY_BYTES: Final = 32  # all random: no person has chosen a key, so a plain hash protects it
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 HASH: Final = re.compile(r"sha256:([0-9a-f]{64})")
 FORM: Final = "NAME TENANT SCOPE[,SCOPE] sha256:HASH"

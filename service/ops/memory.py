@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 CGROUP: Final = Path("/sys/fs/cgroup")  # version 2; a container sees its own at the root
 PROC: Final = Path("/proc")
-M_ARENA_MAX: Final = -8  # of glibc's mallopt
+M_ARENA_MAX: Final = -8  # the parameter's number in glibc's mallopt
 ARENAS: Final = 2
 
 

@@ -16,7 +16,7 @@ from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.engine_health import EngineHealth
 
 USUAL_SIDE: Final = 256  # the default resolution, pixels
-RELIEF_SECONDS: Final = 1.0  # that the engine waits for the event loop to drop features
+RELIEF_SECONDS: Final = 1.0  # the longest wait of the engine for the event loop to drop features
 
 
 class EngineThreads:

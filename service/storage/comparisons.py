@@ -1,27 +1,22 @@
-"""Recent comparisons in the database, for services of several replicas: any of them can take the person's order."""
+"""Shared store of recent comparisons, for services of several replicas: any of them can take the person's order."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete
 
 from clpips.service.storage.database import Database
 from clpips.service.storage.records import Comparison
-from clpips.service.storage.tables import ComparisonRow, pack_channel_distances
+from clpips.service.storage.tables import ComparisonRow, pack_channel_distances, utc_now
 
 PURGE_INTERVAL: Final = timedelta(seconds=60)
-
-
-def now() -> datetime:
-    """The time of day, which replicas share as no other clock."""
-    return datetime.now(UTC)
 
 
 class ComparisonStore:
     """Comparisons that all replicas on one database share, each for `ttl` seconds."""
 
-    def __init__(self, database: Database, ttl: int, clock: Callable[[], datetime] = now) -> None:
+    def __init__(self, database: Database, ttl: int, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = database
         self._ttl = timedelta(seconds=ttl)
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The connection to the database: SQLite in a file of its own, or PostgreSQL; and the migrations of its schema."""
+"""Database connection: SQLite in a file of its own, or PostgreSQL; transactions, and the migrations of the schema."""
 
 import asyncio
 import sqlite3

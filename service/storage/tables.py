@@ -1,4 +1,4 @@
-"""The tables, a class of rows each. Versions and rankings are only ever added; what changes is their profile's row.
+"""Tables, a class of rows each. What is kept counts: a ranking that no longer does is removed, not marked.
 
 Every change of a profile holds the lock of its row, so numbers are given out in the order of the commits: whoever has
 seen ranking n has seen all before it. What counts a tenant's profiles and rankings holds the tenant's row first.
@@ -22,6 +22,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Text,
     TypeDecorator,
     UniqueConstraint,
     Uuid,
@@ -29,7 +30,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from clpips.models.metric.families import Z_LENGTH
-from clpips.service.storage.records import Comparison, KeptRanking, Origin, Profile, Version, WeighedVersion
+from clpips.service.storage.records import (
+    Comparison,
+    JudgedRanking,
+    KeptRanking,
+    Origin,
+    Profile,
+    Version,
+    WeighedVersion,
+)
 
 NAME_LENGTH: Final = 128
 NAMING: Final = {  # of constraints, as the migrations write them
@@ -59,7 +68,8 @@ class Row(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """The time of day, the one clock that replicas share."""
     return datetime.now(UTC)
 
 
@@ -90,10 +100,10 @@ class ProfileRow(Row):
     latest_version: Mapped[int] = mapped_column(Integer)
     rankings: Mapped[int] = mapped_column(Integer)
     latest_ranking: Mapped[int] = mapped_column(Integer)
-    forgotten_ranking: Mapped[int] = mapped_column(Integer)
     fitted_ranking: Mapped[int] = mapped_column(Integer)
+    waiting: Mapped[str | None] = mapped_column(Text)
     epoch: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def record(self) -> Profile:
         return Profile(**_values(self, Profile))
@@ -110,9 +120,10 @@ class VersionRow(Row):
     taken: Mapped[bool]
     seen_ranking: Mapped[int] = mapped_column(Integer)  # made in the knowledge of the rankings up to this one
     replaced: Mapped[int | None]
+    superseded: Mapped[bool] = mapped_column(default=False)
     resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (3456,)
 
     def record(self) -> Version:
@@ -137,9 +148,12 @@ class RankingRow(Row):
     candidates: Mapped[list[str]] = mapped_column(JSON)  # (n,)
     resolution: Mapped[int | None]
     guessed: Mapped[float] = mapped_column(Float)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
+
+    def judged(self) -> JudgedRanking:
+        return JudgedRanking(**_values(self, JudgedRanking))
 
     def record(self) -> KeptRanking:
         unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}

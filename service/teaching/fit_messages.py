@@ -21,13 +21,12 @@ class Task:
 
     profile_id: UUID
     base_version: int  # that the fit starts from
-    after_ranking: int  # rankings up to this one no longer count
     last_ranking: int
 
     @classmethod
     def of(cls, seen: Profile) -> Self:
         """The fit of a profile as it was seen."""
-        return cls(seen.id, seen.base_version, seen.forgotten_ranking, seen.latest_ranking)
+        return cls(seen.id, seen.base_version, seen.latest_ranking)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ async def _answer(reader: ProfileReader, task: Task) -> Answer:
 
 async def read(reader: ProfileReader, task: Task) -> FitJob:
     """What there is to fit. Raises `VersionMissingError` where the profile has been deleted, or `StorageError`."""
-    kept = reader.rankings(task.profile_id, task.after_ranking, task.last_ranking)
+    kept = reader.rankings(task.profile_id, task.last_ranking)
     rankings = [ranking async for ranking in kept]
     base = await reader.version(task.profile_id, task.base_version)  # after them: it goes when they go
     return FitJob(
