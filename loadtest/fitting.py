@@ -14,7 +14,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.fit import COHORT, PERSONAL, ConvexRecipe, fit_convex
+from clpips.models.fitting.convex.fit import PERSONAL, VOTES, ConvexRecipe, fit_convex
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
@@ -98,7 +98,7 @@ def main() -> None:
         measure(f"{count} rankings of ten", pairs, PERSONAL, arguments.repeat)
     for count in arguments.pairs:
         pairs = voted(count, seed=1)
-        measure(f"{count:,} pairs", pairs, COHORT, arguments.repeat)
+        measure(f"{count:,} pairs", pairs, VOTES, arguments.repeat)
 
 
 if __name__ == "__main__":

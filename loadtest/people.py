@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.opening import open_engine
 from clpips.models.fitting.convex.comparisons import NoFitError
-from clpips.models.fitting.convex.fit import COHORT, PERSONAL, fit_convex
+from clpips.models.fitting.convex.fit import PERSONAL, VOTES, fit_convex
 from clpips.models.fitting.convex.guard import Lead, Validation
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import PLACES
@@ -204,7 +204,7 @@ def report_votes(measured: MeasuredRankings, options: argparse.Namespace) -> Non
             for seed, split in enumerate(splits):
                 drawn = np.random.default_rng(seed).permutation(len(split.fit))[:size]
                 pairs = measured.take([split.fit[place] for place in drawn]).pairs()
-                weights = fit_convex(pairs, None, COHORT).weights
+                weights = fit_convex(pairs, None, VOTES).weights
                 exam = measured.take(split.held_out).pairs()
                 leads.append(100 * (exam.agreement(weights) - exam.agreement(lpips)))
             each = " ".join(f"{lead:+.1f}" for lead in leads)

@@ -246,7 +246,6 @@ def test_kernels_compile_for_hopper_to_wide_loads_without_spilling() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
         check=False,
     )
     assert run.returncode == 0, run.stderr

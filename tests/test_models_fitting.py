@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.comparisons import NoFitError
-from clpips.models.fitting.convex.fit import COHORT, PERSONAL, ConvexRecipe, default_parents, fit_convex
+from clpips.models.fitting.convex.fit import PERSONAL, RANKINGS, VOTES, ConvexRecipe, default_parents, fit_convex
 from clpips.models.fitting.recipes import fit_with
 from clpips.models.metric.families import GROUPS, Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
@@ -109,13 +109,13 @@ def test_a_parent_that_people_agree_with_is_the_better_start() -> None:
 
 
 def test_the_weights_are_the_average_of_fits_at_several_strengths() -> None:
-    fit = fit_convex(rankings_of(person(1), targets=5, candidates=6, seed=1))
+    fit = fit_convex(rankings_of(person(1), targets=5, candidates=6, seed=1), None, VOTES)
     assert fit.shares.sum() == pytest.approx(1)
-    assert len(fit.members) == len(COHORT.strengths) * len(COHORT.exponents)
+    assert len(fit.members) == len(VOTES.strengths) * len(VOTES.exponents)
     assert np.allclose(fit.shares @ fit.members, fit.weights, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("recipe", [PERSONAL, COHORT], ids=["personal", "cohort"])
+@pytest.mark.parametrize("recipe", [PERSONAL, VOTES], ids=["personal", "votes"])
 def test_the_order_of_rankings_and_of_their_candidates_does_not_matter(recipe: ConvexRecipe) -> None:
     rng = np.random.default_rng(0)
     z, ranks = channel_distances(rng, 6 * 5).reshape(6, 5, Z_LENGTH), [rng.permutation(5) + 1 for _ in range(6)]
@@ -174,6 +174,12 @@ def test_one_ranking_is_judged_on_candidates_and_has_an_error() -> None:
     assert fit.blind == {}
 
 
+def test_choices_between_two_and_rankings_have_recipes_of_their_own() -> None:
+    two, five = (rankings_of(person(1), targets=6, candidates=count, seed=1) for count in (2, 5))
+    assert np.array_equal(fit_convex(two).weights, fit_convex(two, None, VOTES).weights)
+    assert np.array_equal(fit_convex(five).weights, fit_convex(five, None, RANKINGS).weights)
+
+
 def test_no_pairs_support_no_fit() -> None:
     with pytest.raises(NoFitError, match="no ordered pairs"):
         fit_convex(join_pairs([]))
@@ -198,7 +204,7 @@ def test_one_target_that_tells_candidates_apart_is_one_target() -> None:
         fit_convex(join_pairs([same, other]), LPIPS, PERSONAL)
 
 
-@pytest.mark.parametrize("recipe", [PERSONAL, COHORT], ids=["personal", "cohort"])
+@pytest.mark.parametrize("recipe", [PERSONAL, VOTES], ids=["personal", "votes"])
 def test_rankings_against_every_channel_support_no_fit(recipe: ConvexRecipe) -> None:
     z = np.linspace(0.001, 0.004, 4)[:, np.newaxis] * np.random.default_rng(0).uniform(1, 2, (40, 1, Z_LENGTH))
     rankings = [pairs_of_ranking(rows.astype(np.float32), [4, 3, 2, 1], target) for target, rows in enumerate(z)]

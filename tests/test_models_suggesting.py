@@ -23,7 +23,8 @@ def test_a_copy_is_not_asked_about_while_something_else_is_open() -> None:
 @given(st.integers(2, 6), st.integers(0, 20))
 @settings(max_examples=25, deadline=None)
 def test_every_pair_is_asked_about_once_and_then_none(candidates: int, seed: int) -> None:
-    z, asked = distances(candidates, seed), []
+    z = distances(candidates, seed)
+    asked: list[tuple[int, int]] = []
     while (pair := suggest_pair(z, asked)) is not None:
         asked.append(pair)
     assert sorted(asked) == [(a, b) for a in range(candidates) for b in range(a + 1, candidates)]
@@ -32,7 +33,7 @@ def test_every_pair_is_asked_about_once_and_then_none(candidates: int, seed: int
 def test_the_pair_is_the_one_whose_gap_weights_drawn_from_the_prior_disagree_most_about() -> None:
     z = distances(5, 3)
     rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(4000, Z_LENGTH)) * prior_deviations(z)
+    drawn = rng.normal(size=(4000, Z_LENGTH)) * prior_deviations()
     scores = drawn @ z.T.astype(np.float64)
     spread = {(a, b): (scores[:, b] - scores[:, a]).std() for a in range(5) for b in range(a + 1, 5)}
     chosen = suggest_pair(z)

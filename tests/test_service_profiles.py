@@ -11,9 +11,15 @@ from tests.support.colours import CANDIDATES, bluest, colours, flat, order_of, r
 from tests.support.services import FORMS, Form, assert_problem, multipart, pointers, rank_body, tree
 
 
-def test_a_fresh_profile_ranks_as_lpips_does(ada: TestClient[Any]) -> None:
-    reply = rank(ada, 1)
+def test_a_fresh_profile_ranks_as_balanced_does(ada: TestClient[Any]) -> None:
+    reply, balanced = rank(ada, 1), rank(ada, 1, "balanced")
     assert reply["profile"]["version"] == 1
+    assert reply["ranking"] == balanced["ranking"]
+
+
+def test_a_fresh_profile_whose_parent_is_lpips_ranks_as_lpips_does(teachable: TestClient[Any]) -> None:
+    assert teachable.post("/profiles", json={"name": "plain", "parent": "lpips"}).status_code == 201
+    reply = rank(teachable, 1, "plain")
     assert all(row["rank"] == row["base_rank"] for row in reply["ranking"])
     assert [row["distance"] for row in reply["ranking"]] == [row["base_distance"] for row in reply["ranking"]]
 

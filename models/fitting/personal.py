@@ -29,7 +29,8 @@ def fit(job: FitJob) -> FitResult:
     try:
         fitted = fit_convex(pairs, job.base, PERSONAL)
     except NoFitError as error:
-        return FitResult(None, job.resolution, taken=False, reason=str(error), report={})
+        reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
+        return FitResult(None, job.resolution, taken=False, reason=reason, report={})
     validation = fitted.validation
     lpips = load_weights("lpips").values
     report = {
@@ -75,11 +76,14 @@ def _reason(validation: Validation, rankings: int) -> str:
         else f"{100 * lead.value:+.1f} ± ?"
         for lead in (validation.lead, validation.lpips_lead)
     )
-    count = "one ranking" if rankings == 1 else f"{rankings} rankings"
     return (
-        f"{found}; after {count} that is not more than noise would give, so the profile answers as before: it waits "
-        f"for rankings that make both leads larger than their errors ({leads} points)"
+        f"{found}; after {_count(rankings)} that is not more than noise would give, so the profile answers as before: "
+        f"it waits for rankings that make both leads larger than their errors ({leads} points)"
     )
+
+
+def _count(rankings: int) -> str:
+    return "one ranking" if rankings == 1 else f"{rankings} rankings"
 
 
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:

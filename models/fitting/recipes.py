@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.comparisons import NoFitError
-from clpips.models.fitting.convex.fit import COHORT, PERSONAL, ConvexRecipe, fit_convex
+from clpips.models.fitting.convex.fit import PERSONAL, ConvexRecipe, fit_convex
 from clpips.models.fitting.convex.guard import Validation
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.pairs import RankedPairs
@@ -79,10 +79,10 @@ def _load(recipe: Recipe) -> Fitting:
         from clpips.models.fitting.paper import fit_paper
 
         return lambda pairs, parent, seed: (fit_paper(pairs, parent, seed=seed).weights, None)
-    return _convex(COHORT if recipe == "convex" else PERSONAL)
+    return _convex(None if recipe == "convex" else PERSONAL)
 
 
-def _convex(recipe: ConvexRecipe) -> Fitting:
+def _convex(recipe: ConvexRecipe | None) -> Fitting:
     def fit(pairs: RankedPairs, parent: NDArray[np.float32], _: int) -> tuple[NDArray[np.float32], Validation]:
         fitted = fit_convex(pairs, parent, recipe)
         return fitted.weights, fitted.validation

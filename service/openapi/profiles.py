@@ -8,8 +8,7 @@ import msgspec
 from clpips.service.openapi import examples
 from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
 from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
-from clpips.service.openapi.problems import KEYED, SENT, UNKNOWN_PARAMETER, kinds
-from clpips.service.openapi.scoring import RECEIVED
+from clpips.service.openapi.problems import KEYED, RECEIVED, SENT, UNKNOWN_PARAMETER, kinds
 from clpips.service.problems import (
     BackboneMismatch,
     BodyTooLarge,
@@ -26,8 +25,7 @@ from clpips.service.problems import (
     VersionNotFound,
     VersionSuperseded,
 )
-from clpips.service.wire.encodings import JSON, MSGPACK
-from clpips.service.wire.forms import MULTIPART
+from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.profile_schemas import (
     Deleted,
     Forgotten,

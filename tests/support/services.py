@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -124,6 +125,9 @@ def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
+            while not server.started:
+                assert thread.is_alive(), "the service did not start"
+                time.sleep(0.005)
             yield "http://{}:{}".format(*listener.getsockname())
         finally:
             server.should_exit = True

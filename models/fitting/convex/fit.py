@@ -6,7 +6,7 @@ Where each step stands: `comparisons.py`, `space.py` (the prior), `solver.py`, `
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock
 from typing import Final
@@ -39,8 +39,9 @@ class ConvexRecipe:
 
     `strengths`, the strictest first, say how far a channel may go from the start, in scores of a typical comparison;
     `usual` what each counts beforehand; `exponents` are the spaces' (`space.py`). `lpips` is LPIPS's share of the
-    start, `temper` how much held-out losses count in the average, `folds` how many there are from so many targets on. With `natural` the loudness of natural images stands beside that of the rows at hand;
-    with `one_target` rankings that share a target support a fit.
+    start, `temper` how much held-out losses count in the average, `folds` how many there are from so many targets on.
+    With `natural` the loudness of natural images stands beside that of the rows at hand; with `one_target` rankings
+    that share a target support a fit.
     """
 
     strengths: tuple[float, ...]
@@ -51,32 +52,32 @@ class ConvexRecipe:
     folds: tuple[tuple[int, int], ...]
     natural: bool
     one_target: bool
-    temper: float = 2.0
+    temper: float
 
 
+# At 20 rankings of ten a fit takes 0.15 s, which is what its folds are few for; later, steadier figures matter more.
 PERSONAL: Final = ConvexRecipe(
     strengths=(0.4, 1.0, 2.5),
     usual=(0.3, 0.4, 0.3),
     exponents=(0.5,),
     lpips=0.4,
     coarse=CoarseStrengths(start=0.3, family=2.0, layer=2.0),
-    folds=(
-        (0, 8),
-        (15, 5),
-        (25, 12),
-    ),  # at 20 rankings of ten a fit takes 0.15 s; later steadier figures are worth more
+    folds=((0, 8), (15, 5), (25, 12)),
     natural=True,
     one_target=True,
+    temper=2.0,
 )
-COHORT: Final = ConvexRecipe(
-    strengths=(0.12, 0.35, 1.0),
-    usual=(0.35, 0.4, 0.25),
-    exponents=(0.0, 0.5),
-    lpips=0.3,
+RANKINGS: Final = replace(PERSONAL, one_target=False)
+VOTES: Final = ConvexRecipe(
+    strengths=(0.25, 0.4, 0.7),
+    usual=(0.25, 0.5, 0.25),
+    exponents=(0.0,),
+    lpips=0.45,
     coarse=CoarseStrengths(start=0.3, family=0.3, layer=0.3),
     folds=((0, 4),),
     natural=False,
     one_target=False,
+    temper=0.5,
 )
 
 
@@ -102,10 +103,13 @@ def default_parents() -> dict[str, NDArray[np.float32]]:
     return {name: load_weights(name).values for name in ("balanced", "lpips")}
 
 
-def fit_convex(pairs: RankedPairs, parent: NDArray[np.float32] | None = None, recipe: ConvexRecipe = COHORT) -> Fit:
+def fit_convex(
+    pairs: RankedPairs, parent: NDArray[np.float32] | None = None, recipe: ConvexRecipe | None = None
+) -> Fit:
     """Fit weights to people's ordered pairs.
 
-    `parent`, float32 `(3456,)`, is what to start from; without one, `balanced`. The fitted weights are scaled so that
+    `parent`, float32 `(3456,)`, is what to start from; without one, `balanced`. Without a recipe, `VOTES` for choices
+    between two alone, and `RANKINGS` otherwise. The fitted weights are scaled so that
     the mean distance over the pairs' rows is the parent's: 0.3 stays as far as it was. Deterministic. Raises
     `NoFitError` where the pairs support no fit, and `ValueError` for a parent of another shape.
 
@@ -120,7 +124,7 @@ def fit_convex(pairs: RankedPairs, parent: NDArray[np.float32] | None = None, re
     if start.shape != (Z_LENGTH,):
         raise ValueError(f"the parent has the shape {start.shape}, expected ({Z_LENGTH},)")
     with _ONE_AT_A_TIME, _BLAS.limit(limits=1, user_api="blas"):
-        return _fit(compare(pairs), start, balanced, lpips, recipe)
+        return _fit(compare(pairs), start, balanced, lpips, recipe or (VOTES if (pairs.sizes == 2).all() else RANKINGS))
 
 
 @cache
