@@ -84,6 +84,25 @@ def test_fit_writes_weights_with_their_provenance(
     assert figures["supported"] is True
 
 
+def test_what_was_said_of_some_candidates_is_all_that_is_fitted_and_judged(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a", "b", "c", "d", "e", "f"]
+    lines = []
+    for number, text in enumerate(stored.read_text().splitlines()):
+        line = json.loads(text)
+        order = np.argsort(line.pop("ranks")).tolist()
+        said = {"best": order[0]} if number % 2 else {"top": order[:2]}
+        lines.append(json.dumps(line | {"candidates": [f"{number}{name}" for name in names], **said}))
+    file = tmp_path / "partly.jsonl"
+    file.write_text("\n".join(lines))
+    figures = run_json(capsys, "evaluate", file, "--weights", "lpips")
+    assert figures["pairs"] == 6 * 5 + 6 * (5 + 4)
+    out = tmp_path / "mine.safetensors"
+    assert run("fit", file, "--out", out) == 0
+    assert "12 rankings (84 ordered pairs) of 12 targets" in load_weights(out).recipe
+
+
 def test_fit_prints_the_held_out_comparison(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit", stored, "--out", tmp_path / "mine.safetensors") == 0
     out = capsys.readouterr().out

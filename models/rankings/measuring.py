@@ -47,6 +47,7 @@ def measure_rankings(
     wanted = {
         pair_key(hashes[ranking.target], hashes[candidate]): (ranking.target, candidate)
         for ranking in rankings
+        if ranking.z is None
         for candidate in ranking.candidates
     }
     with open_cache(cache, fingerprint, resolution) as kept:
