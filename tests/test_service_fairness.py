@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Images
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Throughput
 from clpips.service.ops.telemetry import Telemetry
@@ -44,9 +44,11 @@ class Diary(FakeEngine):
         time.sleep(0.02)  # the engine's own work
         return super().embed(images, more=more)
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
         self.calls.append("compare")
-        return super().compare(targets, candidates)
+        return super().compare(targets, candidates, families)
 
 
 async def until_it_works(engine: Diary, request: asyncio.Task[Any]) -> None:
@@ -104,7 +106,7 @@ async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_
         ranked = asyncio.create_task(compare(large))
         await until_it_works(engine, ranked)
         assert not (await compare(white)).any()
-        assert (await ranked).shape == (39, TOTAL_CHANNELS)
+        assert (await ranked).shape == (39, Z_LENGTH)
     last = max(place for place, call in enumerate(engine.calls) if "of the pair" in call)
     assert engine.calls[last + 1 :].count("embed") > 1, "the large request was over too soon to tell"
     assert engine.calls[last + 1] == "compare"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database, newest_revision
 from clpips.service.storage.errors import (
@@ -63,14 +63,14 @@ async def numbers(store: ProfileStore, profile: Profile) -> list[int]:
 
 
 def counting(store: ProfileStore, profile: Profile) -> AsyncIterator[KeptRanking]:
-    return store.rankings(profile.id, profile.forgotten_ranking, profile.latest_ranking)
+    return store.rankings(profile.id, profile.latest_ranking)
 
 
 async def test_a_new_profile_uses_its_first_version(store: ProfileStore) -> None:
     profile = await made(store)
     assert (profile.current_version, profile.latest_version, profile.latest_ranking) == (1, 1, 0)
     first = await store.version(profile.id, 1)
-    np.testing.assert_array_equal(first.weights, np.ones(TOTAL_CHANNELS, np.float32))
+    np.testing.assert_array_equal(first.weights, np.ones(Z_LENGTH, np.float32))
 
 
 async def test_a_name_is_taken_once_in_a_tenant(store: ProfileStore) -> None:
@@ -153,9 +153,9 @@ async def test_a_fit_that_another_has_overtaken_is_not_kept(store: ProfileStore)
     await made(store)
     seen = (await store.add_ranking(T, "ada", ranking(1))).profile
     later = (await store.add_ranking(T, "ada", ranking(2))).profile
-    assert await store.add_fitted(later, version(2), taken=True, again=False) is not None
-    assert await store.add_fitted(seen, version(3), taken=True, again=False) is None
-    assert await store.add_fitted(later, version(4), taken=True, again=False) is None
+    assert await store.add_fitted(later, version(2), "so", taken=True, again=False) is not None
+    assert await store.add_fitted(seen, version(3), "so", taken=True, again=False) is None
+    assert await store.add_fitted(later, version(4), "so", taken=True, again=False) is None
     assert (await store.find(T, "ada")).latest_version == 2
 
 
@@ -163,13 +163,13 @@ async def test_a_fit_that_a_reset_has_overtaken_is_not_kept(store: ProfileStore)
     await made(store)
     seen = (await store.add_ranking(T, "ada", ranking())).profile
     await store.reset(T, "ada")
-    assert await store.add_fitted(seen, version(2), taken=True, again=True) is None
+    assert await store.add_fitted(seen, version(2), "so", taken=True, again=True) is None
 
 
 async def test_a_proposed_version_is_kept_but_not_used_until_it_is_rolled_to(store: ProfileStore) -> None:
     await made(store)
     seen = (await store.add_ranking(T, "ada", ranking())).profile
-    kept = await store.add_fitted(seen, version(2), taken=False, again=False)
+    kept = await store.add_fitted(seen, version(2), "so", taken=False, again=False)
     assert kept is not None
     assert kept[1] is not None
     assert (kept[0].current_version, kept[1].number, kept[1].taken) == (1, 2, False)
@@ -185,7 +185,7 @@ async def test_rolling_back_to_a_version_that_never_was_is_refused(store: Profil
 async def test_a_reset_begins_again_and_forgets_the_rankings_so_far(store: ProfileStore) -> None:
     await made(store)
     seen = (await store.add_ranking(T, "ada", ranking())).profile
-    await store.add_fitted(seen, version(2), taken=True, again=False)
+    await store.add_fitted(seen, version(2), "so", taken=True, again=False)
     profile = await store.reset(T, "ada")
     assert (profile.current_version, profile.rankings) == (3, 0)
     assert (await store.version(profile.id, 3)).weights[0] == 1.0
@@ -247,7 +247,7 @@ async def main():
     store = ProfileStore(Database(sys.argv[1]), TenantQuota(10, 100000))
     for seed in range(100000):
         receipt = await store.add_ranking("studio", "ada", ranking(seed))
-        await store.add_fitted(receipt.profile, version(receipt.number + 1), taken=True, again=False)
+        await store.add_fitted(receipt.profile, version(receipt.number + 1), "so", taken=True, again=False)
         print(receipt.number, flush=True)
 
 asyncio.run(main())
@@ -266,7 +266,7 @@ async def test_a_killed_process_loses_no_acknowledged_ranking_and_leaves_usable_
     assert profile.latest_ranking >= acknowledged
     assert await numbers(store, profile) == list(range(1, profile.latest_ranking + 1))
     current = await store.version(profile.id, profile.current_version)
-    assert current.weights.shape == (TOTAL_CHANNELS,)
+    assert current.weights.shape == (Z_LENGTH,)
     assert profile.current_version == profile.latest_version >= acknowledged
     await store.add_ranking(T, "ada", ranking(comparison="after the crash"))
     await database.close()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -87,7 +87,7 @@ def evaluate(
     names: tuple[str, str] = ("metric", "baseline"),
     seed: int = 0,
 ) -> Evaluation:
-    """Compare two weights, float32 `(1152,)`, on the same rankings. `seed` is the bootstrap's."""
+    """Compare two weights, float32 `(3456,)`, on the same rankings. `seed` is the bootstrap's."""
     people = [ranking.order for ranking in measured.rankings]  # (k,) each
     here = _Side(measured, weights, people)
     there = _Side(measured, baseline, people)
@@ -166,7 +166,7 @@ def _shares(
 ) -> dict[str, tuple[Statistic, Statistic]]:
     """Value and lead of the two shares of `SHARES`."""
     majority = majorities(pairs)
-    decided = RankedPairs(majority.rows, majority.better, majority.worse, np.ones(len(majority)), majority.targets)
+    decided = replace(majority, counts=np.ones(len(majority)))
     return {
         name: _share(chosen, weights, baseline, seed) if len(chosen) else (Statistic(NAN), Statistic(NAN))
         for name, chosen in zip(SHARES, (decided, pairs), strict=True)

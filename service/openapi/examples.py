@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 
 
 def _tiny_png(colour: tuple[int, int, int]) -> str:
