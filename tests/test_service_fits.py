@@ -173,13 +173,31 @@ async def test_a_killed_worker_fails_its_fit_and_the_next_has_another(
     workers: Callable[[int], FitWorkers], keep: Keep
 ) -> None:
     own, task = workers(1), task_of(await keep(job()))
-    own.expect()
-    while not own.idle:  # noqa: ASYNC110 - a process is on its way
-        await asyncio.sleep(0.01)
-    os.kill(own.idle[0], signal.SIGKILL)
+    pid = await waiting_process(own)
+    fitting = asyncio.create_task(own.fit(task))
+    await asyncio.sleep(0)  # the task has been sent
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(FitWorkerError, match="ended in the middle"):
-        await own.fit(task)
+        await fitting
     assert isinstance(await own.fit(task), FitResult)
+
+
+async def test_a_worker_that_was_killed_while_it_waited_costs_no_fit(
+    workers: Callable[[int], FitWorkers], keep: Keep
+) -> None:
+    own, task = workers(1), task_of(await keep(job()))
+    os.kill(await waiting_process(own), signal.SIGKILL)
+    while own.idle:  # noqa: ASYNC110 - the event loop has yet to hear of its end
+        await asyncio.sleep(0.01)
+    assert isinstance(await own.fit(task), FitResult)
+
+
+async def waiting_process(own: FitWorkers) -> int:
+    """The id of a process that waits for a task, once there is one."""
+    own.expect()
+    while not own.idle:  # noqa: ASYNC110 - it is on its way
+        await asyncio.sleep(0.01)
+    return own.idle[0]
 
 
 async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_terminal(

@@ -77,7 +77,7 @@ def format_weights(weights: LayerWeights) -> bytes:
     tensors = {
         family.name: weights.values[PLACES[family.name]] for family in FAMILIES if family.name in weights.families
     }
-    return safetensors.numpy.save(tensors or {"aligned": weights.values[PLACES["aligned"]]}, metadata)
+    return _in_order(safetensors.numpy.save(tensors or {"aligned": weights.values[PLACES["aligned"]]}, metadata))
 
 
 def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeights:
@@ -116,6 +116,14 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
     except ValueError as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its header's keys in order, which safetensors shuffles: equal weights are equal bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # as the format has it: the tensors begin at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _metadata(content: bytes) -> dict[str, str]:
