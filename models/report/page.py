@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.report.contents import Report
 from clpips.models.report.plots import curve_plot, layers_plot, ranks_plot
-from clpips.models.report.rows import LEGEND, Row, comparison_rows
+from clpips.models.report.rows import LEGEND, Row, comparison_rows, headline, undefined_lines
 from clpips.models.report.strips import strips
 
 STYLE: Final = Path(__file__).with_name("style.css")
@@ -33,9 +34,9 @@ def render(report: Report) -> str:
     sections = [
         f"<h1>{html.escape(report.title)}</h1>",
         f'<p class="lead">{result.sets:,} rankings of {result.targets} targets, {result.pairs:,} pairs with a '
-        "majority. Brackets are 95 % intervals: for shares, pooled ranks and differences by bootstrap over targets, "
-        "for ICCs from F.</p>",
-        *(f'<p class="note">{html.escape(warning)}</p>' for warning in result.warnings),
+        f"majority; figures are for {result.drawn}.</p>",
+        f'<p class="headline">{html.escape(headline(result))}</p>',
+        *(f'<p class="note">{html.escape(line)}</p>' for line in [*result.warnings, *undefined_lines(result)]),
         "<h2>Agreement with people</h2>",
         _table(result),
         _verdicts(result),
@@ -67,16 +68,19 @@ def render(report: Report) -> str:
 
 
 def _table(result: Evaluation) -> str:
+    """The groups of `comparison_rows`, a table each."""
     names = "".join(f"<th>{html.escape(name)}</th>" for name in (result.baseline.name, result.metric.name))
-    rows = "".join(f"<tr><td>{html.escape(row.title)}</td>{_cells(row)}</tr>" for row in comparison_rows(result))
-    return f"<table><tr><th></th>{names}<th>difference</th></tr>{rows}</table>"
-
-
-def _cells(row: Row) -> str:
+    head = f"<tr><th></th>{names}<th>difference</th></tr>"
     return "".join(
-        f"<td>{first}<small>{second}</small></td>"
-        for first, _, second in (cell.partition("\n") for cell in (row.baseline, row.metric, row.difference))
+        f'<h3>{html.escape(group)}</h3><div class="wide"><table>{head}{"".join(map(_row, rows))}</table></div>'
+        for group, rows in groupby(comparison_rows(result), lambda row: row.group)
     )
+
+
+def _row(row: Row) -> str:
+    cells = [html.escape(cell).partition("\n") for cell in (row.baseline, row.metric, row.difference)]
+    figures = "".join(f"<td>{first}<small>{rest.replace(chr(10), '<br>')}</small></td>" for first, _, rest in cells)
+    return f"<tr><td>{html.escape(row.title)}</td>{figures}</tr>"
 
 
 def _verdicts(result: Evaluation) -> str:
@@ -85,7 +89,7 @@ def _verdicts(result: Evaluation) -> str:
         f"<b>{scores.verdicts['cicchetti']}</b> by Cicchetti"
         for scores in (result.baseline, result.metric)
     )
-    return f"<p>ICC(2,1) in words: {words}. Sign-flip test over targets: p = {result.sign_flip:.2g}.</p>"
+    return f"<p>ICC(2,1) in words: {words}.</p>"
 
 
 def _curve_table(curve: Sequence[CurvePoint]) -> str:
