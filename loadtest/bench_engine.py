@@ -25,8 +25,8 @@ from clpips.models.engines.opening import open_engine
 from clpips.models.engines.pytorch.engine import TorchEngine
 from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
-from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.families import Z_LENGTH
 from loadtest.kit.exactness import WEIGHTS, as_lpips, check, check_half, scenes
 from loadtest.kit.jpegs import bench_jpeg
 from loadtest.kit.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
@@ -105,7 +105,7 @@ def bench_compare(engines: dict[str, Engine], device: str, rounds: int, seconds:
         calls = {str(size): _comparing(engine, *halves, size) for size in sizes}
         for size, timing in in_turn(calls, device, rounds, seconds).items():
             pairs = int(size)
-            moved = pairs * (2 * features[0].nbytes + 4 * TOTAL_CHANNELS)
+            moved = pairs * (2 * features[0].nbytes + 4 * Z_LENGTH)
             rate = _rates(timing, pairs)
             rows.append({"contender": name, "pairs": pairs, **rate, "gbps": moved / timing.median / 1e9})
     return rows
@@ -125,8 +125,8 @@ def _comparing(engine: Engine, targets: list[Any], candidates: list[Any], size: 
 def bench_profiles(rounds: int, seconds: float) -> list[dict[str, Any]]:
     """What weighing 1,000 pairs costs when all have one profile's weights, and when each has its own."""
     rng = np.random.default_rng(0)
-    z = rng.random((1000, TOTAL_CHANNELS), np.float32)
-    many = rng.random((1000, TOTAL_CHANNELS), np.float32)
+    z = rng.random((1000, Z_LENGTH), np.float32)
+    many = rng.random((1000, Z_LENGTH), np.float32)
     calls: dict[str, Callable[[], object]] = {"1": lambda: weigh(z, WEIGHTS), "1000": lambda: weigh(z, many)}
     return [
         {"profiles": int(name), "microseconds_a_pair": timing.median * 1e6 / 1000}

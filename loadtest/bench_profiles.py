@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from sqlalchemy import insert
 
 from clpips.models.engines.opening import open_engine
-from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.profiles.named_weights import ShippedWeights
@@ -53,7 +53,7 @@ def mixing() -> None:
     images = rng.integers(0, 256, (IMAGES, 256, 256, 3), np.uint8)
     base = load_weights("lpips").values
     same = [base] * PAIRS
-    own = [base * rng.gamma(1, 1, TOTAL_CHANNELS).astype(np.float32) for _ in range(PAIRS)]
+    own = [base * rng.gamma(1, 1, Z_LENGTH).astype(np.float32) for _ in range(PAIRS)]
     pairs = rng.integers(0, IMAGES, (2, PAIRS))
     batches: list[float] = []
     for _ in range(ROUNDS):

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights
 
@@ -115,10 +116,10 @@ def teach(
 
 def hidden_weights(rng: np.random.Generator, backbone: str) -> LayerWeights:
     """Somebody who looks at two of the five layers, and there at a tenth of the channels, some more than others."""
-    values = np.zeros(TOTAL_CHANNELS)
+    values = np.zeros(Z_LENGTH)
     for layer in rng.choice(len(LAYERS), 2, replace=False):
         values[LAYERS[layer]] = rng.uniform(0.2, 1)
-    values *= (rng.random(TOTAL_CHANNELS) < 0.1) * rng.gamma(1, 1, TOTAL_CHANNELS)
+    values *= (rng.random(Z_LENGTH) < 0.1) * rng.gamma(1, 1, Z_LENGTH)
     return LayerWeights(values.astype(np.float32), "hidden", backbone=backbone)
 
 

@@ -29,6 +29,7 @@ from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.profiles import PROFILE_ROUTES
+from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
 from clpips.service.scoring.comparer import Comparer
@@ -44,6 +45,7 @@ from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import TenantQuota
 from clpips.service.teaching.exchange import Exchange
 from clpips.service.teaching.fit_processes import FitWorkers
+from clpips.service.teaching.judging import Judging
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.query import refuse_unknown_parameters
@@ -109,7 +111,8 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
-    teaching = Teaching(store, registry, learner, fit_workers, comparisons, comparer)
+    teaching = Teaching(store, registry, learner, fit_workers)
+    judging = Judging(store, registry, learner, comparisons, comparer)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -142,7 +145,17 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
 
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
-        route_handlers=[root, rank, distance, *PROFILE_ROUTES, *EXCHANGE_ROUTES, healthz, readyz, metrics],
+        route_handlers=[
+            root,
+            rank,
+            distance,
+            *PROFILE_ROUTES,
+            *RANKING_ROUTES,
+            *EXCHANGE_ROUTES,
+            healthz,
+            readyz,
+            metrics,
+        ],
         state=State({"access": access}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
@@ -153,6 +166,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
                 "readiness": readiness,
                 "telemetry": telemetry,
                 "teaching": teaching,
+                "judging": judging,
                 "exchange": Exchange(store, registry),
             }.items()
         },

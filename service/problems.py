@@ -80,6 +80,18 @@ class VersionNotFound(Problem):
     status, kind, title = HTTPStatus.NOT_FOUND, "version-not-found", "There is no such version"
 
 
+class RankingNotFound(Problem):
+    """A profile keeps no ranking of this number."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "ranking-not-found", "There is no such ranking"
+
+
+class VersionSuperseded(Problem):
+    """A version that learned from a ranking which has been forgotten or replaced since: it is not used again."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "version-superseded", "The version is not used again"
+
+
 class ComparisonNotFound(Problem):
     """A comparison that has expired, or never was: the client sends the images instead."""
 

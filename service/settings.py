@@ -144,11 +144,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, description="A new version of a profile is in use on every replica within so many seconds.")
     ] = 2.0
     profile_cache: Annotated[
-        Count, Meta(description="Profiles whose weights are held in memory, some 5 KB each; the least used leave.")
+        Count, Meta(description="Profiles whose weights are held in memory, some 14 KB each; the least used leave.")
     ] = 10_000
     max_profiles: Annotated[Count, Meta(description="Most profiles that a tenant may keep (403 above it).")] = 10_000
     max_rankings: Annotated[
-        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 25 KB.")
+        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 70 KB.")
     ] = 100_000
     comparison_ttl: Annotated[
         Count, Meta(description="Seconds for which an answer of `/rank` can be re-ordered without sending the images.")

@@ -1,7 +1,6 @@
 """A rolling restart behind HAProxy, configured as the ingress controller would from our Service, under load."""
 
 import itertools
-import os
 import secrets
 import signal
 import socket
@@ -19,6 +18,7 @@ import pytest
 
 from tests.support.manifests import DEPLOY, read_yaml, tool
 from tests.support.pictures import encode, picture
+from tests.support.processes import environment
 from tests.support.services import rank_body
 
 REPLICAS = ("a", "b")
@@ -61,7 +61,6 @@ class Replica:
         self.process = self._start()  # it is on its way: `wait_until_ready`
 
     def _start(self) -> subprocess.Popen[bytes]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
         settings = {
             "CLPIPS_PORT": str(self.port),
             "CLPIPS_ENGINE": "onnx",
@@ -71,7 +70,7 @@ class Replica:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "clpips.service.cli", "serve"],
-                env={**inherited, **settings},
+                env=environment(**settings),
                 cwd=self._log.parent,
                 stderr=log,
             )

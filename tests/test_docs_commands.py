@@ -7,7 +7,6 @@ command with other numbers and hashes: its fields must be those of the real one.
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 
 from tests.support.documents import PAGES, Block, blocks, named
 from tests.support.pictures import encode, picture, variation
+from tests.support.processes import environment, wait_for_url
 
 ADDRESS = "localhost:8000"
 LANGUAGES = {"bash", "python", "json", "text", "bibtex", "{toctree}"}
@@ -80,10 +80,9 @@ class Reader:
         done = subprocess.run(
             command,
             cwd=self._folder,
-            env=environment(self._folder),
+            env=a_home(self._folder),
             capture_output=True,
             text=True,
-            timeout=100,
             check=False,
         )
         expected = 0 if block.status is None else REFUSED
@@ -152,10 +151,9 @@ def lay_out(folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """No settings of the machine's, `clpips` on the path, and a home of its own for curl and the cache."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
-    return inherited | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder)}
+def a_home(folder: Path) -> dict[str, str]:
+    """An environment with `clpips` on the path, and a home of its own for curl and the cache."""
+    return environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", HOME=str(folder))
 
 
 @contextmanager
@@ -168,17 +166,9 @@ def a_service(folder: Path, *, wanted: bool) -> Iterator[str]:
     log = folder / "service.log"
     with (
         log.open("w") as stderr,
-        subprocess.Popen(command, cwd=folder, env=environment(folder), stderr=stderr) as service,
+        subprocess.Popen(command, cwd=folder, env=a_home(folder), stderr=stderr) as service,
     ):
         try:
-            yield wait_for_address(log, service)
+            yield wait_for_url(service, log).removeprefix("http://")
         finally:
             service.terminate()
-
-
-def wait_for_address(log: Path, service: "subprocess.Popen[bytes]") -> str:
-    while service.poll() is None:
-        found = re.search(r'"url": ?"http://([^"]+)"', log.read_text())
-        if found:
-            return found[1]
-    raise AssertionError(log.read_text())

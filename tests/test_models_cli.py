@@ -44,7 +44,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 @pytest.mark.usefixtures("folder")
 def test_distance_prints_one_object_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     answer = run_json(capsys, "distance", "target.png", "near.jpg")
-    assert set(answer) == {"distance", "layers", "weights", "resolution"}
+    assert set(answer) == {"distance", "layers", "families", "weights", "resolution"}
     assert answer["distance"] == pytest.approx(sum(answer["layers"]), abs=1e-6)
     assert (answer["weights"], answer["resolution"], len(answer["layers"])) == ("lpips", 256, 5)
 
@@ -56,6 +56,21 @@ def test_distance_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr().out
     assert printed.startswith(f"{expected['distance']:.4f}  target.png ↔ near.jpg")
     assert "conv5" in printed
+    assert "aligned" in printed
+    assert "std" not in printed  # a family that the weights do not use
+
+
+@pytest.mark.usefixtures("folder")
+def test_distance_by_several_families_prints_each_and_their_sum(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run_json(capsys, "distance", "target.png", "near.jpg", "--weights", "balanced")
+    assert sum(answer["families"].values()) == pytest.approx(answer["distance"], abs=1e-6)
+    assert all(part > 0 for part in answer["families"].values())
+    assert run("distance", "target.png", "near.jpg", "--weights", "balanced") == 0
+    printed = capsys.readouterr().out
+    for name, part in answer["families"].items():
+        assert name in printed
+        assert f"{part:.4f}" in printed
+    assert printed.count(f"{answer['distance']:.4f}") == 2  # above the table, and where its sums meet
 
 
 @pytest.mark.usefixtures("folder")
@@ -94,14 +109,14 @@ def test_equal_distances_keep_the_order_given(capsys: pytest.CaptureFixture[str]
 
 
 def test_other_weights_give_other_distances(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    save_weights(LayerWeights(np.full(1152, 2, np.float32), name="twos"), folder / "twos.safetensors")
+    save_weights(LayerWeights(np.full(3456, 2, np.float32), name="twos"), folder / "twos.safetensors")
     answer = run_json(capsys, "distance", "target.png", "near.jpg", "--weights", "twos.safetensors")
     assert answer["weights"] == "twos"
     assert answer["distance"] != run_json(capsys, "distance", "target.png", "near.jpg")["distance"]
 
 
 def test_weights_of_another_backbone_are_refused(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    save_weights(LayerWeights(np.ones(1152, np.float32), name="w", backbone="ab" * 32), folder / "w.safetensors")
+    save_weights(LayerWeights(np.ones(3456, np.float32), name="w", backbone="ab" * 32), folder / "w.safetensors")
     assert run("distance", "target.png", "near.jpg", "--weights", "w.safetensors") == 2
     assert "belong to the backbone" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from clpips.models.engines.opening import open_engine
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.families import PLACES
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import Pixels, picture, variation
 
@@ -37,7 +38,7 @@ def half_distances(dtype: torch.dtype, images: Pixels, pairs: NDArray[np.intp]) 
     with torch.inference_mode():
         kernels.store(network(kernels.blocks(torch.from_numpy(images))), features)
         z = kernels.compare([features[i] for i in pairs[:, 0]], [features[i] for i in pairs[:, 1]])
-    return weigh(z.numpy(), WEIGHTS)
+    return weigh(z.numpy(), WEIGHTS[PLACES["aligned"]])
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 2e-3), (torch.float16, 2.5e-4)])

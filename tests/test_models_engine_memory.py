@@ -117,7 +117,7 @@ class HungryKernels(PlainKernels):
 def test_the_engine_answers_with_a_shrunken_cache_and_smaller_batches() -> None:
     kernels = HungryKernels()
     engine = TorchEngine(threads=1, kernels=kernels)
-    expected = engine.compare(*(engine.embed(pictures(4)) for _ in range(2)))
+    expected = engine.compare(engine.embed(pictures(4)), engine.embed(pictures(4)))
     cache = engine.embed(pictures(4))
     engine.on_memory_pressure = cache.clear
     kernels.most = 1

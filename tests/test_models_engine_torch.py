@@ -41,7 +41,7 @@ def test_a_full_pool_is_no_failure() -> None:
 def test_reused_slots_hold_the_new_image() -> None:
     engine = prepared(feature_bytes=0, largest=1)  # two slots
     images = pictures(6)
-    expected = engine.compare(*(TorchEngine().embed(part) for part in (images[:1], images[5:])))
+    expected = engine.compare(TorchEngine().embed(images[:1]), TorchEngine().embed(images[5:]))
     for image in images[1:5]:
         engine.embed(image[np.newaxis])
     first, last = engine.embed(images[:1]), engine.embed(images[5:])

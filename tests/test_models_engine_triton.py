@@ -118,6 +118,52 @@ def test_a_pair_has_the_same_bits_in_any_batch(kernels: TritonKernels, dtype: to
     assert torch.equal(together, torch.stack(alone))
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_statistics_are_those_of_float64(
+    kernels: TritonKernels, plain: PlainKernels, dtype: torch.dtype, size: tuple[int, int]
+) -> None:
+    features = poisoned(3, *size, dtype)
+    features[0].buffer.copy_(torch.rand(len(features[0].buffer)))
+    features[1].buffer.copy_(0.5 + 1e-2 * torch.rand(len(features[1].buffer)))  # a small spread about a large mean
+    features[2].buffer.fill_(0.3)
+    for one in features:
+        one.statistics.fill_(torch.nan)
+    expected = torch.stack(
+        [
+            torch.stack([torch.cat([tap.double().mean(0) for tap in one.taps()]), torch.cat(deviations)])
+            for one in features
+            for deviations in [[tap.double().std(0, correction=0) for tap in one.taps()]]
+        ]
+    )  # (n, 2, c)
+    for measure in (kernels.measure, plain.measure):
+        measure(features)
+        found = torch.stack([one.statistics for one in features])
+        assert torch.allclose(found[:2].double(), expected[:2], rtol=1e-6, atol=1e-7)
+        assert torch.allclose(found[2].double(), expected[2], atol=1e-6)
+
+
+def test_distances_of_statistics_are_squared_differences(kernels: TritonKernels, plain: PlainKernels) -> None:
+    features = poisoned(3, 31, 31, torch.float32)
+    for one in features:
+        one.statistics.copy_(torch.rand(one.statistics.shape))
+    targets, candidates = [features[0], features[0], features[1]], [features[1], features[2], features[1]]
+    z = kernels.compare_statistics(targets, candidates)
+    assert torch.equal(z, plain.compare_statistics(targets, candidates))
+    assert torch.equal(z[0], (features[0].statistics - features[1].statistics).square().flatten())
+    assert not z[2].any()
+
+
+def test_an_image_has_the_same_statistics_in_any_batch(kernels: TritonKernels, dtype: torch.dtype) -> None:
+    features = poisoned(4, 64, 64, dtype)
+    for one in features:
+        one.buffer.copy_(torch.rand(len(one.buffer)))
+    kernels.measure(features)
+    together = [one.statistics.clone() for one in features]
+    for one in features:
+        kernels.measure([one])
+    assert all(torch.equal(one.statistics, before) for one, before in zip(features, together, strict=True))
+
+
 @pytest.mark.parametrize("size", [(31, 31), (256, 256), (300, 511), (2048, 2048)])
 def test_every_element_is_compared_once(size: tuple[int, int]) -> None:
     layout = layout_of(*size)
@@ -200,7 +246,6 @@ def test_kernels_compile_for_hopper_to_wide_loads_without_spilling() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=110,
         check=False,
     )
     assert run.returncode == 0, run.stderr
@@ -210,10 +255,13 @@ def test_kernels_compile_for_hopper_to_wide_loads_without_spilling() -> None:
         "store_kernel",
         "compare_kernel",
         "finish_kernel",
+        "measure_kernel",
+        "finish_measure_kernel",
+        "statistics_kernel",
     }
     for report in reports:
         assert report["stack"] == report["local"] == 0, report
-        if report["kernel"] in {"store_kernel", "compare_kernel"}:
+        if report["kernel"] in {"store_kernel", "compare_kernel", "measure_kernel"}:
             assert report["wide_loads"] == report["tile_loads"] > 0, report
 
 
@@ -221,10 +269,10 @@ def test_kernels_compile_for_hopper_to_wide_loads_without_spilling() -> None:
 def test_the_gpu_engine_agrees_with_the_cpu() -> None:
     images = [picture(seed, 256) for seed in range(8)]
     reference = TorchEngine("cpu")
-    expected = reference.compare(*(reference.embed(part) for part in (images[:4], images[4:])))
+    expected = reference.compare(reference.embed(images[:4]), reference.embed(images[4:]))
     for precision, bound in (("exact", 1e-6), ("fast", 1e-4)):
         engine = TorchEngine("cuda", precision)  # type: ignore[arg-type]
         engine.prepare(256, 8, 100_000_000)
-        z = engine.compare(*(engine.embed(part) for part in (images[:4], images[4:])))
+        z = engine.compare(engine.embed(images[:4]), engine.embed(images[4:]))
         assert np.abs(z - expected).max() <= bound
         engine.close()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from clpips.models.engines.contract import Engine, EngineError
 from clpips.models.engines.opening import open_engine
 from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS
 from clpips.models.metric.backbone_file import BackboneError
-from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
+from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import picture, variation
 
@@ -96,19 +98,79 @@ def test_the_smallest_image_is_scored(engine: Engine) -> None:
 
 def test_no_images_give_no_features_and_no_pairs_no_distances(engine: Engine) -> None:
     assert len(engine.embed(np.empty((0, 64, 64, 3), np.uint8))) == 0
-    assert engine.compare([], []).shape == (0, TOTAL_CHANNELS)
+    assert engine.compare([], []).shape == (0, Z_LENGTH)
 
 
 def test_features_say_what_they_cost(engine: Engine) -> None:
     (features,) = engine.embed(picture(1, 64)[np.newaxis])
     sizes = sum(c * h * w for c, h, w in ((64, 15, 15), (192, 7, 7), (384, 3, 3), (256, 3, 3), (256, 3, 3)))
-    assert features.nbytes == 4 * sizes
+    assert features.nbytes == 4 * (sizes + 2 * TOTAL_CHANNELS)  # the maps, and their statistics
 
 
 def test_layer_shares_add_up_to_the_distance(engine: Engine) -> None:
     targets, candidates = pairs(4, 64, 64)
     z = engine.compare(engine.embed(targets), engine.embed(candidates))
     assert np.allclose(distance_by_layer(z, WEIGHTS).sum(axis=1), weigh(z, WEIGHTS), atol=1e-6)
+
+
+def test_family_shares_add_up_to_the_distance(engine: Engine) -> None:
+    targets, candidates = pairs(4, 64, 64)
+    weights = load_weights("balanced").values
+    z = engine.compare(engine.embed(targets), engine.embed(candidates))
+    assert np.allclose(distance_by_family(z, weights).sum(axis=1), weigh(z, weights), atol=1e-6)
+    assert np.allclose(distance_by_layer(z, weights).sum(axis=1), weigh(z, weights), atol=1e-6)
+    groups = distance_by_group(z, weights)
+    for layer, expected in enumerate(distance_by_layer(z, weights).T):
+        of_layer = [place for place, group in enumerate(GROUPS) if group.layer == layer]
+        assert np.allclose(groups[:, of_layer].sum(axis=1), expected, atol=1e-6)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("size", SIZES)
+def test_families_are_those_of_float64_on_the_maps_of_the_lpips_package(engine: Engine, size: tuple[int, int]) -> None:
+    import torch
+
+    from loadtest.kit.reference import load_lpips
+
+    targets, candidates = pairs(3, *size, seed=5)
+    metric: Any = load_lpips()
+    sides = []
+    with torch.inference_mode():
+        for images in (targets, candidates):
+            taps = metric.net(metric.scaling_layer(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1))
+            maps = [tap.double() / (tap.double().square().sum(1, keepdim=True).sqrt() + 1e-10) for tap in taps]
+            sides.append([one.flatten(2).numpy() for one in maps])  # (n, c, h*w)
+    expected = {
+        "aligned": [((a - b) ** 2).mean(axis=2) for a, b in zip(*sides, strict=True)],
+        "mean": [(a.mean(axis=2) - b.mean(axis=2)) ** 2 for a, b in zip(*sides, strict=True)],
+        "std": [(a.std(axis=2) - b.std(axis=2)) ** 2 for a, b in zip(*sides, strict=True)],
+    }
+    z = engine.compare(engine.embed(targets), engine.embed(candidates))
+    for name, layers in expected.items():
+        assert np.abs(z[:, PLACES[name]] - np.concatenate(layers, axis=1)).max() <= 1e-6, name
+    weights = load_weights("balanced").values
+    reference = np.concatenate([np.concatenate(expected[family.name], axis=1) for family in FAMILIES], axis=1)
+    assert np.abs(weigh(z, weights) - reference @ weights).max() <= 1e-6
+
+
+def test_families_that_are_not_asked_for_are_zero_and_the_others_the_same(engine: Engine) -> None:
+    targets, candidates = pairs(3, 64, 64)
+    sides = engine.embed(targets), engine.embed(candidates)
+    every = engine.compare(*sides)
+    for families in (frozenset({"aligned"}), frozenset({"std"}), frozenset({"mean", "aligned"})):
+        z = engine.compare(*sides, families=families)
+        for name, place in PLACES.items():
+            assert np.array_equal(z[:, place], every[:, place] if name in families else np.zeros_like(z[:, place]))
+
+
+@pytest.mark.parametrize("level", [0, 117, 255])
+def test_a_flat_image_has_finite_statistics_and_is_at_zero_from_itself(engine: Engine, level: int) -> None:
+    image = np.full((1, 64, 64, 3), level, np.uint8)
+    flat, again, other = engine.embed(np.concatenate([image, image, picture(1, 64)[np.newaxis]]))
+    z = engine.compare([flat, flat], [again, other])
+    assert np.isfinite(z).all()
+    assert not z[0].any()
+    assert (z >= 0).all()
 
 
 def test_every_row_may_have_weights_of_its_own(engine: Engine) -> None:

@@ -8,14 +8,15 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from clpips.models.agreement.evaluation import Evaluation, evaluate
-from clpips.models.fitting.convex import default_parents, fit_convex
+from clpips.models.fitting.convex.fit import default_parents, fit_convex
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.report.rows import comparison_rows, headline
 from tests.support.observers import Observer, channel_distances, person
 
 LPIPS = default_parents()["lpips"]
-EQUAL = default_parents()["equal"]
+EQUAL = np.ones(Z_LENGTH, np.float32)
 
 
 def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -> MeasuredRankings:
@@ -31,14 +32,14 @@ def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -
             rankings.append(Ranking(f"{target}.png", names, ranks=ranks, set=str(target), rater=f"p{number}"))
             rows_of.append(np.arange(candidates) + target * candidates)
             numbers.append(target)
-    return MeasuredRankings(rankings, np.concatenate(rows), rows_of, np.array(numbers))
+    return MeasuredRankings(rankings, np.concatenate(rows), rows_of, np.array(numbers), [None] * len(rankings))
 
 
 def votes(counts: list[tuple[int, int]]) -> MeasuredRankings:
     """Two candidates a target; LPIPS prefers the first."""
-    z = np.stack([np.full(1152, 0.001), np.full(1152, 0.002)]).astype(np.float32)
+    z = np.stack([np.full(3456, 0.001), np.full(3456, 0.002)]).astype(np.float32)
     rankings = [Ranking(f"{target}", ("a", "b"), votes=pair) for target, pair in enumerate(counts)]
-    return MeasuredRankings(rankings, z, [np.array([0, 1])] * len(counts), np.arange(len(counts)))
+    return MeasuredRankings(rankings, z, [np.array([0, 1])] * len(counts), np.arange(len(counts)), [None] * len(counts))
 
 
 def test_shares_of_votes_and_of_majorities_and_the_ceiling() -> None:
@@ -100,7 +101,9 @@ def test_three_images_in_order_are_no_evidence() -> None:
 
 def test_people_who_agree_with_each_other_are_not_more_evidence_for_a_metric() -> None:
     one = data_set([person(1)], targets=2, candidates=4, seed=5)
-    many = MeasuredRankings([*one.rankings] * 5, one.rows, [*one.rows_of] * 5, np.tile(one.targets, 5))
+    many = MeasuredRankings(
+        [*one.rankings] * 5, one.rows, [*one.rows_of] * 5, np.tile(one.targets, 5), [None] * 5 * len(one.rankings)
+    )
     alone, together = (evaluate(measured, LPIPS, EQUAL).metric for measured in (one, many))
     assert together.spearman.p == pytest.approx(alone.spearman.p)
 
@@ -144,6 +147,7 @@ def test_sets_of_different_sizes_are_judged_together() -> None:
         np.concatenate([small.rows, large.rows]),
         [*small.rows_of, *(rows + len(small.rows) for rows in large.rows_of)],
         np.concatenate([small.targets, large.targets + 6]),
+        [*small.candidates_of, *large.candidates_of],
     )
     assert evaluate(both, person(1).weights, LPIPS).metric.spearman_within.mean.value == pytest.approx(1)
 

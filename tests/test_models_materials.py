@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from clpips.models.engines.opening import open_engine
-from clpips.models.fitting.convex import default_parents, fit_convex
+from clpips.models.fitting.convex.fit import default_parents, fit_convex
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.files import read_rankings
@@ -36,7 +36,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> MeasuredRankings:
 
 def lead(materials: MeasuredRankings, size: int | None, seed: int) -> float:
     """Points of votes ahead of LPIPS on held-out targets, after so many judgments."""
-    split = split_rankings(materials.rankings, 0.7, seed)
+    split = split_rankings(materials.rankings, 0.7, seed, by="target")
     drawn = np.random.default_rng(seed).permutation(len(split.fit))[:size]
     fit = fit_convex(materials.take([split.fit[index] for index in drawn]).pairs())
     held_out = materials.take(split.held_out).pairs()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
+from clpips.models.metric.packing import pack_z, unpack_z
 from clpips.models.rankings.distance_cache import DistanceCache
 from clpips.models.rankings.files import Ranking, RankingsError
 from clpips.models.rankings.measured import MeasuredRankings
@@ -132,8 +133,8 @@ def test_a_disk_that_fills_up_only_costs_time() -> None:
 
     connection = sqlite3.connect(":memory:")  # no table: every write fails as on a full disk
     cache = DistanceCache(connection, "f", 64)
-    cache.write({("a", "b"): np.zeros(1152, np.float32)})
-    cache.write({("a", "b"): np.zeros(1152, np.float32)})
+    cache.write({("a", "b"): np.zeros(3456, np.float32)})
+    cache.write({("a", "b"): np.zeros(3456, np.float32)})
     assert cache.read([("a", "b")]) == {}
 
 
@@ -175,18 +176,18 @@ def test_at_native_size_a_candidate_must_be_as_large_as_its_target(folder: Path,
 
 
 def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
-    z = np.random.default_rng(0).random((3, 1152)).astype(np.float16)
+    z = pack_z(np.random.default_rng(0).random((3, 3456), np.float32))
     rankings = [Ranking(name, ranks=(2, 1, 3), z=z) for name in ("x", "y", "x")]
     measured = run(rankings, engine)
     assert engine.opened == 0
     assert measured.targets.tolist() == [0, 1, 0]
-    assert np.array_equal(measured.rows[measured.rows_of[1]], z.astype(np.float32))
+    assert np.array_equal(measured.rows[measured.rows_of[1]], unpack_z(z))
     pairs = measured.take(rankings[1:2]).pairs()
     assert (pairs.better.tolist(), pairs.worse.tolist()) == ([3, 4, 4], [5, 3, 5])
 
 
 def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counting) -> None:
-    z = np.zeros((2, 1152), np.float16)
+    z = np.zeros((2, 3456), np.float16)
     with pytest.raises(RankingsError, match="another backbone or resolution"):
         run([Ranking("t", ranks=(1, 2), z=z, backbone="ff", resolution=SIDE, line=3)], engine)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex import default_parents
-from clpips.models.fitting.validation import NoFitError
+from clpips.models.fitting.convex.comparisons import NoFitError
+from clpips.models.fitting.convex.fit import default_parents
+from clpips.models.metric.families import PLACES
 from clpips.models.rankings.pairs import join_pairs
 from tests.support.observers import person, rankings_of
 
@@ -51,3 +52,12 @@ def test_one_target_leaves_nothing_to_validate_on() -> None:
 
     with pytest.raises(NoFitError, match="two targets or more"):
         fit_paper(join_pairs([]), LPIPS)
+
+
+def test_it_learns_the_families_that_its_parent_counts_and_no_other() -> None:
+    from clpips.models.fitting.paper import fit_paper
+
+    pairs = rankings_of(person(5), targets=12, candidates=5, seed=6)
+    fitted = {name: fit_paper(pairs, default_parents()[name]).weights for name in ("lpips", "balanced")}
+    assert not fitted["lpips"][PLACES["aligned"].stop :].any()
+    assert all(fitted["balanced"][place].any() for place in PLACES.values())

@@ -1,6 +1,8 @@
 """Ranking files: what is read, what is refused and how, and how they are split."""
 
+import base64
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import (
     Ranking,
     RankingsError,
@@ -16,6 +19,7 @@ from clpips.models.rankings.files import (
     format_ranking,
     read_rankings,
 )
+from clpips.models.rankings.pairs import expand_ranks
 from clpips.models.rankings.splitting import split_rankings
 from tests.support.rankings import write_rankings
 
@@ -45,6 +49,54 @@ def test_votes_blank_lines_a_byte_order_mark_and_other_fields_are_read(tmp_path:
     line = {"target": "t", "candidates": ["a", "b"], "votes": [3, 1], "prompt": "a boat"}
     (ranking,) = read_rankings(written(tmp_path, "\ufeff", "", json.dumps(line), ""))
     assert (ranking.votes, ranking.order.tolist()) == ((3, 1), [-3, -1])
+
+
+@pytest.mark.parametrize(("said", "ranks"), [({"best": 3}, (2, 2, 2, 1)), ({"top": [3, 0]}, (2, 3, 3, 1))])
+def test_what_is_said_of_some_candidates_leaves_the_others_tied(
+    tmp_path: Path, said: dict[str, object], ranks: tuple[int, ...]
+) -> None:
+    (ranking,) = read_rankings(written(tmp_path, {"target": "t", "candidates": list("abcd"), **said}))
+    assert ranking.ranks == ranks
+    ahead = {3: range(3)} if "best" in said else {3: range(3), 0: (1, 2)}
+    better, worse = expand_ranks(ranking.order)
+    assert set(zip(better.tolist(), worse.tolist(), strict=True)) == {(a, b) for a in ahead for b in ahead[a]}
+
+
+def test_what_cannot_be_said_of_some_candidates_is_named_with_its_field(tmp_path: Path) -> None:
+    line = {"target": "t", "candidates": ["a", "b", "c"]}
+    found = problems(
+        tmp_path,
+        line | {"best": 3},
+        line | {"best": -1},
+        line | {"best": 1.5},
+        line | {"top": []},
+        line | {"top": [0, 0]},
+        line | {"top": [1, 3]},
+        line | {"candidates": ["a"], "best": 0},
+        {"target": "t", "z": encode_z(np.zeros((2, Z_LENGTH), np.float16)), "best": 0},
+        line | {"best": 0, "ranks": [1, 2, 2]},
+        line | {"best": 0, "top": [0]},
+        line,
+    )
+    fields = [problem.split(": ")[1] for problem in found]
+    assert fields == [*["best"] * 3, *["top"] * 3, "best", "best", *["ranks, votes, best, top"] * 3]
+
+
+def test_when_and_of_what_a_ranking_was_is_kept(tmp_path: Path) -> None:
+    moments = {"at": "2026-11-27T02:11:51.5+01:00"}, {"at": "2026-11-27T01:11:51.5"}, {"at": "2026-11-27T01:11:51.500Z"}
+    for moment in moments:
+        (ranking,) = read_rankings(written(tmp_path, GOOD | {"comparison": "FjwN", **moment}))
+        assert (ranking.comparison, ranking.at) == ("FjwN", datetime(2026, 11, 27, 1, 11, 51, 500_000, UTC))
+        again = json.loads(format_ranking(ranking))
+        assert (again["comparison"], again["at"]) == ("FjwN", "2026-11-27T01:11:51.500000Z")
+    (problem,) = problems(tmp_path, GOOD | {"at": "yesterday"})
+    assert problem.startswith("line 1: at: ")
+
+
+def test_with_channel_distances_the_same_image_may_stand_twice(tmp_path: Path) -> None:
+    z = encode_z(np.zeros((2, Z_LENGTH), np.float16))
+    (ranking,) = read_rankings(written(tmp_path, {"target": "t", "candidates": ["a", "a"], "z": z, "ranks": [1, 2]}))
+    assert ranking.candidates == ("a", "a")
 
 
 def test_every_bad_line_is_named_with_its_field(tmp_path: Path) -> None:
@@ -85,11 +137,11 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    z = np.random.default_rng(0).random((2, 1152)).astype(np.float16)
+    z = np.random.default_rng(0).random((2, 3456)).astype(np.float16)
     rankings = [
         Ranking(str(tmp_path / "t"), (str(tmp_path / "a"), str(tmp_path / "b")), ranks=(1.5, 1.5), set="1"),
         Ranking("/elsewhere/t", (str(tmp_path / "x" / "a"), "/b"), votes=(2, 0), rater="r"),
-        Ranking("sha256:00", ranks=(2, 1), z=z, backbone="ab" * 32, resolution=256),
+        Ranking("sha256:00", ("sha256:01", "sha256:02"), ranks=(2, 1), z=z, backbone="ab" * 32, resolution=256),
     ]
     again = read_rankings(write_rankings(tmp_path / "out.jsonl", rankings))
     assert [(r.target, r.candidates, r.ranks, r.votes, r.set, r.rater) for r in again] == [
@@ -101,15 +153,16 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -> None:
-    z = np.zeros((2, 1152), np.float16)
+    z = np.zeros((2, 3456), np.float16)
     z[1, 0] = 1
-    assert decode_z(encode_z(z.astype(np.float32)), 2)[1, 0] == 1
+    assert decode_z(encode_z(z), 2)[1, 0] == 1
+    assert encode_z(z)["aligned"] == base64.b64encode(z[:, :1152].astype("<f2").tobytes()).decode()
     line = json.loads(format_ranking(Ranking("t", ranks=(1, 2), z=z)))
     assert set(line) == {"target", "z", "ranks"}
 
 
 def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    z = np.zeros((2, 1152), np.float16)
+    z = np.zeros((2, 3456), np.float16)
     infinite = z.copy()
     infinite[0, 0] = np.inf
     found = problems(
@@ -118,14 +171,24 @@ def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
         {"target": "t", "z": encode_z(z), "ranks": [1, 2, 3]},
         {"target": "t", "z": encode_z(infinite), "ranks": [1, 2]},
         {"target": "t", "z": encode_z(z - 1), "ranks": [1, 2]},
-        {"target": "t", "z": encode_z(z), "candidates": ["a", "b"], "ranks": [1, 2]},
+        {"target": "t", "z": encode_z(z), "candidates": ["a", "b", "c"], "ranks": [1, 2]},
+        {"target": "t", "z": {"aligned": encode_z(z)["aligned"]}, "ranks": [1, 2]},
+        {"target": "t", "z": encode_z(z) | {"std": "§"}, "ranks": [1, 2]},
     )
-    assert len(found) == 5
-    assert "3 candidates need 6,912 bytes (float16, 1152 each), 4,608 came" in found[1]
+    assert len(found) == 7
+    assert "aligned of 3 candidates needs 6,912 bytes (float16, 1152 each), 4,608 came" in found[1]
+    assert "expected the families aligned, mean, std, found aligned" in found[5]
+    assert "std is not base64" in found[6]
 
 
 def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> None:
-    line = {"target": "t", "z": encode_z(np.zeros((2, 1152))), "ranks": [1, 2], "backbone": "aa", "resolution": 256}
+    line = {
+        "target": "t",
+        "z": encode_z(np.zeros((2, 3456), np.float16)),
+        "ranks": [1, 2],
+        "backbone": "aa",
+        "resolution": 256,
+    }
     (problem,) = problems(tmp_path, line, line | {"backbone": "bb"})
     assert problem.startswith("line 2: backbone")
 
@@ -137,7 +200,7 @@ def two(target: int, first: int, second: int) -> Ranking:
 @given(st.integers(0, 1000), st.integers(2, 30), st.floats(0.1, 0.9))
 def test_no_target_stands_on_both_sides(seed: int, targets: int, share: float) -> None:
     rankings = [two(target, 100 + target % 5, 200) for target in range(targets) for _ in range(3)]
-    split = split_rankings(rankings, share, seed)
+    split = split_rankings(rankings, share, seed, by="target")
     assert {r.target for r in split.fit}.isdisjoint(r.target for r in split.held_out)
     assert split.fit
     assert split.held_out
@@ -152,7 +215,7 @@ def test_a_split_repeats_with_its_seed() -> None:
 
 
 def test_a_split_by_target_warns_of_images_that_leak() -> None:
-    split = split_rankings([two(target, (target + 1) % 10, (target + 2) % 10) for target in range(10)])
+    split = split_rankings([two(target, (target + 1) % 10, (target + 2) % 10) for target in range(10)], by="target")
     assert split.warning is not None
     assert f"{split.shared_images} images stand on both sides" in split.warning
 
@@ -167,9 +230,36 @@ def test_a_split_by_image_keeps_every_image_on_one_side() -> None:
     assert split.dropped == 300 - len(split.fit) - len(split.held_out) > 0
 
 
+def test_a_long_ranking_counts_with_those_of_its_candidates_that_are_on_its_side() -> None:
+    rng = np.random.default_rng(0)
+    rankings = []
+    for target in range(12):
+        shown = rng.permutation(np.setdiff1d(np.arange(12), [target]))[:8]
+        rankings.append(Ranking(f"{target}", tuple(map(str, shown)), ranks=tuple(shown.tolist())))
+    split = split_rankings(rankings, share=0.6)
+    assert (split.by, split.words) == ("image", "images not seen")
+    sides = [{image for ranking in side for image in ranking.names} for side in (split.fit, split.held_out)]
+    assert not sides[0] & sides[1]
+    assert len(split.fit) + len(split.held_out) + split.dropped == 12
+    for part in [*split.fit, *split.held_out]:
+        assert 2 <= len(part.candidates) < 8
+        assert part.ranks == tuple(map(int, part.candidates))
+
+
+def test_where_images_recur_so_much_that_no_split_keeps_them_apart_targets_are() -> None:
+    split = split_rankings([two(target, 100, 200) for target in range(20)])
+    assert split.by == "target"
+    assert split.warning is not None
+
+
+def test_images_without_names_are_split_by_target() -> None:
+    z = np.zeros((2, 3456), np.float16)
+    assert split_rankings([Ranking(f"{n}", ranks=(1, 2), z=z) for n in range(4)]).words == "targets not seen"
+
+
 def test_rankings_without_images_cannot_be_split_by_image() -> None:
     with pytest.raises(RankingsError, match="split them by target"):
-        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 1152), np.float16))], by="image")
+        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 3456), np.float16))], by="image")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 2.0])

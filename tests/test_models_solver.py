@@ -1,79 +1,106 @@
-"""The solver finds the optimum, in whichever form the pairs come."""
+"""The solver finds the optimum of its convex problem, whichever way it finds its steps."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from clpips.models.fitting.designs import Rows, by_pairs
-from clpips.models.fitting.solver import BoundedRanking
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.fitting.convex.newton_steps import Kernel, by_products, by_rows
+from clpips.models.fitting.convex.solver import BoundedRanking, Indices, Vector
+
+COARSE = 4
+STRENGTH = 0.7
 
 
-@pytest.mark.parametrize(("comparisons", "ridge"), [(40, 0.5), (40, 0.01), (400, 0.02), (1500, 0.05)])
-def test_the_solver_finds_the_optimum_that_an_independent_one_finds(comparisons: int, ridge: float) -> None:
-    rng = np.random.default_rng(comparisons)
-    low_rank = rng.normal(size=(comparisons, 12)) @ rng.normal(size=(12, 300))
-    x = ((low_rank + rng.normal(size=low_rank.shape)) / 20).astype(np.float32)
-    votes_for, votes_against = rng.integers(0, 4, (2, comparisons)).astype(np.float64) / comparisons
-    directions, _ = np.linalg.qr(np.abs(rng.normal(size=(300, 3))))
+class Made:
+    """A problem with rows that hang together, and a prior that some of them contradict."""
 
-    def objective(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        scores = x.astype(np.float64) @ w
+    def __init__(self, rows: int, comparisons: int, coordinates: int = 300) -> None:
+        rng = np.random.default_rng(rows)
+        causes = rng.normal(size=(rows, 12)) @ rng.normal(size=(12, coordinates))
+        self.rows = ((causes + rng.normal(size=causes.shape)) / 20).astype(np.float32)
+        low = rng.integers(0, rows, comparisons)
+        self.low: Indices = low
+        self.high: Indices = (low + rng.integers(1, rows, comparisons)) % rows
+        self.votes_for, self.votes_against = rng.integers(0, 4, (2, comparisons)).astype(np.float64)
+        self.prior: Vector = rng.gamma(0.5, 0.1, coordinates)
+        self.variance = np.where(np.arange(coordinates) < COARSE, 1, STRENGTH**2)
+        self.problem = BoundedRanking(self.rows, self.low, self.high, self.votes_for, self.votes_against)
+
+    def solved(self, *, few_rows: bool, tolerance: float = 1e-9) -> Vector:
+        kernel = Kernel.of(self.rows, COARSE)
+        step = (
+            by_rows(self.problem, kernel, self.variance, STRENGTH)
+            if few_rows
+            else by_products(self.problem, self.variance)
+        )
+        return self.problem.solve(self.prior, self.variance, self.prior, step, tolerance)
+
+    def objective(self, u: Vector) -> tuple[float, Vector]:
+        """The problem again, from its formula alone, in float64: value and gradient."""
+        x = (self.rows[self.high] - self.rows[self.low]).astype(np.float64)
+        scores = x @ u
         misses, excesses = np.maximum(1 - scores, 0), np.maximum(1 + scores, 0)
-        rest = w - directions @ (directions.T @ w)
-        value = votes_for @ misses**2 + votes_against @ excesses**2 + ridge * rest @ rest
-        return 0.5 * value, x.T.astype(np.float64) @ (votes_against * excesses - votes_for * misses) + ridge * rest
+        off = u - self.prior
+        value = self.votes_for @ misses**2 + self.votes_against @ excesses**2 + off @ (off / self.variance)
+        return 0.5 * value, x.T @ (self.votes_against * excesses - self.votes_for * misses) + off / self.variance
 
-    start = np.full(300, 0.01)
+
+@pytest.mark.parametrize("few_rows", [True, False], ids=["by rows", "by products"])
+@pytest.mark.parametrize(("rows", "comparisons"), [(10, 45), (60, 400), (400, 300)])
+def test_the_solver_finds_the_optimum_that_an_independent_one_finds(
+    rows: int, comparisons: int, few_rows: bool
+) -> None:
+    made = Made(rows, comparisons)
     options: Any = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-13, "gtol": 1e-9}
     lbfgs: Any = minimize  # its stub knows no bounded problem with the gradient in the same call
-    expected = lbfgs(objective, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * 300, options=options)
-    ours = BoundedRanking(by_pairs(x), votes_for, votes_against, directions).solve(ridge, start, 1e-9)
+    bounds = [(0, None)] * len(made.prior)
+    expected = lbfgs(made.objective, made.prior, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    ours = made.solved(few_rows=few_rows)
     assert ours.min() >= 0
-    assert objective(ours)[0] == pytest.approx(expected.fun, rel=1e-5)
+    assert made.objective(ours)[0] == pytest.approx(expected.fun, rel=1e-5)
     assert np.abs(ours - expected.x).max() < 0.01 * np.abs(expected.x).max()
 
 
-def problem(seed: int, rankings: int, candidates: int, contrary: float) -> tuple[BoundedRanking, BoundedRanking]:
-    """Rankings by somebody with weights of their own, a share of whose choices are the other way round."""
-    rng = np.random.default_rng(seed)
-    rows = rng.gamma(1, 1, (rankings * candidates, TOTAL_CHANNELS)).astype(np.float32)
-    order = rows @ rng.gamma(0.3, 1, TOTAL_CHANNELS).astype(np.float32)
-    low, high = [], []
-    for first in range(0, len(rows), candidates):
-        for a in range(first, first + candidates):
-            for b in range(a + 1, first + candidates):
-                low.append(a)
-                high.append(b)
-    lows, highs = np.array(low), np.array(high)
-    agrees = (order[lows] < order[highs]) != (rng.random(len(lows)) < contrary)
-    votes_for = agrees.astype(np.float64)
-    directions = np.zeros((TOTAL_CHANNELS, len(LAYERS)))
-    for column, layer in enumerate(LAYERS):
-        directions[layer, column] = 1 / np.sqrt(layer.stop - layer.start)
-    designs = Rows(rows, lows, highs), by_pairs(rows[highs] - rows[lows])
-    by_rows, by_differences = (BoundedRanking(design, votes_for, 1 - votes_for, directions) for design in designs)
-    return by_rows, by_differences
+@given(st.integers(2, 40), st.integers(1, 120), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_the_solution_meets_the_conditions_of_karush_kuhn_and_tucker(
+    rows: int, comparisons: int, few_rows: bool
+) -> None:
+    made = Made(rows, comparisons, coordinates=80)
+    u = made.solved(few_rows=few_rows)
+    _, gradient = made.objective(u)
+    _, at_zero = made.objective(np.zeros_like(u))
+    small = 1e-2 * (1 + np.abs(at_zero).max())
+    assert (u >= 0).all()
+    assert (gradient > -small).all()  # nothing would rather be larger
+    assert np.abs(gradient[u > 1e-6]).max(initial=0) < small  # what is free is at its best
 
 
-@pytest.mark.parametrize(("rankings", "candidates"), [(1, 10), (4, 6), (12, 10)])
-@pytest.mark.parametrize("contrary", [0.0, 0.2])
-def test_rows_and_pairs_reach_the_same_optimum(rankings: int, candidates: int, contrary: float) -> None:
-    by_rows, by_differences = problem(rankings, rankings, candidates, contrary)
-    for ridge in (1000.0, 100.0, 10.0):
-        start = np.ones(TOTAL_CHANNELS) / TOTAL_CHANNELS
-        ours = by_rows.solve(ridge, start, 1e-9)
-        theirs = by_differences.solve(ridge, start, 1e-9)
-        assert (ours >= 0).all()
-        objectives = [by_differences.objective(ridge, w)[0] for w in (ours, theirs)]
-        assert objectives[0] == pytest.approx(objectives[1], rel=1e-4)
+@given(st.integers(0, 50), st.floats(0, 1))
+@settings(max_examples=30, deadline=None)
+def test_the_objective_is_convex(seed: int, share: float) -> None:
+    made, rng = Made(20, 60), np.random.default_rng(seed)
+    here, there = rng.gamma(0.5, 1, (2, len(made.prior)))
+
+    def value(u: NDArray[np.float64]) -> float:
+        return made.problem.objective(made.prior, made.variance, u)[0]
+
+    between = value(share * here + (1 - share) * there)
+    assert between <= share * value(here) + (1 - share) * value(there) + 1e-4 * value(here)
 
 
-def test_the_objective_is_the_same_number_by_rows_and_by_pairs() -> None:
-    by_rows, by_differences = problem(0, 3, 8, 0.1)
-    for seed in range(5):
-        w = np.random.default_rng(seed).gamma(1, 1e-3, TOTAL_CHANNELS)
-        assert by_rows.objective(5.0, w)[0] == pytest.approx(by_differences.objective(5.0, w)[0], rel=1e-4)
+def test_a_kernel_that_was_asked_before_says_the_same_as_a_new_one() -> None:
+    made, rng = Made(30, 60), np.random.default_rng(0)
+    used = Kernel.of(made.rows, COARSE)
+    for share in (0.9, 0.85, 0.1, 1.0):
+        free = rng.random(len(made.prior)) < share
+        columns = made.rows[:, free].astype(np.float64)
+        expected = columns * made.variance[free] @ columns.T
+        assert np.allclose(used.over(free, STRENGTH), expected, atol=1e-4 * expected.max())
+    some = np.array([2, 5, 11])
+    assert np.allclose(used.at(some).over(free, STRENGTH), expected[np.ix_(some, some)], atol=1e-4 * expected.max())

@@ -1,79 +1,138 @@
-"""Cross-validation: what folds hold out, and what they decide."""
+"""Cross-validation: what folds hold out, what counts in an average, and what the guard lets through."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from clpips.models.fitting.validation import FOLDS, USUAL_RIDGE, Validation, choose, split_folds
-from clpips.models.fitting.voted_pairs import VotedPairs
-from clpips.models.rankings.pairs import RankedPairs, join_pairs
+from clpips.models.fitting.convex.averaging import SCALES, average_shares, that_count
+from clpips.models.fitting.convex.comparisons import Comparisons, compare
+from clpips.models.fitting.convex.folds import CANDIDATE_FOLDS, split_folds
+from clpips.models.fitting.convex.guard import Lead, Validation
+from clpips.models.metric.families import Z_LENGTH
+from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 from tests.support.observers import person, rankings_of
 
-RIDGES = (10.0, USUAL_RIDGE, 0.1)
+FOLDS = 6
 
 
-def voted(targets: int, candidates: int, seed: int = 0) -> VotedPairs:
-    return VotedPairs(rankings_of(person(seed), targets, candidates, seed))
+def shared(images: int, rankings: int, candidates: int, seed: int) -> Comparisons:
+    """Rankings of pictures that are targets here and candidates there."""
+    rng = np.random.default_rng(seed)
+    sets = []
+    for target in rng.permutation(images)[:rankings]:
+        shown = rng.choice(np.setdiff1d(np.arange(images), [target]), candidates, replace=False)
+        z = rng.gamma(1, 0.01, (candidates, Z_LENGTH)).astype(np.float32)
+        sets.append(pairs_of_ranking(z, rng.permutation(candidates) + 1, int(target), shown.tolist()))
+    return compare(join_pairs(sets))
+
+
+def shown(compared: Comparisons, chosen: NDArray[np.bool_]) -> set[int]:
+    return set(compared.images(chosen).tolist())
+
+
+@given(st.integers(8, 40), st.integers(2, 12), st.integers(2, 6), st.integers(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_no_image_stands_on_both_sides_of_a_fold(images: int, rankings: int, candidates: int, seed: int) -> None:
+    compared = shared(images, min(rankings, images), candidates, seed)
+    folds, unit = split_folds(compared, FOLDS)
+    assert unit in {"images", "targets"}
+    for fold in folds:
+        assert fold.learned.any()
+        assert fold.asked.any()
+        assert not shown(compared, fold.learned) & shown(compared, fold.asked)
+
+
+def test_images_that_recur_are_held_out_as_images() -> None:
+    folds, unit = split_folds(shared(images=20, rankings=10, candidates=5, seed=0), FOLDS)
+    assert unit == "images"
+    assert folds
 
 
 @given(st.integers(2, 12), st.integers(2, 4))
-def test_each_target_is_held_out_once_and_whole(targets: int, candidates: int) -> None:
-    pairs = voted(targets, candidates)
-    folds = split_folds(pairs)
-    assert folds.unit == "targets"
-    assert len(folds.splits) == min(FOLDS, targets)
-    assert np.array_equal(np.sum([fold.held_out for fold in folds.splits], axis=0), np.ones(len(pairs)))
-    for learned, held_out in folds.splits:
-        assert not set(pairs.targets[learned]) & set(pairs.targets[held_out])
-    assert folds.votes == pairs.votes.sum()
+@settings(max_examples=20, deadline=None)
+def test_targets_that_share_no_image_are_each_held_out_once_and_whole(targets: int, candidates: int) -> None:
+    compared = compare(rankings_of(person(0), targets, candidates, seed=0))
+    folds, unit = split_folds(compared, FOLDS)
+    assert unit == "targets"
+    assert len(folds) == min(FOLDS, targets)
+    assert np.array_equal(np.sum([fold.asked for fold in folds], axis=0), np.ones(len(compared)))
+    assert all((fold.learned ^ fold.asked).all() for fold in folds)
 
 
-def test_folds_of_targets_are_about_equally_heavy() -> None:
-    sizes = [rankings_of(person(1), 1, candidates, 1, first_target=candidates) for candidates in range(3, 15)]
-    pairs = VotedPairs(join_pairs(sizes))
-    heavy = [pairs.votes[fold.held_out].sum() for fold in split_folds(pairs).splits]
-    assert max(heavy) <= 1.2 * min(heavy)
+def test_of_one_target_no_comparison_has_a_candidate_on_each_side() -> None:
+    compared = compare(rankings_of(person(0), 1, 10, seed=0))
+    folds, unit = split_folds(compared, FOLDS)
+    assert (unit, len(folds)) == ("candidates", CANDIDATE_FOLDS)
+    for fold in folds:
+        learned, asked = (
+            {*compared.low_images[chosen], *compared.high_images[chosen]} for chosen in (fold.learned, fold.asked)
+        )
+        assert not learned & asked
 
 
-def test_of_one_target_a_fold_never_learns_from_a_candidate_that_it_is_asked_about() -> None:
-    pairs = voted(1, 8)
-    folds = split_folds(pairs)
-    assert (folds.unit, len(folds.splits)) == ("candidates", 8)
-    for learned, held_out in folds.splits:
-        asked = np.stack([pairs.low, pairs.high], axis=1)[held_out]  # (pairs, 2)
-        (candidate,) = set.intersection(*(set(pair) for pair in asked.tolist()))
-        assert candidate not in {*pairs.low[learned], *pairs.high[learned]}
-    assert folds.votes == 2 * pairs.votes.sum()  # a pair is asked about with either of its candidates
+def test_two_candidates_of_one_target_leave_nothing_to_hold_out() -> None:
+    assert split_folds(compare(rankings_of(person(0), 1, 2, seed=0)), FOLDS)[0] == []
 
 
 def test_votes_of_a_pair_are_merged_whichever_way_they_came() -> None:
-    z = np.random.default_rng(0).gamma(1, 0.01, (2, 1152)).astype(np.float32)
-    pairs = VotedPairs(RankedPairs(z, np.array([1, 0]), np.array([0, 1]), np.array([3.0, 1.0]), np.zeros(2, np.intp)))
-    assert (pairs.votes_for.tolist(), pairs.votes_against.tolist()) == ([1], [3])
+    z = np.random.default_rng(0).gamma(1, 0.01, (2, Z_LENGTH)).astype(np.float32)
+    better, worse, zeros = np.array([1, 0]), np.array([0, 1]), np.zeros(2, np.intp)
+    compared = compare(RankedPairs(z, better, worse, np.array([3.0, 1.0]), zeros, np.array([2, 2])))
+    assert (compared.votes_for.tolist(), compared.votes_against.tolist()) == ([1], [3])
+    assert compared.evidence.tolist() == [1]
 
 
-def test_standardised_weights_come_back_as_they_were_at_the_references_scale() -> None:
-    pairs, weights = voted(3, 4), person(2).weights
-    again = pairs.channel_weights(7 * pairs.standardise(weights), weights)
-    assert again is not None
-    assert np.allclose(again, weights, rtol=1e-5, atol=0)
-    assert pairs.channel_weights(0 * pairs.rms, weights) is None
+def test_a_ranking_counts_as_one_answer_fewer_than_it_has_candidates() -> None:
+    compared = compare(rankings_of(person(0), 1, 10, seed=0))
+    assert compared.evidence @ compared.votes == pytest.approx(9)
 
 
-def test_a_difference_within_the_error_of_the_folds_leaves_the_usual_ridge_and_the_first_parent() -> None:
-    noise = np.random.default_rng(0).normal(0, 1, (2, 5, 3))
-    assert choose(10 + noise, RIDGES) == (0, 1)
+def test_with_nothing_held_out_each_strength_counts_as_usual() -> None:
+    usual = np.array([0.3, 0.4, 0.3])
+    assert np.allclose(average_shares(usual, [], 2.0), usual)
 
 
-@pytest.mark.parametrize(("parent", "ridge"), [(0, 0), (0, 2), (1, 1), (1, 2)])
-def test_a_difference_that_tells_decides(parent: int, ridge: int) -> None:
-    losses = 10 + np.random.default_rng(0).normal(0, 0.1, (2, 5, 3))
-    losses[parent, :, ridge] -= 5
-    assert choose(losses, RIDGES) == (parent, ridge)
+def test_what_says_more_of_what_it_has_not_seen_counts_for_more() -> None:
+    losses = np.full((3, len(SCALES)), 10.0)
+    losses[1, 4] -= 2
+    shares = average_shares(np.array([0.3, 0.4, 0.3]), [losses, losses], 1.0)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[1] == pytest.approx(0.4 * np.exp(4) / (0.6 + 0.4 * np.exp(4)))
 
 
-@pytest.mark.parametrize(("agreement", "supports"), [(0.80, True), (0.65, True), (0.55, False)])
-def test_a_fit_is_supported_unless_it_is_telling_worse_than_its_parent(agreement: float, supports: bool) -> None:
-    validation = Validation(agreement=agreement, parent_agreement=0.7, lead_error=0.05, unit="targets")
-    assert validation.supports is supports
+def test_shares_that_hardly_count_are_left_out() -> None:
+    assert that_count(np.array([0.01, 0.39, 0.6])).tolist() == pytest.approx([0, 0.39 / 0.99, 0.6 / 0.99])
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "clear"),
+    [(0.03, 0.01, True), (0.01, 0.03, False), (0.0, 0.0, False), (0.02, float("nan"), False), (-0.1, 0.01, False)],
+)
+def test_a_lead_is_clear_where_it_is_more_than_noise_and_no_tie(value: float, error: float, clear: bool) -> None:
+    assert Lead(value, error).clear is clear
+
+
+def validation(lead: Lead, lpips: Lead) -> Validation:
+    return Validation(
+        agreement=0.65,
+        parent_agreement=0.65 - lead.value,
+        lpips_agreement=0.65 - lpips.value,
+        lead=lead,
+        lpips_lead=lpips,
+        unit="images",
+        targets=9,
+    )
+
+
+def test_a_version_is_taken_only_where_it_leads_both_its_parent_and_lpips() -> None:
+    sure, unsure = Lead(0.03, 0.01), Lead(0.03, 0.05)
+    assert validation(sure, sure).taken
+    assert not validation(sure, unsure).taken
+    assert not validation(unsure, sure).taken
+
+
+@pytest.mark.parametrize(("lead", "supports"), [(0.1, True), (-0.05, True), (-0.15, False)])
+def test_a_fit_is_supported_unless_it_is_tellingly_worse_than_its_parent(lead: float, supports: bool) -> None:
+    assert validation(Lead(lead, 0.05), Lead(0.0, 0.05)).supports is supports

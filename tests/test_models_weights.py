@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
-from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import GROUPS, PLACES
+from clpips.models.metric.typical import TYPICAL
+from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 from clpips.models.metric.weights_files import (
     FORMAT,
     format_weights,
@@ -21,18 +24,67 @@ from clpips.models.metric.weights_files import (
     shipped_weights,
 )
 
-ONES = np.ones(1152, np.float32)
+ONES = np.ones(3456, np.float32)
+FAMILY = np.ones(1152, np.float32)
+METADATA = {"format": FORMAT, "name": "x", "backbones": '{"alexnet": "b"}', "resolution": "256"}
 
 
 def test_lpips_ships_with_its_published_weights() -> None:
     weights = load_weights("lpips")
     # Sums of lin0..lin4 of the lpips package's weights/v0.1/alex.pth.
-    assert np.allclose(np.array(weights.layer_shares()) * 105.27536, [2.34953, 16.14303, 39.26844, 27.19718, 20.31718])
+    sums = [float(weights.values[layer].sum()) for layer in LAYERS]
+    assert np.allclose(sums, [2.34953, 16.14303, 39.26844, 27.19718, 20.31718])
+    assert weights.families == {"aligned"}
+
+
+def test_a_file_of_the_first_format_is_the_family_aligned() -> None:
+    metadata = {"format": "clpips-weights-1", "name": "old", "backbone": "b", "resolution": "256"}
+    weights = parse_weights(save({"weights": 2 * FAMILY}, metadata))
+    assert np.array_equal(weights.values, combine_families({"aligned": 2 * FAMILY}))
+    assert (weights.name, weights.backbone) == ("old", "b")
+    assert weights.families == {"aligned"}
+
+
+def test_a_file_holds_the_families_that_count_and_no_other() -> None:
+    weights = LayerWeights(combine_families({"std": FAMILY}), name="x")
+    assert load(format_weights(weights)).keys() == {"std"}
+    assert parse_weights(format_weights(weights)).families == {"std"}
+
+
+def test_balanced_gives_each_channel_of_a_family_the_same_and_each_family_a_third_of_a_typical_distance() -> None:
+    weights = load_weights("balanced")
+    assert [len(np.unique(weights.values[place])) for place in PLACES.values()] == [1, 1, 1]
+    assert weights.family_shares() == pytest.approx(dict.fromkeys(PLACES, 1 / 3), abs=1e-3)
+    assert sum(weights.layer_shares()) == pytest.approx(1)
+
+
+def test_shares_are_of_a_typical_distance_and_not_of_the_weights() -> None:
+    layer_1_aligned, layer_5_mean = GROUPS[0], GROUPS[9]
+    values = np.zeros(3456, np.float32)
+    values[layer_1_aligned.place] = 1 / TYPICAL["aligned"][0] / 64
+    values[layer_5_mean.place] = 3 / TYPICAL["mean"][4] / 256
+    weights = LayerWeights(values, name="x")
+    assert weights.layer_shares() == pytest.approx([0.25, 0, 0, 0, 0.75])
+    assert weights.family_shares() == pytest.approx({"aligned": 0.25, "mean": 0.75, "std": 0})
+
+
+def test_weights_of_zero_have_shares_of_zero() -> None:
+    weights = LayerWeights(0 * ONES, name="x")
+    assert not any(weights.layer_shares())
+    assert not any(weights.family_shares().values())
+    assert np.array_equal(parse_weights(format_weights(weights)).values, weights.values)
+
+
+def test_every_group_has_a_typical_distance() -> None:
+    assert {(family, layer) for family, row in TYPICAL.items() for layer in range(len(row))} == {
+        (group.family, group.layer) for group in GROUPS
+    }
+    assert all(value > 0 for row in TYPICAL.values() for value in row)
 
 
 def test_a_file_keeps_the_weights_and_their_provenance(tmp_path: Path) -> None:
     weights = LayerWeights(
-        np.random.default_rng(0).random(1152, np.float32),
+        np.random.default_rng(0).random(3456, np.float32),
         name="ada",
         parent="lpips",
         resolution=None,
@@ -51,7 +103,7 @@ def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-@given(arrays(np.float32, 1152, elements=st.floats(0, 1e6, width=32)))
+@given(arrays(np.float32, 3456, elements=st.floats(0, 1e6, width=32)))
 def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -> None:
     assert np.array_equal(parse_weights(format_weights(LayerWeights(values, name="x"))).values, values)
 
@@ -59,13 +111,13 @@ def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones(1151, np.float32), r"\(1152,\), these have \(1151,\)"),
-        (np.ones((1, 1152), np.float32), r"\(1, 1152\)"),
-        (np.ones(1152, np.int64), "floating-point"),
-        (np.where(np.arange(1152) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
-        (np.where(np.arange(1152) == 5, np.nan, ONES), "finite"),
-        (np.where(np.arange(1152) == 5, np.inf, ONES), "finite"),
-        (np.full(1152, 1e300), "float32"),
+        (np.ones(3455, np.float32), r"\(3456,\), these have \(3455,\)"),
+        (np.ones((1, 3456), np.float32), r"\(1, 3456\)"),
+        (np.ones(3456, np.int64), "floating-point"),
+        (np.where(np.arange(3456) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
+        (np.where(np.arange(3456) == 5, np.nan, ONES), "finite"),
+        (np.where(np.arange(3456) == 5, np.inf, ONES), "finite"),
+        (np.full(3456, 1e300), "float32"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
@@ -87,9 +139,14 @@ def test_weights_cannot_be_changed_in_place() -> None:
         (format_weights(LayerWeights(ONES, name="x"))[:-10], "not a safetensors file"),
         (save({"weights": ONES}), "format"),
         (save({"other": ONES}, {"format": FORMAT}), "tensors \\['other'\\]"),
-        (save({"weights": ONES}, {"format": FORMAT}), "lacks"),
-        (save({"weights": ONES}, {"format": FORMAT, "name": "x", "backbone": "b", "resolution": "big"}), "big"),
-        (save({"weights": -ONES}, {"format": FORMAT, "name": "x", "backbone": "b", "resolution": "256"}), "≥ 0"),
+        (save({"weights": FAMILY}, {"format": FORMAT}), r"tensors \['weights'\]"),
+        (save({"aligned": FAMILY}, {"format": FORMAT}), "lacks"),
+        (save({"aligned": FAMILY}, METADATA | {"resolution": "big"}), "big"),
+        (save({"aligned": FAMILY}, METADATA | {"backbones": "[]"}), "lacks"),
+        (save({"aligned": -FAMILY}, METADATA), "≥ 0"),
+        (save({"std": FAMILY[1:]}, METADATA), r"'std' must have the shape \(1152,\), it has \(1151,\)"),
+        (save({"aligned": FAMILY, "colour": FAMILY}, METADATA), r"tensors \['aligned', 'colour'\]"),
+        (save({"aligned": np.ones(1152, np.int64)}, METADATA), "floating-point"),
     ],
 )
 def test_a_file_that_is_not_sound_is_refused(content: bytes, message: str) -> None:

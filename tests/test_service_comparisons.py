@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.service.problems import ComparisonNotFound
 from clpips.service.profiles.comparisons import RecentComparisons, held_bytes
 from clpips.service.storage.records import Comparison
 
-TEN = Comparison("studio", np.ones((10, TOTAL_CHANNELS), np.float16), "t" * 64, ["c" * 64] * 10, 256, "b" * 64)
+TEN = Comparison("studio", np.ones((10, Z_LENGTH), np.float16), "t" * 64, ["c" * 64] * 10, 256, "b" * 64)
 
 
 class Clock:

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from litestar.testing import TestClient
 
 from clpips.models.cli.commands import commands
-from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
 from tests.support.colours import bluest, colours, order_of, rank, teach
@@ -25,13 +26,13 @@ def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[
     file = tmp_path / "ada.safetensors"
     file.write_bytes(ada.get("/profiles/ada/weights").content)
     weights = load_weights(file)
-    z = np.zeros((1, TOTAL_CHANNELS), np.float32)
+    z = np.zeros((1, Z_LENGTH), np.float32)
     target, *candidates = colours(50)
     first = candidates[reply["ranking"][0]["index"]]
     for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
         z[:, layer] = ((target[colour] - first[colour]) / 255) ** 2
     assert reply["ranking"][0]["distance"] == pytest.approx(float(z[0] @ weights.values), rel=1e-5)
-    assert (weights.name, weights.parent, weights.backbone) == ("ada", "lpips", SHIPPED_FINGERPRINT)
+    assert (weights.name, weights.parent, weights.backbone) == ("ada", "balanced", SHIPPED_FINGERPRINT)
 
 
 def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[Any], tmp_path: Path) -> None:
@@ -39,7 +40,8 @@ def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[A
         teach(ada, seed)
     lines, out = tmp_path / "ada.jsonl", tmp_path / "offline.safetensors"
     lines.write_bytes(ada.get("/profiles/ada/rankings").content)
-    arguments = ["fit", str(lines), "--recipe", "personal", "--out", str(out), "--json", "--cache", str(tmp_path)]
+    arguments = ["fit", str(lines), "--recipe", "personal", "--parent", "balanced"]
+    arguments += ["--out", str(out), "--json", "--cache", str(tmp_path)]
     result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     online = parse_weights(ada.get("/profiles/ada/weights").content)
@@ -55,7 +57,7 @@ def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[A
 
 
 def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClient[Any]) -> None:
-    values = np.zeros(TOTAL_CHANNELS, np.float32)
+    values = np.zeros(Z_LENGTH, np.float32)
     values[LAYERS[4]] = 1
     response = ada.put("/profiles/blue/weights", content=format_weights(LayerWeights(values, "lab-7")))
     assert (response.status_code, response.json()["parent"]) == (201, "lab-7")
@@ -71,7 +73,7 @@ def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClien
         (b"", "not a safetensors file"),
         (b"\x80\x04K*.", "not a safetensors file"),
         (
-            format_weights(LayerWeights(np.ones(TOTAL_CHANNELS, np.float32), "x", backbone="0" * 64)),
+            format_weights(LayerWeights(np.ones(Z_LENGTH, np.float32), "x", backbone="0" * 64)),
             "belong to the backbone",
         ),
     ],

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Images
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Throughput
 from clpips.service.ops.telemetry import Telemetry
@@ -44,9 +44,18 @@ class Diary(FakeEngine):
         time.sleep(0.02)  # the engine's own work
         return super().embed(images, more=more)
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
         self.calls.append("compare")
-        return super().compare(targets, candidates)
+        return super().compare(targets, candidates, families)
+
+
+async def until_it_works(engine: Diary, request: asyncio.Task[Any]) -> None:
+    """Wait until the engine embeds images of the request, which must not be over by then."""
+    while not engine.works.is_set():
+        assert not request.done(), request.result()
+        await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -95,9 +104,9 @@ async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_
         engine.calls.clear()
         engine.works.clear()
         ranked = asyncio.create_task(compare(large))
-        await asyncio.to_thread(engine.works.wait)
+        await until_it_works(engine, ranked)
         assert not (await compare(white)).any()
-        assert (await ranked).shape == (39, TOTAL_CHANNELS)
+        assert (await ranked).shape == (39, Z_LENGTH)
     last = max(place for place, call in enumerate(engine.calls) if "of the pair" in call)
     assert engine.calls[last + 1 :].count("embed") > 1, "the large request was over too soon to tell"
     assert engine.calls[last + 1] == "compare"
@@ -107,16 +116,22 @@ async def test_healthz_answers_at_once_while_two_hundred_images_are_decoded_and_
     drawn = [encode(picture(seed, 512), "PNG", compress_level=1) for seed in range(4)]
     images = [drawn[number % 4] + bytes([number]) for number in range(201)]  # unique by a byte after the end
     engine = Diary()
-    seconds: list[float] = []
-    with listening(engine, max_images=256) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+    busy: list[float] = []
+    idle: list[float] = []  # of a service beside it that has nothing to do: what a question takes on this machine
+    with listening(engine, max_images=256, request_seconds=100) as url, listening() as other:
+        async with httpx.AsyncClient(timeout=100) as http:
             engine.works.clear()
-            ranked = asyncio.create_task(http.post("/rank", files=files(images)))
-            await asyncio.to_thread(engine.works.wait)
+            ranked = asyncio.create_task(http.post(f"{url}/rank", files=files(images)))
+            await until_it_works(engine, ranked)
             while not ranked.done():
-                started = time.perf_counter()
-                assert (await http.get("/healthz")).status_code == 200
-                seconds.append(time.perf_counter() - started)
+                busy.append(await seconds_of_healthz(http, url))
+                idle.append(await seconds_of_healthz(http, other))
             assert len((await ranked).json()["ranking"]) == 200
-    assert len(seconds) > 20
-    assert statistics.median(seconds) < 0.05
+    assert len(busy) > 20
+    assert statistics.median(busy) < statistics.median(idle) + 0.05
+
+
+async def seconds_of_healthz(http: httpx.AsyncClient, url: str) -> float:
+    started = time.perf_counter()
+    assert (await http.get(f"{url}/healthz")).status_code == 200
+    return time.perf_counter() - started

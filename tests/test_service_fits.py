@@ -5,15 +5,15 @@ import io
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.fitting.personal import fit
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
@@ -32,10 +32,17 @@ T = "studio"
 def job(rankings: int = 3, candidates: int = 5, seed: int = 0) -> FitJob:
     """Rankings by somebody with weights of their own."""
     rng = np.random.default_rng(seed)
-    hidden = rng.gamma(0.3, 1, TOTAL_CHANNELS)
-    z = [rng.gamma(1, 0.01, (candidates, TOTAL_CHANNELS)).astype(np.float16) for _ in range(rankings)]
+    hidden = rng.gamma(0.3, 1, Z_LENGTH)
+    z = [rng.gamma(1, 0.01, (candidates, Z_LENGTH)).astype(np.float16) for _ in range(rankings)]
     ranks = [(np.argsort(np.argsort(rows @ hidden)) + 1).tolist() for rows in z]
-    return FitJob(z, ranks, [str(number) for number in range(rankings)], LPIPS, 256, LPIPS)
+    return FitJob(
+        channel_distances=z,
+        ranks=ranks,
+        targets=[f"target {number}" for number in range(rankings)],
+        candidates=[[f"{number}-{candidate}" for candidate in range(candidates)] for number in range(rankings)],
+        base=LPIPS,
+        resolution=256,
+    )
 
 
 @pytest.fixture
@@ -70,22 +77,22 @@ def keep(store: ProfileStore) -> Keep:
         name = f"p{len(await store.page(T, '', 1000))}"
         await store.create(T, name, "lpips", BACKBONE, NewVersion(job.base, "created", job.resolution, {}))
         own = comparisons or [None] * len(job.ranks)
-        for z, ranks, target, comparison in zip(job.channel_distances, job.ranks, job.targets, own, strict=True):
-            await store.add_ranking(T, name, order(z, ranks, target, comparison))
+        for place, comparison in enumerate(own):
+            await store.add_ranking(T, name, order(job, place, comparison=comparison))
         return await store.find(T, name)
 
     return keep
 
 
-def order(z: NDArray[np.float16], ranks: Sequence[int], target: str, comparison: str | None = None) -> NewRanking:
-    """Somebody's ranks of candidates with these channel distances."""
+def order(job: FitJob, place: int, target: str | None = None, comparison: str | None = None) -> NewRanking:
+    """A ranking of a job, as it is stored."""
     return NewRanking(
-        channel_distances=z,
-        ranks=ranks,
+        channel_distances=job.channel_distances[place],
+        ranks=job.ranks[place],
         rater="",
         comparison=comparison,
-        target=target,
-        candidates=[str(number) for number in range(len(ranks))],
+        target=target or job.targets[place],
+        candidates=job.candidates[place],
         resolution=256,
         guessed=0.5,
     )
@@ -93,13 +100,12 @@ def order(z: NDArray[np.float16], ranks: Sequence[int], target: str, comparison:
 
 def task_of(profile: Profile) -> Task:
     """The fit of a profile with all that it has now."""
-    return Task.of(profile, LPIPS)
+    return Task.of(profile)
 
 
 def without_sense(broken: FitJob) -> FitJob:
     """A job that no fit can make sense of."""
-    ones = np.ones(3, np.float32)
-    return FitJob(broken.channel_distances, broken.ranks, broken.targets, ones, broken.resolution, broken.lpips)
+    return replace(broken, base=np.ones(3, np.float32))
 
 
 async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
@@ -116,7 +122,7 @@ async def test_a_worker_sees_every_ranking_that_was_kept_before_it_was_asked(
 ) -> None:
     own, all_of_them = workers(1), job(rankings=4)
     profile = await keep(all_of_them)
-    late = order(all_of_them.channel_distances[0], all_of_them.ranks[0], "late")
+    late = order(all_of_them, 0, "late")
     for number in range(2):
         result = await own.fit(task_of(profile))
         assert result is not None
@@ -223,8 +229,37 @@ def test_two_candidates_alone_support_nothing_and_say_so() -> None:
     assert "target" in result.reason
 
 
-def test_a_version_is_taken_only_if_it_agrees_no_less_than_its_parent() -> None:
-    for seed in range(6):
-        result = fit(job(rankings=2, seed=seed))
-        report = result.report
-        assert result.taken == (report["agreement"]["pair_agreement"] >= report["parent"]["pair_agreement"])
+@pytest.mark.parametrize("rankings", [1, 2, 6])
+def test_a_version_is_taken_only_if_it_is_better_than_its_parent_and_lpips(rankings: int) -> None:
+    for seed in range(4):
+        result = fit(job(rankings, seed=seed))
+        agreement = {side: result.report[side]["pair_agreement"] for side in ("agreement", "parent", "lpips")}
+        if result.taken:
+            assert agreement["agreement"] > max(agreement["parent"], agreement["lpips"])
+        else:
+            assert "waits for rankings" in result.reason
+            assert ("one ranking" if rankings == 1 else f"{rankings} rankings") in result.reason
+
+
+def test_a_parent_that_judges_as_the_person_is_a_tie_and_stays() -> None:
+    mine = job(4)
+    hidden = np.random.default_rng(0).gamma(0.3, 1, Z_LENGTH).astype(np.float32)
+    result = fit(replace(mine, base=hidden))
+    assert result.report["parent"]["pair_agreement"] == 1
+    assert not result.taken
+
+
+def test_the_order_that_rankings_came_in_changes_no_figure() -> None:
+    mine = job(5)
+    turned = replace(
+        mine, **{name: getattr(mine, name)[::-1] for name in ("channel_distances", "ranks", "targets", "candidates")}
+    )
+    here, there = fit(mine), fit(turned)
+    assert here.report["agreement"]["pair_agreement"] == pytest.approx(there.report["agreement"]["pair_agreement"])
+    assert here.taken == there.taken
+
+
+def test_pictures_that_recur_are_held_out_as_images() -> None:
+    mine = job(rankings=8, candidates=5)
+    names = [[f"target {(number + step) % 8}" for step in range(1, 6)] for number in range(8)]
+    assert fit(replace(mine, candidates=names)).report["held_out"] == "images"

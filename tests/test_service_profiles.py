@@ -11,9 +11,15 @@ from tests.support.colours import CANDIDATES, bluest, colours, flat, order_of, r
 from tests.support.services import FORMS, Form, assert_problem, multipart, pointers, rank_body, tree
 
 
-def test_a_fresh_profile_ranks_as_lpips_does(ada: TestClient[Any]) -> None:
-    reply = rank(ada, 1)
+def test_a_fresh_profile_ranks_as_balanced_does(ada: TestClient[Any]) -> None:
+    reply, balanced = rank(ada, 1), rank(ada, 1, "balanced")
     assert reply["profile"]["version"] == 1
+    assert reply["ranking"] == balanced["ranking"]
+
+
+def test_a_fresh_profile_whose_parent_is_lpips_ranks_as_lpips_does(teachable: TestClient[Any]) -> None:
+    assert teachable.post("/profiles", json={"name": "plain", "parent": "lpips"}).status_code == 201
+    reply = rank(teachable, 1, "plain")
     assert all(row["rank"] == row["base_rank"] for row in reply["ranking"])
     assert [row["distance"] for row in reply["ranking"]] == [row["base_distance"] for row in reply["ranking"]]
 
@@ -37,7 +43,8 @@ def test_a_profile_tells_what_it_has_learned(ada: TestClient[Any]) -> None:
     for seed in range(4):
         teach(ada, seed)
     detail = ada.get("/profiles/ada").json()
-    assert (detail["parent"], detail["rankings"], detail["unlearned"]) == ("lpips", 4, 0)
+    assert (detail["parent"], detail["rankings"], detail["unlearned"]) == ("balanced", 4, 0)
+    assert sum(detail["family_shares"].values()) == pytest.approx(1)
     assert detail["layer_shares"][4] + detail["layer_shares"][3] > sum(detail["lpips_layer_shares"][3:])
     newest = detail["versions"][0]
     assert newest["fit"]["targets"] == 4

@@ -54,7 +54,7 @@ def registry(shelf: Shelf, clock: Clock, capacity: int = 10) -> Registry:
 async def teach(shelf: Shelf, value: float) -> None:
     """What another replica does."""
     receipt = await shelf.add_ranking("t", "ada", ranking(int(value)))
-    await shelf.add_fitted(receipt.profile, version(value), taken=True, again=False)
+    await shelf.add_fitted(receipt.profile, version(value), "so", taken=True, again=False)
 
 
 async def test_a_profile_is_read_once_and_then_held(shelf: Shelf) -> None:

@@ -1,7 +1,5 @@
 """Two replicas on one database: real processes, and a profile that both teach."""
 
-import json
-import os
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ import pytest
 
 from tests.support.colours import bluest, colours, flat
 from tests.support.databases import KINDS, fresh_database
+from tests.support.processes import environment, wait_for_url
 
 REFRESH_SECONDS = 0.3
 SERVE = """
@@ -37,23 +36,12 @@ def replica(url: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that starts, and is stopped in the end."""
     with log.open("w") as errors:
         command = [sys.executable, "-c", SERVE, url, str(REFRESH_SECONDS)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
-        process = subprocess.Popen(command, stderr=errors, env=environment)
+        process = subprocess.Popen(command, stderr=errors, env=environment())
     try:
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    while process.poll() is None:
-        for line in log.read_text().splitlines():
-            if '"listening"' in line and line.endswith("}"):
-                url: str = json.loads(line)["url"]
-                return url
-        time.sleep(0.05)  # another process is what is waited for
-    raise AssertionError(f"the replica stopped: {log.read_text()}")
+        process.wait()
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -63,7 +51,7 @@ def replicas(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         logs = [folder / f"replica-{number}.log" for number in range(2)]
         processes = [stack.enter_context(replica(url, log)) for log in logs]  # both start at the same time
         clients = [
-            stack.enter_context(httpx.Client(base_url=_address(process, log), timeout=60))
+            stack.enter_context(httpx.Client(base_url=wait_for_url(process, log), timeout=60))
             for process, log in zip(processes, logs, strict=True)
         ]
         yield clients

@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from clpips.models.engines.contract import Engine, Images
 from clpips.models.images.decoding import load_image
-from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import encode, npy, picture, variation
 from tests.support.services import (
@@ -94,10 +94,22 @@ def test_layers_add_up_to_the_distance(client: TestClient[Any], engine: Engine) 
     assert np.sum(reply["layers"], axis=1) == pytest.approx(reply["distances"], abs=1e-6)
     own = distance_by_layer(expected(engine, encode(TARGET), CANDIDATES[0]), load_weights().values)
     assert reply["layers"][0] == pytest.approx(own[0].tolist(), abs=1e-6)
+    assert [set(row) for row in reply["families"]] == [{"aligned", "mean", "std"}] * len(CANDIDATES)
+    assert [row["aligned"] for row in reply["families"]] == pytest.approx(reply["distances"], abs=1e-6)
+
+
+def test_families_add_up_to_the_distance_by_weights_that_use_them_all(client: TestClient[Any], engine: Engine) -> None:
+    body = distance_body("json", [(encode(TARGET), CANDIDATES[0])], layers=True, profile="balanced")
+    reply = post(client, "/distance", body).json()
+    z = expected(engine, encode(TARGET), CANDIDATES[0])
+    by_family = distance_by_family(z, load_weights("balanced").values)[0].tolist()
+    assert list(reply["families"][0].values()) == pytest.approx(by_family, abs=1e-6)
+    assert reply["distances"] == pytest.approx([sum(by_family)], abs=1e-6)
 
 
 def test_layers_are_left_out_unless_asked_for(client: TestClient[Any]) -> None:
-    assert "layers" not in post(client, "/distance", distance_body("json", [(encode(TARGET), CANDIDATES[0])])).json()
+    reply = post(client, "/distance", distance_body("json", [(encode(TARGET), CANDIDATES[0])])).json()
+    assert not {"layers", "families"} & reply.keys()
 
 
 def test_equal_distances_keep_the_order_they_came_in(client: TestClient[Any]) -> None:

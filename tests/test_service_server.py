@@ -1,7 +1,6 @@
 """`clpips serve` as a process: what it says, what it answers, how it stops."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from tests.support.pictures import encode, picture
+from tests.support.processes import environment
 
 IMAGES = [encode(picture(seed, 64)) for seed in range(3)]
 
@@ -37,9 +37,10 @@ main(sys.argv[1:])
 DATABASE = tempfile.TemporaryDirectory()
 
 
-def environment(**variables: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
-    return {**inherited, "CLPIPS_PORT": "0", "CLPIPS_DATABASE_URL": f"sqlite:///{DATABASE.name}/clpips.db", **variables}
+def settings(**variables: str) -> dict[str, str]:
+    """The environment of a service on a free port, with a database of its own."""
+    own = {"CLPIPS_PORT": "0", "CLPIPS_DATABASE_URL": f"sqlite:///{DATABASE.name}/clpips.db"}
+    return environment(**own | variables)
 
 
 class Service:
@@ -60,13 +61,13 @@ class Service:
         self.process.send_signal(how)
         assert self.process.stderr is not None
         self.lines += [json.loads(line) for line in self.process.stderr]
-        return self.process.wait(timeout=30)
+        return self.process.wait()
 
 
 @contextmanager
 def running(*arguments: str, **variables: str) -> Iterator[Service]:
     command = [sys.executable, "-c", WITHOUT_TORCH, "serve", *arguments]
-    with subprocess.Popen(command, env=environment(**variables), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=settings(**variables), stderr=subprocess.PIPE, text=True) as process:
         try:
             yield Service(process)
         finally:
@@ -76,9 +77,7 @@ def running(*arguments: str, **variables: str) -> Iterator[Service]:
 def refused(*arguments: str, **variables: str) -> str:
     """The one line of a start that fails with exit code 2."""
     command = [sys.executable, "-m", "clpips.service.cli", "serve", *arguments]
-    done = subprocess.run(
-        command, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(command, env=settings(**variables), capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
@@ -152,9 +151,7 @@ def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> 
         "from tests.support.services import FakeEngine; "
         "engine = FakeEngine(); engine.failure = RuntimeError('no kernel image'); serve(Settings(port=0), engine)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "no kernel image" in done.stderr
     assert "listening" not in done.stderr

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clpips.models.fitting.job import FitResult
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.families import ALL_FAMILIES, Families
 from clpips.service.admission.door import Ticket
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.profiles.comparisons import RecentComparisons
@@ -22,8 +23,8 @@ from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import TenantQuota
 from clpips.service.teaching.fit_messages import Task
 from clpips.service.teaching.fit_processes import FitWorkers
+from clpips.service.teaching.judging import Judging
 from clpips.service.teaching.learner import Learner
-from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking
 from clpips.service.wire.schemas import Limits, SentImage, Slot
 from tests.support.databases import distances, version
@@ -42,7 +43,11 @@ class Measured(Comparer):
         pass
 
     async def compare(
-        self, pairs: Sequence[tuple[Slot, Slot]], resolution: int | None, ticket: Ticket
+        self,
+        pairs: Sequence[tuple[Slot, Slot]],
+        resolution: int | None,
+        ticket: Ticket,
+        families: Families = ALL_FAMILIES,
     ) -> NDArray[np.float32]:
         return distances(0, len(pairs)).astype(np.float32)
 
@@ -73,11 +78,11 @@ async def store(tmp_path: Path) -> AsyncIterator[ProfileStore]:
     await database.close()
 
 
-def teaching(store: ProfileStore, workers: FitWorkers) -> Teaching:
+def judging(store: ProfileStore, workers: FitWorkers) -> Judging:
     telemetry = Telemetry()
     registry = Registry(ShippedWeights.load(SHIPPED_FINGERPRINT), store, SHIPPED_FINGERPRINT, 2.0, 10, telemetry)
     learner = Learner(store, registry, workers, telemetry)
-    return Teaching(store, registry, learner, workers, RecentComparisons(60, 10**6), Measured())
+    return Judging(store, registry, learner, RecentComparisons(60, 10**6), Measured())
 
 
 def body_of(form: Form) -> tuple[bytes, str]:
@@ -108,7 +113,7 @@ async def test_nothing_holds_the_bytes_of_a_rankings_images_while_it_is_fitted(s
     request = parse_ranking(content_type, body, LIMITS)
     images, free = sent_bytes(request), [b"nobody else holds this" + body]
     workers = HeldFits()
-    taught = asyncio.create_task(teaching(store, workers).teach(T, "ada", request, Ticket(1e9, 0, 4)))
+    taught = asyncio.create_task(judging(store, workers).teach(T, "ada", request, Ticket(1e9, 0, 4)))
     await workers.began.wait()
     assert {sys.getrefcount(images[index]) for index in range(4)} == {sys.getrefcount(free[0])}
     workers.may_end.set()

@@ -15,6 +15,7 @@ from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import TorchFeatures
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.families import PLACES
 from clpips.models.metric.weights_files import load_weights
 from loadtest.kit.reference import load_lpips
 
@@ -87,4 +88,4 @@ def _distances(dtype: torch.dtype, images: Pixels, pairs: NDArray[np.intp]) -> N
     features = [TorchFeatures(layout, torch.empty(layout.elements, dtype=dtype)) for _ in images]
     kernels.store(network(kernels.blocks(torch.from_numpy(images))), features)
     z = kernels.compare([features[one] for one in pairs[:, 0]], [features[one] for one in pairs[:, 1]])
-    return weigh(z.numpy(), WEIGHTS)
+    return weigh(z.numpy(), WEIGHTS[PLACES["aligned"]])

@@ -26,6 +26,7 @@ from clpips.models.cli.output import print_json, print_line, progress_bar
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
 
 if TYPE_CHECKING:
@@ -43,16 +44,19 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--recipe", type=click.Choice(["convex", "personal", "paper"]), default="convex", show_default=True,
-    help="convex: one optimum in seconds. personal: narrower, as the service fits. paper: Adam; needs PyTorch.",
+    help="convex: of one or many people, in seconds. personal: as the service fits. paper: Adam; needs PyTorch.",
 )  # fmt: skip
-@click.option("--parent", default="lpips", show_default=True, metavar="FILE|NAME", help="Weights to start from.")
+@click.option(
+    "--parent", metavar="FILE|NAME",
+    help="Weights to start from: balanced, and lpips for the paper recipe, where none are named.",
+)  # fmt: skip
 @click.option(
     "--split", "share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.7, show_default=True,
     help="Share to fit on for the held-out figures. The weights written are fitted on everything.",
 )  # fmt: skip
 @click.option(
-    "--split-by", "by", type=click.Choice(["target", "image"]), default="target", show_default=True,
-    help="Keep targets apart, or every image, where targets are candidates elsewhere.",
+    "--split-by", "by", type=click.Choice(["image", "target"]),
+    help="Keep every image apart, or targets. By default images, wherever one stands in rankings of several targets.",
 )  # fmt: skip
 @click.option("--draws", type=click.IntRange(1), default=5, show_default=True, help="Of the report's learning curve.")
 @seed_option
@@ -66,9 +70,9 @@ def fit_command(
     rankings: Path,
     out: Path,
     recipe: "Recipe",
-    parent: str,
+    parent: str | None,
     share: float,
-    by: "SplitBy",
+    by: "SplitBy | None",
     draws: int,
     seed: int,
     resolution: int | None,
@@ -80,24 +84,24 @@ def fit_command(
 ) -> None:
     """Learn weights from people's RANKINGS and say how much closer to people they are.
 
-    The figures are of targets that were kept out of a first fit; the weights written are then fitted on all rankings.
+    The figures are of images, or targets, kept out of a first fit; the weights written are then fitted on all rankings.
     """
-    from clpips.models.fitting.convex import default_parents
     from clpips.models.fitting.holdout import fit_and_judge
     from clpips.models.fitting.learning_curve import learning_curve
+    from clpips.models.fitting.recipes import DEFAULT_PARENTS
 
     _require_torch(recipe)
     require_matplotlib(report)
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent}: make it first", param_hint="--out")
-    start = load_weights(parent)
+    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe]), load_weights("lpips")
     fingerprint = load_backbone(backbone).fingerprint
     start.require_backbone(fingerprint)
-    parents = {start.name: start.values} | {k: v for k, v in default_parents().items() if k != start.name}
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
     fitted = fit_and_judge(
         measured,
-        parents,
+        start,
+        baseline,
         name=out.stem,
         backbone=fingerprint,
         resolution=resolution,
@@ -109,20 +113,22 @@ def fit_command(
     save_weights(fitted.weights, out)
     curve: list[CurvePoint] = []
     if report:
-        recipes: list[Recipe] = ["convex", "paper"] if importlib.util.find_spec("torch") else ["convex"]
+        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
+        if importlib.util.find_spec("torch"):
+            parents["paper"] = start if recipe == "paper" else baseline
         with progress_bar("learning curve") as progress:
-            curve = list(learning_curve(measured, parents, recipes, draws, share, by, progress))
+            curve = list(learning_curve(measured, parents, baseline, draws, share, by, progress))
     figures = _figures(fitted, out, curve)
     if report and fitted.held_out:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has
 
         contents = Report(
-            title=f"{start.name} and weights fitted to {rankings.name}",
+            title=f"{baseline.name} and weights fitted to {rankings.name}",
             evaluation=fitted.held_out.evaluation,
             judged=measured.take(fitted.split.held_out),
             weights=fitted.held_out.weights,
-            baseline=start.values,
+            baseline=baseline.values,
             curve=curve,
         )
         write_report(report, figures, contents)
@@ -146,15 +152,17 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
         "reason": outcome.reason,
         "recipe": fitted.weights.recipe,
         "parent": outcome.parent,
-        "ridge": outcome.ridge,
         "rankings": len(split.fit) + len(split.held_out) + split.dropped,
         "pairs": outcome.pairs,
         "targets": outcome.targets,
         "seconds": outcome.seconds,
         "cross_validated": {
+            "on": validation.words if validation else None,
             "agreement": validation.agreement if validation else None,
             "parent_agreement": validation.parent_agreement if validation else None,
+            "lpips_agreement": validation.lpips_agreement if validation else None,
         },
+        "held_out_on": split.words if fitted.held_out else None,
         "held_out": fitted.held_out.evaluation.as_json() if fitted.held_out else None,
     }
     if curve:
@@ -168,14 +176,15 @@ def _print(fitted: "JudgedFit", out: Path) -> None:
     console, outcome, split = Console(), fitted.outcome, fitted.split
     if fitted.held_out:
         result = fitted.held_out.evaluation
-        print_evaluation(console, result, f"on {result.targets} targets held out")
+        print_evaluation(console, result, f"on {split.words}: {result.targets} targets held out")
+        if not all(ranking.names for ranking in split.held_out):
+            print_line(console, "the file names no candidates: whether their images were seen in fitting is not known")
     if outcome.supported:
-        told = f"parent {outcome.parent}" + ("" if outcome.ridge is None else f", ridge {outcome.ridge:g}")
         rankings = len(split.fit) + len(split.held_out) + split.dropped
         print_line(
             console,
             f"fitted on {rankings:,} rankings, {outcome.pairs:,} ordered pairs, {outcome.targets} targets in "
-            f"{outcome.seconds:.2f} s ({told})",
+            f"{outcome.seconds:.2f} s (parent {outcome.parent})",
         )
     else:
         print_line(console, f"no fit: {outcome.reason}. {out} holds the weights of {outcome.parent}.")

@@ -5,8 +5,7 @@ from typing import Any
 
 import rich_click as click
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.models.metric.weights_files import shipped_weights
 from clpips.models.rankings.distance_cache import default_folder
 

@@ -24,7 +24,9 @@ from clpips.models.engines.opening import open_engine
 from clpips.models.images.decoding import load_image
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
-from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.backbone import CHANNELS
+from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
+from clpips.models.metric.families import FAMILIES, GROUPS
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
 
@@ -48,18 +50,27 @@ def distance_command(
     backbone: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the distance of CANDIDATE from TARGET, and what each of the five layers adds to it."""
+    """Print the distance of CANDIDATE from TARGET, and what each family of channels and each layer adds to it."""
     chosen = load_weights(weights)
     z = _channel_distances(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen)
     total = float(weigh(z, chosen.values)[0])
-    layers = [float(share) for share in distance_by_layer(z, chosen.values)[0]]
+    layers = [float(part) for part in distance_by_layer(z, chosen.values)[0]]
+    families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
     if as_json:
-        print_json({"distance": total, "layers": layers, "weights": chosen.name, "resolution": _named(resolution)})
+        parts = {"layers": layers, "families": families}
+        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": _named(resolution)})
         return
     table = Table()
-    for heading in ("conv1", "conv2", "conv3", "conv4", "conv5"):
-        table.add_column(heading, justify="right")
-    table.add_row(*(f"{share:.4f}" for share in layers))
+    table.add_column("family")
+    for layer in range(len(CHANNELS)):
+        table.add_column(f"conv{layer + 1}", justify="right")
+    table.add_column("sum", justify="right")
+    groups = distance_by_group(z, chosen.values)[0]  # (groups,)
+    for name in (name for name in families if name in chosen.families):
+        row = [part for group, part in zip(GROUPS, groups, strict=True) if group.family == name]
+        table.add_row(name, *(f"{part:.4f}" for part in row), f"{families[name]:.4f}")
+    if len(chosen.families) > 1:
+        table.add_row("sum", *(f"{part:.4f}" for part in layers), f"{total:.4f}")
     console = Console()
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)
@@ -110,14 +121,16 @@ def rank_command(
 def _channel_distances(
     target: Path, candidates: Sequence[Path], resolution: int | None, engine: Engine, weights: LayerWeights
 ) -> NDArray[np.float32]:
-    """`z` of every candidate against the target, `(n, 1152)`; each image is decoded and embedded once."""
+    """`z` of every candidate against the target, `(n, 3456)`; each image is decoded and embedded once."""
     paths = list(dict.fromkeys([target, *candidates]))
     pixels = _read_images(paths, resolution)
     if resolution is None:
         _require_equal_sizes(target, candidates, pixels)
     weights.require_backbone(engine.fingerprint)
     features = {path: _embed_one(engine, pixels[path]) for path in paths}
-    return engine.compare([features[target]] * len(candidates), [features[path] for path in candidates])
+    return engine.compare(
+        [features[target]] * len(candidates), [features[path] for path in candidates], weights.families
+    )
 
 
 def _embed_one(engine: Engine, pixels: Pixels) -> Any:

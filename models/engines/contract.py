@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clpips.models.metric.families import ALL_FAMILIES, Families
+
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["exact", "fast"]
@@ -75,8 +77,13 @@ class Engine(Protocol):
         """
         ...
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        """Channel distances of n pairs of features of equally large images: float32 `(n, 1152)`, ≥ 0."""
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
+        """Channel distances of n pairs of features of equally large images: float32 `(n, 3456)`, ≥ 0.
+
+        Families that are not asked for are not computed, and are 0.
+        """
         ...
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone import CHANNELS, TOTAL_CHANNELS, tap_sizes
 from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, Backbone, load_backbone
-from clpips.models.metric.distance import channel_distances
+from clpips.models.metric.distance import channel_distances, statistics
+from clpips.models.metric.families import ALL_FAMILIES, Families
 
 EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
@@ -35,16 +36,25 @@ PROVIDERS: Final = {
 
 
 class OnnxFeatures:
-    """An image's five feature maps, float32 `(c, h, w)`, in one buffer of their own; undefined until written."""
+    """An image's five feature maps, float32 `(c, h, w)`, in one buffer of their own, undefined until written.
 
-    __slots__ = ("nbytes", "taps")
+    `finish` computes their statistics, float32 `(2, 1152)`, once they are.
+    """
+
+    __slots__ = ("nbytes", "statistics", "taps")
 
     def __init__(self, height: int, width: int) -> None:
         shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
         ends = np.cumsum([np.prod(shape) for shape in shapes])  # (5,), elements
         buffer = np.empty(ends[-1], np.float32)  # (elements,)
         self.taps = [part.reshape(shape) for part, shape in zip(np.split(buffer, ends[:-1]), shapes, strict=True)]
-        self.nbytes = buffer.nbytes
+        self.statistics: NDArray[np.float32]
+        self.nbytes = buffer.nbytes + 2 * TOTAL_CHANNELS * 4
+
+    def finish(self) -> "OnnxFeatures":
+        """The same features, their maps written, with statistics."""
+        self.statistics = statistics(self.taps)
+        return self
 
 
 class OnnxEngine:
@@ -125,14 +135,14 @@ class OnnxEngine:
                 one = OnnxFeatures(*batch.shape[1:3])
                 for tap, computed in zip(one.taps, taps, strict=True):
                     tap[:] = computed
-                features.append(one)
+                features.append(one.finish())
         return features
 
-    def compare(self, targets: Sequence[OnnxFeatures], candidates: Sequence[OnnxFeatures]) -> NDArray[np.float32]:
-        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)  # (n, 1152)
-        for row, target, candidate in zip(z, targets, candidates, strict=True):
-            row[:] = channel_distances(target.taps, candidate.taps)
-        return z
+    def compare(
+        self, targets: Sequence[OnnxFeatures], candidates: Sequence[OnnxFeatures], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
+        known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
+        return channel_distances(known[0], known[1], families)
 
     def close(self) -> None:
         if self._cores is not None:
@@ -148,4 +158,4 @@ def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
     for number, tap in enumerate(features.taps):
         binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
     session.run_with_iobinding(binding)
-    return features
+    return features.finish()

@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, EPSILON, GAIN, OFFSET, TOTAL_CHANNELS, tensor_shapes
+from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, EPSILON, GAIN, OFFSET, tensor_shapes
+from clpips.models.metric.families import FAMILIES, Z_LENGTH
 
 OPSET: Final = 17
 IR_VERSION: Final = 10
@@ -38,22 +39,22 @@ def embed_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.Mode
 def compare_graph() -> onnx.ModelProto:
     """Pairs of features → channel distances.
 
-    float32 `target_0..4` and `candidate_0..4`, each `(n, c, h', w')` → `channel_distances` `(n, 1152)`.
+    float32 `target_0..4` and `candidate_0..4`, each `(n, c, h', w')` → `channel_distances` `(n, 3456)`.
     """
     sides = [
         helper.make_tensor_value_info(f"{side}_{tap}", TensorProto.FLOAT, ["pairs", channels, f"h{tap}", f"w{tap}"])
         for side in ("target", "candidate")
         for tap, channels in enumerate(CHANNELS)
     ]
-    z = helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", TOTAL_CHANNELS])
+    z = helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", Z_LENGTH])
     return _model("compare", _comparison("target", "candidate"), sides, [z], [])
 
 
 def metric_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.ModelProto:
     """The whole metric in one graph, for other runtimes.
 
-    uint8 RGB `target` and `candidate`, both `(n, h, w, 3)`, and float32 `weights` `(1152,)` → float32 `distances`
-    `(n,)` and `channel_distances` `(n, 1152)`.
+    uint8 RGB `target` and `candidate`, both `(n, h, w, 3)`, and float32 `weights` `(3456,)` → float32 `distances`
+    `(n,)` and `channel_distances` `(n, 3456)`.
     """
     left, constants = _embedding("target", "target_features", "target_")
     right, _ = _embedding("candidate", "candidate_features", "candidate_")
@@ -67,10 +68,10 @@ def metric_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.Mod
         helper.make_tensor_value_info(side, TensorProto.UINT8, ["pairs", "height", "width", 3])
         for side in ("target", "candidate")
     ]
-    inputs.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, [TOTAL_CHANNELS]))
+    inputs.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, [Z_LENGTH]))
     outputs = [
         helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["pairs"]),
-        helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", TOTAL_CHANNELS]),
+        helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", Z_LENGTH]),
     ]
     return _model("metric", nodes, inputs, outputs, constants + _backbone_tensors(location, offsets))
 
@@ -111,16 +112,35 @@ def _embedding(images: str, features: str, prefix: str) -> tuple[list[onnx.NodeP
 
 
 def _comparison(target: str, candidate: str) -> list[onnx.NodeProto]:
-    """Features of both sides → `channel_distances`, the steps of `metric/distance.py`."""
-    nodes = []
+    """Features of both sides → `channel_distances`, the steps of `metric/distance.py` for each family in turn."""
+    nodes: list[onnx.NodeProto] = []
+    distances: dict[str, list[str]] = {family.name: [] for family in FAMILIES}  # (n, c) of each tap
+
+    def node(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def mean(x: str, output: str, keepdims: int) -> str:
+        return node("ReduceMean", [x], output, axes=[2, 3], keepdims=keepdims)
+
+    def squared_difference(a: str, b: str, name: str) -> str:
+        difference = node("Sub", [a, b], f"{name}_difference")
+        return node("Mul", [difference, difference], f"{name}_square")
+
     for tap in range(len(CHANNELS)):
-        nodes += [
-            helper.make_node("Sub", [f"{target}_{tap}", f"{candidate}_{tap}"], [f"difference_{tap}"]),
-            helper.make_node("Mul", [f"difference_{tap}"] * 2, [f"square_{tap}"]),  # (n, c, h', w')
-            helper.make_node("ReduceMean", [f"square_{tap}"], [f"mean_{tap}"], axes=[2, 3], keepdims=0),  # (n, c)
-        ]
-    means = [f"mean_{tap}" for tap in range(len(CHANNELS))]
-    return [*nodes, helper.make_node("Concat", means, ["channel_distances"], axis=1)]  # (n, 1152)
+        squares = squared_difference(f"{target}_{tap}", f"{candidate}_{tap}", f"aligned_{tap}")  # (n, c, h', w')
+        distances["aligned"].append(mean(squares, f"aligned_{tap}", keepdims=0))
+        means, deviations = [], []
+        for side in (target, candidate):
+            means.append(mean(f"{side}_{tap}", f"{side}_mean_{tap}", keepdims=1))  # (n, c, 1, 1)
+            squares = squared_difference(f"{side}_{tap}", means[-1], f"{side}_centred_{tap}")  # (n, c, h', w')
+            variance = mean(squares, f"{side}_variance_{tap}", keepdims=1)  # (n, c, 1, 1)
+            deviations.append(node("Sqrt", [variance], f"{side}_std_{tap}"))
+        for name, (a, b) in (("mean", means), ("std", deviations)):
+            squares = squared_difference(a, b, f"{name}_{tap}")  # (n, c, 1, 1)
+            distances[name].append(mean(squares, f"{name}_{tap}", keepdims=0))
+    node("Concat", [part for family in FAMILIES for part in distances[family.name]], "channel_distances", axis=1)
+    return nodes
 
 
 def _backbone_tensors(location: str, offsets: dict[str, tuple[int, int]]) -> list[onnx.TensorProto]:

@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One fit on `rankings` randomly drawn rankings, and its lead over the parent in share of choices held out."""
+    """One fit on `rankings` randomly drawn rankings, and its lead over the baseline in share of choices held out."""
 
     recipe: str
     rankings: int

@@ -1,7 +1,7 @@
-"""Hold-out validation and refit: from rankings to a weights file that says how it fares on targets it has not seen.
+"""Hold-out validation and refit: from rankings to a weights file that says how it fares on images it has not seen.
 
-A first fit, on a share of the targets, is evaluated on the others; the weights that are given out are then fitted by
-the same recipe on everything.
+A first fit, on a share of the images, or of the targets, is evaluated on the others; the weights that are given out are
+then fitted by the same recipe on everything.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.agreement.evaluation import Evaluation, evaluate
-from clpips.models.fitting.recipes import Outcome, Parents, Recipe, fit_with
+from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
@@ -19,7 +19,7 @@ from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The evaluation, on what was held out, of `weights`, float32 `(1152,)`, fitted on the rest."""
+    """The evaluation, on what was held out, of `weights`, float32 `(3456,)`, fitted on the rest."""
 
     weights: NDArray[np.float32]
     evaluation: Evaluation
@@ -37,7 +37,8 @@ class JudgedFit:
 
 def fit_and_judge(
     measured: MeasuredRankings,
-    parents: Parents,
+    parent: LayerWeights,
+    baseline: LayerWeights,
     *,
     name: str,
     backbone: str,
@@ -45,16 +46,19 @@ def fit_and_judge(
     recipe: Recipe = "convex",
     share: float = 0.7,
     seed: int = 0,
-    by: SplitBy = "target",
+    by: SplitBy | None = None,
 ) -> JudgedFit:
     """Fit weights to rankings, and judge the recipe on a share of them.
 
-    `parents` are as in `fit_convex`; `share`, `seed` and `by` as in `split_rankings`, which says what it raises.
-    `name`, `backbone` (its fingerprint) and `resolution` go into the weights.
+    The fit starts from `parent` and is judged beside `baseline`; `share`, `seed` and `by` are as in `split_rankings`,
+    which says what it raises. `name`, `backbone` (its fingerprint) and `resolution` go into the weights.
     """
     split = split_rankings(measured.rankings, share, seed, by)
-    held_out = _judge(measured, split, parents, name, recipe, seed) if split.fit and split.held_out else None
-    outcome = fit_with(recipe, measured.pairs(), parents, seed)
+    held_out = None
+    if split.fit and split.held_out:
+        fitted = fit_with(recipe, measured.take(split.fit).pairs(), parent, seed).weights
+        held_out = _judge(measured, split, fitted, baseline, name, seed)
+    outcome = fit_with(recipe, measured.pairs(), parent, seed)
     weights = LayerWeights(
         outcome.weights,
         name,
@@ -62,7 +66,7 @@ def fit_and_judge(
         backbone=backbone,
         resolution=resolution,
         recipe=_describe(recipe, outcome, len(measured.rankings)),
-        agreement=_provenance(held_out.evaluation, share, seed, by) if held_out else {},
+        agreement=_provenance(held_out.evaluation, split, share, seed) if held_out else {},
     )
     return JudgedFit(weights, outcome, split, held_out)
 
@@ -70,15 +74,14 @@ def fit_and_judge(
 def _judge(
     measured: MeasuredRankings,
     split: Split,
-    parents: Parents,
+    weights: NDArray[np.float32],
+    baseline: LayerWeights,
     name: str,
-    recipe: Recipe,
     seed: int,
 ) -> HeldOut:
-    """The recipe's weights for one side of the split, evaluated on the other beside the first parent."""
-    parent_name, parent = next(iter(parents.items()))
-    weights = fit_with(recipe, measured.take(split.fit).pairs(), parents, seed).weights
-    evaluation = evaluate(measured.take(split.held_out), weights, parent, (name, parent_name), seed)
+    """Weights fitted to one side of the split, evaluated on the other."""
+    names = (name, baseline.name)
+    evaluation = evaluate(measured.take(split.held_out), weights, baseline.values, names, seed)
     if split.warning:
         evaluation = replace(evaluation, warnings=(split.warning, *evaluation.warnings))
     return HeldOut(weights, evaluation)
@@ -87,16 +90,15 @@ def _judge(
 def _describe(recipe: Recipe, outcome: Outcome, rankings: int) -> str:
     if not outcome.supported:
         return f"{recipe}, not supported: {outcome.reason}; these are the parent's weights"
-    ridge = "" if outcome.ridge is None else f", ridge {outcome.ridge:g}"
-    return f"{recipe}{ridge}, {rankings} rankings ({outcome.pairs} ordered pairs) of {outcome.targets} targets"
+    return f"{recipe}, {rankings} rankings ({outcome.pairs} ordered pairs) of {outcome.targets} targets"
 
 
-def _provenance(held_out: Evaluation, share: float, seed: int, by: SplitBy) -> dict[str, Any]:
+def _provenance(held_out: Evaluation, split: Split, share: float, seed: int) -> dict[str, Any]:
     """What the weights file says of the evaluation, and of what was held out for it."""
     figures = held_out.as_json()
     chosen = ("name", "pair_agreement", "vote_agreement", "vote_ceiling", "spearman", "icc2_1", "icc2_k")
     return {
-        "split": {"share": share, "seed": seed, "by": by},
+        "split": {"share": share, "seed": seed, "by": split.by},
         "held_out": {side: {name: figures[side][name] for name in chosen} for side in ("metric", "baseline")},
         "sets": held_out.sets,
         "targets": held_out.targets,

@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitJob:
     """k rankings of one person, and the weights that the fit starts from."""
 
-    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 1152)
+    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 3456)
     ranks: Sequence[Sequence[int]]  # k of (n,)
     targets: Sequence[str]  # (k,) sha256
-    base: NDArray[np.float32]  # (1152,)
+    candidates: Sequence[Sequence[str]]  # k of (n,) sha256
+    base: NDArray[np.float32]  # (3456,)
     resolution: int | None  # that belongs to `base`
-    lpips: NDArray[np.float32]  # (1152,)
 
 
 @dataclass(frozen=True)
 class FitResult:
     """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
 
-    weights: NDArray[np.float32] | None  # (1152,)
+    weights: NDArray[np.float32] | None  # (3456,)
     resolution: int | None
     taken: bool
     reason: str

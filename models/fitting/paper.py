@@ -1,7 +1,7 @@
 """Paper recipe: margin ranking loss and Adam with early stopping, as the CLPIPS paper has it (arXiv 2604.01234).
 
-It needs PyTorch. The convex recipe (`convex.py`) reaches at least the same agreement in a fraction of the time; this
-one is here to compare with.
+It needs PyTorch, and learns the families that its parent counts: from LPIPS, as published, `aligned` alone. The convex
+recipe (`convex/`) reaches more in a fraction of the time; this one is here to compare with.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clpips.models.fitting.validation import NoFitError
+from clpips.models.fitting.convex.comparisons import NoFitError
+from clpips.models.metric.families import PLACES
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 MARGIN: Final = 0.05  # in LPIPS's units of distance
@@ -24,7 +25,7 @@ VALIDATION: Final = 0.3  # of the targets
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PaperFit:
-    """`weights`, float32 `(1152,)`, of the `best_epoch` (0: the parent), and each epoch's agreement on validation."""
+    """`weights`, float32 `(3456,)`, of the `best_epoch` (0: the parent), and each epoch's agreement on validation."""
 
     weights: NDArray[np.float32]
     best_epoch: int
@@ -62,10 +63,11 @@ def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learnin
     kept, validation = decided.take(~held), decided.take(held)
 
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.from_numpy(np.ascontiguousarray(pairs.rows))  # (r, c)
+    counted = _channels(parent)  # (f,)
+    rows = torch.from_numpy(np.ascontiguousarray(pairs.rows[:, counted]))  # (r, f)
     better, worse = torch.from_numpy(kept.better), torch.from_numpy(kept.worse)  # (n,)
     counts = torch.from_numpy(kept.counts / kept.counts.mean()).float()  # (n,)
-    weights = torch.from_numpy(parent.copy()).requires_grad_()  # (c,)
+    weights = torch.from_numpy(parent[counted]).requires_grad_()  # (f,)
     adam = torch.optim.Adam([weights], lr=learning_rate)
     best, best_epoch, history = parent, 0, [validation.agreement(parent)]
     for epoch in range(1, EPOCHS + 1):
@@ -77,7 +79,8 @@ def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learnin
             adam.step()
             with torch.no_grad():
                 weights.clamp_(min=0)
-        now = weights.detach().numpy().copy()
+        now = np.zeros_like(parent)  # (c,)
+        now[counted] = weights.detach().numpy()
         history.append(validation.agreement(now))
         if history[-1] > history[best_epoch]:
             best, best_epoch = now, epoch
@@ -87,3 +90,8 @@ def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learnin
     scale = float(mean @ parent) / float(mean @ best) if mean @ best > 0 else 1.0
     scaled = (best * np.float32(scale)).astype(np.float32)
     return PaperFit(weights=scaled, best_epoch=best_epoch, validation=history)
+
+
+def _channels(parent: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The places of all channels of the families that the parent counts, `(f,)`."""
+    return np.concatenate([np.arange(place.start, place.stop) for place in PLACES.values() if parent[place].any()])

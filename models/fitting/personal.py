@@ -1,11 +1,11 @@
-"""Personal recipe: the convex one for a single person, searched narrowly enough to end while they look at the screen.
+"""Personal recipe: a single person's rankings, fitted and judged while they look at the screen.
 
-`fit` is the whole job of a worker that learns from rankings as they are stored: weights, and how far they agree with
-the person.
+`fit` is the whole job of a worker that learns from rankings as they are stored: weights, how far they agree with the
+person on what they had not seen, and whether that is enough to take them into use.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,70 +13,86 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_within
 from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex import Fit, fit_convex
+from clpips.models.fitting.convex.comparisons import NoFitError
+from clpips.models.fitting.convex.fit import PERSONAL, fit_convex
+from clpips.models.fitting.convex.guard import Validation
 from clpips.models.fitting.job import FitJob, FitResult
-from clpips.models.fitting.validation import NoFitError
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.packing import unpack_z
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
-
-PERSONAL_RIDGES: Final = (3.0, 1.0, 0.3)  # in units of the mean squared difference of a pair
-
-
-def fit_personal(pairs: RankedPairs, parent: NDArray[np.float32], name: str = "lpips") -> Fit:
-    """Fit one person's rankings as the service does after each of them: quick, and content with a single target.
-
-    Raises `NoFitError` where the pairs support none.
-    """
-    return fit_convex(pairs, {name: parent}, ridges=PERSONAL_RIDGES, one_target=True)
 
 
 def fit(job: FitJob) -> FitResult:
     """Fit weights to the rankings of a job."""
-    targets = _numbered(job.targets)
-    pairs = join_pairs(
-        [
-            pairs_of_ranking(distances.astype(np.float32), ranks, target)
-            for distances, ranks, target in zip(job.channel_distances, job.ranks, targets, strict=True)
-        ]
-    )
+    targets, pairs = _pairs(job)
     try:
-        fitted = fit_personal(pairs, job.base, "parent")
+        fitted = fit_convex(pairs, job.base, PERSONAL)
     except NoFitError as error:
-        return FitResult(None, job.resolution, taken=False, reason=str(error), report={})
+        reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
+        return FitResult(None, job.resolution, taken=False, reason=reason, report={})
     validation = fitted.validation
-    held_out = "other targets" if validation.unit == "targets" else "candidates left out"
-    reason = (
-        f"cross-validated on {held_out}, it agrees with {validation.agreement:.1%} of the choices, and what it started "
-        f"from with {validation.parent_agreement:.1%}"
-    )
-    unseeing = [fitted.blind.get(target) for target in targets]
+    lpips = load_weights("lpips").values
     report = {
-        "recipe": f"personal, ridge {fitted.ridge:g}",
+        "recipe": "personal",
         "rankings": len(job.ranks),
-        "targets": len(np.unique(pairs.targets)),
+        "targets": len(set(targets)),
         "pairs": len(pairs),
         "held_out": validation.unit,
-        "agreement": {"pair_agreement": validation.agreement, **_orders(job, unseeing)},
+        "agreement": {
+            "pair_agreement": validation.agreement,
+            **_orders(job, [fitted.blind.get(target) for target in targets]),
+        },
         "parent": {"pair_agreement": validation.parent_agreement, **_orders(job, [job.base] * len(targets))},
-        "lpips": {"pair_agreement": pairs.agreement(job.lpips), **_orders(job, [job.lpips] * len(targets))},
+        "lpips": {"pair_agreement": validation.lpips_agreement, **_orders(job, [lpips] * len(targets))},
     }
-    taken = validation.agreement >= validation.parent_agreement  # the guard of every version that is learned
-    return FitResult(fitted.weights, job.resolution, taken, reason, report)
+    return FitResult(fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks)), report)
 
 
-def _numbered(targets: Sequence[str]) -> list[int]:
-    """A number for each target, the same for the same image."""
-    numbers = {target: number for number, target in enumerate(dict.fromkeys(targets))}
-    return [numbers[target] for target in targets]
+def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
+    """The number of each ranking's target, and all ordered pairs. Images are numbered in the order of their hashes."""
+    hashes = sorted({*job.targets, *(image for candidates in job.candidates for image in candidates)})
+    numbers = {image: number for number, image in enumerate(hashes)}
+    targets = [numbers[target] for target in job.targets]
+    rankings = zip(job.channel_distances, job.ranks, targets, job.candidates, strict=True)
+    sets = [
+        pairs_of_ranking(unpack_z(packed), ranks, target, [numbers[image] for image in candidates])
+        for packed, ranks, target, candidates in rankings
+    ]
+    return targets, join_pairs(sets)
+
+
+def _reason(validation: Validation, rankings: int) -> str:
+    """Why a version is taken, or what it waits for."""
+    found = (
+        f"on {validation.words} it agrees with {validation.agreement:.1%} of the choices, what it started from with "
+        f"{validation.parent_agreement:.1%} and LPIPS with {validation.lpips_agreement:.1%}"
+    )
+    if validation.taken:
+        return found
+    leads = " and ".join(
+        f"{100 * lead.value:+.1f} ± {100 * lead.error:.1f}"
+        if np.isfinite(lead.error)
+        else f"{100 * lead.value:+.1f} ± ?"
+        for lead in (validation.lead, validation.lpips_lead)
+    )
+    return (
+        f"{found}; after {_count(rankings)} that is not more than noise would give, so the profile answers as before: "
+        f"it waits for rankings that make both leads larger than their errors ({leads} points)"
+    )
+
+
+def _count(rankings: int) -> str:
+    return "one ranking" if rankings == 1 else f"{rankings} rankings"
 
 
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
     """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
     distances = []
-    for z, own in zip(job.channel_distances, weights, strict=True):
+    for packed, own in zip(job.channel_distances, weights, strict=True):
         if own is None:
             return {}
-        distances.append(weigh(z.astype(np.float32), own).astype(np.float64))  # (n,)
+        distances.append(weigh(unpack_z(packed), own).astype(np.float64))  # (n,)
     ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
     spearman = mean_within(ranks.within).mean.value
     icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average

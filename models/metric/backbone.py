@@ -28,12 +28,13 @@ CONVOLUTIONS: Final = (
     Convolution("features.10", 256, 256, 3, 1, 1, pooled=False),
 )
 CHANNELS: Final = tuple(convolution.outputs for convolution in CONVOLUTIONS)
-TOTAL_CHANNELS: Final = sum(CHANNELS)  # 1152, the length of z and of the weights
+TOTAL_CHANNELS: Final = sum(CHANNELS)  # 1152
 LAYERS: Final = tuple(
     slice(sum(CHANNELS[:layer]), sum(CHANNELS[: layer + 1])) for layer in range(len(CHANNELS))
 )  # each tap's part of a (1152,) vector
 
 MIN_SIDE: Final = 31  # pixels: below it the second max-pool has nothing to pool
+DEFAULT_RESOLUTION: Final = 256  # pixels a side
 
 # A pixel 0..255 becomes `pixel * GAIN + OFFSET`, channel by channel: scaled to [-1, 1], then shifted and scaled as in
 # LPIPS's ScalingLayer, which is what the backbone was trained on.

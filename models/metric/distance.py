@@ -1,27 +1,68 @@
-"""The distance (LPIPS): from features to channel distances `z`, and from `z` and weights `w` to `w · z`.
+"""The distance (LPIPS, and statistics of the same maps): from features to `z`, and from `z` to `w · z`.
 
-For a pair of images, `z` are 1152 numbers: per channel, the spatial mean of the squared difference of the two
-channel-normalised feature maps. LPIPS (Zhang et al., CVPR 2018, eq. 1) is `w · z` with the weights that it learned.
+For a pair of images, `z` are 3456 numbers: what each family of `families.py` says of each of AlexNet's 1152 channels.
+LPIPS (Zhang et al., CVPR 2018, eq. 1) is `w · z` with the weights that it learned on the family `aligned`, and 0 on the
+others.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import CHANNELS, LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.families import ALL_FAMILIES, FAMILIES, GROUPS, PLACES, Z_LENGTH, Families
+
+CANCELLED: Final = 0.01  # of a mean square: a variance below it has lost digits to the subtraction it comes from
+POSITIONS_A_SUM: Final = 4096  # are summed in float32, by BLAS on this one thread, and their sums in float64
 
 
-def channel_distances(
+def statistics(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Mean and standard deviation over positions of an image's five feature maps, each float32 `(c, h, w)`.
+
+    Returns float32 `(2, 1152)`: the means, then the standard deviations (of the population).
+
+    >>> statistics([np.full((c, 9, 9), 0.5, np.float32) for c in CHANNELS])[:, :2]
+    array([[0.5, 0.5],
+           [0. , 0. ]], dtype=float32)
+    """
+    means, deviations = both = np.empty((2, TOTAL_CHANNELS), np.float32)
+    for layer, tap in zip(LAYERS, maps, strict=True):
+        values = tap.reshape(len(tap), -1)  # (c, h*w)
+        mean = _sum_products(values) / values.shape[1]  # (c,)
+        square = _sum_products(values, values) / values.shape[1]  # (c,), mean squares
+        variance = square - mean * mean  # (c,)
+        nearly_constant = variance < CANCELLED * square  # (c,)
+        if nearly_constant.any():  # these once more, in two passes
+            centred = values[nearly_constant] - mean[nearly_constant, np.newaxis].astype(np.float32)  # (some, h*w)
+            variance[nearly_constant] = _sum_products(centred, centred) / values.shape[1]
+        means[layer], deviations[layer] = mean, np.sqrt(variance)
+    return both
+
+
+def _sum_products(values: NDArray[np.float32], factors: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """Row by row the sum of products, `(c,)`, of values `(c, s)` and factors of the same shape, or 1."""
+    total = np.zeros(len(values))  # (c,)
+    for start in range(0, values.shape[1], POSITIONS_A_SUM):
+        part = values[:, start : start + POSITIONS_A_SUM]  # (c, ≤ 4096)
+        if factors is None:
+            total += np.vecdot(part, np.ones(part.shape[1], np.float32))
+        else:
+            total += np.vecdot(part, factors[:, start : start + POSITIONS_A_SUM])
+    return total
+
+
+def aligned_distances(
     target: Sequence[NDArray[np.float32]], candidate: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """`z` of one pair of images from their five feature maps.
+    """The family `aligned` of one pair of images, float32 `(1152,)`, from their five feature maps.
 
-    Each map is float32 `(c, h, w)`, of unit length along c (or zero), the two of a tap equally large. Returns float32
-    `(1152,)`, exactly 0 for identical maps, never negative, the same with the two exchanged.
+    Each map is float32 `(c, h, w)`, of unit length along c (or zero), the two of a tap equally large. The distances
+    are exactly 0 for identical maps, never negative, and the same with the two exchanged.
 
     >>> black, grey = ([np.full((c, 9, 9), value, np.float32) for c in CHANNELS] for value in (0, 0.5))
-    >>> channel_distances(black, grey)[:3]
+    >>> aligned_distances(black, grey)[:3]
     array([0.25, 0.25, 0.25], dtype=float32)
     """
     z = np.empty(TOTAL_CHANNELS, np.float32)  # (1152,)
@@ -32,27 +73,82 @@ def channel_distances(
     return z
 
 
+def statistic_distances(target: NDArray[np.float32], candidate: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The families `mean` and `std` of n pairs, float32 `(n, 2304)`, from `statistics` `(n, 2, 1152)` of each side.
+
+    >>> statistic_distances(np.zeros((1, 2, 1152), np.float32), np.full((1, 2, 1152), 0.5, np.float32))[0, :2]
+    array([0.25, 0.25], dtype=float32)
+    """
+    squares: NDArray[np.float32] = np.square(target - candidate)  # (n, 2, c)
+    return squares.reshape(len(target), -1)  # (n, 2c)
+
+
+def channel_distances(
+    targets: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
+    candidates: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
+    families: Families = ALL_FAMILIES,
+) -> NDArray[np.float32]:
+    """`z` of n pairs of images, float32 `(n, 3456)`, from the feature maps and the statistics of each image.
+
+    Families that are not asked for are not computed, and are 0.
+    """
+    z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+    if not targets:
+        return z
+    if "aligned" in families:
+        for row, (a, _), (b, _) in zip(z, targets, candidates, strict=True):
+            row[PLACES["aligned"]] = aligned_distances(a, b)
+    if families & {"mean", "std"}:
+        of_statistics = statistic_distances(*(np.stack([one[1] for one in side]) for side in (targets, candidates)))
+        for place, name in enumerate(("mean", "std")):
+            if name in families:
+                z[:, PLACES[name]] = of_statistics[:, place * TOTAL_CHANNELS : (place + 1) * TOTAL_CHANNELS]
+    return z
+
+
 def weigh(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distances of n pairs: the weighted sums `w · z`.
 
-    `z` is float32 `(n, 1152)`; `weights` is float32 `(1152,)` for all pairs alike, or `(n, 1152)`, one row a pair.
+    `z` is float32 `(n, 3456)`; `weights` is float32 `(3456,)` for all pairs alike, or `(n, 3456)`, one row a pair (or
+    both are of some of the channels).
     Returns float32 `(n,)`, summed in float64, so that a pair's distance does not depend on its neighbours.
 
-    >>> weigh(np.full((2, 1152), 0.25, np.float32), np.ones(1152, np.float32))
-    array([288., 288.], dtype=float32)
+    >>> weigh(np.full((2, 3456), 0.25, np.float32), np.ones(3456, np.float32))
+    array([864., 864.], dtype=float32)
     """
-    rows = np.broadcast_to(weights, z.shape)  # (n, 1152)
+    rows = np.broadcast_to(weights, z.shape)  # (n, z)
     distances: NDArray[np.float64] = np.einsum("nc,nc->n", z, rows, dtype=np.float64)  # (n,)
     return distances.astype(np.float32)
 
 
 def distance_by_layer(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each of the five layers adds to the distances of n pairs.
+    """What each of the backbone's five layers adds to the distances of n pairs, over all families.
 
     `z` and `weights` as in `weigh`. Returns float32 `(n, 5)`, whose rows sum to `weigh`.
 
-    >>> distance_by_layer(np.full((1, 1152), 0.25, np.float32), np.ones(1152, np.float32))
-    array([[16., 48., 96., 64., 64.]], dtype=float32)
+    >>> distance_by_layer(np.full((1, 3456), 0.25, np.float32), np.ones(3456, np.float32))
+    array([[ 48., 144., 288., 192., 192.]], dtype=float32)
     """
-    products = z.astype(np.float64) * weights  # (n, 1152)
-    return np.stack([products[..., layer].sum(axis=-1) for layer in LAYERS], axis=-1).astype(np.float32)  # (n, 5)
+    return _sums(z, weights, [[g.place for g in GROUPS if g.layer == layer] for layer in range(len(CHANNELS))])
+
+
+def distance_by_family(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each family adds to the distances of n pairs: float32 `(n, families)`, whose rows sum to `weigh`.
+
+    >>> distance_by_family(np.full((1, 3456), 0.25, np.float32), np.ones(3456, np.float32))
+    array([[288., 288., 288.]], dtype=float32)
+    """
+    return _sums(z, weights, [[PLACES[family.name]] for family in FAMILIES])
+
+
+def distance_by_group(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each layer of each family adds to the distances of n pairs: float32 `(n, groups)`, in `GROUPS`' order."""
+    return _sums(z, weights, [[group.place] for group in GROUPS])
+
+
+def _sums(
+    z: NDArray[np.float32], weights: NDArray[np.float32], parts: Sequence[Sequence[slice]]
+) -> NDArray[np.float32]:
+    products = z.astype(np.float64) * weights  # (n, z)
+    sums = [sum(products[..., place].sum(axis=-1) for place in places) for places in parts]
+    return np.stack(sums, axis=-1).astype(np.float32)  # (n, parts)

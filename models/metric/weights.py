@@ -1,16 +1,18 @@
-"""Layer-combination weights: the 1152 numbers that are learned, and where they came from."""
+"""Layer-combination weights: the numbers that are learned, one a channel of each family, and where they came from."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT, TOTAL_CHANNELS
-
-DEFAULT_RESOLUTION: Final = 256  # pixels a side
+from clpips.models.metric.backbone import CHANNELS, DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
+from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH, Families, Group
+from clpips.models.metric.typical import TYPICAL
 
 
 class WeightsError(ValueError):
@@ -19,17 +21,17 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LayerWeights:
-    """Layer-combination weights, float32 `(1152,)`, finite and ≥ 0, with their provenance.
+    """Layer-combination weights, float32 `(3456,)`, finite and ≥ 0, with their provenance.
 
     `backbone` is the fingerprint of the backbone that they were learned on, `resolution` the scoring resolution in
     pixels (None: native size), `agreement` what they reached on targets held out of the fit. Raises `WeightsError` for
     values of another shape, of integers, or that are negative, not finite or too large for float32.
 
-    >>> LayerWeights(np.ones(1152), "equal").values.dtype
+    >>> LayerWeights(np.ones(3456), "equal").values.dtype
     dtype('float32')
     """
 
-    values: NDArray[np.float32]  # (1152,), read-only
+    values: NDArray[np.float32]  # (z,), read-only
     name: str
     parent: str | None = None
     backbone: str = SHIPPED_FINGERPRINT
@@ -42,10 +44,27 @@ class LayerWeights:
         object.__setattr__(self, "values", _checked(self.values))
 
     def layer_shares(self) -> list[float]:
-        """Each layer's share of the sum of all weights: five numbers that add up to 1 (all 0 for all-zero weights)."""
-        sums = [float(self.values[layer].sum(dtype=np.float64)) for layer in LAYERS]  # (5,)
-        total = math.fsum(sums)
-        return [share / total if total else 0.0 for share in sums]
+        """Each layer's share of a typical distance: five numbers that add up to 1 (all 0 for all-zero weights)."""
+        layers = range(len(CHANNELS))
+        return _shares([self._typical([group for group in GROUPS if group.layer == layer]) for layer in layers])
+
+    def family_shares(self) -> dict[str, float]:
+        """Each family's share of a typical distance, by its name (all 0 for all-zero weights)."""
+        parts = [[group for group in GROUPS if group.family == family.name] for family in FAMILIES]
+        shares = _shares([self._typical(groups) for groups in parts])
+        return {family.name: share for family, share in zip(FAMILIES, shares, strict=True)}
+
+    @cached_property
+    def families(self) -> Families:
+        """The families that count: those with a weight above 0."""
+        return frozenset(name for name, place in PLACES.items() if self.values[place].any())
+
+    def _typical(self, groups: Iterable[Group]) -> float:
+        """What these groups add to the distance of two natural images."""
+        return math.fsum(
+            TYPICAL[group.family][group.layer] * float(self.values[group.place].sum(dtype=np.float64))
+            for group in groups
+        )
 
     def require_backbone(self, fingerprint: str) -> None:
         """Raise `WeightsError` unless the weights were learned on the backbone with this fingerprint."""
@@ -56,10 +75,34 @@ class LayerWeights:
             )
 
 
+def combine_families(families: Mapping[str, NDArray[np.floating[Any]]]) -> NDArray[np.float32]:
+    """Weights, float32 `(3456,)`, from those of each family, `(c,)`; a family that is not named counts for nothing.
+
+    Raises `WeightsError` for a family that there is not, or of another length.
+
+    >>> combine_families({"aligned": np.ones(1152)}).sum()
+    np.float32(1152.0)
+    """
+    if unknown := sorted(families.keys() - PLACES.keys()):
+        raise WeightsError(f"there is no family {', '.join(unknown)}; the families are {', '.join(PLACES)}")
+    values = np.zeros(Z_LENGTH, np.float32)  # (z,)
+    for name, part in families.items():
+        place = PLACES[name]
+        if part.shape != (place.stop - place.start,):
+            raise WeightsError(f"{name!r} must have the shape ({place.stop - place.start},), it has {part.shape}")
+        values[place] = part
+    return values
+
+
+def _shares(sums: Sequence[float]) -> list[float]:
+    total = math.fsum(sums)
+    return [share / total if total else 0.0 for share in sums]
+
+
 def _checked(values: NDArray[Any]) -> NDArray[np.float32]:
-    """`values` as a read-only float32 `(1152,)`. Raises `WeightsError` for a wrong shape, dtype or value."""
-    if values.shape != (TOTAL_CHANNELS,):
-        raise WeightsError(f"weights must have the shape ({TOTAL_CHANNELS},), these have {values.shape}")
+    """`values` as a read-only float32 `(3456,)`. Raises `WeightsError` for a wrong shape, dtype or value."""
+    if values.shape != (Z_LENGTH,):
+        raise WeightsError(f"weights must have the shape ({Z_LENGTH},), these have {values.shape}")
     if not np.issubdtype(values.dtype, np.floating):
         raise WeightsError(f"weights must be floating-point numbers, these are {values.dtype}")
     if not np.isfinite(values).all():

@@ -1,4 +1,7 @@
-"""Weights files: safetensors with a tensor `weights`, float32 `(1152,)`, and the provenance in the metadata.
+"""Weights files: safetensors with a tensor for each family that counts, and the provenance in the metadata.
+
+`aligned`, `mean`, `std` are float32 `(1152,)`; a family without a tensor counts for nothing. Files of the format
+before, `clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
 
 Never a pickle. The files that ship with the project are in `models/data/weights`, and known by their names.
 """
@@ -7,11 +10,15 @@ import json
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import safetensors.numpy
 
-from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 
-FORMAT: Final = "clpips-weights-1"
+FORMAT: Final = "clpips-weights-2"
+FORMAT_1: Final = "clpips-weights-1"
+FOR_EVERYBODY: Final = ("lpips", "balanced")  # among the shipped ones
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "data" / "weights"
 
 
@@ -35,14 +42,13 @@ def load_weights(name_or_path: str | Path = "lpips") -> LayerWeights:
 
 
 def shipped_weights() -> list[str]:
-    """The names of the weights that ship with the project, `lpips` first.
+    """The names of the weights that ship with the project, those for everybody first.
 
     >>> shipped_weights()
-    ['lpips', 'clpips-materials']
+    ['lpips', 'balanced', 'clpips-materials']
     """
-    return sorted(
-        (path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors")), key=lambda name: (name != "lpips", name)
-    )
+    names = {path.stem for path in SHIPPED_WEIGHTS.glob("*.safetensors")}
+    return [*FOR_EVERYBODY, *sorted(names - set(FOR_EVERYBODY))]
 
 
 def save_weights(weights: LayerWeights, path: Path) -> None:
@@ -53,7 +59,7 @@ def save_weights(weights: LayerWeights, path: Path) -> None:
 
 
 def format_weights(weights: LayerWeights) -> bytes:
-    """The weights as the bytes of a weights file (format `clpips-weights-1`).
+    """The weights as the bytes of a weights file (format `clpips-weights-2`).
 
     >>> parse_weights(format_weights(load_weights("lpips"))).name
     'lpips'
@@ -62,13 +68,16 @@ def format_weights(weights: LayerWeights) -> bytes:
         "format": FORMAT,
         "name": weights.name,
         "parent": weights.parent or "",
-        "backbone": weights.backbone,
+        "backbones": json.dumps({ALEXNET: weights.backbone}),
         "resolution": "native" if weights.resolution is None else str(weights.resolution),
         "created": weights.created,
         "recipe": weights.recipe,
         "agreement": json.dumps(weights.agreement, sort_keys=True),
     }
-    return safetensors.numpy.save({"weights": weights.values}, metadata)
+    tensors = {
+        family.name: weights.values[PLACES[family.name]] for family in FAMILIES if family.name in weights.families
+    }
+    return safetensors.numpy.save(tensors or {"aligned": weights.values[PLACES["aligned"]]}, metadata)
 
 
 def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeights:
@@ -78,25 +87,32 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
         metadata = _metadata(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"{source} is not a safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT or "weights" not in tensors:
+    if metadata.get("format") == FORMAT_1 and tensors.keys() == {"weights"}:
+        tensors = {"aligned": tensors["weights"]}
+        metadata["backbones"] = json.dumps({ALEXNET: metadata.get("backbone")})
+    elif metadata.get("format") != FORMAT or not tensors or not tensors.keys() <= PLACES.keys():
         raise WeightsError(
-            f"{source} is no weights file: expected a tensor 'weights' and format={FORMAT!r} in the metadata, "
-            f"found tensors {sorted(tensors)} and format={metadata.get('format')!r}"
+            f"{source} is no weights file: expected format={FORMAT!r} in the metadata and tensors among "
+            f"{', '.join(PLACES)}, found tensors {sorted(tensors)} and format={metadata.get('format')!r}"
         )
     try:
+        for name, tensor in tensors.items():
+            if not np.issubdtype(tensor.dtype, np.floating):
+                raise WeightsError(f"{source}: {name!r} must be floating-point numbers, these are {tensor.dtype}")
+        backbones = json.loads(metadata["backbones"])
         resolution = None if metadata["resolution"] == "native" else int(metadata["resolution"])
         agreement = json.loads(metadata.get("agreement") or "{}")
         return LayerWeights(
-            tensors["weights"],
+            combine_families(tensors),
             name=metadata["name"],
             parent=metadata.get("parent") or None,
-            backbone=metadata["backbone"],
+            backbone=str(backbones[ALEXNET]),
             resolution=resolution,
             recipe=metadata.get("recipe", ""),
             created=metadata.get("created", ""),
             agreement=agreement if isinstance(agreement, dict) else {},
         )
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
     except ValueError as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 
 PairKey = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
 
@@ -31,19 +31,19 @@ class DistanceCache:
         self._scope = (fingerprint, -1 if resolution is None else resolution)
 
     def read(self, wanted: Iterable[PairKey]) -> dict[PairKey, NDArray[np.float32]]:
-        """Those of the wanted channel distances that are known, float32 `(1152,)` each."""
+        """Those of the wanted channel distances that are known, float32 `(3456,)` each."""
         if self._connection is None:
             return {}
         statement = "SELECT z FROM distances WHERE backbone = ? AND resolution = ? AND first = ? AND second = ?"
         found = {}
         for key in wanted:
             row = self._connection.execute(statement, (*self._scope, *key)).fetchone()
-            if row and len(row[0]) == 4 * TOTAL_CHANNELS:
+            if row and len(row[0]) == 4 * Z_LENGTH:
                 found[key] = np.frombuffer(row[0], "<f4")
         return found
 
     def write(self, distances: Mapping[PairKey, NDArray[np.float32]]) -> None:
-        """Keep channel distances, float32 `(1152,)` each; where that fails, nothing more is kept."""
+        """Keep channel distances, float32 `(3456,)` each; where that fails, nothing more is kept."""
         if self._connection is None:
             return
         rows = [(*self._scope, *key, z.astype("<f4").tobytes()) for key, z in distances.items()]
@@ -69,7 +69,7 @@ def open_cache(folder: Path | None, fingerprint: str, resolution: int | None) ->
 
 def _connect(folder: Path) -> sqlite3.Connection | None:
     """The folder's database; one that is damaged is begun anew, and where none can be written there is none."""
-    path = folder / "channel-distances-1.sqlite"
+    path = folder / "channel-distances-2.sqlite"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:

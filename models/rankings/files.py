@@ -1,23 +1,32 @@
-"""JSON Lines of rankings: what people said, one ranking a line, read, checked and written, in one of three forms:
+"""JSON Lines of rankings: what people said, one ranking a line, read, checked and written:
 
     {"set": "t01/p07", "rater": "p07", "target": "t01.png", "candidates": ["a.png", "b.png"], "ranks": [2, 1]}
     {"set": "teflon", "target": "teflon.jpg", "candidates": ["a.jpg", "b.jpg"], "votes": [3, 1]}
-    {"set": "7", "target": "sha256:4f…", "z": "<base64>", "backbone": "<sha256>", "resolution": 256, "ranks": [2, 1]}
+    {"set": "t02/p07", "target": "t02.png", "candidates": ["a.png", "b.png", "c.png", "d.png"], "best": 3}
+    {"set": "t03/p07", "target": "t03.png", "candidates": ["a.png", "b.png", "c.png", "d.png"], "top": [3, 0]}
+    {"set": "7", "target": "sha256:4f…", "candidates": ["sha256:9a…", "sha256:c0…"], "z": {"aligned": "<base64>", …},
+     "backbone": "<sha256>", "resolution": 256, "ranks": [2, 1]}
 
-Paths are relative to the file. `ranks`: 1 is most similar, equal ranks are ties. `votes`: how many people chose each
-of two candidates. The third form needs no images: `z` is the base64 of the candidates' channel distances from the
-target, float16 little-endian, `(candidates, 1152)` in row order, as the service keeps them; `target` is then any name,
-equal for equal targets; `backbone` (sha256 of its file) and `resolution` (pixels, or null for native size), where
-given, say what they were measured with, and mixing is refused. `set` and `rater` may be left out; other fields are
-ignored.
+Paths are relative to the file. One of four fields says what people said. `ranks`: 1 is most similar, equal ranks are
+ties. `votes`: how many people chose each of two candidates. `best`: the candidate at this place comes before all the
+others, of which nothing is said; `top`: so do those at these places, in this order. Both are read as ranks in which the
+rest is tied. A tie says nothing: it is no pair to learn from, and none to agree with. Statistics of whole orders (ρ, τ,
+ICC) give ties the mean of their places, and so stay below 1 where a metric tells apart what people tied.
+
+The last form needs no images: `z` are the candidates' channel distances from the target, by family
+(`models/metric/families.py`), as the service keeps them: base64 of float16 little-endian, `(candidates, channels)` in
+row order, in units of 2⁻¹⁵; `target`, and `candidates` where they are known, are then any names, equal for equal
+images; `backbone` (sha256 of its file) and `resolution` (pixels, or null for native size), where
+given, say what they were measured with, and mixing is refused. `set`, `rater`, `comparison` (which of the service's it
+was) and `at` (when it was said, ISO 8601) may be left out; other fields are ignored.
 """
 
 import base64
-import binascii
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +34,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import PLACES, Z_LENGTH
+from clpips.models.rankings.orders import OrderError, ranks_of_top
 
 FEWEST = 2  # candidates
+SAID = ("ranks", "votes", "best", "top")  # ways of saying what people said
 
 
 class RankingsError(ValueError):
@@ -42,8 +53,9 @@ class RankingsError(ValueError):
 class Ranking:
     """One person's order of k candidates, or the votes of several on two, for one target.
 
-    `target` and `candidates` are paths; with `z`, float16 `(k, 1152)`, there are no candidates and `target` is a
-    name. Either `ranks` or `votes`, k numbers, is there.
+    `target` and `candidates` are paths; with `z`, float16 `(k, 3456)` as `pack_z` has it, they are names, and there may
+    be no candidates. Either `ranks` or `votes`, k numbers, is there. `comparison` is the service's id of what was
+    ordered, `at` the moment, with its time zone.
     """
 
     target: str
@@ -52,6 +64,8 @@ class Ranking:
     votes: tuple[float, ...] | None = None
     set: str = ""
     rater: str = ""
+    comparison: str = ""
+    at: datetime | None = None
     z: NDArray[np.float16] | None = None
     backbone: str | None = None
     resolution: int | None = None
@@ -67,15 +81,35 @@ class Ranking:
         """The paths that the ranking names, the target first; none with `z`."""
         return () if self.z is not None else (self.target, *self.candidates)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all its images, the target's first; none where the candidates' are not known."""
+        return (self.target, *self.candidates) if self.candidates else ()
+
+    def part(self, chosen: Sequence[int]) -> "Ranking":
+        """The ranking of some of its candidates, by their places."""
+        places = list(chosen)
+        return replace(
+            self,
+            candidates=tuple(self.candidates[place] for place in places),
+            ranks=None if self.ranks is None else tuple(self.ranks[place] for place in places),
+            votes=None if self.votes is None else tuple(self.votes[place] for place in places),
+            z=None if self.z is None else self.z[places],
+        )
+
 
 class _Line(msgspec.Struct):
     target: str
     candidates: list[str] | None = None
     ranks: list[float] | None = None
     votes: list[float] | None = None
+    best: int | None = None
+    top: list[int] | None = None
     set: str = ""
     rater: str = ""
-    z: str | None = None
+    comparison: str = ""
+    at: datetime | None = None
+    z: dict[str, str] | None = None
     backbone: str | None = None
     resolution: int | None = None
 
@@ -114,12 +148,13 @@ def format_ranking(ranking: Ranking) -> str:
     >>> format_ranking(Ranking("t.png", ("a.png", "b.png"), votes=(3, 1)))
     '{"target": "t.png", "candidates": ["a.png", "b.png"], "votes": [3, 1]}'
     """
-    fields: dict[str, Any] = {"set": ranking.set, "rater": ranking.rater}
+    at = "" if ranking.at is None else ranking.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    fields: dict[str, Any] = {"set": ranking.set, "rater": ranking.rater, "comparison": ranking.comparison, "at": at}
     fields = {name: value for name, value in fields.items() if value}
     fields["target"] = ranking.target
-    if ranking.z is None:
+    if ranking.candidates:
         fields["candidates"] = list(ranking.candidates)
-    else:
+    if ranking.z is not None:
         fields["z"] = encode_z(ranking.z)
         if ranking.backbone:
             fields |= {"backbone": ranking.backbone, "resolution": ranking.resolution}
@@ -129,42 +164,57 @@ def format_ranking(ranking: Ranking) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def encode_z(channel_distances: NDArray[Any]) -> str:
-    """Channel distances `(k, 1152)` as a ranking file holds them: base64 of float16, little-endian, in row order.
+def encode_z(packed: NDArray[np.float16]) -> dict[str, str]:
+    """Packed channel distances `(k, 3456)` as a ranking file holds them: by family, base64 of float16 little-endian.
 
-    >>> decode_z(encode_z(np.ones((2, TOTAL_CHANNELS))), candidates=2).shape
-    (2, 1152)
+    >>> decode_z(encode_z(np.ones((2, Z_LENGTH), np.float16)), candidates=2).shape
+    (2, 3456)
     """
-    return base64.b64encode(np.ascontiguousarray(channel_distances, dtype="<f2").tobytes()).decode("ascii")
+    return {
+        name: base64.b64encode(np.ascontiguousarray(packed[:, place], dtype="<f2").tobytes()).decode("ascii")
+        for name, place in PLACES.items()
+    }
 
 
-def decode_z(text: str, candidates: int) -> NDArray[np.float16]:
-    """The reverse: float16 `(candidates, 1152)`. Raises `ValueError` for another length or values that cannot be."""
+def decode_z(families: Mapping[str, str], candidates: int) -> NDArray[np.float16]:
+    """The reverse: float16 `(candidates, 3456)`.
+
+    Raises `ValueError` where a family is missing or unknown, for another length, or for values that cannot be.
+    """
+    if families.keys() != PLACES.keys():
+        raise ValueError(f"z: expected the families {', '.join(PLACES)}, found {', '.join(families) or 'none'}")
+    packed = np.empty((candidates, Z_LENGTH), np.float16)  # (k, z)
+    for name, place in PLACES.items():
+        packed[:, place] = _decode_family(name, families[name], candidates, place.stop - place.start)
+    if not (np.isfinite(packed).all() and (packed >= 0).all()):
+        raise ValueError("z: channel distances must be finite and ≥ 0")
+    return packed
+
+
+def _decode_family(name: str, text: str, candidates: int, channels: int) -> NDArray[np.float16]:
     try:
         content = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"z: not base64 ({error})") from error
-    expected = candidates * TOTAL_CHANNELS * 2
+    except ValueError as error:  # also of text that is not ASCII
+        raise ValueError(f"z: {name} is not base64 ({error})") from error
+    expected = candidates * channels * 2
     if len(content) != expected:
         raise ValueError(
-            f"z: {candidates} candidates need {expected:,} bytes (float16, {TOTAL_CHANNELS} each), "
+            f"z: {name} of {candidates} candidates needs {expected:,} bytes (float16, {channels} each), "
             f"{len(content):,} came"
         )
-    z = np.frombuffer(content, "<f2").reshape(candidates, TOTAL_CHANNELS)  # (k, 1152)
-    if not (np.isfinite(z).all() and (z >= 0).all()):
-        raise ValueError("z: channel distances must be finite and ≥ 0")
-    return z
+    return np.frombuffer(content, "<f2").reshape(candidates, channels)  # (k, c)
 
 
 def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
-    if (line.ranks is None) == (line.votes is None):
-        raise ValueError("ranks, votes: expected exactly one of them")
-    numbers = line.ranks if line.ranks is not None else line.votes or []
-    field = "ranks" if line.ranks is not None else "votes"
-    if (line.candidates is None) == (line.z is None):
-        raise ValueError("candidates, z: expected exactly one of them")
+    said = [name for name in SAID if getattr(line, name) is not None]
+    if len(said) != 1:
+        raise ValueError(f"{', '.join(SAID)}: expected exactly one of them")
+    if line.candidates is None and line.z is None:
+        raise ValueError("candidates, z: expected at least one of them")
     if not line.target:
         raise ValueError("target: expected a name, it is empty")
+    (field,) = said
+    numbers = _numbers(line, field)
     candidates = len(numbers) if line.candidates is None else len(line.candidates)
     if candidates < FEWEST:
         raise ValueError(f"{field if line.candidates is None else 'candidates'}: expected {FEWEST} or more")
@@ -180,22 +230,38 @@ def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
         if min(numbers) < 0 or not any(numbers):
             raise ValueError(f"votes: expected counts ≥ 0 and at least one vote, {numbers} came")
     common: dict[str, Any] = {
-        "ranks": None if line.ranks is None else tuple(line.ranks),
-        "votes": None if line.votes is None else tuple(line.votes),
+        "votes" if field == "votes" else "ranks": tuple(numbers),
         "set": line.set,
         "rater": line.rater,
+        "comparison": line.comparison,
+        "at": line.at if line.at is None or line.at.tzinfo is not None else line.at.replace(tzinfo=UTC),
         "line": number,
     }
-    if line.z is not None:
-        z = decode_z(line.z, candidates)
-        return Ranking(line.target, z=z, backbone=line.backbone, resolution=line.resolution, **common)
     names = line.candidates or []
     twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice and line.z is None:  # with `z` the same image may have been sent twice
         raise ValueError(f"candidates: {', '.join(twice)} more than once")
     if not all(names):
         raise ValueError("candidates: expected names, one is empty")
+    if line.z is not None:
+        z = decode_z(line.z, candidates)
+        return Ranking(line.target, tuple(names), z=z, backbone=line.backbone, resolution=line.resolution, **common)
     return Ranking(str(folder / line.target), tuple(str(folder / name) for name in names), **common)
+
+
+def _numbers(line: _Line, field: str) -> Sequence[float]:
+    """Ranks, or votes, of the candidates from the field that says them."""
+    if field == "votes":
+        return line.votes or []
+    if field == "ranks":
+        return line.ranks or []
+    if line.candidates is None:
+        raise ValueError(f"{field}: it names candidates by their places, and needs `candidates`")
+    top = [line.best] if line.best is not None else line.top or []
+    try:
+        return ranks_of_top(top, len(line.candidates))
+    except OrderError as error:
+        raise ValueError(f"{field}: {error}") from error
 
 
 def _mixtures(rankings: Sequence[Ranking]) -> list[str]:

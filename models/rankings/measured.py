@@ -14,28 +14,50 @@ from clpips.models.rankings.pairs import RankedPairs, expand_ranks, expand_votes
 class MeasuredRankings:
     """Rankings with their channel distances.
 
-    `rows` is float32 `(r, 1152)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
-    numbers its target image. Images of the same bytes are one image, whatever they are called.
+    `rows` is float32 `(r, 3456)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
+    numbers its target image, `candidates_of[i]`, `(k,)`, those of its candidates, None where they are not known. Images
+    of the same bytes are one image, whatever they are called.
     """
 
     rankings: Sequence[Ranking]
     rows: NDArray[np.float32]
     rows_of: Sequence[NDArray[np.intp]]
     targets: NDArray[np.intp]
+    candidates_of: Sequence[NDArray[np.intp] | None]
 
     def take(self, rankings: Sequence[Ranking]) -> "MeasuredRankings":
-        """These of the rankings, over the same rows."""
-        place = {id(ranking): index for index, ranking in enumerate(self.rankings)}
-        chosen = [place[id(ranking)] for ranking in rankings]
-        return MeasuredRankings(
-            list(rankings), self.rows, [self.rows_of[index] for index in chosen], self.targets[chosen]
-        )
+        """These of the rankings, or parts of them with fewer candidates, over the same rows."""
+        whole = {id(ranking): place for place, ranking in enumerate(self.rankings)}
+        first = {ranking.target: place for place, ranking in reversed(list(enumerate(self.rankings)))}
+        rows, images = self._by_names()
+        rows_of, candidates_of = [], []
+        for ranking in rankings:
+            place = whole.get(id(ranking))
+            names = [(ranking.target, candidate) for candidate in ranking.candidates]
+            rows_of.append(self.rows_of[place] if place is not None else np.array([rows[name] for name in names]))
+            candidates_of.append(
+                self.candidates_of[place] if place is not None else np.array([images[name] for name in names])
+            )
+        targets = self.targets[[first[ranking.target] for ranking in rankings]] if rankings else self.targets[:0]
+        return MeasuredRankings(list(rankings), self.rows, rows_of, targets, candidates_of)
+
+    def _by_names(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+        """The row, and the candidate's image, of each target and candidate that have names."""
+        rows: dict[tuple[str, str], int] = {}
+        images: dict[tuple[str, str], int] = {}
+        for ranking, own_rows, own_images in zip(self.rankings, self.rows_of, self.candidates_of, strict=True):
+            if own_images is not None:
+                names = [(ranking.target, candidate) for candidate in ranking.candidates]
+                rows |= dict(zip(names, own_rows.tolist(), strict=True))
+                images |= dict(zip(names, own_images.tolist(), strict=True))
+        return rows, images
 
     def pairs(self) -> RankedPairs:
         """Every ordered pair of every ranking; votes give a pair in each direction that got any, counted."""
         none = np.zeros(0, np.intp)
-        better, worse, counts, targets = [none], [none], [np.zeros(0)], [none]
-        for ranking, rows, target in zip(self.rankings, self.rows_of, self.targets, strict=True):
+        better, worse, counts, targets, sizes = [none], [none], [np.zeros(0)], [none], [none]
+        images = [np.zeros((0, 2), np.intp)]
+        for place, (ranking, rows, target) in enumerate(zip(self.rankings, self.rows_of, self.targets, strict=True)):
             if ranking.votes is not None:
                 first, second, votes = expand_votes(ranking.votes)  # (n,) each
             else:
@@ -45,10 +67,17 @@ class MeasuredRankings:
             worse.append(rows[second])
             counts.append(votes)
             targets.append(np.full(len(first), target, np.intp))
+            sizes.append(np.full(len(first), len(rows), np.intp))
+            candidates = self.candidates_of[place]
+            if candidates is not None:
+                images.append(np.stack([candidates[first], candidates[second]], axis=1))
+        known = all(candidates is not None for candidates in self.candidates_of)
         return RankedPairs(
             self.rows,
             np.concatenate(better),
             np.concatenate(worse),
             np.concatenate(counts),
             np.concatenate(targets),
+            np.concatenate(sizes),
+            np.concatenate(images) if known else None,
         )

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.packing import unpack_z
 from clpips.models.rankings.distance_cache import PairKey, open_cache, pair_key
 from clpips.models.rankings.embedding import ImageEmbedder, load_pixels
 from clpips.models.rankings.files import Ranking, RankingsError
@@ -128,7 +129,7 @@ def _compute(
         done: dict[PairKey, NDArray[np.float32]] = {}
         for group in found.values():
             keys, targets, candidates = zip(*group, strict=True)
-            z = engine.compare(targets, candidates)  # (n, 1152)
+            z = engine.compare(targets, candidates)  # (n, z)
             done |= dict(zip(keys, z, strict=True))
         yield done, problems
 
@@ -140,19 +141,34 @@ def _assemble(
     blocks = [np.stack(list(known.values()))] if known else []
     count = len(known)
     rows_of: list[NDArray[np.intp]] = []
-    numbers: dict[str, int] = {}
-    targets = []
     for ranking in rankings:
         if ranking.z is None:
             digest = hashes[ranking.target]
             rows = [place[pair_key(digest, hashes[candidate])] for candidate in ranking.candidates]
             rows_of.append(np.array(rows, np.intp))
-            name = f"sha256:{digest}"
         else:
-            blocks.append(ranking.z.astype(np.float32))
+            blocks.append(unpack_z(ranking.z))
             rows_of.append(np.arange(count, count + len(ranking.z), dtype=np.intp))
             count += len(ranking.z)
-            name = ranking.target
-        targets.append(numbers.setdefault(name, len(numbers)))
-    rows_all = np.concatenate(blocks) if blocks else np.zeros((0, TOTAL_CHANNELS), np.float32)
-    return MeasuredRankings(rankings, rows_all, rows_of, np.array(targets, np.intp))
+    rows_all = np.concatenate(blocks) if blocks else np.zeros((0, Z_LENGTH), np.float32)
+    targets, candidates_of = _number_images(rankings, hashes)
+    return MeasuredRankings(rankings, rows_all, rows_of, targets, candidates_of)
+
+
+def _number_images(
+    rankings: Sequence[Ranking], hashes: Mapping[str, str]
+) -> tuple[NDArray[np.intp], list[NDArray[np.intp] | None]]:
+    """A number for each image, by its content: the order of the rankings changes none. None for nameless candidates.
+
+    A ranking that holds `z` names its images as the service does, `sha256:` and the hash.
+    """
+
+    def named(ranking: Ranking) -> list[str]:
+        names = [ranking.target, *ranking.candidates]
+        return names if ranking.z is not None else [f"sha256:{hashes[name]}" for name in names]
+
+    names = [named(ranking) for ranking in rankings]
+    numbers = {name: number for number, name in enumerate(sorted({name for each in names for name in each}))}
+    numbered = [np.array([numbers[name] for name in each], np.intp) for each in names]
+    targets = np.array([images[0] for images in numbered], np.intp)
+    return targets, [images[1:] if len(images) > 1 else None for images in numbered]

@@ -1,4 +1,7 @@
-"""Ranks of candidates from what a person says of them: their order, or ranks that they wrote themselves."""
+"""Ranks of candidates from what a person says of them: their whole order, its top, or ranks that they wrote themselves.
+
+What is not said is a tie, and ties are no pairs (`pairs.py`): ranks hold exactly the pairs that were said.
+"""
 
 from collections.abc import Sequence
 
@@ -19,6 +22,25 @@ def ranks_of_order(order: Sequence[int], count: int) -> list[int]:
         raise OrderError(f"it must name each of the {count} candidates, 0 to {count - 1}, exactly once")
     ranks = [0] * count  # (count,)
     for rank, index in enumerate(order, start=1):
+        ranks[index] = rank
+    return ranks
+
+
+def ranks_of_top(top: Sequence[int], count: int) -> list[int]:
+    """Ranks `(count,)` of candidates of which these, the most similar first, come before all the others.
+
+    Of the others nothing is said: they are tied. One alone is the *best*. Raises `OrderError` where `top` names none,
+    one that is not there, or one twice, or where there is nothing that it could come before.
+
+    >>> ranks_of_top([3, 0], 5)
+    [2, 3, 3, 1, 3]
+    """
+    if not top or len(set(top)) < len(top) or not set(top) <= set(range(count)):
+        raise OrderError(f"it must name one or more of the {count} candidates, 0 to {count - 1}, each at most once")
+    if count == 1:
+        raise OrderError("there is one candidate alone: nothing comes after it")
+    ranks = [len(top) + 1] * count  # (count,)
+    for rank, index in enumerate(top, start=1):
         ranks[index] = rank
     return ranks
 

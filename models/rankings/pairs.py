@@ -9,17 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import Z_LENGTH
 
 
 @dataclass(frozen=True, eq=False)
 class RankedPairs:
     """n ordered pairs over r rows of channel distances.
 
-    `rows` is float32 `(r, 1152)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
+    `rows` is float32 `(r, 3456)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
     the candidate that people call more similar and of the other; `counts`, float64 `(n,)`, > 0, says how many people
     do; `targets`, intp `(n,)`, is the same number for all pairs of one target image: cross-validation keeps a
-    target's pairs together. People who disagree are pairs in both directions.
+    target's pairs together. People who disagree are pairs in both directions. `sizes`, intp `(n,)`, ≥ 2, is how many
+    candidates the ranking has that a pair comes from. `images`, intp `(n, 2)`, numbers the images of the better and
+    the other candidate, as `targets` numbers theirs, so that cross-validation can keep images apart; None where some
+    are not known.
     """
 
     rows: NDArray[np.float32]
@@ -27,13 +30,19 @@ class RankedPairs:
     worse: NDArray[np.intp]
     counts: NDArray[np.float64]
     targets: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+    images: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        if self.rows.ndim != 2 or self.rows.shape[1] != TOTAL_CHANNELS:
-            raise ValueError(f"rows must have the shape (r, {TOTAL_CHANNELS}), these have {self.rows.shape}")
-        lengths = {len(self.better), len(self.worse), len(self.counts), len(self.targets)}
+        if self.rows.ndim != 2 or self.rows.shape[1] != Z_LENGTH:
+            raise ValueError(f"rows must have the shape (r, {Z_LENGTH}), these have {self.rows.shape}")
+        lengths = {len(self.better), len(self.worse), len(self.counts), len(self.targets), len(self.sizes)}
         if len(lengths) != 1:
-            raise ValueError(f"better, worse, counts and targets must be equally long, they have {sorted(lengths)}")
+            raise ValueError(
+                f"better, worse, counts, targets and sizes must be equally long, they have {sorted(lengths)}"
+            )
+        if self.images is not None and self.images.shape != (len(self), 2):
+            raise ValueError(f"images must have the shape ({len(self)}, 2), these have {self.images.shape}")
         if len(self) and not (min(self.better.min(), self.worse.min()) >= 0 and self._highest_row() < len(self.rows)):
             raise ValueError(f"better and worse must name rows 0 to {len(self.rows) - 1}")
         if not (np.isfinite(self.counts).all() and (self.counts > 0).all()):
@@ -48,7 +57,13 @@ class RankedPairs:
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "RankedPairs":
         """The chosen pairs, over the same rows."""
         return RankedPairs(
-            self.rows, self.better[chosen], self.worse[chosen], self.counts[chosen], self.targets[chosen]
+            self.rows,
+            self.better[chosen],
+            self.worse[chosen],
+            self.counts[chosen],
+            self.targets[chosen],
+            self.sizes[chosen],
+            None if self.images is None else self.images[chosen],
         )
 
     def right(self, weights: ArrayLike) -> NDArray[np.float64]:
@@ -62,8 +77,8 @@ class RankedPairs:
 
         With votes this is the share of votes that the metric's choice gets, with rankings the share of their pairs.
 
-        >>> near, far = np.full(TOTAL_CHANNELS, 0.001, np.float32), np.full(TOTAL_CHANNELS, 0.002, np.float32)
-        >>> pairs_of_ranking(np.stack([near, far]), [1, 2], target=0).agreement(np.ones(TOTAL_CHANNELS))
+        >>> near, far = np.full(Z_LENGTH, 0.001, np.float32), np.full(Z_LENGTH, 0.002, np.float32)
+        >>> pairs_of_ranking(np.stack([near, far]), [1, 2], target=0).agreement(np.ones(Z_LENGTH))
         1.0
         """
         return float(self.counts @ self.right(weights) / self.counts.sum()) if len(self) else float("nan")
@@ -93,30 +108,47 @@ def expand_votes(votes: Sequence[float]) -> tuple[NDArray[np.intp], NDArray[np.i
 
 
 def join_pairs(sets: Sequence[RankedPairs]) -> RankedPairs:
-    """All pairs of several sets. Target numbers are taken as they are: equal numbers mean the same target image."""
+    """All pairs of several sets. Numbers of images are taken as they are: equal numbers mean the same image."""
     if not sets:
         none = np.zeros(0, np.intp)
-        return RankedPairs(np.zeros((0, TOTAL_CHANNELS), np.float32), none, none, np.zeros(0), none)
+        return RankedPairs(np.zeros((0, Z_LENGTH), np.float32), none, none, np.zeros(0), none, none)
     offsets = np.cumsum([0, *(len(pairs.rows) for pairs in sets[:-1])])
+    images = [pairs.images for pairs in sets if pairs.images is not None]
     return RankedPairs(
         np.concatenate([pairs.rows for pairs in sets]),
         np.concatenate([pairs.better + offset for pairs, offset in zip(sets, offsets, strict=True)]),
         np.concatenate([pairs.worse + offset for pairs, offset in zip(sets, offsets, strict=True)]),
         np.concatenate([pairs.counts for pairs in sets]),
         np.concatenate([pairs.targets for pairs in sets]),
+        np.concatenate([pairs.sizes for pairs in sets]),
+        np.concatenate(images) if len(images) == len(sets) else None,
     )
 
 
-def pairs_of_ranking(rows: NDArray[np.float32], ranks: ArrayLike, target: int) -> RankedPairs:
-    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 1152)`, `ranks` `(k,)`, `target` a number."""
+def pairs_of_ranking(
+    rows: NDArray[np.float32], ranks: ArrayLike, target: int, candidates: Sequence[int] | None = None
+) -> RankedPairs:
+    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 3456)`, `ranks` `(k,)`.
+
+    `target` and `candidates`, `(k,)`, are the images' numbers.
+    """
     better, worse = expand_ranks(ranks)
-    return RankedPairs(rows, better, worse, np.ones(len(better)), np.full(len(better), target, np.intp))
+    numbers = None if candidates is None else np.asarray(candidates, np.intp)
+    return RankedPairs(
+        rows,
+        better,
+        worse,
+        np.ones(len(better)),
+        np.full(len(better), target, np.intp),
+        np.full(len(better), len(rows), np.intp),
+        None if numbers is None else np.stack([numbers[better], numbers[worse]], axis=1),
+    )
 
 
 def majorities(pairs: RankedPairs) -> RankedPairs:
     """Majority vote: of the pairs that people order both ways, the majority's, counted by how far it is ahead.
 
-    Where the votes are even there is no pair.
+    Where the votes are even there is no pair. The pairs are those of choices between two, of images not told.
     """
     low, high = np.minimum(pairs.better, pairs.worse), np.maximum(pairs.better, pairs.worse)  # (n,)
     keys, which = np.unique(np.stack([pairs.targets, low, high]), axis=1, return_inverse=True)  # (3, m), (n,)
@@ -125,5 +157,10 @@ def majorities(pairs: RankedPairs) -> RankedPairs:
     targets, first, second = keys[:, lead != 0]
     ahead = lead[lead != 0]
     return RankedPairs(
-        pairs.rows, np.where(ahead > 0, first, second), np.where(ahead > 0, second, first), np.abs(ahead), targets
+        pairs.rows,
+        np.where(ahead > 0, first, second),
+        np.where(ahead > 0, second, first),
+        np.abs(ahead),
+        targets,
+        np.full(len(targets), 2, np.intp),
     )

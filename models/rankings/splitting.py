@@ -1,4 +1,4 @@
-"""Hold-out split: rankings to fit on, and rankings to judge the fit by that share no target, or no image, with them."""
+"""Hold-out split: rankings to fit on, and rankings to judge the fit by that share no image, or no target, with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from clpips.models.rankings.files import Ranking, RankingsError
+from clpips.models.rankings.files import FEWEST, Ranking, RankingsError
 
 SplitBy = Literal["target", "image"]
 
@@ -15,14 +15,20 @@ SplitBy = Literal["target", "image"]
 class Split:
     """Rankings to fit on and rankings held out.
 
-    `shared_images` counts images that stand on both sides as candidates or targets (0 for a split by image);
-    `dropped` counts rankings that a split by image can give to neither side.
+    `by` is what was kept apart; `shared_images` counts images that stand on both sides as candidates or targets (0 for
+    a split by image); `dropped` counts rankings that a split by image can give to neither side.
     """
 
     fit: list[Ranking]
     held_out: list[Ranking]
+    by: SplitBy
     shared_images: int
     dropped: int
+
+    @property
+    def words(self) -> str:
+        """What the held-out figures are of: "images not seen"."""
+        return f"{self.by}s not seen"
 
     @property
     def warning(self) -> str | None:
@@ -35,35 +41,67 @@ class Split:
         return None
 
 
-def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 0, by: SplitBy = "target") -> Split:
-    """Split rankings by target (no target on both sides) or by image (no image at all on both sides).
+def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 0, by: SplitBy | None = None) -> Split:
+    """Split rankings by image (no image at all on both sides) or by target (no target on both sides).
 
-    `share` of the targets, or of the images, go to the fit, chosen by `seed`; with two or more there is at least one on
-    either side. By image, a ranking whose images fall on both sides is dropped. Raises `ValueError` for a share
-    outside (0, 1), and `RankingsError` for a split by image of rankings that name none.
+    Without `by`: by image, wherever images stand in the rankings of several targets and some stay on either side.
+    `share` of the images, or of the
+    targets, go to the fit, chosen by `seed`; with two or more there is at least one on either side. By image, a ranking
+    counts with those of its candidates that are on its target's side, and is dropped where fewer than two are. Raises
+    `ValueError` for a share outside (0, 1), and `RankingsError` for a split by image of rankings that name none.
 
     >>> rankings = [Ranking(f"{target}.png", ("a.png", "b.png"), ranks=(1, 2)) for target in range(10)]
-    >>> split = split_rankings(rankings)
+    >>> split = split_rankings(rankings, by="target")
     >>> len(split.fit), len(split.held_out), split.shared_images
     (7, 3, 2)
     """
     if not 0 < share < 1:
         raise ValueError(f"the share must lie between 0 and 1, {share} does not")
-    if by == "image" and any(ranking.z is not None for ranking in rankings):
-        raise RankingsError("rankings that hold z name no images: split them by target", [])
+    if by is None:
+        found = split_rankings(rankings, share, seed, "image") if images_recur(rankings) else None
+        return found if found and found.fit and found.held_out else split_rankings(rankings, share, seed, "target")
+    if by == "image" and not all(ranking.names for ranking in rankings):
+        raise RankingsError("rankings that hold z without their candidates name no images: split them by target", [])
     names = sorted({name for ranking in rankings for name in _units(ranking, by)})
     order = np.random.default_rng(seed).permutation(len(names))
     count = min(max(round(share * len(names)), 1), max(len(names) - 1, 1))
     chosen = {names[index] for index in order[:count]}
-    fit = [ranking for ranking in rankings if chosen.issuperset(_units(ranking, by))]
-    held_out = [ranking for ranking in rankings if chosen.isdisjoint(_units(ranking, by))]
+    fit, held_out = _side(rankings, by, chosen), _side(rankings, by, set(names) - chosen)
     shared = _images(fit) & _images(held_out)
-    return Split(fit, held_out, len(shared), len(rankings) - len(fit) - len(held_out))
+    return Split(fit, held_out, by, len(shared), len(rankings) - len(fit) - len(held_out))
+
+
+def images_recur(rankings: Sequence[Ranking]) -> bool:
+    """Whether an image stands in the rankings of more than one target; False where images have no names.
+
+    >>> images_recur([Ranking("t.png", ("a.png", "b.png")), Ranking("u.png", ("a.png", "c.png"))])
+    True
+    """
+    if not all(ranking.names for ranking in rankings):
+        return False
+    shown: dict[str, set[str]] = {}
+    for ranking in rankings:
+        shown.setdefault(ranking.target, set()).update(ranking.names)
+    return sum(map(len, shown.values())) > len(set().union(*shown.values()))
+
+
+def _side(rankings: Sequence[Ranking], by: SplitBy, chosen: set[str]) -> list[Ranking]:
+    """The rankings of the chosen targets; by image, with those of their candidates that are chosen too."""
+    side = []
+    for ranking in rankings:
+        if ranking.target not in chosen:
+            continue
+        places = [place for place, name in enumerate(ranking.candidates) if by == "target" or name in chosen]
+        if by == "target" or len(places) == len(ranking.candidates):
+            side.append(ranking)
+        elif len(places) >= FEWEST:
+            side.append(ranking.part(places))
+    return side
 
 
 def _units(ranking: Ranking, by: SplitBy) -> tuple[str, ...]:
-    return (ranking.target,) if by == "target" else ranking.images
+    return (ranking.target,) if by == "target" else ranking.names
 
 
 def _images(rankings: Sequence[Ranking]) -> set[str]:
-    return {image for ranking in rankings for image in ranking.images}
+    return {image for ranking in rankings for image in ranking.names}

@@ -13,7 +13,7 @@ from clpips.models.rankings.measured import MeasuredRankings
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """`weights` and `baseline`, float32 `(1152,)`, judged by `evaluation` on `judged`; `curve` may be empty."""
+    """`weights` and `baseline`, float32 `(3456,)`, judged by `evaluation` on `judged`; `curve` may be empty."""
 
     title: str
     evaluation: Evaluation

@@ -23,7 +23,7 @@ from clpips.service.openapi.headers import REQUEST_ID, headers, parameters
 from clpips.service.openapi.problems import EVERYWHERE, Kinds, problem_responses
 from clpips.service.openapi.schemas import Shape, components
 from clpips.service.problems import ProblemDetails, Unauthenticated
-from clpips.service.wire.encodings import JSON, MSGPACK
+from clpips.service.wire.media_types import JSON, MSGPACK
 
 ANSWER_TYPES = (JSON, MSGPACK[0])  # what `wire/replies.py` writes
 

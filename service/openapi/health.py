@@ -3,7 +3,7 @@
 from clpips.service.openapi.contract import Answer, Contract, ContractedOperation
 from clpips.service.openapi.problems import kinds
 from clpips.service.problems import NotReady
-from clpips.service.wire.encodings import JSON
+from clpips.service.wire.media_types import JSON
 from clpips.service.wire.schemas import Health
 
 

@@ -11,12 +11,19 @@ from clpips.service.openapi.headers import PROBLEM_HEADERS, headers
 from clpips.service.openapi.schemas import Shape
 from clpips.service.problems import (
     MEDIA_TYPE,
+    BadImages,
     BodyTooLarge,
+    DeadlinePassed,
     Forbidden,
+    ImagesNotHeld,
     InvalidRequest,
     MalformedBody,
+    NotReady,
+    Overloaded,
     Problem,
     ProblemDetails,
+    RequestTimeout,
+    StorageUnavailable,
     TooManyRequests,
     Unauthenticated,
     UnsupportedContent,
@@ -43,6 +50,10 @@ KEYED: Final = kinds(Unauthenticated, Forbidden, TooManyRequests)  # where a key
 SENT: Final = {  # where a body is read
     **kinds(MalformedBody, BodyTooLarge, UnsupportedContent),
     InvalidRequest: f"The body can be read but does not say what the operation needs, or {UNKNOWN_PARAMETER}.",
+}
+RECEIVED: Final = {  # where images come in through the door, with a deadline
+    **SENT,
+    **kinds(BadImages, ImagesNotHeld, NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
 }
 
 

@@ -8,8 +8,7 @@ import msgspec
 from clpips.service.openapi import examples
 from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
 from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
-from clpips.service.openapi.problems import KEYED, SENT, UNKNOWN_PARAMETER, kinds
-from clpips.service.openapi.scoring import RECEIVED
+from clpips.service.openapi.problems import KEYED, RECEIVED, SENT, UNKNOWN_PARAMETER, kinds
 from clpips.service.problems import (
     BackboneMismatch,
     BodyTooLarge,
@@ -19,22 +18,26 @@ from clpips.service.problems import (
     LimitReached,
     ProfileExists,
     ProfileNotFound,
+    RankingNotFound,
     StorageUnavailable,
     UnknownProfile,
     UnsupportedContent,
     VersionNotFound,
+    VersionSuperseded,
 )
-from clpips.service.wire.encodings import JSON, MSGPACK
-from clpips.service.wire.forms import MULTIPART
+from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.profile_schemas import (
     Deleted,
+    Forgotten,
     NewProfile,
     ProfileDetail,
     ProfileList,
     ProfileSummary,
     RankingBody,
     RankingForm,
+    RankingInfo,
     RollbackBody,
+    Suggestion,
     Taught,
     TaughtRanking,
 )
@@ -48,6 +51,8 @@ OWNED: Final = {  # where the path names a profile of the caller's own
     **kinds(ProfileNotFound),
     ProfileExists: "Weights of this name ship with the service, and stay as they are.",
 }
+
+OTHER_BACKBONE: Final = "The profile was taught on another backbone than the one that the service runs."
 
 
 def _fields(shape: type[msgspec.Struct], said: Mapping[str, Any]) -> dict[str, Body]:
@@ -110,6 +115,44 @@ class RankingOperation(ContractedOperation):
     )
 
 
+class LookAtRankingOperation(ContractedOperation):
+    """`GET /profiles/{name}/rankings/{number}`."""
+
+    contract = Contract(
+        answers={200: Answer("What is known of the ranking.", RankingInfo)},
+        problems={**OWNED, **kinds(RankingNotFound)},
+    )
+
+
+class ForgetOperation(ContractedOperation):
+    """`DELETE /profiles/{name}/rankings/{number}`."""
+
+    contract = Contract(
+        answers={200: Answer("What forgetting the ranking changed.", Forgotten)},
+        problems={
+            **OWNED,
+            **kinds(RankingNotFound),
+            FitFailed: "The ranking is forgotten and nothing that learned from it is in use, but the worker that fits "
+            "weights to the others failed.",
+            BackboneMismatch: OTHER_BACKBONE,
+        },
+    )
+
+
+class SuggestOperation(ContractedOperation):
+    """`GET /profiles/{name}/suggest`."""
+
+    contract = Contract(
+        answers={200: Answer("Two candidates, or why there are none to ask about.", Suggestion)},
+        problems={
+            **OWNED,
+            **kinds(ComparisonNotFound),
+            BackboneMismatch: "The profile, or the comparison, is of another backbone than the one that the service "
+            "runs.",
+        },
+    )
+
+
 class FitOperation(ContractedOperation):
     """`POST /profiles/{name}/fit`."""
 
@@ -118,7 +161,7 @@ class FitOperation(ContractedOperation):
         problems={
             **OWNED,
             **kinds(FitFailed),
-            BackboneMismatch: "The profile was taught on another backbone than the one that the service runs.",
+            BackboneMismatch: OTHER_BACKBONE,
         },
     )
 
@@ -129,7 +172,7 @@ class RollbackOperation(ContractedOperation):
     contract = Contract(
         bodies=_fields(RollbackBody, examples.ROLLBACK),
         answers={200: Answer("The profile with the version in use.", ProfileSummary)},
-        problems={**OWNED, **SENT, **kinds(VersionNotFound)},
+        problems={**OWNED, **SENT, **kinds(VersionNotFound, VersionSuperseded)},
     )
 
 

@@ -6,8 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from litestar.openapi.spec import Reference
 
-from clpips.service.wire.encodings import JSON, MSGPACK
-from clpips.service.wire.forms import MULTIPART
+from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 
 JsonSchema = dict[str, Any]
 

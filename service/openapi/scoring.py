@@ -5,27 +5,15 @@ from typing import Final
 from clpips.service.openapi import examples
 from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
 from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
-from clpips.service.openapi.problems import KEYED, SENT, kinds
+from clpips.service.openapi.problems import KEYED, RECEIVED, kinds
 from clpips.service.problems import (
     BackboneMismatch,
-    BadImages,
-    DeadlinePassed,
-    ImagesNotHeld,
-    NotReady,
-    Overloaded,
-    RequestTimeout,
-    StorageUnavailable,
     UnknownProfile,
 )
-from clpips.service.wire.encodings import JSON, MSGPACK
-from clpips.service.wire.forms import MULTIPART
+from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.schemas import DistanceBody, DistanceForm, DistanceReply, RankBody, RankReply
 
 MESSAGEPACK: Final = f"MessagePack (`{'`, `'.join(MSGPACK[:-1])}` or `{MSGPACK[-1]}`)"
-RECEIVED: Final = {  # where images come in through the door, with a deadline
-    **SENT,
-    **kinds(BadImages, ImagesNotHeld, NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
-}
 SCORED: Final = {**KEYED, **RECEIVED, **kinds(UnknownProfile, BackboneMismatch)}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from clpips.models.metric.packing import pack_z
 from clpips.service.problems import ComparisonNotFound
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.errors import StorageError
@@ -92,10 +93,10 @@ def comparison_of(
     resolution: int | None,
     backbone: str,
 ) -> Comparison:
-    """What came of comparing the images in these slots, `(n, 1152)`; of the images it keeps the hashes alone."""
+    """What came of comparing the images in these slots, `(n, 3456)`; of the images it keeps the hashes alone."""
     return Comparison(
         tenant,
-        channel_distances.astype(np.float16),
+        pack_z(channel_distances),
         target.sha256,
         [candidate.sha256 for candidate in candidates],
         resolution,

@@ -19,17 +19,21 @@ from clpips.service.problems import (
     ProblemDetails,
     ProfileExists,
     ProfileNotFound,
+    RankingNotFound,
     StorageUnavailable,
     VersionNotFound,
+    VersionSuperseded,
 )
 from clpips.service.routes.parameters import AnyRequest
 from clpips.service.storage.errors import (
     NameTakenError,
     ProfileMissingError,
     QuotaReachedError,
+    RankingMissingError,
     RefusedError,
     StorageError,
     VersionMissingError,
+    VersionSupersededError,
 )
 
 # What storage refuses: the kind of problem that it is, and what the client can do about it.
@@ -37,7 +41,9 @@ REFUSALS: dict[type[RefusedError], tuple[type[Problem], str]] = {
     ProfileMissingError: (ProfileNotFound, "`GET /profiles` lists them, `POST /profiles` makes one"),
     NameTakenError: (ProfileExists, "teach it, or choose another name"),
     VersionMissingError: (VersionNotFound, "`GET /profiles/{name}` lists them"),
-    QuotaReachedError: (LimitReached, "delete a profile first"),
+    VersionSupersededError: (VersionSuperseded, "use another, or teach it the same again"),
+    RankingMissingError: (RankingNotFound, "`GET /profiles/{name}/rankings` downloads those that are kept"),
+    QuotaReachedError: (LimitReached, "forget some, or delete a profile, first"),
 }
 
 log = structlog.get_logger()

@@ -23,7 +23,7 @@ from clpips.service.wire.bodies import read_bytes
 from clpips.service.wire.profile_schemas import MAX_INTEGER, ProfileSummary
 from clpips.service.wire.replies import reply
 
-MAX_WEIGHTS_BYTES = 64 * 1024  # a weights file has some 5 KB
+MAX_WEIGHTS_BYTES = 64 * 1024  # a weights file has some 15 KB
 
 
 @get(

@@ -7,15 +7,12 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from clpips.service.admission.access import require, tenant_of
-from clpips.service.admission.door import Ticket
-from clpips.service.admission.reception import Reception
 from clpips.service.openapi.profiles import (
     CreateOperation,
     DeleteOperation,
     FitOperation,
     ListOperation,
     LookOperation,
-    RankingOperation,
     ResetOperation,
     RollbackOperation,
 )
@@ -32,9 +29,7 @@ from clpips.service.wire.profile_schemas import (
     ProfileSummary,
     RollbackBody,
     Taught,
-    TaughtRanking,
 )
-from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import Limits
 
@@ -94,35 +89,6 @@ async def get_profile(
 ) -> Response[ProfileDetail]:
     """Its versions with what each agrees with, against plain LPIPS, and where its weight lies among the layers."""
     return reply(request, await teaching.detail(tenant_of(request), name, before, limit))
-
-
-@post(
-    "/profiles/{name:str}/rankings",
-    summary="Teach a profile",
-    operation_id="teach_profile",
-    tags=["profiles"],
-    guards=[require("teach")],
-    operation_class=RankingOperation,
-)
-async def teach_profile(
-    request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception], name: Name
-) -> Response[TaughtRanking]:
-    """A person's order of a comparison that `/rank` answered, or of images. It is kept and learned from at once.
-
-    The same order of a comparison sent again is the same ranking, answered with 200; another order of it by the same
-    rater replaces it.
-    """
-    tenant = tenant_of(request)
-    is_new = True
-
-    async def learn(asked: RankingRequest, ticket: Ticket) -> TaughtRanking:
-        nonlocal is_new
-        answer, is_new = await teaching.teach(tenant, name, asked, ticket)
-        return answer
-
-    taught = await reception.answer(request, parse_ranking, learn)
-    taught.status_code = 201 if is_new else 200
-    return taught
 
 
 @post(
@@ -196,7 +162,6 @@ PROFILE_ROUTES = [
     create_profile,
     list_profiles,
     get_profile,
-    teach_profile,
     fit_profile,
     rollback_profile,
     reset_profile,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.decoding import image_size
 from clpips.models.images.errors import ImageError
+from clpips.models.metric.families import ALL_FAMILIES, Families
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody
 from clpips.service.scoring.pipeline import Embedded, Pipeline
@@ -25,20 +26,27 @@ class Comparer:
         self._max_scored_pixels = max_scored_pixels
 
     async def compare(
-        self, pairs: Sequence[tuple[Slot, Slot]], resolution: int | None, ticket: Ticket
+        self,
+        pairs: Sequence[tuple[Slot, Slot]],
+        resolution: int | None,
+        ticket: Ticket,
+        families: Families = ALL_FAMILIES,
     ) -> NDArray[np.float32]:
-        """Channel distances `(n, 1152)` of n pairs of target and candidate. Raises a `Problem`."""
+        """Channel distances `(n, 3456)` of n pairs of target and candidate; families that are not asked for are 0.
+
+        Raises a `Problem`.
+        """
         slots = {slot.pointer: slot for pair in pairs for slot in pair}.values()
         embedded = await self._embed(slots, resolution, ticket)
         _require_equal_sizes(pairs, embedded)
         return np.stack(
             await asyncio.gather(
                 *(
-                    self._pipeline.compare(embedded[target.sha256], embedded[candidate.sha256], ticket)
+                    self._pipeline.compare(embedded[target.sha256], embedded[candidate.sha256], families, ticket)
                     for target, candidate in pairs
                 )
             )
-        )  # (n, 1152)
+        )  # (n, 3456)
 
     async def _embed(self, slots: Iterable[Slot], resolution: int | None, ticket: Ticket) -> dict[str, Embedded]:
         """Each distinct image by its hash; raises a `Problem` that names every slot that has none."""

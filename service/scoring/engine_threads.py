@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Image
-from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
 from clpips.service.batching.batch import BatchReport
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.engine_health import EngineHealth
@@ -41,10 +41,12 @@ class EngineThreads:
         """Features of each of n images of one size; `more` as `Engine.embed` has it."""
         return self._engine.embed(images, more=more)
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        """Channel distances `(n, 1152)` of n pairs."""
-        channel_distances = self._engine.compare(targets, candidates)
-        if channel_distances.shape != (len(targets), TOTAL_CHANNELS):
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
+        """Channel distances `(n, 3456)` of n pairs; families that are not asked for are 0."""
+        channel_distances = self._engine.compare(targets, candidates, families)
+        if channel_distances.shape != (len(targets), Z_LENGTH):
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
         return channel_distances
 

@@ -17,6 +17,7 @@ from clpips.models.engines.contract import DevicePixels, Image
 from clpips.models.images.decoding import load_image
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
+from clpips.models.metric.families import Families
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import Throughput
 from clpips.service.batching.batcher import Batcher
@@ -48,6 +49,12 @@ class _Undecoded(NamedTuple):
     content: bytes
     resolution: int | None
     max_pixels: int
+
+
+class _Pair(NamedTuple):
+    target: Any  # features
+    candidate: Any
+    families: Families  # the same throughout a batch
 
 
 class Pipeline:
@@ -103,8 +110,8 @@ class Pipeline:
             yield_seconds=yield_seconds if engine.parallel == 1 else 0.0,
             observe=engine.embedded,
         )
-        self._comparing: Batcher[tuple[Any, Any], NDArray[np.float32]] = Batcher(
-            lambda pairs: [*engine.compare(*zip(*pairs, strict=True))],
+        self._comparing: Batcher[_Pair, NDArray[np.float32]] = Batcher(
+            lambda pairs: [*engine.compare([p.target for p in pairs], [p.candidate for p in pairs], pairs[0].families)],
             engine.comparing,
             max_batch=COMPARE_BATCH,
             max_queue=max_queue,
@@ -142,10 +149,16 @@ class Pipeline:
 
         return await self._cache.fetch((image.sha256, resolution), make, ticket.deadline)
 
-    async def compare(self, target: Embedded, candidate: Embedded, ticket: Ticket) -> NDArray[np.float32]:
-        """Channel distances `(1152,)` of two images of one size. Raises an error of the engine, or a `BatcherError`."""
-        pair = (target.features, candidate.features)
-        return await self._comparing.submit(pair, turn=ticket, deadline=ticket.deadline, shape=target.size)
+    async def compare(
+        self, target: Embedded, candidate: Embedded, families: Families, ticket: Ticket
+    ) -> NDArray[np.float32]:
+        """Channel distances `(3456,)` of two images of one size; families that are not asked for are 0.
+
+        Raises an error of the engine, or a `BatcherError`.
+        """
+        pair = _Pair(target.features, candidate.features, families)
+        shape = (target.size, families)
+        return await self._comparing.submit(pair, turn=ticket, deadline=ticket.deadline, shape=shape)
 
     async def close(self) -> None:
         """Let what runs end; fail what waits."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from clpips.models.engines.contract import Engine
-from clpips.models.metric.distance import distance_by_layer, weigh
+from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
+from clpips.models.metric.families import FAMILIES
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
@@ -47,7 +48,8 @@ class Scorer:
         """
         profile = await self._registry.resolve(tenant, request.options.profile)
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        z = await self._comparer.compare(pairs, request.options.resolution, ticket)  # (n, 1152)
+        # All families, whatever the profile uses: the person may teach it from this comparison.
+        z = await self._comparer.compare(pairs, request.options.resolution, ticket)  # (n, z)
         distances = weigh(z, profile.weights.values)  # (n,)
         base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
         base_ranks = np.empty(len(distances), np.intp)  # (n,)
@@ -79,14 +81,20 @@ class Scorer:
     async def distance(self, tenant: str, request: DistanceRequest, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem` or `StorageError`."""
         profile = await self._registry.resolve(tenant, request.options.profile)
-        z = await self._comparer.compare(request.pairs, request.options.resolution, ticket)  # (n, 1152)
-        shares = distance_by_layer(z, profile.weights.values) if request.options.layers else None  # (n, 5)
+        resolution, weights = request.options.resolution, profile.weights
+        z = await self._comparer.compare(request.pairs, resolution, ticket, weights.families)  # (n, z)
+        layers = families = None
+        if request.options.layers:
+            layers = distance_by_layer(z, weights.values).tolist()  # (n, 5)
+            by_family = distance_by_family(z, weights.values).tolist()  # (n, families)
+            families = [{f.name: part for f, part in zip(FAMILIES, row, strict=True)} for row in by_family]
         return DistanceReply(
-            distances=weigh(z, profile.weights.values).tolist(),
+            distances=weigh(z, weights.values).tolist(),
             pairs=[PairNames(_name(target), _name(candidate)) for target, candidate in request.pairs],
             profile=profile.info,
             engine=self._engine,
-            layers=None if shares is None else shares.tolist(),
+            layers=layers,
+            families=families,
         )
 
 

@@ -34,6 +34,23 @@ class VersionMissingError(RefusedError):
         super().__init__(f"there is no version {number}; {has}")
 
 
+class VersionSupersededError(RefusedError):
+    """A version learned from a ranking that has been forgotten or replaced since: it is not used again."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"version {number} learned from a ranking that has been forgotten or replaced since")
+
+
+class RankingMissingError(RefusedError):
+    """A profile keeps no ranking of this number: it never did, or the ranking has been forgotten or replaced."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"there is no ranking {number}: it never was, it has been forgotten, a later order of its comparison has "
+            "replaced it, or the profile has been reset"
+        )
+
+
 class QuotaReachedError(RefusedError):
     """The tenant keeps as many profiles, or rankings, as it may."""
 

@@ -3,14 +3,19 @@
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
 
 from clpips.service.storage.database import Database
-from clpips.service.storage.errors import NameTakenError, QuotaReachedError, VersionMissingError
-from clpips.service.storage.reading import ProfileReader, by_name, found
+from clpips.service.storage.errors import (
+    NameTakenError,
+    QuotaReachedError,
+    RankingMissingError,
+    VersionMissingError,
+    VersionSupersededError,
+)
+from clpips.service.storage.reading import ProfileReader, by_name, found, judged
 from clpips.service.storage.records import NewRanking, NewVersion, Profile, Receipt, TenantQuota, Version
 from clpips.service.storage.tables import (
     ProfileRow,
@@ -22,7 +27,7 @@ from clpips.service.storage.tables import (
 )
 
 UNTAUGHT: Final = dict.fromkeys(  # the counters of a profile that is about to get its first version
-    ("latest_version", "rankings", "latest_ranking", "forgotten_ranking", "fitted_ranking", "epoch"), 0
+    ("latest_version", "rankings", "latest_ranking", "fitted_ranking", "epoch"), 0
 )
 
 
@@ -49,6 +54,7 @@ class ProfileStore(ProfileReader):
                 backbone=backbone,
                 base_version=1,
                 current_version=1,
+                waiting=None,
                 **UNTAUGHT,
             )
             session.add(profile)
@@ -59,22 +65,23 @@ class ProfileStore(ProfileReader):
     async def add_ranking(self, tenant: str, name: str, ranking: NewRanking) -> Receipt:
         """Keep a ranking. Raises `ProfileMissingError` or `QuotaReachedError`.
 
-        A ranking that says what the newest of the same comparison and rater says is the same one, sent again because
-        its answer was lost: it is not kept twice.
+        Of one comparison a rater's newest order counts alone: another one replaces it, which is removed. The same one
+        is the same ranking, sent again because its answer was lost.
         """
         async with self._database.write() as session:
             owner = await session.get(TenantRow, tenant, with_for_update=True)
             profile = await _locked(session, tenant, name)
-            replaced = await _newest_order(session, profile, ranking)
+            replaced = await _order_of(session, profile, ranking)
             if replaced is not None and replaced.ranks == list(ranking.ranks):
                 return Receipt(profile.record(), replaced.number, replaced.guessed, repeated=True)
             assert owner is not None  # noqa: S101 - a profile refers to its tenant
+            if replaced is not None:
+                await _remove_ranking(session, owner, profile, replaced.number)
             if owner.rankings >= self._quota.rankings:
                 raise QuotaReachedError(owner.rankings, "rankings")
             owner.rankings += 1
+            profile.rankings += 1
             profile.latest_ranking += 1
-            if replaced is None:
-                profile.rankings += 1
             session.add(
                 RankingRow(
                     profile_id=profile.id,
@@ -91,15 +98,32 @@ class ProfileStore(ProfileReader):
             )
         return Receipt(profile.record(), profile.latest_ranking, ranking.guessed, repeated=False)
 
+    async def forget_ranking(self, tenant: str, name: str, number: int) -> Profile:
+        """Remove a ranking; where the version in use learned from it, the one that fits start from is used at once.
+
+        Raises `ProfileMissingError` or `RankingMissingError`.
+        """
+        async with self._database.write() as session:
+            owner = await session.get(TenantRow, tenant, with_for_update=True)
+            profile = await _locked(session, tenant, name)
+            assert owner is not None  # noqa: S101 - a profile refers to its tenant
+            await _remove_ranking(session, owner, profile, number)
+            await _leave_superseded(session, profile)
+            if not profile.rankings:  # nothing is left to fit
+                profile.fitted_ranking = profile.latest_ranking
+                profile.waiting = None
+        return profile.record()
+
     async def add_fitted(
-        self, seen: Profile, version: NewVersion | None, *, taken: bool, again: bool
+        self, seen: Profile, version: NewVersion | None, reason: str, *, taken: bool, again: bool
     ) -> tuple[Profile, Version | None] | None:
-        """Keep what came of a fit to the profile as `seen`, and take it into use if `taken`.
+        """Keep what came of a fit to the profile as `seen`, and take it into use if `taken`; `reason` says why, or not.
 
         None, and nothing is kept, where the fit has been overtaken: another replica has fitted as many rankings
-        (`again` says that this does not matter, for a fit that was asked for), or the profile has been reset, rolled
-        back or imported into meanwhile. Without a `version` it is noted alone that these rankings gave none. Raises
-        `ProfileMissingError` where it is deleted.
+        (`again` says that this does not matter, for a fit that was asked for), or a ranking has been forgotten or
+        replaced, or the profile has been reset, rolled back or imported into meanwhile. Without a `version` it is noted
+        alone that these rankings gave none. Where it is not taken, and the version in use learned from a ranking that
+        has been replaced, the one that fits start from is used. Raises `ProfileMissingError` where it is deleted.
         """
         async with self._database.write() as session:
             profile = found(await session.get(ProfileRow, seen.id, with_for_update=True), seen.name)
@@ -110,7 +134,10 @@ class ProfileStore(ProfileReader):
             added = None
             if version is not None:
                 added = _add_version(session, profile, version, taken=taken, seen=seen.latest_ranking)
+            if added is None or not taken:
+                await _leave_superseded(session, profile)
             profile.fitted_ranking = seen.latest_ranking
+            profile.waiting = None if added is not None and taken else reason
         return profile.record(), None if added is None else added.record()
 
     async def import_version(self, tenant: str, name: str, version: NewVersion) -> Profile:
@@ -118,29 +145,40 @@ class ProfileStore(ProfileReader):
         async with self._database.write() as session:
             profile = await _locked(session, tenant, name)
             profile.base_version = _add_version(session, profile, version, taken=True).number
+            profile.waiting = None
             profile.epoch += 1
         return profile.record()
 
     async def rollback(self, tenant: str, name: str, number: int) -> Profile:
-        """Use version `number` again. Raises `ProfileMissingError` or `VersionMissingError`."""
+        """Use version `number` again.
+
+        Raises `ProfileMissingError`, `VersionMissingError`, or `VersionSupersededError`.
+        """
         async with self._database.write() as session:
             profile = await _locked(session, tenant, name)
             if not 1 <= number <= profile.latest_version:  # versions are never deleted alone
                 raise VersionMissingError(number, profile.latest_version)
+            if await _is_superseded(session, profile, number):
+                raise VersionSupersededError(number)
             profile.current_version = number
+            profile.waiting = None
             profile.epoch += 1
         return profile.record()
 
     async def reset(self, tenant: str, name: str) -> Profile:
-        """Begin again with the weights of version 1, as a new version; the rankings so far no longer count.
+        """Begin again with the weights of version 1, as a new version; the rankings so far are removed.
 
         Raises `ProfileMissingError`.
         """
         async with self._database.write() as session:
+            owner = await session.get(TenantRow, tenant, with_for_update=True)
             profile = await _locked(session, tenant, name)
+            assert owner is not None  # noqa: S101 - a profile refers to its tenant
             first = (await session.get_one(VersionRow, (profile.id, 1))).weighed()
+            owner.rankings -= await _removed(session, RankingRow, profile.id)
             profile.rankings = 0
-            profile.forgotten_ranking = profile.fitted_ranking = profile.latest_ranking
+            profile.fitted_ranking = profile.latest_ranking
+            profile.waiting = None
             again = NewVersion(first.weights, "reset", first.resolution, {})
             profile.base_version = _add_version(session, profile, again, taken=True).number
             profile.epoch += 1
@@ -177,24 +215,44 @@ async def _lock_tenant(session: AsyncSession, name: str) -> TenantRow:
     return tenant
 
 
-async def _newest_order(session: AsyncSession, profile: ProfileRow, ranking: NewRanking) -> RankingRow | None:
-    """The newest ranking of the same comparison by the same rater, without its channel distances."""
+async def _order_of(session: AsyncSession, profile: ProfileRow, ranking: NewRanking) -> RankingRow | None:
+    """The ranking of the same comparison by the same rater, without its channel distances."""
     if ranking.comparison is None:
         return None
-    orders = (
-        select(RankingRow)
-        .options(defer(RankingRow.channel_distances, raiseload=True))
-        .where(
-            RankingRow.profile_id == profile.id,
-            RankingRow.comparison == ranking.comparison,
-            RankingRow.rater == ranking.rater,
-            RankingRow.number > profile.forgotten_ranking,
-        )
-        .order_by(RankingRow.number.desc())
-        .limit(1)
+    orders = judged(profile.id).where(RankingRow.comparison == ranking.comparison, RankingRow.rater == ranking.rater)
+    kept: RankingRow | None = await session.scalar(orders)
+    return kept
+
+
+async def _remove_ranking(session: AsyncSession, owner: TenantRow, profile: ProfileRow, number: int) -> None:
+    """Remove a ranking of a profile whose row is locked; what learned from it is superseded, fits begin again.
+
+    Raises `RankingMissingError`.
+    """
+    own = and_(RankingRow.profile_id == profile.id, RankingRow.number == number)
+    known = 1 <= number <= profile.latest_ranking  # what no column holds is not asked for
+    if not known or await session.scalar(select(RankingRow.number).where(own)) is None:
+        raise RankingMissingError(number)
+    await session.execute(delete(RankingRow).where(own))
+    learned = and_(
+        VersionRow.profile_id == profile.id, VersionRow.origin == "fitted", VersionRow.seen_ranking >= number
     )
-    newest: RankingRow | None = await session.scalar(orders)
-    return newest
+    await session.execute(update(VersionRow).where(learned).values(superseded=True))
+    owner.rankings -= 1
+    profile.rankings -= 1
+    profile.fitted_ranking = 0
+    profile.epoch += 1
+
+
+async def _leave_superseded(session: AsyncSession, profile: ProfileRow) -> None:
+    """Use the version that fits start from, where the one in use is superseded."""
+    if await _is_superseded(session, profile, profile.current_version):
+        profile.current_version = profile.base_version
+
+
+async def _is_superseded(session: AsyncSession, profile: ProfileRow, number: int) -> bool:
+    own = and_(VersionRow.profile_id == profile.id, VersionRow.number == number)
+    return bool(await session.scalar(select(VersionRow.superseded).where(own)))
 
 
 async def _removed(session: AsyncSession, table: type[VersionRow | RankingRow], profile_id: UUID) -> int:

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import defer
 
 from clpips.service.storage.database import Database
-from clpips.service.storage.errors import ProfileMissingError, VersionMissingError
-from clpips.service.storage.records import KeptRanking, Profile, Version, WeighedVersion
+from clpips.service.storage.errors import ProfileMissingError, RankingMissingError, VersionMissingError
+from clpips.service.storage.records import JudgedRanking, KeptRanking, Profile, Version, WeighedVersion
 from clpips.service.storage.tables import ProfileRow, RankingRow, VersionRow
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
@@ -64,26 +64,45 @@ class ProfileReader:
                 row.record() for row in await session.scalars(chosen.order_by(VersionRow.number.desc()).limit(limit))
             ]
 
-    async def rankings(self, profile_id: UUID, after: int, last: int) -> AsyncIterator[KeptRanking]:
-        """The rankings above `after` and up to `last` that count, by number; a page of them is in memory at a time.
+    async def rankings(self, profile_id: UUID, last: int, page: int = PAGE) -> AsyncIterator[KeptRanking]:
+        """The rankings up to number `last`, by number; a page of so many is in memory at a time.
 
-        Of several orders of the same comparison by the same rater only the newest counts: they changed their mind.
+        Those that are forgotten or replaced while they are read are left out, unless they came before.
         """
-        async with self._database.read() as session:
-            own = select(RankingRow.number, RankingRow.comparison, RankingRow.rater).where(
+        after = 0
+        while True:
+            chosen = select(RankingRow).where(
                 RankingRow.profile_id == profile_id, RankingRow.number > after, RankingRow.number <= last
             )
-            newest: dict[Any, int] = {}
-            for number, comparison, rater in await session.execute(own.order_by(RankingRow.number)):
-                newest[(comparison, rater) if comparison is not None else number] = number
-        numbers = sorted(newest.values())
-        for start in range(0, len(numbers), PAGE):
-            page = numbers[start : start + PAGE]
-            chosen = select(RankingRow).where(RankingRow.profile_id == profile_id, RankingRow.number.in_(page))
             async with self._database.read() as session:
-                rows = (await session.scalars(chosen.order_by(RankingRow.number))).all()
+                rows = (await session.scalars(chosen.order_by(RankingRow.number).limit(page))).all()
             for row in rows:
                 yield row.record()
+            if len(rows) < page:
+                return
+            after = rows[-1].number
+
+    async def ranking(self, profile: Profile, number: int) -> JudgedRanking:
+        """One of a profile's rankings, without its channel distances. Raises `RankingMissingError`."""
+        if not 1 <= number <= profile.latest_ranking:  # also what no column holds
+            raise RankingMissingError(number)
+        async with self._database.read() as session:
+            row = await session.scalar(judged(profile.id).where(RankingRow.number == number))
+        if row is None:
+            raise RankingMissingError(number)
+        return row.judged()
+
+    async def rankings_of(self, profile_id: UUID, target: str) -> Sequence[JudgedRanking]:
+        """The rankings of one target, by number, without their channel distances."""
+        asked = judged(profile_id).where(RankingRow.target == target).order_by(RankingRow.number)
+        async with self._database.read() as session:
+            return [row.judged() for row in await session.scalars(asked)]
+
+
+def judged(profile_id: UUID) -> Select[tuple[RankingRow]]:
+    """Asks for a profile's rankings without their channel distances."""
+    own = select(RankingRow).where(RankingRow.profile_id == profile_id)
+    return own.options(defer(RankingRow.channel_distances, raiseload=True))
 
 
 def by_name(tenant: str, name: str) -> Select[tuple[ProfileRow]]:

@@ -32,10 +32,10 @@ class Profile:
     base_version: int  # where fits start from
     current_version: int  # what requests are answered with
     latest_version: int
-    rankings: int  # that count: not replaced by a later order of the same comparison, not before a reset
-    latest_ranking: int
-    forgotten_ranking: int  # rankings up to this one no longer count
-    fitted_ranking: int  # fits have considered the rankings up to this one
+    rankings: int  # that are kept: not replaced by a later order of the same comparison, not forgotten, not reset
+    latest_ranking: int  # the last number that was given out; no number is used twice
+    fitted_ranking: int  # fits have considered the rankings up to this one; 0 again once one of them has gone
+    waiting: str | None  # why the newest fit was not taken into use, for a person; none where it was
     epoch: int  # one more whenever a fit that is under way must begin again
     created_at: datetime
 
@@ -44,7 +44,7 @@ class Profile:
 class NewVersion:
     """Weights to be kept as a version."""
 
-    weights: NDArray[np.float32]  # (1152,)
+    weights: NDArray[np.float32]  # (3456,)
     origin: Origin
     resolution: int | None  # pixels a side; none is native size
     report: dict[str, Any]
@@ -58,6 +58,7 @@ class Version:
     origin: Origin
     taken: bool  # whether it was taken into use when it was made; else it was proposed
     replaced: int | None  # the version in use when it was made
+    superseded: bool  # a ranking that it learned from has been forgotten or replaced
     resolution: int | None  # pixels a side; none is native size
     report: dict[str, Any]
     created_at: datetime
@@ -67,14 +68,13 @@ class Version:
 class WeighedVersion(Version):
     """A version with its weights."""
 
-    weights: NDArray[np.float32]  # (1152,)
+    weights: NDArray[np.float32]  # (3456,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NewRanking:
-    """A ranking to be kept: n candidates of a target, and the order that a person gave them."""
+class Judgment:
+    """What a person said of n candidates of a target."""
 
-    channel_distances: NDArray[np.float16]  # (n, 1152)
     ranks: Sequence[int]  # (n,) 1 is the most similar; equal ranks are ties
     rater: str
     comparison: str | None  # of the `/rank` that was re-ordered; a later order of it replaces this
@@ -85,11 +85,23 @@ class NewRanking:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KeptRanking(NewRanking):
-    """A ranking that is kept: its number within its profile, and since when."""
+class NewRanking(Judgment):
+    """A ranking to be kept: what a person said, and what the candidates' channel distances are."""
+
+    channel_distances: NDArray[np.float16]  # (n, 3456)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgedRanking(Judgment):
+    """A ranking that is kept, without its channel distances: its number within its profile, and since when."""
 
     number: int
     created_at: datetime
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KeptRanking(JudgedRanking, NewRanking):
+    """A ranking that is kept."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ class Comparison:
     """Candidates compared with a target."""
 
     tenant: str
-    channel_distances: NDArray[np.float16]  # (n, 1152)
+    channel_distances: NDArray[np.float16]  # (n, 3456)
     target: str  # sha256
     candidates: Sequence[str]  # (n,) sha256
     resolution: int | None

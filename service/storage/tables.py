@@ -1,4 +1,4 @@
-"""Tables, a class of rows each. Versions and rankings are only ever added; what changes is their profile's row.
+"""Tables, a class of rows each. What is kept counts: a ranking that no longer does is removed, not marked.
 
 Every change of a profile holds the lock of its row, so numbers are given out in the order of the commits: whoever has
 seen ranking n has seen all before it. What counts a tenant's profiles and rankings holds the tenant's row first.
@@ -22,14 +22,23 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Text,
     TypeDecorator,
     UniqueConstraint,
     Uuid,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from clpips.models.metric.backbone import TOTAL_CHANNELS
-from clpips.service.storage.records import Comparison, KeptRanking, Origin, Profile, Version, WeighedVersion
+from clpips.models.metric.families import Z_LENGTH
+from clpips.service.storage.records import (
+    Comparison,
+    JudgedRanking,
+    KeptRanking,
+    Origin,
+    Profile,
+    Version,
+    WeighedVersion,
+)
 
 NAME_LENGTH: Final = 128
 NAMING: Final = {  # of constraints, as the migrations write them
@@ -91,8 +100,8 @@ class ProfileRow(Row):
     latest_version: Mapped[int] = mapped_column(Integer)
     rankings: Mapped[int] = mapped_column(Integer)
     latest_ranking: Mapped[int] = mapped_column(Integer)
-    forgotten_ranking: Mapped[int] = mapped_column(Integer)
     fitted_ranking: Mapped[int] = mapped_column(Integer)
+    waiting: Mapped[str | None] = mapped_column(Text)
     epoch: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
@@ -111,10 +120,11 @@ class VersionRow(Row):
     taken: Mapped[bool]
     seen_ranking: Mapped[int] = mapped_column(Integer)  # made in the knowledge of the rankings up to this one
     replaced: Mapped[int | None]
+    superseded: Mapped[bool] = mapped_column(default=False)
     resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (1152,)
+    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (3456,)
 
     def record(self) -> Version:
         return Version(**_values(self, Version))
@@ -140,7 +150,10 @@ class RankingRow(Row):
     guessed: Mapped[float] = mapped_column(Float)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
-    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
+
+    def judged(self) -> JudgedRanking:
+        return JudgedRanking(**_values(self, JudgedRanking))
 
     def record(self) -> KeptRanking:
         unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
@@ -159,7 +172,7 @@ class ComparisonRow(Row):
     resolution: Mapped[int | None]
     backbone: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 1152)
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
 
     def record(self) -> Comparison:
         unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
@@ -172,20 +185,20 @@ def _values(row: Row, record: type[Any]) -> dict[str, Any]:
 
 
 def pack_weights(weights: NDArray[np.float32]) -> bytes:
-    """Weights `(1152,)` as a column keeps them."""
+    """Weights `(3456,)` as a column keeps them."""
     return weights.astype("<f4").tobytes()
 
 
 def unpack_weights(content: bytes) -> NDArray[np.float32]:
-    """The weights of a column, `(1152,)`."""
+    """The weights of a column, `(3456,)`."""
     return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
 
 
 def pack_channel_distances(channel_distances: NDArray[np.float16]) -> bytes:
-    """Channel distances `(n, 1152)` as a column keeps them."""
+    """Channel distances `(n, 3456)` as a column keeps them."""
     return channel_distances.astype("<f2").tobytes()
 
 
 def unpack_channel_distances(content: bytes) -> NDArray[np.float16]:
-    """The channel distances of a column, `(n, 1152)`."""
-    return np.frombuffer(content, "<f2").reshape(-1, TOTAL_CHANNELS)
+    """The channel distances of a column, `(n, 3456)`."""
+    return np.frombuffer(content, "<f2").reshape(-1, Z_LENGTH)

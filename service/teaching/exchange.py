@@ -67,12 +67,15 @@ class Exchange:
         profile = await self._store.find(tenant, name)
 
         async def rankings() -> AsyncIterator[Ranking]:
-            async for kept in self._store.rankings(profile.id, profile.forgotten_ranking, profile.latest_ranking):
+            async for kept in self._store.rankings(profile.id, profile.latest_ranking):
                 yield Ranking(
                     target=f"sha256:{kept.target}",
+                    candidates=tuple(f"sha256:{image}" for image in kept.candidates),
                     ranks=tuple(kept.ranks),
                     set=str(kept.number),
                     rater=kept.rater,
+                    comparison=kept.comparison or "",
+                    at=kept.created_at,
                     z=kept.channel_distances,
                     backbone=profile.backbone,
                     resolution=kept.resolution,

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Self
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clpips.models.fitting.job import FitResult
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.records import Profile
@@ -18,20 +15,18 @@ from clpips.service.storage.records import Profile
 LENGTH_BYTES: Final = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Task:
     """Fit a profile to those of its rankings that counted when it was looked up."""
 
     profile_id: UUID
     base_version: int  # that the fit starts from
-    after_ranking: int  # rankings up to this one no longer count
     last_ranking: int
-    lpips: NDArray[np.float32]  # (1152,) to compare with
 
     @classmethod
-    def of(cls, seen: Profile, lpips: NDArray[np.float32]) -> Self:
+    def of(cls, seen: Profile) -> Self:
         """The fit of a profile as it was seen."""
-        return cls(seen.id, seen.base_version, seen.forgotten_ranking, seen.latest_ranking, lpips)
+        return cls(seen.id, seen.base_version, seen.latest_ranking)
 
 
 @dataclass(frozen=True)

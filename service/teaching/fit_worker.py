@@ -55,16 +55,16 @@ async def _answer(reader: ProfileReader, task: Task) -> Answer:
 
 async def read(reader: ProfileReader, task: Task) -> FitJob:
     """What there is to fit. Raises `VersionMissingError` where the profile has been deleted, or `StorageError`."""
-    kept = reader.rankings(task.profile_id, task.after_ranking, task.last_ranking)
+    kept = reader.rankings(task.profile_id, task.last_ranking)
     rankings = [ranking async for ranking in kept]
     base = await reader.version(task.profile_id, task.base_version)  # after them: it goes when they go
     return FitJob(
         channel_distances=[ranking.channel_distances for ranking in rankings],
         ranks=[ranking.ranks for ranking in rankings],
         targets=[ranking.target for ranking in rankings],
+        candidates=[ranking.candidates for ranking in rankings],
         base=base.weights,
         resolution=base.resolution,
-        lpips=task.lpips,
     )
 
 

@@ -11,7 +11,7 @@ from clpips.models.fitting.job import FitResult
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import FitFailed, Problem
 from clpips.service.profiles.registry import Registry
-from clpips.service.storage.errors import RefusedError, StorageError
+from clpips.service.storage.errors import ProfileMissingError, RefusedError, StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewVersion, Profile, Version
 from clpips.service.teaching.fit_messages import Task
@@ -41,15 +41,19 @@ class Learner:
         self._telemetry = telemetry
         self._fits: dict[tuple[str, str], asyncio.Task[FitOutcome]] = {}
 
-    async def learn(self, tenant: str, name: str, ranking: int) -> FitOutcome:
-        """Fit the profile to all its rankings, at least up to number `ranking`.
+    async def learn(self, changed: Profile) -> FitOutcome:
+        """Fit a profile to its rankings, at least as they were when it was changed: one was added, or one removed.
 
         Raises `ProfileMissingError` where it is deleted meanwhile, `FitFailed` or `StorageError`.
         """
+        key = (changed.tenant, changed.name)
         while True:
-            task = self._fits.get((tenant, name)) or self._begin(tenant, name, again=False)
+            task = self._fits.get(key) or self._begin(*key, again=False)
             outcome = await asyncio.shield(task)  # the others wait for it too
-            if outcome.profile.fitted_ranking >= ranking:
+            after = outcome.profile
+            if after.id != changed.id:  # another one has its name
+                raise ProfileMissingError(changed.name)
+            if after.epoch >= changed.epoch and after.fitted_ranking >= changed.latest_ranking:
                 return outcome
 
     async def refit(self, tenant: str, name: str) -> FitOutcome:
@@ -67,7 +71,7 @@ class Learner:
             return
         for profile in behind:
             try:
-                await self.learn(profile.tenant, profile.name, profile.latest_ranking)
+                await self.learn(profile)
             except (Problem, RefusedError, StorageError) as error:  # deleted meanwhile, or it failed once more
                 log.warning("profile not caught up", tenant=profile.tenant, profile=profile.name, reason=str(error))
 
@@ -93,7 +97,7 @@ class Learner:
             if result is None:  # deleted meanwhile, and perhaps made anew
                 continue
             version = None if result.weights is None else _new_version(result)
-            kept = await self._store.add_fitted(seen, version, taken=result.taken, again=again)
+            kept = await self._store.add_fitted(seen, version, result.reason, taken=result.taken, again=again)
             if kept is None:
                 self._telemetry.fits.labels("overtaken").inc()
                 continue
@@ -109,7 +113,7 @@ class Learner:
     async def _run(self, seen: Profile) -> FitResult | None:
         try:
             with self._telemetry.fit_seconds.time():
-                return await self._workers.fit(Task.of(seen, self._registry.shipped.base.weights.values))
+                return await self._workers.fit(Task.of(seen))
         except FitWorkerError as error:
             self._telemetry.fits.labels("failed").inc()
             log.error("fit failed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400
@@ -119,11 +123,13 @@ class Learner:
             ) from error
 
     async def _made_elsewhere(self, seen: Profile) -> FitOutcome:
-        """What another replica's fit, which saw all of these rankings, came to."""
+        """What another replica's fit, which saw all of these rankings, came to; or that there are none."""
+        if not seen.rankings:
+            return FitOutcome(seen, None, "it has no rankings to learn from")
         newest = await self._store.versions(seen.id, None, 1)
-        version = newest[0] if newest and newest[0].origin == "fitted" else None
-        reason = str(version.report.get("reason", "")) if version is not None else "there is nothing new to learn"
-        return FitOutcome(seen, version, reason)
+        version = newest[0] if newest and newest[0].origin == "fitted" and not newest[0].superseded else None
+        reason = str(version.report.get("reason", "")) if version is not None else seen.waiting
+        return FitOutcome(seen, version, reason or "there is nothing new to learn")
 
     def _tell(self, outcome: FitOutcome, seconds: float) -> None:
         profile, version = outcome.profile, outcome.version

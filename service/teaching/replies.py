@@ -1,12 +1,20 @@
 """Replies about profiles: records of storage, shipped weights and fits as the structs of `profile_schemas.py`."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
 from clpips.models.metric.weights import LayerWeights
-from clpips.service.storage.records import Profile, Version
-from clpips.service.wire.profile_schemas import FitInfo, ProfileDetail, ProfileSummary, Taught, VersionInfo
+from clpips.service.storage.records import JudgedRanking, Profile, Version
+from clpips.service.wire.profile_schemas import (
+    FitInfo,
+    ProfileDetail,
+    ProfileSummary,
+    RankingInfo,
+    Taught,
+    VersionInfo,
+)
 
 
 def summary(profile: Profile) -> ProfileSummary:
@@ -22,11 +30,17 @@ def summary(profile: Profile) -> ProfileSummary:
 
 def version_info(profile: Profile, version: Version) -> VersionInfo:
     """One of its versions, without the weights."""
-    in_use = version.number == profile.current_version
+    status: Literal["in use", "taken", "proposed", "superseded"]
+    if version.number == profile.current_version:
+        status = "in use"
+    elif version.superseded:
+        status = "superseded"
+    else:
+        status = "taken" if version.taken else "proposed"
     return VersionInfo(
         number=version.number,
         origin=version.origin,
-        status="in use" if in_use else "taken" if version.taken else "proposed",
+        status=status,
         created=version.created_at,
         replaced=version.replaced,
         fit=msgspec.convert(version.report, FitInfo) if version.origin == "fitted" else None,
@@ -43,10 +57,40 @@ def shipped_detail(weights: LayerWeights, lpips: list[float]) -> ProfileDetail:
         rankings=0,
         created=created,
         layer_shares=weights.layer_shares(),
+        family_shares=weights.family_shares(),
         lpips_layer_shares=lpips,
+        waiting=None,
         unlearned=0,
         versions=[VersionInfo(1, "shipped", "in use", created)],
         next=None,
+    )
+
+
+def waiting(profile: Profile) -> str | None:
+    """What a profile waits for, for a person; none where its newest rankings are in use."""
+    if not profile.rankings:
+        return f"it has no rankings yet: version {profile.current_version} answers until there are some to learn from"
+    return profile.waiting
+
+
+def unlearned(profile: Profile) -> int:
+    """How many of its rankings no fit has considered."""
+    return min(profile.latest_ranking - profile.fitted_ranking, profile.rankings)  # numbers have gaps where some went
+
+
+def ranking_info(profile: Profile, ranking: JudgedRanking) -> RankingInfo:
+    """A ranking as it is kept, without its channel distances."""
+    return RankingInfo(
+        profile=profile.name,
+        ranking=ranking.number,
+        target=f"sha256:{ranking.target}",
+        candidates=[f"sha256:{image}" for image in ranking.candidates],
+        ranks=list(ranking.ranks),
+        rater=ranking.rater,
+        comparison=ranking.comparison,
+        resolution=ranking.resolution,
+        at=ranking.created_at,
+        guessed=ranking.guessed,
     )
 
 
@@ -59,6 +103,7 @@ def taught(profile: Profile, version: Version | None, reason: str) -> Taught:
         version=profile.current_version,
         taken=taken,
         reason=reason,
+        waiting=waiting(profile),
         proposed=version.number if version is not None and not taken else None,
         before=None if fit is None else fit.parent.pair_agreement,
         after=None if fit is None else fit.agreement.pair_agreement,

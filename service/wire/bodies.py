@@ -9,9 +9,10 @@ from litestar import Request
 from msgspec import Raw
 
 from clpips.service.problems import BodyTooLarge, ClientGone, UnsupportedContent
-from clpips.service.wire.encodings import ENCODINGS, JSON, MSGPACK, Encoding
+from clpips.service.wire.encodings import ENCODINGS, Encoding
 from clpips.service.wire.faults import invalid, short, too_many
-from clpips.service.wire.forms import MULTIPART, Multipart, StructT, parse_multipart
+from clpips.service.wire.forms import Multipart, StructT, parse_multipart
+from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.schemas import (
     DistanceBody,
     DistanceForm,

@@ -12,10 +12,8 @@ from msgspec import Raw
 
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.faults import fault_of, reason, too_many
+from clpips.service.wire.media_types import JSON, MSGPACK
 from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unreadable
-
-JSON = "application/json"
-MSGPACK = ("application/vnd.msgpack", "application/msgpack", "application/x-msgpack")
 
 # What msgspec raises for bytes that are not what they should be: the last for nesting deeper than the stack.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

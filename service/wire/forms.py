@@ -13,8 +13,6 @@ from clpips.service.wire.encodings import image_from_text, sent
 from clpips.service.wire.faults import fault_of, invalid, pointer_to
 from clpips.service.wire.schemas import DistanceOptions, HeldImage, Limits, SentImage, Slot, Unreadable
 
-MULTIPART = "multipart/form-data"
-
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
-from clpips.service.wire.schemas import Candidates, Image, LayerShares
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
+from clpips.service.wire.schemas import Candidates, FamilyShares, Image, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
@@ -25,6 +24,19 @@ Ranks = Annotated[
     Annotated[list[Annotated[int, Meta(ge=1, le=MAX_INTEGER)]], Meta(min_length=2)] | None, Meta(description=RANKS)
 ]
 OrderText = Annotated[str, Meta(description=ORDER + " As text: `3,0,1,2`.")]
+BEST = (
+    "The index of the candidate that stands out as the most similar. Of the rest nothing is said, not even that they "
+    "are alike."
+)
+Best = Annotated[Annotated[int, Meta(ge=0, le=MAX_INTEGER)] | None, Meta(description=BEST)]
+TOP = (
+    "Indices of the candidates that come before all the others, the most similar first; of the others nothing is said."
+)
+Top = Annotated[
+    Annotated[list[Annotated[int, Meta(ge=0, le=MAX_INTEGER)]], Meta(min_length=1)] | None, Meta(description=TOP)
+]
+BestText = Annotated[int, Meta(ge=0, le=MAX_INTEGER, description=BEST)]
+TopText = Annotated[str, Meta(description=TOP + " As text: `3,0`.")]
 RanksText = Annotated[str, Meta(description=RANKS + " As text: `2,1,1,3`.")]
 COMPARISON = "The id that `/rank` answered; in place of the images."
 ComparisonId = Annotated[str, Meta(max_length=64)]
@@ -36,6 +48,7 @@ Rater = Annotated[
         description="Who ordered them, where several people teach one profile.",
     ),
 ]
+ImageName = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$", description="An image, by the hash of its bytes.")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -44,7 +57,7 @@ class NewProfile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     name: NewName
     parent: Annotated[str, Meta(description="Whose weights it begins with: shipped ones, or a profile of yours.")] = (
-        "lpips"
+        "balanced"
     )
 
 
@@ -59,30 +72,34 @@ class RankingOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class RankingFields(RankingOptions, forbid_unknown_fields=True, kw_only=True):
-    """A person's order, as `order` or as `ranks`."""
+    """What a person says of candidates: exactly one of `order`, `ranks`, `best` and `top`."""
 
     comparison: Annotated[ComparisonId | None, Meta(description=COMPARISON)] = None
     order: Order = None
     ranks: Ranks = None
+    best: Best = None
+    top: Top = None
 
 
 class RankingBody(RankingFields, forbid_unknown_fields=True, kw_only=True):
-    """A person's order, as `order` or as `ranks`, of a `comparison` or of images."""
+    """What a person says, as one of `order`, `ranks`, `best` and `top`, of a `comparison` or of images."""
 
     target: Image | UnsetType = UNSET
     candidates: Candidates | UnsetType = UNSET
 
 
 class RankingTexts(RankingOptions, forbid_unknown_fields=True, kw_only=True):
-    """A person's order in a form, whose parts are text."""
+    """What a person says of candidates in a form, whose parts are text."""
 
     comparison: Annotated[ComparisonId, Meta(description=COMPARISON)] | UnsetType = UNSET
     order: OrderText | UnsetType = UNSET
     ranks: RanksText | UnsetType = UNSET
+    best: BestText | UnsetType = UNSET
+    top: TopText | UnsetType = UNSET
 
 
 class RankingForm(RankingTexts, forbid_unknown_fields=True, kw_only=True):
-    """A person's order, as `order` or as `ranks`, of a `comparison` or of images, as parts of a form."""
+    """What a person says, as one of `order`, `ranks`, `best` and `top`, of a `comparison` or of images, in a form."""
 
     target: Image | UnsetType = UNSET
     candidates: Candidates | UnsetType = UNSET
@@ -124,8 +141,11 @@ class FitInfo(msgspec.Struct, frozen=True):
     targets: Annotated[int, Meta(description="Different targets among them.")]
     pairs: Annotated[int, Meta(description="Ordered pairs of candidates in them.")]
     held_out: Annotated[
-        Literal["targets", "candidates"],
-        Meta(description="What cross-validation held out: whole targets, or with a single target its candidates."),
+        Literal["images", "targets", "candidates"],
+        Meta(
+            description="What the figures had not seen: `images`, where some stand in several rankings, whole "
+            "`targets`, or with a single target some of its `candidates`."
+        ),
     ]
     agreement: Annotated[AgreementInfo, Meta(description="Of these weights, cross-validated.")]
     parent: Annotated[AgreementInfo, Meta(description="Of the weights that the fit started from, on the same pairs.")]
@@ -139,8 +159,11 @@ class VersionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int
     origin: Literal["shipped", "created", "fitted", "imported", "reset"]
     status: Annotated[
-        Literal["in use", "taken", "proposed"],
-        Meta(description="`taken`: it was in use until another was; `proposed`: the guard kept it out of use."),
+        Literal["in use", "taken", "proposed", "superseded"],
+        Meta(
+            description="`taken`: it was in use until another was; `proposed`: the guard kept it out of use; "
+            "`superseded`: it learned from a ranking that has been forgotten or replaced since, and is not used again."
+        ),
     ]
     created: datetime
     replaced: Annotated[int | None, Meta(description="The version that was in use when it was made.")] = None
@@ -155,7 +178,10 @@ class ProfileSummary(msgspec.Struct, frozen=True):
     version: Annotated[int, Meta(description="The version in use.")]
     rankings: Annotated[
         int,
-        Meta(description="Rankings that count: not replaced by a later order of their comparison, not before a reset."),
+        Meta(
+            description="Rankings that count: not replaced by a later order of their comparison, not forgotten, not "
+            "before a reset."
+        ),
     ]
     created: datetime
 
@@ -168,13 +194,25 @@ class ProfileList(msgspec.Struct, frozen=True):
     next: Annotated[str | None, Meta(description="There are more: ask again with `after` set to this.")]
 
 
+Waiting = Annotated[
+    str | None,
+    Meta(
+        description="Why its rankings are not what it answers with, and what it waits for, for a person to read; null "
+        "once a version that learned from them has been taken."
+    ),
+]
+
+
 class ProfileDetail(ProfileSummary, frozen=True):
     """A profile with its versions."""
 
     layer_shares: Annotated[
-        LayerShares, Meta(description="Each layer's share of the sum of all weights of the version in use.")
+        LayerShares,
+        Meta(description="Each layer's share of the distance of two natural images, by the version in use."),
     ]
+    family_shares: Annotated[FamilyShares, Meta(description="Each family's share of the same.")]
     lpips_layer_shares: Annotated[LayerShares, Meta(description="The same of plain LPIPS.")]
+    waiting: Waiting
     unlearned: Annotated[int, Meta(description="Rankings that are kept but not fitted yet: `POST …/fit` does.")]
     versions: Annotated[list[VersionInfo], Meta(description="The newest first.")]
     next: Annotated[int | None, Meta(description="There are older ones: ask again with `before` set to this.")]
@@ -187,6 +225,7 @@ class Taught(msgspec.Struct, frozen=True):
     version: Annotated[int, Meta(description="The version in use now.")]
     taken: Annotated[bool, Meta(description="Whether a new version was taken into use.")]
     reason: Annotated[str, Meta(description="Why it was, or was not.")]
+    waiting: Waiting
     proposed: Annotated[int | None, Meta(description="A version that was made but not taken: `rollback` takes it.")]
     before: Annotated[Share | None, Meta(description="Pair agreement of the weights that the fit started from.")]
     after: Annotated[Share | None, Meta(description="Pair agreement of the new version, cross-validated.")]
@@ -202,6 +241,48 @@ class TaughtRanking(Taught, frozen=True):
     guessed: Annotated[
         Share, Meta(description="Share of its pairs that the version in use before had ordered as the person does.")
     ]
+
+
+class Forgotten(Taught, frozen=True):
+    """What forgetting a ranking changed: the fit of those that are left."""
+
+    forgotten: Annotated[int, Meta(description="The number of the ranking that is gone.")]
+
+
+class RankingInfo(msgspec.Struct, frozen=True):
+    """What is known of a ranking."""
+
+    profile: str
+    ranking: Annotated[int, Meta(description="Its number.")]
+    target: ImageName
+    candidates: list[ImageName]
+    ranks: Annotated[
+        list[int],
+        Meta(
+            description="A rank for each candidate, 1 for the most similar. Equal ranks are ties, of which nothing was "
+            "said: `best` and `top` leave the rest tied."
+        ),
+    ]
+    rater: str
+    comparison: Annotated[str | None, Meta(description="The comparison that was ordered; null where images were sent.")]
+    resolution: Annotated[int | None, Meta(description="Pixels a side; null is native size.")]
+    at: Annotated[datetime, Meta(description="When it was kept, in UTC.")]
+    guessed: Annotated[
+        Share, Meta(description="Share of its pairs that the version in use before had ordered as the person does.")
+    ]
+
+
+class Suggestion(msgspec.Struct, frozen=True):
+    """Which two of a comparison's candidates to ask about next."""
+
+    comparison: str
+    target: ImageName
+    pair: Annotated[
+        tuple[int, int] | None,
+        Meta(description="Their indices in the comparison, the lower first; null where no order would teach anything."),
+    ]
+    candidates: Annotated[list[ImageName], Meta(description="The two by hash; none where there is no pair.")]
+    reason: Annotated[str, Meta(description="Why these two, or why none, for a person to read.")]
 
 
 class Deleted(msgspec.Struct, frozen=True):

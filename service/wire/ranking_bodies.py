@@ -1,9 +1,9 @@
-"""The body of a posted ranking → a person's order of a comparison, or of images that come with it."""
+"""The body of a posted ranking → what a person said of a comparison, or of images that come with it."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,10 +14,13 @@ from clpips.service.wire.forms import Multipart
 from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
 from clpips.service.wire.schemas import Limits, Slot
 
+SAID: Final = ("order", "ranks", "best", "top")  # ways of saying what a person said
+LISTS: Final = ("order", "ranks", "top")
+
 
 @dataclass
 class RankingRequest:
-    """A person's order; of the images, or where there are none, of the comparison."""
+    """What a person said; of the images, or where there are none, of the comparison."""
 
     fields: RankingFields
     target: Slot | None
@@ -46,8 +49,10 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
             else form.list_of(msgspec.Raw, tree.candidates, "/candidates", limits)
         )
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
-    if (fields.order is None) == (fields.ranks is None):
-        raise invalid("", "give the person's order as `order` or as `ranks`, one of the two")
+    said = [name for name in SAID if getattr(fields, name) is not None]
+    if len(said) != 1:
+        came = f", and not {' and '.join(f'`{name}`' for name in said)} together" if said else ""
+        raise invalid("", f"say what the person said as one of `order`, `ranks`, `best` and `top`{came}")
     if fields.comparison is not None and (target is not None or candidates):
         raise invalid("/comparison", "give the comparison or the images, one of the two")
     if fields.comparison is None:
@@ -62,7 +67,7 @@ def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequ
 def _numbered(texts: RankingTexts) -> RankingFields:
     """The fields of a form, whose lists are text."""
     values = {
-        name: _numbers(name, value) if name in ("order", "ranks") else value
+        name: _numbers(name, value) if name in LISTS else value
         for name, value in msgspec.structs.asdict(texts).items()
         if value is not msgspec.UNSET
     }

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response
 
-from clpips.service.wire.encodings import JSON, MSGPACK
+from clpips.service.wire.media_types import JSON, MSGPACK
 
 T = TypeVar("T")
 

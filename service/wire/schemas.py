@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.weights import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 
 ProfileName = Annotated[
     str, Meta(min_length=1, max_length=128, description="Whose weights: a profile's, or shipped ones by their name.")
@@ -21,7 +20,10 @@ Resolution = Annotated[
         "`null` scores at native size and needs equal sizes within a pair."
     ),
 ]
-Layers = Annotated[bool, Meta(description="Also answer what each of the five layers adds to each distance.")]
+Layers = Annotated[
+    bool,
+    Meta(description="Also answer what each of the five layers and each family adds to each distance."),
+]
 
 
 class RankOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -158,7 +160,7 @@ class ProfileInfo(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(examples=["lpips"])]
     version: Annotated[int, Meta(ge=0, examples=[1], description="Shipped weights have one version, 1.")]
     fingerprint: Annotated[
-        str, Meta(description="sha256 of the 1152 weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
+        str, Meta(description="sha256 of the weights; equal weights, equal fingerprint.", examples=["718a8b40…"])
     ]
 
 
@@ -202,6 +204,9 @@ class PairNames(msgspec.Struct, frozen=True):
 
 
 LayerShares = Annotated[list[float], Meta(min_length=5, max_length=5)]
+FamilyShares = Annotated[
+    dict[str, float], Meta(examples=[{"aligned": 0.2, "mean": 0.1, "std": 0.1}], extra_json_schema={"minProperties": 1})
+]
 
 
 class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -213,6 +218,10 @@ class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
     engine: EngineInfo
     layers: Annotated[
         list[LayerShares] | None, Meta(description="For each pair, what the five layers add; they sum to the distance.")
+    ] = None
+    families: Annotated[
+        list[FamilyShares] | None,
+        Meta(description="For each pair, what each family of channels adds; they sum to the distance."),
     ] = None
 
 

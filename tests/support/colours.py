@@ -7,7 +7,8 @@ import numpy as np
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
 from tests.support.pictures import npy
 from tests.support.services import FakeEngine, rank_body
 
@@ -17,8 +18,10 @@ CANDIDATES = 6
 class ColourEngine(FakeEngine):
     """The first layers see red, the third green, the last ones blue: a person may care for one of them alone."""
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        z = np.zeros((len(targets), TOTAL_CHANNELS), np.float32)
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
+        z = np.zeros((len(targets), Z_LENGTH), np.float32)
         for row, (target, candidate) in enumerate(zip(targets, candidates, strict=True)):
             for layer, colour in zip(LAYERS, (0, 0, 1, 2, 2), strict=True):
                 z[row, layer] = (target.colour[colour] - candidate.colour[colour]) ** 2

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.families import Z_LENGTH
 from clpips.service.storage.database import Database
 from clpips.service.storage.records import NewRanking, NewVersion
 
@@ -71,11 +72,11 @@ def _administer(statement: str) -> None:
 
 def version(value: float = 1.0) -> NewVersion:
     """A version whose weights are all `value`."""
-    return NewVersion(np.full(TOTAL_CHANNELS, value, np.float32), "fitted", 256, {"value": value})
+    return NewVersion(np.full(Z_LENGTH, value, np.float32), "fitted", 256, {"value": value})
 
 
 def distances(seed: int, candidates: int = 3) -> NDArray[np.float16]:
-    return np.random.default_rng(seed).random((candidates, TOTAL_CHANNELS)).astype(np.float16)
+    return np.random.default_rng(seed).random((candidates, Z_LENGTH)).astype(np.float16)
 
 
 def ranking(

@@ -78,11 +78,32 @@ def main() -> None:
                 {"unit": unit, **triton_kernels.COMPARE_CONSTANTS},
             )
         )
+        reports.append(
+            compile_for_hopper(
+                triton_kernels.measure_kernel,
+                {"addresses": "*i64", "items": "*i32", "partial": "*fp32"},
+                {"unit": unit, **triton_kernels.COMPARE_CONSTANTS},
+            )
+        )
     reports.append(
         compile_for_hopper(
             triton_kernels.finish_kernel,
             {"partial": "*fp32", "blocks": "*i32", "z": "*fp32", "items": "i32"},
             {"CHANNEL_TILE_": triton_kernels.CHANNEL_TILE},
+        )
+    )
+    reports.append(
+        compile_for_hopper(
+            triton_kernels.finish_measure_kernel,
+            {"partial": "*fp32", "items": "*i32", "blocks": "*i32", "addresses": "*i64", "number": "i32"},
+            triton_kernels.FINISH_MEASURE_CONSTANTS,
+        )
+    )
+    reports.append(
+        compile_for_hopper(
+            triton_kernels.statistics_kernel,
+            {"addresses": "*i64", "z": "*fp32"},
+            {"TILE": triton_kernels.STATISTICS_TILE},
         )
     )
     json.dump(reports, sys.stdout)

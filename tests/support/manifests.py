@@ -37,16 +37,14 @@ def render(overlay: str) -> list[Manifest]:
     kubectl = tool("kubectl", "kubernetes-client")
     _require_components(kubectl)
     folder = DEPLOY / "kubernetes" / "overlays" / overlay
-    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, f"kustomize warns: {done.stderr}"
     return list(yaml.safe_load_all(done.stdout))
 
 
 def _require_components(kubectl: str) -> None:
-    done = subprocess.run(
-        [kubectl, "version", "--client", "--output=json"], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([kubectl, "version", "--client", "--output=json"], capture_output=True, text=True, check=True)
     version = json.loads(done.stdout)["clientVersion"]
     if (int(version["major"]), int(re.sub(r"\D", "", version["minor"]))) < (1, 27):
         pytest.skip(f"needs kubectl 1.27 or newer, for Kustomize components; this is {version['gitVersion']}")

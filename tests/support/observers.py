@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
@@ -22,7 +23,7 @@ class Observer:
     noise: float = 0.0
 
     def rank(self, z: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Ranks `(k,)` of candidates with these channel distances `(k, 1152)`, 1 most similar."""
+        """Ranks `(k,)` of candidates with these channel distances `(k, 3456)`, 1 most similar."""
         distances = z.astype(np.float64) @ self.weights
         return np.asarray(rankdata(distances + self.noise * distances.std() * rng.gumbel(size=len(z))))
 
@@ -33,12 +34,12 @@ def person(seed: int, noise: float = 0.0) -> Observer:
     weights = load_weights("lpips").values.astype(np.float64)
     for layer in LAYERS:
         weights[layer] *= 10 ** rng.uniform(-1.5, 0.5)
-    return Observer((weights * rng.gamma(0.5, 2.0, TOTAL_CHANNELS)).astype(np.float32), noise)
+    return Observer((weights * rng.gamma(0.5, 2.0, Z_LENGTH)).astype(np.float32), noise)
 
 
 def channel_distances(rng: np.random.Generator, candidates: int) -> NDArray[np.float32]:
     """Channel distances of candidates from one target: forty causes of difference, each in one layer's channels."""
-    causes = np.zeros((8 * len(LAYERS), TOTAL_CHANNELS))
+    causes = np.zeros((8 * len(LAYERS), Z_LENGTH))
     for cause, row in enumerate(causes):
         layer = LAYERS[cause % len(LAYERS)]
         row[layer] = np.random.default_rng(cause).gamma(0.3, 0.5 / len(row[layer]), len(row[layer]))

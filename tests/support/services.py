@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -24,7 +25,8 @@ from clpips.models.engines.contract import (
     Precision,
     nothing_to_free,
 )
-from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, TOTAL_CHANNELS
+from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.families import ALL_FAMILIES, PLACES, Z_LENGTH, Families
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
 from tests.support.documented import assert_documented
@@ -72,13 +74,18 @@ class FakeEngine:
         batch = np.stack([np.asarray(image) for image in images])
         return [FakeFeatures(colour) for colour in batch.mean(axis=(1, 2)).astype(np.float32) / 255]
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+    ) -> NDArray[np.float32]:
         self.compared.append(len(targets))
         difference = [
             np.square(target.colour - candidate.colour).mean()
             for target, candidate in zip(targets, candidates, strict=True)
         ]
-        return np.repeat(np.array(difference, np.float32)[:, None], TOTAL_CHANNELS, axis=1)
+        z = np.repeat(np.array(difference, np.float32)[:, None], Z_LENGTH, axis=1)
+        for name in ALL_FAMILIES - families:
+            z[:, PLACES[name]] = 0
+        return z
 
     def close(self) -> None:
         self.closed = True
@@ -118,6 +125,9 @@ def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
+            while not server.started:
+                assert thread.is_alive(), "the service did not start"
+                time.sleep(0.005)
             yield "http://{}:{}".format(*listener.getsockname())
         finally:
             server.should_exit = True

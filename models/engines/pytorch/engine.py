@@ -31,8 +31,9 @@ from clpips.models.engines.pytorch.memory import in_halves, largest_that_fits, r
 from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
-from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS
+from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.backbone_file import Backbone, load_backbone
+from clpips.models.metric.families import ALL_FAMILIES, PLACES, Z_LENGTH, Families
 
 logger = logging.getLogger(__name__)
 
@@ -132,13 +133,19 @@ class TorchEngine:
         return features
 
     @torch.inference_mode()
-    def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> NDArray[np.float32]:
-        z = np.empty((len(targets), TOTAL_CHANNELS), np.float32)  # (n, 1152)
+    def compare(
+        self,
+        targets: Sequence[TorchFeatures],
+        candidates: Sequence[TorchFeatures],
+        families: Families = ALL_FAMILIES,
+    ) -> NDArray[np.float32]:
+        z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
         for places in places_by_layout([one.layout for one in targets], [one.layout for one in candidates]):
             for start in range(0, len(places), PAIRS_A_RUN):
                 run = places[start : start + PAIRS_A_RUN]
                 pairs = [(targets[place], candidates[place]) for place in run]
-                z[run] = in_halves(self._compare, pairs, self._relieve, _nothing_to_lower)
+                compare = partial(self._compare, families=families)
+                z[run] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
         return z
 
     def close(self) -> None:
@@ -178,9 +185,35 @@ class TorchEngine:
             parts.append(torch.stack(landed))  # (n, h, w, 3)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _compare(self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]]) -> list[NDArray[np.float32]]:
+    def _compare(
+        self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]], families: Families
+    ) -> list[NDArray[np.float32]]:
         targets, candidates = zip(*pairs, strict=True)
-        return list(self._kernels.compare(targets, candidates).cpu().numpy())
+        z = torch.zeros((len(pairs), Z_LENGTH), device=self.device)  # (n, z)
+        if "aligned" in families:
+            z[:, PLACES["aligned"]] = self._kernels.compare(targets, candidates)  # (n, 1152)
+        if families & {"mean", "std"}:
+            self._measure([*targets, *candidates])
+            distances_of_both = self._kernels.compare_statistics(targets, candidates).chunk(2, dim=1)  # (n, 1152) each
+            for name, distances in zip(("mean", "std"), distances_of_both, strict=True):
+                if name in families:
+                    z[:, PLACES[name]] = distances
+        return list(z.cpu().numpy())
+
+    def _measure(self, features: Sequence[TorchFeatures]) -> None:
+        """Statistics of those images that have none yet: weights of `aligned` alone never pay for them."""
+        missing = list({id(one): one for one in features if not one.measured}.values())
+        if self._cores is not None:
+            self._cores.map(missing, self._measure_all, self._measure_all)
+        elif missing:
+            self._measure_all(missing)
+
+    @torch.inference_mode()
+    def _measure_all(self, features: Sequence[TorchFeatures]) -> list[TorchFeatures]:
+        self._kernels.measure(features)
+        for one in features:
+            one.measured = True
+        return list(features)
 
     def _place(self, layout: Layout) -> TorchFeatures:
         """Room for an image's features: a slot of the pool, or memory of their own where it is full or does not fit."""

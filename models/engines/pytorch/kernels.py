@@ -1,4 +1,5 @@
-"""Kernels, the steps around the convolutions: pixels → blocks, maps → unit-length features, pairs of features → z.
+"""Kernels, the steps around the convolutions: pixels → blocks, maps → unit-length features → statistics, pairs
+of features → z.
 
 `PlainKernels` are ordinary PyTorch operations and run anywhere. `triton_kernels.py` computes the same in one pass over
 memory each, for NVIDIA GPUs.
@@ -37,7 +38,15 @@ class Kernels(Protocol):
         ...
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
-        """Channel distances of n pairs of one layout: float32 `(n, 1152)` on the device."""
+        """The family `aligned` of n pairs of one layout: float32 `(n, 1152)` on the device."""
+        ...
+
+    def measure(self, features: Sequence[TorchFeatures]) -> None:
+        """Compute the statistics of n images of one layout from their stored maps, and write them to the features."""
+        ...
+
+    def compare_statistics(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
+        """The families `mean` and `std` of n pairs that have been measured: float32 `(n, 2304)` on the device."""
         ...
 
 
@@ -88,6 +97,20 @@ class PlainKernels:
                 difference = torch.sub(a.float(), b.float())  # (positions, c)
                 torch.mean(difference.square_(), dim=0, out=row[layer])  # (c,)
         return z
+
+    def measure(self, features: Sequence[TorchFeatures]) -> None:
+        for one in features:  # each alone: the same bits in any batch
+            means, deviations = [], []
+            for tap in one.taps():
+                values = tap.float()  # (positions, c)
+                mean = values.mean(dim=0)  # (c,)
+                means.append(mean)
+                deviations.append((values - mean).square_().mean(dim=0).sqrt_())  # (c,)
+            one.statistics.copy_(torch.stack([torch.cat(means), torch.cat(deviations)]))  # (2, 1152)
+
+    def compare_statistics(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
+        sides = (torch.stack([one.statistics for one in side]) for side in (targets, candidates))  # (n, 2, 1152) each
+        return torch.sub(*sides).square_().flatten(1)
 
 
 def kernels_for(device: str, dtype: torch.dtype) -> Kernels:

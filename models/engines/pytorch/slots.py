@@ -1,31 +1,45 @@
 """Slab allocation: features as handles on memory of the device, from a pool of equal slots or beside it."""
 
 from collections import deque
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from clpips.models.engines.pytorch.layout import Layout
+from clpips.models.metric.backbone import TOTAL_CHANNELS
+
+STATISTICS: Final = (2, TOTAL_CHANNELS)  # shape of an image's means and standard deviations
 
 
 class TorchFeatures:
-    """A handle on one image's features; its slot is free again when the last reference goes.
+    """A handle on one image's features: its maps, and their statistics once somebody has asked for them.
 
+    Its slot is free again when the last reference goes.
     Work that was given to the device before that still reads the slot safely: whatever is written to it later is
     ordered behind on the same stream.
     """
 
-    __slots__ = ("_free", "_slot", "buffer", "layout")
+    __slots__ = ("_free", "_slot", "buffer", "layout", "measured", "statistics")
 
-    def __init__(self, layout: Layout, buffer: Tensor, free: "deque[int] | None" = None, slot: int = -1) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        buffer: Tensor,
+        statistics: Tensor | None = None,
+        free: "deque[int] | None" = None,
+        slot: int = -1,
+    ) -> None:
         self.layout = layout
         self.buffer = buffer  # (layout.elements,)
+        self.statistics = torch.empty(STATISTICS, device=buffer.device) if statistics is None else statistics  # (2, c)
+        self.measured = False  # whether the statistics are there
         self._free = free
         self._slot = slot
 
     @property
     def nbytes(self) -> int:
-        return self.buffer.nbytes
+        return self.buffer.nbytes + self.statistics.nbytes
 
     @property
     def pooled(self) -> bool:
@@ -43,7 +57,7 @@ class TorchFeatures:
 
 
 class SlotPool:
-    """`slots` equal places for features of one layout, in one allocation that is never given back in parts.
+    """`slots` equal places for features of one layout, in allocations that are never given back in parts.
 
     A general allocator splits and fragments under a cache's turnover; here a freed slot fits the next image exactly.
     The last slot freed is the next one taken, so that a lightly used pool touches little memory.
@@ -53,6 +67,7 @@ class SlotPool:
         self.layout = layout
         self.slots = slots
         self._slab = torch.empty((slots, layout.elements), dtype=dtype, device=device)  # (slots, elements)
+        self._statistics = torch.empty((slots, *STATISTICS), device=device)  # (slots, 2, c)
         self._free = deque(reversed(range(slots)))
 
     @property
@@ -61,7 +76,7 @@ class SlotPool:
 
     @property
     def nbytes(self) -> int:
-        return self._slab.nbytes
+        return self._slab.nbytes + self._statistics.nbytes
 
     def take(self) -> TorchFeatures | None:
         """A handle on a free slot, its content undefined; None where every slot is taken."""
@@ -69,4 +84,4 @@ class SlotPool:
             slot = self._free.pop()
         except IndexError:
             return None
-        return TorchFeatures(self.layout, self._slab[slot], self._free, slot)
+        return TorchFeatures(self.layout, self._slab[slot], self._statistics[slot], self._free, slot)

@@ -1,10 +1,10 @@
 """Kernels in Triton: the steps around the convolutions, each one pass over memory. For NVIDIA GPUs.
 
-All three are bound by memory: what counts is that every byte is read once, in runs of 16, and that nothing
+All of them are bound by memory: what counts is that every byte is read once, in runs of 16, and that nothing
 intermediate is written. Features are addressed by pointer, so that those in the slot pool and those with memory of
 their own are one to the kernels, and a CUDA graph can be replayed onto other slots.
 
-Sums run in one fixed order, without atomics: the same pair gives the same bits in any batch.
+Sums run in one fixed order, without atomics: the same image and the same pair give the same bits in any batch.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,12 @@ from clpips.models.metric.backbone import CHANNELS, EPSILON, GAIN, MIN_SIDE, OFF
 CHANNEL_TILE = 64  # channels that one program compares; divides each tap's
 POSITION_TILE = 32  # positions that it holds at a time: 32 × 64 float16 are 16 bytes for each of 256 threads
 POSITIONS_AN_ITEM = 256  # positions that it works through: 63 × 63 are 16 items, enough to fill a card with few pairs
+STATISTICS_TILE = 256  # numbers of a pair's two statistics that one program compares; divides 2 × 1152
 NORM_TILE = 16  # positions whose channels one program brings to unit length
 
 BLOCKS_CONSTANTS = {f"gain_{i}": GAIN[i] for i in range(3)} | {f"offset_{i}": OFFSET[i] for i in range(3)}
 COMPARE_CONSTANTS = {"CHANNEL_TILE_": CHANNEL_TILE, "POSITION_TILE_": POSITION_TILE}
+FINISH_MEASURE_CONSTANTS = {"CHANNEL_TILE_": CHANNEL_TILE, "CHANNELS_": TOTAL_CHANNELS}
 
 
 def store_constants(channels: int) -> dict[str, float]:
@@ -152,8 +154,100 @@ def finish_kernel(
     tl.store(out, total / positions.to(tl.float32))
 
 
+@triton.jit
+def measure_kernel(
+    addresses,
+    items,
+    partial,
+    unit: tl.constexpr,
+    CHANNEL_TILE_: tl.constexpr,
+    POSITION_TILE_: tl.constexpr,
+):
+    """One item of one image: mean and sum of squared deviations over some positions, of 64 channels.
+
+    Welford's algorithm in each of 32 lanes of positions, which are then merged as Chan, Golub and LeVeque do: one pass,
+    and no difference of large sums.
+    """
+    item = tl.program_id(0)
+    image = tl.program_id(1).to(tl.int64)
+    start = tl.load(items + item * 3)  # first element, a multiple of 64
+    channels = tl.load(items + item * 3 + 1)
+    positions = tl.load(items + item * 3 + 2)
+    start = tl.multiple_of(start, 64)
+    channels = tl.multiple_of(channels, 64)
+    maps = tl.load(addresses + image * 2).to(tl.pointer_type(unit))
+    channel = tl.arange(0, CHANNEL_TILE_)
+    row = tl.arange(0, POSITION_TILE_)
+    mean = tl.zeros((POSITION_TILE_, CHANNEL_TILE_), tl.float32)
+    squares = tl.zeros((POSITION_TILE_, CHANNEL_TILE_), tl.float32)
+    seen = 0.0
+    for first in range(0, positions, POSITION_TILE_):
+        position = first + row
+        offsets = start + position[:, None] * channels + channel[None, :]
+        mask = (position < positions)[:, None]
+        x = tl.load(tl.multiple_of(maps + offsets, (1, 16)), mask=mask, other=0.0).to(tl.float32)
+        seen += 1.0
+        deviation = tl.where(mask, x - mean, 0.0)
+        mean += deviation / seen
+        squares += deviation * tl.where(mask, x - mean, 0.0)
+    count = ((positions - row + POSITION_TILE_ - 1) // POSITION_TILE_).to(tl.float32)[:, None]  # of each lane
+    count = tl.where((row < positions)[:, None], count, 0.0)
+    total = tl.sum(mean * count, axis=0) / positions.to(tl.float32)
+    apart = mean - total[None, :]
+    out = partial + (image * tl.num_programs(0) + item) * 2 * CHANNEL_TILE_ + channel
+    tl.store(out, total)
+    tl.store(out + CHANNEL_TILE_, tl.sum(squares + count * apart * apart, axis=0))
+
+
+@triton.jit
+def finish_measure_kernel(
+    partial,
+    items,
+    blocks,
+    addresses,
+    number,
+    CHANNEL_TILE_: tl.constexpr,
+    CHANNELS_: tl.constexpr,
+):
+    """64 channels of one image: mean and standard deviation over all positions, from those of its `number` items."""
+    block = tl.program_id(0)
+    image = tl.program_id(1).to(tl.int64)
+    first = tl.load(blocks + block * 3)
+    count = tl.load(blocks + block * 3 + 1)
+    positions = tl.load(blocks + block * 3 + 2).to(tl.float32)
+    channel = tl.arange(0, CHANNEL_TILE_)
+    partial += image * number * 2 * CHANNEL_TILE_ + channel
+    mean = tl.zeros((CHANNEL_TILE_,), tl.float32)
+    for item in range(first, first + count):
+        mean += tl.load(partial + item * 2 * CHANNEL_TILE_) * tl.load(items + item * 3 + 2).to(tl.float32)
+    mean /= positions
+    squares = tl.zeros((CHANNEL_TILE_,), tl.float32)
+    for item in range(first, first + count):
+        apart = tl.load(partial + item * 2 * CHANNEL_TILE_) - mean
+        inside = tl.load(partial + (item * 2 + 1) * CHANNEL_TILE_)
+        squares += inside + apart * apart * tl.load(items + item * 3 + 2).to(tl.float32)
+    out = tl.load(addresses + image * 2 + 1).to(tl.pointer_type(tl.float32)) + block * CHANNEL_TILE_ + channel
+    tl.store(out, mean)
+    tl.store(out + CHANNELS_, tl.sqrt(squares / positions))
+
+
+@triton.jit
+def statistics_kernel(
+    addresses,
+    z,
+    TILE: tl.constexpr,
+):
+    """Some numbers of one pair: the squared differences of the two images' statistics."""
+    pair = tl.program_id(1).to(tl.int64)
+    place = tl.program_id(0) * TILE + tl.arange(0, TILE)
+    target = tl.load(addresses + pair * 2).to(tl.pointer_type(tl.float32))
+    candidate = tl.load(addresses + pair * 2 + 1).to(tl.pointer_type(tl.float32))
+    difference = tl.load(target + place) - tl.load(candidate + place)
+    tl.store(z + pair * tl.num_programs(0) * TILE + place, difference * difference)
+
+
 class _Plan(NamedTuple):
-    """How the comparison of one layout is cut up, on the device."""
+    """How the maps of one layout are cut up, to be compared or measured, on the device."""
 
     items: Tensor  # int32 (items, 3): first element, the tap's channels, positions
     blocks: Tensor  # int32 (18, 3): first item, items, positions of the tap
@@ -191,7 +285,9 @@ class TritonKernels:
         shapes = zip(CHANNELS, tap_sizes(MIN_SIDE, MIN_SIDE), strict=True)
         maps = [torch.zeros((1, h, w, c), dtype=self._dtype, device=self._device) for c, (h, w) in shapes]
         self.store([x.permute(0, 3, 1, 2) for x in maps], [image])
-        self.compare([image], [image]).cpu()
+        self.compare([image], [image])
+        self.measure([image])
+        self.compare_statistics([image], [image]).cpu()
 
     def _make_plan(self, layout: Layout) -> _Plan:
         items, blocks = plan_items(layout)
@@ -228,6 +324,25 @@ class TritonKernels:
         finish_kernel[len(plan.blocks), len(targets)](
             partial, plan.blocks, z, len(plan.items), CHANNEL_TILE_=CHANNEL_TILE
         )
+        return z
+
+    def measure(self, features: Sequence[TorchFeatures]) -> None:
+        plan = self._plan(features[0].layout)
+        places = torch.tensor([(one.buffer.data_ptr(), one.statistics.data_ptr()) for one in features])  # int64 (n, 2)
+        addresses = self._upload(places)
+        partial = torch.empty((len(features), len(plan.items), 2, CHANNEL_TILE), device=self._device)
+        measure_kernel[len(plan.items), len(features)](
+            addresses, plan.items, partial, unit=self._unit, **COMPARE_CONSTANTS
+        )
+        finish_measure_kernel[len(plan.blocks), len(features)](
+            partial, plan.items, plan.blocks, addresses, len(plan.items), **FINISH_MEASURE_CONSTANTS
+        )
+
+    def compare_statistics(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
+        places = [[one.statistics.data_ptr() for one in side] for side in (targets, candidates)]
+        pairs = self._upload(torch.tensor(places).T.contiguous())  # int64 (n, 2)
+        z = torch.empty((len(targets), 2 * TOTAL_CHANNELS), device=self._device)  # (n, 2304)
+        statistics_kernel[2 * TOTAL_CHANNELS // STATISTICS_TILE, len(targets)](pairs, z, TILE=STATISTICS_TILE)
         return z
 
     def _upload(self, addresses: Tensor) -> Tensor:

@@ -1,0 +1,186 @@
+"""Convex recipe: people's ordered pairs to weights that carry over to images that nobody has seen.
+
+A squared hinge on the comparisons and a ridge towards a start, which lies between the parent and LPIPS: one convex
+problem for each strength of the ridge, averaged by what each says of images held out. Deterministic, no epochs.
+Where each step stands: `comparisons.py`, `space.py` (the prior), `solver.py`, `folds.py`, `averaging.py`, `guard.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from threading import Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from clpips.models.fitting.convex.averaging import Averaging, average_shares, that_count
+from clpips.models.fitting.convex.comparisons import Comparisons, NoFitError, compare
+from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
+from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
+from clpips.models.fitting.convex.solver import Vector
+from clpips.models.fitting.convex.space import CoarseStrengths, make_space, mixed_start
+from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.loudness import natural_loudness
+from clpips.models.metric.weights_files import load_weights
+from clpips.models.rankings.pairs import RankedPairs
+
+MOST: Final = 0.5  # of the shares: where so much is zero weights, there is no fit
+# One BLAS thread: beside an engine that keeps all cores busy, several wait for each other (1.5 s become a minute).
+# The number is the process's, not the thread's: hence one fit at a time.
+_ONE_AT_A_TIME: Final = Lock()
+_BLAS: Final = ThreadpoolController()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvexRecipe:
+    """What is tried, and what counts before anything has been learned.
+
+    `strengths`, the strictest first, say how far a channel may go from the start, in scores of a typical comparison;
+    `usual` what each counts beforehand; `exponents` are the spaces' (`space.py`). `lpips` is LPIPS's share of the
+    start, `temper` how much held-out losses count in the average, `folds` how many there are from so many targets on.
+    With `natural` the loudness of natural images stands beside that of the rows at hand; with `one_target` rankings
+    that share a target support a fit.
+    """
+
+    strengths: tuple[float, ...]
+    usual: tuple[float, ...]
+    exponents: tuple[float, ...]
+    lpips: float
+    coarse: CoarseStrengths
+    folds: tuple[tuple[int, int], ...]
+    natural: bool
+    one_target: bool
+    temper: float
+
+
+# At 20 rankings of ten a fit takes 0.15 s, which is what its folds are few for; later, steadier figures matter more.
+PERSONAL: Final = ConvexRecipe(
+    strengths=(0.4, 1.0, 2.5),
+    usual=(0.3, 0.4, 0.3),
+    exponents=(0.5,),
+    lpips=0.4,
+    coarse=CoarseStrengths(start=0.3, family=2.0, layer=2.0),
+    folds=((0, 8), (15, 5), (25, 12)),
+    natural=True,
+    one_target=True,
+    temper=2.0,
+)
+RANKINGS: Final = replace(PERSONAL, one_target=False)
+VOTES: Final = ConvexRecipe(
+    strengths=(0.25, 0.4, 0.7),
+    usual=(0.25, 0.5, 0.25),
+    exponents=(0.0,),
+    lpips=0.45,
+    coarse=CoarseStrengths(start=0.3, family=0.3, layer=0.3),
+    folds=((0, 4),),
+    natural=False,
+    one_target=False,
+    temper=0.5,
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fit:
+    """Weights fitted to pairs.
+
+    `weights` is float32 `(3456,)`, ≥ 0; `members`, `(k, 3456)`, are the fits that they average, and `shares`, `(k,)`,
+    what each counts. `validation` compares such fits with the parent and LPIPS on what they had not seen: whether these
+    weights are any better is for the caller to judge by. `blind[target]`, `(3456,)`, are weights, up to a factor, that
+    have seen nothing of a target, where its comparisons were held out whole.
+    """
+
+    weights: NDArray[np.float32]
+    members: NDArray[np.float32]
+    shares: Vector
+    validation: Validation
+    blind: Mapping[int, NDArray[np.float32]]
+
+
+def default_parents() -> dict[str, NDArray[np.float32]]:
+    """`balanced`, and LPIPS v0.1 to compare with."""
+    return {name: load_weights(name).values for name in ("balanced", "lpips")}
+
+
+def fit_convex(
+    pairs: RankedPairs, parent: NDArray[np.float32] | None = None, recipe: ConvexRecipe | None = None
+) -> Fit:
+    """Fit weights to people's ordered pairs.
+
+    `parent`, float32 `(3456,)`, is what to start from; without one, `balanced`. Without a recipe, `VOTES` for choices
+    between two alone, and `RANKINGS` otherwise. The fitted weights are scaled so that
+    the mean distance over the pairs' rows is the parent's: 0.3 stays as far as it was. Deterministic. Raises
+    `NoFitError` where the pairs support no fit, and `ValueError` for a parent of another shape.
+
+    >>> from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
+    >>> z = np.random.default_rng(0).gamma(1, 0.001, (8, 5, Z_LENGTH)).astype(np.float32)
+    >>> pairs = join_pairs([pairs_of_ranking(rows, [1, 2, 3, 4, 5], target) for target, rows in enumerate(z)])
+    >>> pairs.agreement(fit_convex(pairs).weights) > pairs.agreement(load_weights("lpips").values)
+    True
+    """
+    balanced, lpips = _shipped("balanced"), _shipped("lpips")
+    start = balanced if parent is None else parent.astype(np.float64)  # (c,)
+    if start.shape != (Z_LENGTH,):
+        raise ValueError(f"the parent has the shape {start.shape}, expected ({Z_LENGTH},)")
+    with _ONE_AT_A_TIME, _BLAS.limit(limits=1, user_api="blas"):
+        return _fit(compare(pairs), start, balanced, lpips, recipe or (VOTES if (pairs.sizes == 2).all() else RANKINGS))
+
+
+@cache
+def _shipped(name: str) -> Vector:
+    return load_weights(name).values.astype(np.float64)
+
+
+def _fit(compared: Comparisons, parent: Vector, balanced: Vector, lpips: Vector, recipe: ConvexRecipe) -> Fit:
+    targets = len(np.unique(compared.targets))
+    folds, unit = split_folds(compared, max(step for step in recipe.folds if step[0] <= targets)[1])
+    if not folds or (targets < 2 and not recipe.one_target):
+        raise NoFitError("all rankings share one target: with a second one it can be told what carries over")
+    start = mixed_start(compared, parent, lpips, recipe.lpips)
+    known = natural_loudness().astype(np.float64) if recipe.natural else None
+    spaces = [make_space(compared, start, balanced, known, e, recipe.coarse) for e in recipe.exponents]
+    averaging = Averaging(compared, spaces, recipe.strengths)
+    usual = np.tile(recipe.usual, len(spaces))  # (k,)
+
+    fits = averaging.fits() if averaging.quick else None  # first: the folds' differ little from these
+    answers = [averaging.ask(fold) for fold in folds]
+    shares = average_shares(usual, [asked.losses for asked in answers], recipe.temper)  # (k,)
+    if fits is None:
+        shares = that_count(shares)
+        fits = averaging.fits(shares)
+    validation = validate(compared, folds, unit, answers, usual, recipe.temper, np.stack([parent, lpips]))
+    mean = compared.rows.mean(axis=0, dtype=np.float64)  # (c,)
+    wanted = float(mean @ parent) or 1.0
+    members = _alike(fits, mean, wanted)  # (k, c)
+    if shares @ members.any(axis=1) < MOST:
+        raise NoFitError("the rankings favour no channel at all: they contradict each other")
+    weights = _alike((shares @ members)[np.newaxis], mean, wanted)[0]  # (c,)
+    blind = [blind_shares(answers, place, usual, recipe.temper) @ asked.weights for place, asked in enumerate(answers)]
+    return Fit(
+        weights=weights.astype(np.float32),
+        members=members.astype(np.float32),
+        shares=shares,
+        validation=validation,
+        blind=_by_target(compared, folds, unit, blind),
+    )
+
+
+def _alike(fits: Vector, mean: Vector, wanted: float) -> Vector:
+    """Fits, `(k, c)`, each at the scale at which the mean row, `(c,)`, has the wanted distance; zero stays zero."""
+    sizes = fits @ mean  # (k,)
+    return np.asarray(fits * np.divide(wanted, sizes, out=np.zeros_like(sizes), where=sizes > 0)[:, np.newaxis])
+
+
+def _by_target(
+    compared: Comparisons, folds: Sequence[Fold], unit: Unit, blind: Sequence[Vector]
+) -> dict[int, NDArray[np.float32]]:
+    """Of the targets whose comparisons a fold held out whole, that fold's weights."""
+    if unit == "candidates":
+        return {}
+    found = {}
+    for fold, weights in zip(folds, blind, strict=True):
+        for target in np.unique(compared.targets[fold.asked]).tolist():
+            if fold.asked[compared.targets == target].all():
+                found[target] = weights.astype(np.float32)
+    return found

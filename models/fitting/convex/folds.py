@@ -1,0 +1,80 @@
+"""Cross-validation that matches use: no image on both sides of a fold.
+
+A fold holds images out: what it asks about lies wholly among them, what it learns from touches none of them, and a
+comparison with images on both sides is not used. Whoever refines a prompt ranks a growing set of the same pictures;
+held-out targets alone would leave the same pictures on both sides, as candidates.
+
+Of three ways to choose a fold's images the one is taken that leaves the most to learn from and to ask about: the images
+of several whole targets, which loses nothing where targets share no image; those of one target a fold; a share of all
+images at random, where everything is compared with everything. With one target alone, candidates are held out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.fitting.convex.comparisons import Comparisons
+from clpips.models.fitting.convex.solver import Chosen, Indices
+
+SHARE: Final = 0.4  # of the images that a random fold holds out
+CANDIDATE_SHARE: Final = 0.3  # of the candidates, where there is one target
+CANDIDATE_FOLDS: Final = 24  # where there is one target: each asks about few comparisons, and takes little time
+FEWEST: Final = 2  # images that a random fold holds out
+SEED: Final = 0
+
+Unit = Literal["images", "targets", "candidates"]  # what was not seen in learning
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Which of m comparisons are learned from, and which are asked about: bool `(m,)` each, never both."""
+
+    learned: Chosen
+    asked: Chosen
+
+
+def split_folds(compared: Comparisons, folds: int) -> tuple[list[Fold], Unit]:
+    """Up to so many folds, and what they hold out. The same comparisons give the same folds."""
+    rng = np.random.default_rng(SEED)
+    targets = np.unique(compared.targets)
+    if len(targets) == 1:
+        candidates = np.unique(np.concatenate([compared.low_images, compared.high_images]))
+        shares = _random_shares(rng, candidates, CANDIDATE_SHARE, CANDIDATE_FOLDS)
+        return _sound([_hold_out(compared, share, with_target=False) for share in shares]), "candidates"
+    members = [compared.images(compared.targets == target) for target in rng.permutation(targets)]
+    everything = compared.images(np.ones(len(compared), bool))
+    options = [
+        [np.concatenate(members[one::folds]) for one in range(min(folds, len(members)))],
+        members[:folds],
+        _random_shares(rng, everything, SHARE, folds),
+    ]
+    made = [_sound([_hold_out(compared, images, with_target=True) for images in option]) for option in options]
+    recur = sum(len(images) for images in members) > len(everything)
+    return max(made, key=_worth), "images" if recur else "targets"
+
+
+def _random_shares(rng: np.random.Generator, images: Indices, share: float, folds: int) -> list[Indices]:
+    count = max(FEWEST, round(share * len(images)))
+    return [rng.permutation(images)[:count] for _ in range(folds)]
+
+
+def _hold_out(compared: Comparisons, images: Indices, *, with_target: bool) -> Fold:
+    shown = [compared.low_images, compared.high_images, *([compared.targets] if with_target else [])]
+    held_out = np.stack([np.isin(one, images) for one in shown]).sum(axis=0)  # (m,), of 2 or 3 images
+    return Fold(held_out == 0, held_out == len(shown))
+
+
+def _sound(folds: Sequence[Fold]) -> list[Fold]:
+    return [fold for fold in folds if fold.learned.any() and fold.asked.any()]
+
+
+def _worth(folds: Sequence[Fold]) -> float:
+    """How much is asked about, and, twice, how much there is to learn from."""
+    return float(sum(_share(fold.learned) ** 2 * _share(fold.asked) for fold in folds))
+
+
+def _share(chosen: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(chosen)) / len(chosen)

@@ -1,0 +1,145 @@
+"""Prior of the weights: the coordinates u ≥ 0 of a fit, and where they begin before anything has been learned.
+
+    w = Σ_j a_j q_j + s ∘ v        u = (a, v)
+
+Weights are a sum of non-negative parts, each measured in a strength of its own, so that the ridge is ½ ‖u − ū‖² and the
+only constraint u ≥ 0: shrinkage of one scale, of families and layers, and of channels. The coarse q_j are the start as
+a whole, each family, and each layer of a family; s is how far a channel on its own may go:
+
+    s_c = balanced_c^e · loudness_c^(e − 1)      loudness_c: root mean square of z_c
+
+With e = ½ the variance of what a channel adds to a distance is in proportion to what it adds: to split a channel into
+two changes nothing (an infinitely divisible prior). With e = 0 every channel adds about as much.
+
+The scale is no free parameter: a typical comparison scores `PRIOR` under the start, against the margin of 1. Rankings
+alone determine no scale, and where it was left free, few rankings made it vanish and people were worse off.
+
+Shapes: r rows, c channels, q coarse parts, d = q + c coordinates.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from clpips.models.fitting.convex.comparisons import Comparisons
+from clpips.models.fitting.convex.solver import Floats, Indices, Vector
+from clpips.models.metric.families import GROUPS, PLACES
+
+PRIOR: Final = 0.3  # score of a typical comparison under the start; the margin is 1
+COARSE_SHARE: Final = 0.3  # of the start that is its own part; the rest lies on channels, which may fall below it
+KNOWN_ROWS: Final = 30.0  # that the loudness of natural images counts for, beside the rows at hand
+QUIETEST: Final = 0.01  # of the mean channel's loudness
+FEW_COMPARISONS: Final = 2000  # of which the typical one is taken, where there are more
+
+
+@dataclass(frozen=True)
+class CoarseStrengths:
+    """How far the coarse parts go, in scores of a typical comparison."""
+
+    start: float
+    family: float
+    layer: float
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Coordinates: `rows`, float32 `(r, d)`, are the rows in them, `prior`, float64 `(d,)`, is ū.
+
+    A unit of a coarse coordinate weighs `parts`, `(q, c)`, a unit of a channel's weighs `scales`, `(c,)`.
+    """
+
+    rows: Floats
+    prior: Vector
+    parts: Vector
+    scales: Vector
+
+    @property
+    def coarse(self) -> int:
+        """How many coordinates are coarse; they come first."""
+        return len(self.parts)
+
+    def variance(self, strength: float) -> Vector:
+        """Of every coordinate, `(d,)`, where the channels' strength is this."""
+        return np.concatenate([np.ones(self.coarse), np.full(len(self.scales), strength**2)])
+
+    def weights(self, u: Vector) -> Vector:
+        """The metric's weights, `(c,)`, of coordinates u, `(d,)`."""
+        return np.asarray(u[: self.coarse] @ self.parts + self.scales * u[self.coarse :])
+
+
+def make_space(
+    compared: Comparisons,
+    start: Vector,
+    balanced: Vector,
+    known: Vector | None,
+    exponent: float,
+    strengths: CoarseStrengths,
+) -> Space:
+    """The space around a start, `(c,)`; `balanced` and `known`, the loudness of natural images, are `(c,)` too."""
+    z = compared.rows  # (r, c)
+    start_part = start * strengths.start / _typical_score(compared, start)  # (c,)
+    unit = balanced / _typical_score(compared, balanced)  # (c,)
+    families = [strengths.family * _within(unit, place) for place in PLACES.values()]
+    layers = [strengths.layer * _within(unit, group.place) for group in GROUPS if group.place not in PLACES.values()]
+    parts = np.array([start_part, *families, *layers])  # (q, c)
+
+    scales = balanced**exponent * channel_loudness(z, known) ** (exponent - 1)  # (c,)
+    x = z * scales.astype(np.float32)  # (r, c)
+    typical = _typical_length(compared, x)
+    scales = scales / typical
+    rows = np.concatenate([z @ parts.T.astype(np.float32), x / np.float32(typical)], axis=1)  # (r, d)
+
+    prior = np.zeros(rows.shape[1])  # (d,)
+    prior[0] = PRIOR * COARSE_SHARE / strengths.start
+    whole = PRIOR * (1 - COARSE_SHARE) * start_part / strengths.start  # (c,)
+    prior[len(parts) :] = np.divide(whole, scales, out=np.zeros_like(scales), where=scales > 0)
+    return Space(rows, prior, parts, scales)
+
+
+def mixed_start(compared: Comparisons, parent: Vector, lpips: Vector, share: float) -> Vector:
+    """The parent and LPIPS, each of the same typical score; `share` is LPIPS's: float64 `(c,)`."""
+    first, second = (weights / _typical_score(compared, weights) for weights in (parent, lpips))
+    return np.asarray((1 - share) * first + share * second)
+
+
+def channel_loudness(z: Floats, known: Vector | None) -> Vector:
+    """Root mean square of each channel over rows `(r, c)` and over natural images, as if these were more rows."""
+    squares = np.square(z).mean(axis=0, dtype=np.float64)  # (c,)
+    if known is not None:
+        natural = np.square(known) * (squares.sum() / (known @ known))  # (c,), of the rows' overall size
+        squares = (KNOWN_ROWS * natural + len(z) * squares) / (KNOWN_ROWS + len(z))
+    loudness = np.sqrt(squares)
+    return np.asarray(np.maximum(loudness, QUIETEST * loudness.mean() or 1.0))
+
+
+def _within(weights: Vector, place: slice) -> Vector:
+    part = np.zeros_like(weights)
+    part[place] = weights[place]
+    return part
+
+
+def _typical_score(compared: Comparisons, weights: Vector) -> float:
+    """Root mean square over votes; 1 where all are 0."""
+    distances = (compared.rows @ weights.astype(np.float32)).astype(np.float64)  # (r,)
+    gaps = distances[compared.high] - distances[compared.low]  # (m,)
+    return float(np.sqrt(compared.votes @ gaps**2 / compared.votes.sum())) or 1.0
+
+
+def _typical_length(compared: Comparisons, x: Floats) -> float:
+    """Root mean square over comparisons of how far apart their rows, of `(r, c)`, are."""
+    low, high = compared.low, compared.high
+    if len(low) > FEW_COMPARISONS:
+        every = np.arange(0, len(low), len(low) // FEW_COMPARISONS)
+        low, high = low[every], high[every]
+    squares = np.einsum("ij,ij->i", x, x)  # (r,)
+    kernel_at = _products(x, low, high)  # (m,)
+    lengths = squares[low].astype(np.float64) + squares[high] - 2 * kernel_at  # (m,)
+    return float(np.sqrt(max(lengths.mean(), 0))) or 1.0
+
+
+def _products(x: Floats, low: Indices, high: Indices) -> Floats:
+    """x[low] · x[high], `(m,)`, by the smaller of two matrices."""
+    if len(x) < len(low):
+        return np.asarray((x @ x.T)[low, high])
+    return np.asarray(np.einsum("ij,ij->i", x[low], x[high]))

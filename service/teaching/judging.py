@@ -1,0 +1,188 @@
+"""What people say of images: kept and learned from, looked at, forgotten, and which two to ask about next."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from clpips.models.fitting.suggesting import Pair, suggest_pair
+from clpips.models.metric.packing import unpack_z
+from clpips.models.metric.weights import LayerWeights
+from clpips.models.rankings.orders import OrderError, competition_ranks, ranks_of_order, ranks_of_top
+from clpips.models.rankings.pairs import expand_ranks, pairs_of_ranking
+from clpips.service.admission.door import Ticket
+from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
+from clpips.service.profiles.registry import Registry
+from clpips.service.scoring.comparer import Comparer
+from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.records import Comparison, JudgedRanking, NewRanking
+from clpips.service.teaching.learner import Learner
+from clpips.service.teaching.replies import ranking_info, taught
+from clpips.service.wire.faults import invalid
+from clpips.service.wire.profile_schemas import Forgotten, RankingFields, RankingInfo, Suggestion, TaughtRanking
+from clpips.service.wire.ranking_bodies import RankingRequest
+
+log = structlog.get_logger()
+
+
+class Judging:
+    """The rankings of one service's profiles. A tenant comes first everywhere, and sees nothing of another's.
+
+    Every method raises `StorageError`, and a `RefusedError` of storage where a profile or a ranking is missing. Those
+    that change a profile raise `ProfileExists` for shipped weights, which nobody changes.
+    """
+
+    def __init__(
+        self,
+        store: ProfileStore,
+        registry: Registry,
+        learner: Learner,
+        comparisons: RecentComparisons,
+        comparer: Comparer,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._learner = learner
+        self._comparisons = comparisons
+        self._comparer = comparer
+
+    async def teach(
+        self, tenant: str, name: str, request: RankingRequest, ticket: Ticket
+    ) -> tuple[TaughtRanking, bool]:
+        """Keep what a person said and learn from it; whether it is new, or was kept before and has been sent again.
+
+        Once it is kept, nothing loses it. Raises `BackboneMismatch`, `InvalidRequest`, `QuotaReachedError`,
+        `FitFailed`, `ComparisonNotFound`, or what scoring raises.
+        """
+        self._registry.require_own(name)
+        profile = await self._store.find(tenant, name)  # an unknown profile is no reason to embed images
+        self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
+        compared = await self._compared(tenant, request, ticket)
+        request.drop_images()  # a fit takes long, and needs none of their bytes
+        ranks = _ranks(request.fields, len(compared.candidates))
+        used = await self._registry.resolve(tenant, name)
+        receipt = await self._store.add_ranking(
+            tenant,
+            name,
+            NewRanking(
+                channel_distances=compared.channel_distances,
+                ranks=ranks,
+                rater=request.fields.rater,
+                comparison=request.fields.comparison,
+                target=compared.target,
+                candidates=compared.candidates,
+                resolution=compared.resolution,
+                guessed=_guessed(compared.channel_distances, ranks, used.weights),
+            ),
+        )
+        outcome = await self._learner.learn(receipt.profile)
+        changed = msgspec.structs.asdict(taught(outcome.profile, outcome.version, outcome.reason))
+        return TaughtRanking(**changed, ranking=receipt.number, guessed=receipt.guessed), not receipt.repeated
+
+    async def look(self, tenant: str, name: str, number: int) -> RankingInfo:
+        """One ranking."""
+        self._registry.require_own(name)
+        profile = await self._store.find(tenant, name)
+        return ranking_info(profile, await self._store.ranking(profile, number))
+
+    async def forget(self, tenant: str, name: str, number: int) -> Forgotten:
+        """Remove a ranking and fit what is left; from then on nothing that learned from it is used.
+
+        Raises `BackboneMismatch` or `FitFailed`; after a `FitFailed` it is removed none the less.
+        """
+        self._registry.require_own(name)
+        profile = await self._store.find(tenant, name)
+        self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
+        left = await self._store.forget_ranking(tenant, name, number)
+        self._registry.forget(tenant, name)
+        log.info("ranking forgotten", tenant=tenant, profile=name, ranking=number, in_use=left.current_version)
+        outcome = await self._learner.learn(left)
+        changed = msgspec.structs.asdict(taught(outcome.profile, outcome.version, outcome.reason))
+        return Forgotten(**changed, forgotten=number)
+
+    async def suggest(self, tenant: str, name: str, comparison: str) -> Suggestion:
+        """The two candidates of a comparison whose order would teach the profile the most.
+
+        Raises `BackboneMismatch` or `ComparisonNotFound`.
+        """
+        self._registry.require_own(name)
+        profile = await self._store.find(tenant, name)
+        self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
+        compared = await self._comparisons.find(tenant, comparison)
+        self._registry.require_backbone(compared.backbone, "the comparison")
+        known = await self._store.rankings_of(profile.id, compared.target)
+        asked = _ordered(compared.candidates, known)
+        z = unpack_z(compared.channel_distances)  # (n, z)
+        pair = await asyncio.to_thread(suggest_pair, z, asked)
+        target = f"sha256:{compared.target}"
+        if pair is None:
+            return Suggestion(comparison, target, None, [], _why_none(z, asked))
+        names = [f"sha256:{compared.candidates[index]}" for index in pair]
+        reason = "of the pairs whose order is not known yet, the weights can differ most about this one"
+        return Suggestion(comparison, target, pair, names, reason)
+
+    async def _compared(self, tenant: str, request: RankingRequest, ticket: Ticket) -> Comparison:
+        """The comparison that a request names, or that of the images that it brings."""
+        if request.target is None:
+            comparison = await self._comparisons.find(tenant, request.fields.comparison or "")
+            self._registry.require_backbone(comparison.backbone, "the comparison")
+            return comparison
+        resolution = request.fields.resolution
+        pairs = [(request.target, candidate) for candidate in request.candidates]
+        channel_distances = await self._comparer.compare(pairs, resolution, ticket)
+        return comparison_of(
+            tenant, request.target, request.candidates, channel_distances, resolution, self._registry.backbone
+        )
+
+
+def _ranks(fields: RankingFields, count: int) -> list[int]:
+    """The rank of each of `count` candidates: exactly the pairs that the person ordered, all others tied.
+
+    Raises `InvalidRequest` where what they said is not of so many candidates.
+    """
+    field = "ranks"
+    try:
+        if fields.order is not None:
+            field = "order"
+            return ranks_of_order(fields.order, count)
+        if fields.top is not None:
+            field = "top"
+            return ranks_of_top(fields.top, count)
+        if fields.best is not None:
+            field = "best"
+            return ranks_of_top([fields.best], count)
+        return competition_ranks(fields.ranks or [], count)
+    except OrderError as error:
+        raise invalid(f"/{field}", str(error)) from error
+
+
+def _guessed(channel_distances: NDArray[np.float16], ranks: Sequence[int], weights: LayerWeights) -> float:
+    """Share of the ranking's ordered pairs that the weights order alike, without having seen it."""
+    pairs = pairs_of_ranking(unpack_z(channel_distances), ranks, 0)
+    return pairs.agreement(weights.values)
+
+
+def _ordered(candidates: Sequence[str], known: Sequence[JudgedRanking]) -> set[Pair]:
+    """Pairs of these candidates that rankings of their target have ordered, by their places, the lower first."""
+    places: dict[str, list[int]] = {}
+    for place, image in enumerate(candidates):  # an image may stand in several places
+        places.setdefault(image, []).append(place)
+    return {
+        (min(first, second), max(first, second))
+        for ranking in known
+        for better, worse in zip(*expand_ranks(ranking.ranks), strict=True)
+        for first in places.get(ranking.candidates[better], ())
+        for second in places.get(ranking.candidates[worse], ())
+    }
+
+
+def _why_none(z: NDArray[np.float32], asked: set[Pair]) -> str:
+    """Why no pair of candidates, `(n, z)`, is worth asking about."""
+    if len(z) < 2:
+        return "the comparison has one candidate alone: there is no pair to ask about"
+    if not asked:
+        return "the metric cannot tell these candidates apart: no order of them would teach anything"
+    return "every pair of these candidates that can be told apart has been ordered"
