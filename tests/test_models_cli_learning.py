@@ -125,6 +125,32 @@ def test_evaluate_prints_one_object_for_programs(
     assert answer["difference"]["pair_agreement"]["low"] > 0
 
 
+def test_judging_weights_by_what_they_were_fitted_to_is_said_as_loudly_as_the_figure(
+    pictured: Path, stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    run_json(capsys, "fit", pictured, "--out", out, "--resolution", 48)
+    judged = ("evaluate", pictured, "--weights", out, "--resolution", 48)
+    figures = run_json(capsys, *judged)
+    assert figures["in_sample"] is True
+    assert figures["seen_in_fitting"]["metric"] == {"rankings": 1, "images": 1}
+    assert run(*judged) == 0
+    printed = capsys.readouterr().out
+    assert "IN SAMPLE: mine was fitted to 100 % of these rankings and 100 % of these" in printed
+    assert "in sample, mine against lpips" in printed
+    assert run_json(capsys, "evaluate", stored, "--weights", out)["in_sample"] is False
+
+
+def test_where_few_targets_are_held_out_the_figure_to_quote_is_out_of_fold(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")
+    assert (figures["headline"], figures["held_out"]["targets"]) == ("cross_validated", 4)
+    assert run("fit", stored, "--out", tmp_path / "mine.safetensors") == 0
+    assert "of all 12 targets" in (printed := capsys.readouterr().out)
+    assert "this is the figure to quote" in printed
+
+
 def test_images_are_measured_once_and_then_known(pictured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = run_json(capsys, "evaluate", pictured, "--resolution", 48)
     for image in pictured.parent.glob("*-1.png"):

@@ -22,10 +22,12 @@ from clpips.models.agreement.rank_tables import RANK_STATISTICS, RankTable, rank
 from clpips.models.agreement.statistic import NAN, SIGNIFICANCE, Statistic, undefined
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import MeasuredRankings
+from clpips.models.rankings.membership import Seen
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 FIELDS: Final = ("value", "low", "high", "p")  # of a statistic, as JSON has it
 NO_MAJORITY: Final = "no pair has a majority"
+NOTHING_SEEN: Final = Seen(rankings=0.0, images=0.0)
 NO_CHOICE: Final = "people tie everything"
 
 
@@ -63,7 +65,8 @@ class Evaluation:
 
     `people` counts those whose names the rankings give. `drawn` says what figures are for: "new targets", or "new
     targets and new people"; `smallest_p` is the smallest p-value that a lead can have with so few of them. `sign_flip`
-    is the headline: the p-value of the lead in ρ within sets.
+    is the headline: the p-value of the lead in ρ within sets. `metric_seen` and `baseline_seen` say how much of these
+    rankings the two were fitted to.
     """
 
     sets: int
@@ -76,6 +79,17 @@ class Evaluation:
     baseline: Scores
     difference: dict[str, Statistic]
     warnings: tuple[str, ...]
+    metric_seen: Seen = NOTHING_SEEN
+    baseline_seen: Seen = NOTHING_SEEN
+
+    @property
+    def in_sample(self) -> str:
+        """A warning, as loud as the figures, where weights were fitted to what they are judged by; or nothing."""
+        return " ".join(
+            f"IN SAMPLE: {scores.name} was fitted to {seen.words}, so its figures flatter it."
+            for scores, seen in ((self.metric, self.metric_seen), (self.baseline, self.baseline_seen))
+            if seen
+        )
 
     @property
     def sign_flip(self) -> float:
@@ -103,6 +117,8 @@ class Evaluation:
             "pairs": self.pairs,
             "for": self.drawn,
             "smallest_p": self.smallest_p,
+            "in_sample": bool(self.in_sample),
+            "seen_in_fitting": {"metric": asdict(self.metric_seen), "baseline": asdict(self.baseline_seen)},
             "metric": _json(asdict(self.metric) | {"icc2_1_verdict": self.metric.verdicts}),
             "baseline": _json(asdict(self.baseline) | {"icc2_1_verdict": self.baseline.verdicts}),
             "difference": _json(

@@ -3,6 +3,7 @@
 The statistics behind it take a second to load: they are imported when the command runs, so that no other one waits.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import rich_click as click
@@ -52,6 +53,7 @@ def evaluate_command(
     """Say with statistics how well a metric agrees with people's RANKINGS, beside a baseline."""
     from clpips.models.agreement.evaluation import evaluate
     from clpips.models.cli.evaluation_table import print_evaluation
+    from clpips.models.rankings.membership import share_seen
 
     require_matplotlib(report)
     chosen, other = load_weights(weights), load_weights(baseline)
@@ -59,7 +61,11 @@ def evaluate_command(
     for each in (chosen, other):
         each.require_backbone(fingerprint)
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
-    result = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
+    result = replace(
+        evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed),
+        metric_seen=share_seen(chosen.trained_on, measured),
+        baseline_seen=share_seen(other.trained_on, measured),
+    )
     if report:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has

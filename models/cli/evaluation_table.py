@@ -6,12 +6,14 @@ from typing import Final
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.panel import Panel
 from rich.table import Table
 
 from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.cli.output import print_line
 from clpips.models.report.rows import LEGEND, comparison_rows, headline, undefined_lines
 
+WIDEST: Final = 100  # characters of a warning's frame
 TITLE: Final = 26  # characters of a row's title
 FIGURE: Final = 16  # characters of the longest figure, [-0.123, -0.456]
 
@@ -19,6 +21,8 @@ FIGURE: Final = 16  # characters of the longest figure, [-0.123, -0.456]
 def print_evaluation(console: Console, result: Evaluation, where: str) -> None:
     """The paper's Table 3 (Spearman) and Table 4 (ICC), with the shares of pairs and votes, and the headline."""
     print_line(console, f"agreement with people {where}, for {result.drawn}")
+    if result.in_sample:
+        console.print(Panel(escape(result.in_sample), style="bold red", width=min(console.width, WIDEST)))
     print_line(console, headline(result))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)

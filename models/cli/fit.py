@@ -162,6 +162,7 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
             "parent_agreement": validation.parent_agreement if validation else None,
             "lpips_agreement": validation.lpips_agreement if validation else None,
         },
+        "headline": "cross_validated" if validation and _few(fitted) else "held_out",
         "held_out_on": split.words if fitted.held_out else None,
         "held_out": fitted.held_out.evaluation.as_json() if fitted.held_out else None,
     }
@@ -170,10 +171,23 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
     return figures
 
 
+def _few(fitted: "JudgedFit") -> bool:
+    from clpips.models.agreement.clusters import FEWEST_SETS
+
+    return fitted.held_out is None or fitted.held_out.evaluation.targets < FEWEST_SETS
+
+
 def _print(fitted: "JudgedFit", out: Path) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
     console, outcome, split = Console(), fitted.outcome, fitted.split
+    if (found := outcome.validation) is not None:
+        print_line(
+            console,
+            f"out of fold, on {found.words} of all {found.targets} targets: {found.agreement:.1%} of people's choices, "
+            f"{outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}"
+            + ("; with so few targets held out below, this is the figure to quote" if _few(fitted) else ""),
+        )
     if fitted.held_out:
         result = fitted.held_out.evaluation
         print_evaluation(console, result, f"on {split.words}: {result.targets} targets held out")

@@ -35,6 +35,7 @@ def render(report: Report) -> str:
         f"<h1>{html.escape(report.title)}</h1>",
         f'<p class="lead">{result.sets:,} rankings of {result.targets} targets, {result.pairs:,} pairs with a '
         f"majority; figures are for {result.drawn}.</p>",
+        *([f'<p class="loud">{html.escape(result.in_sample)}</p>'] if result.in_sample else []),
         f'<p class="headline">{html.escape(headline(result))}</p>',
         *(f'<p class="note">{html.escape(line)}</p>' for line in [*result.warnings, *undefined_lines(result)]),
         "<h2>Agreement with people</h2>",

@@ -65,7 +65,9 @@ def undefined_lines(result: Evaluation) -> list[str]:
 def headline(result: Evaluation) -> str:
     """What the evaluation comes to: the lead in ρ within sets, and whether chance alone could have given it."""
     lead = result.difference["spearman_within"]
-    of = f"{result.metric.name} against {result.baseline.name}, ρ within sets"
+    of = (
+        f"{'in sample, ' if result.in_sample else ''}{result.metric.name} against {result.baseline.name}, ρ within sets"
+    )
     if math.isnan(lead.value):
         return f"{of}: undefined, {lead.why}"
     clusters = f"{result.targets:,} targets" + (f" and {result.people:,} people" if "people" in result.drawn else "")
