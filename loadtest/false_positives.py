@@ -25,7 +25,7 @@ from clpips.models.agreement.rank_tables import rank_table
 from clpips.models.agreement.statistic import SIGNIFICANCE
 
 RESAMPLES: Final = 199  # (199 + 1) · 5 % is whole: a random test of so many is exact at 5 %
-RESAMPLES_OF_PAIRS: Final = 1999  # pairs have few p-values, which so few draws would blur
+RESAMPLES_OF_PAIRS: Final = 999  # pairs have few p-values, which so few draws would blur
 ROUND: Final = 0.045  # a highest p-value below 0.05 that is worth a word
 COLUMNS: Final = ("agreement, ranks", "agreement, distances", "lead within sets", "lead of pooled ranks")
 

@@ -17,6 +17,7 @@ from clpips.models.agreement.sign_flip import CHUNK, flip_clusters
 from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, undefined
 
 RESAMPLES: Final = 2000
+FLIPS_A_RESAMPLE: Final = 5  # of a mean, which costs little: pairs have few p-values, which few flips would blur
 NO_ORDER: Final = "nothing varies, or the metric orders exactly against people"
 
 
@@ -88,7 +89,7 @@ def bootstrap_mean(
     total = weights.sum()
     here, there = (float(weights @ side / total) for side in (values, baseline))
     leads = (weights * (values - baseline) / total)[:, np.newaxis]  # (c, 1)
-    p = float(flip_clusters(lambda signs: signs @ leads, clusters, seed, resamples)[0])
+    p = float(flip_clusters(lambda signs: signs @ leads, clusters, seed, FLIPS_A_RESAMPLE * resamples)[0])
     drawn = [np.zeros(0)] * 2
     if clusters.fewest >= FEWEST_SETS:
         draws = _draw(clusters, seed, resamples) * weights  # (resamples, c)

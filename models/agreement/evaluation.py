@@ -119,9 +119,9 @@ class Evaluation:
             "smallest_p": self.smallest_p,
             "in_sample": bool(self.in_sample),
             "seen_in_fitting": {"metric": asdict(self.metric_seen), "baseline": asdict(self.baseline_seen)},
-            "metric": _json(asdict(self.metric) | {"icc2_1_verdict": self.metric.verdicts}),
-            "baseline": _json(asdict(self.baseline) | {"icc2_1_verdict": self.baseline.verdicts}),
-            "difference": _json(
+            "metric": as_json(asdict(self.metric) | {"icc2_1_verdict": self.metric.verdicts}),
+            "baseline": as_json(asdict(self.baseline) | {"icc2_1_verdict": self.baseline.verdicts}),
+            "difference": as_json(
                 {name: asdict(value) for name, value in self.difference.items()} | {"sign_flip_p": self.sign_flip}
             ),
             "undefined": self.undefined,
@@ -309,11 +309,11 @@ def _warnings(
     return tuple(warnings)
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """The value with null for what is undefined, and statistics without their reasons, which stand together."""
     if isinstance(value, dict):
         names = FIELDS if value.keys() >= set(FIELDS) else value
-        return {name: _json(value[name]) for name in names}
+        return {name: as_json(value[name]) for name in names}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -22,6 +22,10 @@ from clpips.models.agreement.statistic import NAN
 
 PERMUTATIONS: Final = 1999
 EXACT_PERMUTATIONS: Final = 40_320  # 8!: one target of eight images, two of five, fifteen of two
+FEW_RANKS: Final = (
+    400  # up to so many, and `MORE` times the permutations: pairs have few p-values, which few would blur
+)
+MORE: Final = 5
 CHUNK: Final = 1 << 18  # ranks at a time
 SIGNIFICANT_DIGITS: Final = 12  # of distances: those that differ less are of the same image
 MANY: Final = 24  # candidates above which sorting is faster than comparing all pairs
@@ -91,6 +95,7 @@ class _Items:
         self._highest = int(codes.max()) + 1
         self._blocks = _connected(item_of, np.repeat(np.arange(len(sizes)), sizes), len(self.values))  # (i,)
         self.count = prod(factorial(int(size)) for size in np.bincount(self._blocks))
+        self._rank_count = int(sizes.sum())
         starts = np.cumsum(sizes) - sizes  # (m,)
         self._largest = int(sizes.max())
         self._groups = []  # sets of one size: items, people's ranks, and these centred and scaled, (s, k) each
@@ -109,6 +114,8 @@ class _Items:
         block_items = [np.flatnonzero(self._blocks == block) for block in range(int(self._blocks.max()) + 1)]
         if self.count <= max(EXACT_PERMUTATIONS if resamples >= PERMUTATIONS else resamples, 24):
             return self._every_order(block_items), True
+        if self._rank_count <= FEW_RANKS:
+            resamples *= MORE
         return self._random_orders(np.random.default_rng(seed), resamples), False
 
     def _every_order(self, block_items: Sequence[NDArray[np.intp]]) -> Iterator[NDArray[np.intp]]:
@@ -135,8 +142,7 @@ class _Items:
             yield orders
 
     def _chunk(self) -> int:
-        ranks = sum(int(items.size) for items, _, _ in self._groups)
-        return max(1, min(512, CHUNK // max(ranks, (2 * self._largest - 1) ** 2)))
+        return max(1, min(512, CHUNK // max(self._rank_count, (2 * self._largest - 1) ** 2)))
 
     def statistics(self, orders: NDArray[np.intp]) -> NDArray[np.float64]:
         """The pooled statistics, ρ of the distances and mean ρ within sets, of items in these orders: `(b, 6)`."""

@@ -4,9 +4,10 @@ The statistics behind it take a second to load: they are imported when the comma
 """
 
 import importlib.util
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 from rich.console import Console
@@ -30,10 +31,14 @@ from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
 
 if TYPE_CHECKING:
+    from clpips.models.fitting.by_rater import ByRater
     from clpips.models.fitting.curve_points import CurvePoint
     from clpips.models.fitting.holdout import JudgedFit
     from clpips.models.fitting.recipes import Recipe
+    from clpips.models.rankings.measured import MeasuredRankings
     from clpips.models.rankings.splitting import SplitBy
+
+NO_FILE_NAME: Final = r"[^\w.-]"  # characters of a person's name that a file's has not
 
 
 @click.command("fit")
@@ -55,8 +60,13 @@ if TYPE_CHECKING:
     help="Share to fit on for the held-out figures. The weights written are fitted on everything.",
 )  # fmt: skip
 @click.option(
-    "--split-by", "by", type=click.Choice(["image", "target"]),
-    help="Keep every image apart, or targets. By default images, wherever one stands in rankings of several targets.",
+    "--split-by", "by", type=click.Choice(["auto", "image", "target", "rater"]), default="auto", show_default=True,
+    callback=lambda _context, _parameter, value: None if value == "auto" else value,
+    help="What to keep apart. auto: images, wherever one stands in rankings of several targets, else targets.",
+)  # fmt: skip
+@click.option(
+    "--by", "each", type=click.Choice(["rater"]),
+    help="One fit a person as well: OUT.NAME.safetensors each, with the table of people and of targets.",
 )  # fmt: skip
 @click.option("--draws", type=click.IntRange(1), default=5, show_default=True, help="Of the report's learning curve.")
 @seed_option
@@ -73,6 +83,7 @@ def fit_command(
     parent: str | None,
     share: float,
     by: "SplitBy | None",
+    each: str | None,
     draws: int,
     seed: int,
     resolution: int | None,
@@ -111,6 +122,13 @@ def fit_command(
         by=by,
     )
     save_weights(fitted.weights, out)
+    people: ByRater | None = None
+    if each:
+        from clpips.models.fitting.by_rater import fit_by_rater
+
+        with progress_bar("fits by rater") as progress:
+            people = fit_by_rater(measured, start, baseline, recipe, share, seed, by, progress)
+        _save_each(people, fitted.weights, start, measured, out)
     curve: list[CurvePoint] = []
     if report:
         parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
@@ -118,7 +136,7 @@ def fit_command(
             parents["paper"] = start if recipe == "paper" else baseline
         with progress_bar("learning curve") as progress:
             curve = list(learning_curve(measured, parents, baseline, draws, share, by, progress))
-    figures = _figures(fitted, out, curve)
+    figures = _figures(fitted, out, curve) | ({"by_rater": people.as_json()} if people else {})
     if report and fitted.held_out:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has
@@ -136,6 +154,31 @@ def fit_command(
         print_json(figures)
     else:
         _print(fitted, out)
+        if people:
+            from clpips.models.cli.people_table import print_people
+
+            print_people(Console(), people)
+
+
+def _save_each(
+    people: "ByRater", everybody: LayerWeights, parent: LayerWeights, measured: "MeasuredRankings", out: Path
+) -> None:
+    """A weights file for each person beside everybody's."""
+    from clpips.models.rankings.membership import hash_data_set
+
+    for rater, values in people.weights.items():
+        path = out.with_name(f"{out.stem}.{re.sub(NO_FILE_NAME, '_', rater)}{out.suffix}")
+        own = measured.take([ranking for ranking in measured.rankings if ranking.rater == rater])
+        weights = replace(
+            everybody,
+            values=values,
+            name=path.stem,
+            parent=parent.name,
+            recipe=f"{everybody.recipe.partition(',')[0]}, {len(own.rankings)} rankings of {rater}",
+            agreement={},
+            trained_on=parent.trained_on | hash_data_set(own),
+        )
+        save_weights(weights, path)
 
 
 def _require_torch(recipe: "Recipe") -> None:
