@@ -1,14 +1,17 @@
 """`clpips fit` and `clpips evaluate` as a person and as a program meet them."""
 
+import csv
 import json
 import re
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import pytest
 
 from clpips.models.cli.commands import main
+from clpips.models.cli.output import progress_bar
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
@@ -172,6 +175,60 @@ def test_the_report_is_one_page_that_refers_to_nothing_outside(
     assert page.count('src="data:image/jpeg') == 3 * 3 * (CANDIDATES + 1)
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == figures
     assert [point["rankings"] for point in figures["learning_curve"] if point["recipe"] == "convex"] == [8]
+
+
+def test_tables_and_plots_lie_beside_the_report_as_files(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    folder = tmp_path / "report"
+    figures = run_json(capsys, "evaluate", stored, "--report", folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "report.html", "report.json", "choices.csv", "choices.tex", "table-3.csv", "table-3.tex", "table-4.csv",
+        "table-4.tex", "layers.svg", "layers.pdf", "ranks.svg", "ranks.pdf",
+    }  # fmt: skip
+    with (folder / "table-4.csv").open() as file:
+        rows = {row["statistic"]: row for row in csv.DictReader(file)}
+    assert float(rows["ICC(2,1)"]["lpips value"]) == figures["baseline"]["icc2_1"]["value"]
+    assert r"$\rho$, ranks pooled & " in (folder / "table-3.tex").read_text()
+    assert (folder / "ranks.pdf").read_bytes().startswith(b"%PDF")
+    page = (folder / "report.html").read_text()
+    assert "Table 3: Spearman" in page
+    assert "Table 4: intraclass" in page
+    assert "prefers-color-scheme: dark" in page
+    for words in ("clpips", "seed", "command", "backbone", "weights judged"):
+        assert f"<td>{words}</td>" in page
+
+
+def test_eighty_columns_cut_no_number(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a-name-that-is-too-long-for-a-column-of-any-table"
+    save_weights(LayerWeights(person(1).weights, name), tmp_path / "theirs.safetensors")
+    arguments = ("evaluate", stored, "--weights", tmp_path / "theirs.safetensors")
+    figures = run_json(capsys, *arguments)
+    assert run(*arguments) == 0
+    printed = capsys.readouterr().out
+    table = [line for line in printed.splitlines() if len(line) <= 80]
+    assert "…" not in "".join(table).replace("… the most", "").replace("… undefined", "")
+    for side in ("metric", "baseline"):
+        low, high = (figures[side]["icc2_1"][end] for end in ("low", "high"))
+        assert any(f"[{low:.3f}, {high:.3f}]" in line for line in table)
+    assert "took " in printed
+    assert " in all" in printed
+
+
+def test_progress_off_a_terminal_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    said, deadline = "", monotonic() + 30
+    with progress_bar("channel distances", line_seconds=0.01) as step:
+        step(1200, 5000)
+        while "1,200 of" not in said and monotonic() < deadline:
+            said += capsys.readouterr().err
+    assert "channel distances: 1,200 of 5,000, 0 s" in said
+
+
+def test_the_parts_of_a_commands_time_add_up(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    took = run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")["took"]
+    assert {"channel distances", "the fit", "other"} <= took.keys()
+    assert sum(took.values()) == pytest.approx(2 * took["total"])
 
 
 def test_a_report_of_stored_channel_distances_has_no_images(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.data_set import read_data_set, require_matplotlib
+from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
 from clpips.models.cli.options import (
     backbone_option,
     cache_option,
@@ -23,7 +23,7 @@ from clpips.models.cli.options import (
     resolution_option,
     seed_option,
 )
-from clpips.models.cli.output import print_json, print_line, progress_bar
+from clpips.models.cli.output import Stopwatch, print_json, print_line
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import load_backbone
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from clpips.models.rankings.measured import MeasuredRankings
     from clpips.models.rankings.splitting import SplitBy
 
+JUDGING: Final = "a fit judged on what is held out"
 NO_FILE_NAME: Final = r"[^\w.-]"  # characters of a person's name that a file's has not
 
 
@@ -108,25 +109,28 @@ def fit_command(
     start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe]), load_weights("lpips")
     fingerprint = load_backbone(backbone).fingerprint
     start.require_backbone(fingerprint)
-    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
-    fitted = fit_and_judge(
-        measured,
-        start,
-        baseline,
-        name=out.stem,
-        backbone=fingerprint,
-        resolution=resolution,
-        recipe=recipe,
-        share=share,
-        seed=seed,
-        by=by,
-    )
+    watch = Stopwatch()
+    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
+    with watch.part(JUDGING):
+        fitted = fit_and_judge(
+            measured,
+            start,
+            baseline,
+            name=out.stem,
+            backbone=fingerprint,
+            resolution=resolution,
+            recipe=recipe,
+            share=share,
+            seed=seed,
+            by=by,
+        )
+    watch.move(JUDGING, "the fit", fitted.outcome.seconds)
     save_weights(fitted.weights, out)
     people: ByRater | None = None
     if each:
         from clpips.models.fitting.by_rater import fit_by_rater
 
-        with progress_bar("fits by rater") as progress:
+        with watch.part("fits by rater") as progress:
             people = fit_by_rater(measured, start, baseline, recipe, share, seed, by, progress)
         _save_each(people, fitted.weights, start, measured, out)
     curve: list[CurvePoint] = []
@@ -134,9 +138,14 @@ def fit_command(
         parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
         if importlib.util.find_spec("torch"):
             parents["paper"] = start if recipe == "paper" else baseline
-        with progress_bar("learning curve") as progress:
+        with watch.part("learning curve") as progress:
             curve = list(learning_curve(measured, parents, baseline, draws, share, by, progress))
+    how = made(
+        rankings, fingerprint, {"parent": start, "compared with": baseline, "fitted": fitted.weights},
+        seed=seed, resolution=resolution, split=f"{share:g} of the {fitted.split.by}s to fit on",
+    )  # fmt: skip
     figures = _figures(fitted, out, curve) | ({"by_rater": people.as_json()} if people else {})
+    figures |= {"made": how, "took": watch.as_json()}
     if report and fitted.held_out:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has
@@ -148,8 +157,11 @@ def fit_command(
             weights=fitted.held_out.weights,
             baseline=baseline.values,
             curve=curve,
+            where=fitted.split.words,
+            made=how,
         )
-        write_report(report, figures, contents)
+        with watch.part("report"):
+            write_report(report, figures, contents)
     if as_json:
         print_json(figures)
     else:
@@ -158,6 +170,7 @@ def fit_command(
             from clpips.models.cli.people_table import print_people
 
             print_people(Console(), people)
+        print_line(Console(), watch.words)
 
 
 def _save_each(

@@ -17,7 +17,8 @@ TABLE_4: Final = "Table 4: intraclass correlation with people"
 class Row:
     """One statistic: the baseline's, the metric's, and the difference, as text of one to three lines each.
 
-    `group` is the table that it belongs to, by the names of the paper's tables.
+    `group` is the table that it belongs to, by the names of the paper's tables. `statistics` are the three as numbers,
+    None where there is no difference; empty where the row has none.
     """
 
     group: str
@@ -25,6 +26,7 @@ class Row:
     baseline: str
     metric: str
     difference: str
+    statistics: tuple[Statistic | None, ...] = ()
 
 
 def comparison_rows(result: Evaluation) -> list[Row]:
@@ -35,7 +37,8 @@ def comparison_rows(result: Evaluation) -> list[Row]:
         lead = result.difference.get(name)
         sides = (_statistic(there, name), _statistic(here, name))
         difference = format_statistic(lead, percent, signed=True) if lead else ""
-        return Row(group, title, format_statistic(sides[0], percent), format_statistic(sides[1], percent), difference)
+        words = [format_statistic(side, percent) for side in sides]
+        return Row(group, title, words[0], words[1], difference, (*sides, lead))
 
     ceiling = "–" if math.isnan(here.vote_ceiling) else f"{100 * here.vote_ceiling:.1f} %"
     return [
