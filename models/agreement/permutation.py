@@ -114,7 +114,7 @@ class _Items:
         block_items = [np.flatnonzero(self._blocks == block) for block in range(int(self._blocks.max()) + 1)]
         if self.count <= (EXACT_PERMUTATIONS if resamples >= PERMUTATIONS else MORE * resamples):
             return self._every_order(block_items), True
-        if self._rank_count <= FEW_RANKS:
+        if self._largest == 2 and self._rank_count <= FEW_RANKS:
             resamples *= MORE
         return self._random_orders(np.random.default_rng(seed), resamples), False
 
