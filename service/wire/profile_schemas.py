@@ -165,7 +165,7 @@ class VersionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
             "`superseded`: it learned from a ranking that has been forgotten or replaced since, and is not used again."
         ),
     ]
-    created: datetime
+    created: Annotated[datetime, Meta(tz=True, description="In UTC.")]
     replaced: Annotated[int | None, Meta(description="The version that was in use when it was made.")] = None
     fit: FitInfo | None = None
 
@@ -183,7 +183,7 @@ class ProfileSummary(msgspec.Struct, frozen=True):
             "before a reset."
         ),
     ]
-    created: datetime
+    created: Annotated[datetime, Meta(tz=True, description="In UTC.")]
 
 
 class ProfileList(msgspec.Struct, frozen=True):
@@ -266,7 +266,7 @@ class RankingInfo(msgspec.Struct, frozen=True):
     rater: str
     comparison: Annotated[str | None, Meta(description="The comparison that was ordered; null where images were sent.")]
     resolution: Annotated[int | None, Meta(description="Pixels a side; null is native size.")]
-    at: Annotated[datetime, Meta(description="When it was kept, in UTC.")]
+    at: Annotated[datetime, Meta(tz=True, description="When it was kept, in UTC.")]
     guessed: Annotated[
         Share, Meta(description="Share of its pairs that the version in use before had ordered as the person does.")
     ]

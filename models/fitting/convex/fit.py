@@ -135,8 +135,12 @@ def _shipped(name: str) -> Vector:
 def _fit(compared: Comparisons, parent: Vector, balanced: Vector, lpips: Vector, recipe: ConvexRecipe) -> Fit:
     targets = len(np.unique(compared.targets))
     folds, unit = split_folds(compared, max(step for step in recipe.folds if step[0] <= targets)[1])
-    if not folds or (targets < 2 and not recipe.one_target):
+    if targets < 2 and (not folds or not recipe.one_target):
         raise NoFitError("all rankings share one target: with a second one it can be told what carries over")
+    if not folds:
+        raise NoFitError(
+            f"no {unit} can be held out: every ranking shows what the others show; rank other pictures, too"
+        )
     start = mixed_start(compared, parent, lpips, recipe.lpips)
     known = natural_loudness().astype(np.float64) if recipe.natural else None
     spaces = [make_space(compared, start, balanced, known, e, recipe.coarse) for e in recipe.exponents]
