@@ -4,7 +4,7 @@
 
 Both embed a target and ten candidates and compare them: the one as the service does for every `/rank`, with all
 families, the other as it did when there was `aligned` alone. Decoding, which costs both the same, is left out: of a
-whole request the share is smaller. Processor time is measured, on one thread, so that a busy machine spoils little of it.
+whole request the share is smaller. Processor time is measured, on one thread, so that a busy machine spoils little.
 The ratio that is printed is the median over rounds, with its quartiles.
 """
 
@@ -65,9 +65,9 @@ def main() -> None:
         seconds.append(took[ALIGNED])
     low, median, high = np.percentile(ratios, [25, 50, 75])
     print(
-        f"{arguments.engine} {arguments.precision}: all families take {median:.4f} [{low:.4f}, {high:.4f}] times as long"
+        f"{arguments.engine} {arguments.precision}: all families / aligned alone {median:.4f} [{low:.4f}, {high:.4f}]"
     )
-    print(f"aligned alone: {1000 * float(np.median(seconds)):.1f} ms for a target and {CANDIDATES} candidates")
+    print(f"aligned alone: {1000 * np.median(seconds):.1f} ms for a target and {CANDIDATES} candidates")
     engine.close()
 
 

@@ -4,8 +4,8 @@
 
 All channels of a family weigh the same; each family adds the same to the mean distance over all pairs of a folder's
 images, every folder counting alike; and that mean distance is LPIPS's. A channel's loudness is the root mean square of
-its distance (`models/metric/loudness.py` reads it). Printed are the rows of `models/metric/typical.py`, of the first
-folder.
+its distance (`models/metric/loudness.py` reads it). Printed are the rows of `models/metric/typical.py`, of
+the same mean.
 """
 
 import argparse
@@ -69,12 +69,13 @@ def main() -> None:
     contents = [content for each in sets for content in each]
     digest = hashlib.sha256("".join(sorted(hashlib.sha256(one).hexdigest() for one in contents)).encode()).hexdigest()
     means, squares = zip(*(channel_means(each) for each in sets), strict=True)
+    mean = np.mean(means, axis=0)  # (z,)
     for family in FAMILIES:
-        layers = [means[0][group.place].mean() for group in GROUPS if group.family == family.name]
+        layers = [mean[group.place].mean() for group in GROUPS if group.family == family.name]
         print(f'    "{family.name}": ({", ".join(f"{value:.3e}" for value in layers)}),')
     counts = " and ".join(str(len(each)) for each in sets)
     weights = LayerWeights(
-        balanced(np.mean(means, axis=0), load_weights("lpips").values),
+        balanced(mean, load_weights("lpips").values),
         name="balanced",
         recipe=f"balanced: families alike in mean distance over all pairs of {counts} images, sha256 {digest}",
         created=CREATED,

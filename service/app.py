@@ -68,8 +68,8 @@ def create_app(
 ) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
-    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened. `fit_niceness` is that of
-    the processes that fit.
+    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened. The processes that
+    fit run at `fit_niceness`.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.

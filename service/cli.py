@@ -36,6 +36,7 @@ def serve_command(
     Every setting is an environment variable `CLPIPS_…`; options win over them. `/schema` documents the API.
     """
     from clpips.service.server import serve  # the other commands do without a web framework
+    from clpips.service.storage.errors import StorageError
 
     try:
         serve(
@@ -43,7 +44,7 @@ def serve_command(
                 os.environ, host=host, port=port, engine=engine, device=device, precision=precision
             )
         )
-    except SettingsError as error:
+    except (SettingsError, StorageError) as error:
         raise BadSetting(str(error)) from error
 
 

@@ -1,5 +1,7 @@
 """Statistics of agreement, against published values and against other ways to compute them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from scipy import stats
 from clpips.models.agreement.correlation import kendall, mean_within, spearman, within_spearman
 from clpips.models.agreement.icc import cicchetti, intraclass_correlation, koo_li
 from clpips.models.agreement.pooling import pool_ranks
+from clpips.models.agreement.statistic import Statistic
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
 PEOPLE = [1, 2, 3, 4]
@@ -82,6 +85,31 @@ def test_icc_of_the_average_flatters(metric: list[int]) -> None:
     rho = spearman(PEOPLE, metric).value
     assert icc.average.value > icc.single.value
     assert icc.average.value == pytest.approx(2 * rho / (1 + rho), abs=0.08)
+
+
+@pytest.mark.parametrize("second", [[1, 2], [2, 1]])
+def test_two_images_have_no_p_value_and_no_interval(second: list[int]) -> None:
+    icc = intraclass_correlation(np.column_stack([[1, 2], second]))
+    assert np.isnan([icc.single.p, icc.average.p, icc.single.low, icc.average.high]).all()
+
+
+@pytest.mark.parametrize("statistic", [spearman, kendall])
+def test_p_values_of_few_items_are_exact(statistic: Callable[..., Statistic]) -> None:
+    assert statistic([1, 2, 3], [1, 2, 3]).p == pytest.approx(2 / 6)
+    assert statistic([1, 2, 3, 4], [1, 2, 3, 4]).p == pytest.approx(2 / 24)
+    assert statistic([1, 2, 3, 4, 5], [5, 4, 3, 2, 1]).p == pytest.approx(2 / 120)
+    assert statistic([1, 2, 2], [1, 2, 2]).p == pytest.approx(2 / 3)  # two of six orders are as they are
+
+
+def test_exact_p_values_are_scipys_where_it_has_them() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        x, y = rng.normal(size=(2, 7))
+        assert kendall(x, y).p == pytest.approx(stats.kendalltau(x, y, method="exact").pvalue)
+
+
+def test_a_correlation_that_is_undefined_says_why() -> None:
+    assert (spearman([1, 1, 1], [1, 2, 3]).why, spearman([1, 2], [1, 2]).why) == ("all are tied", "it takes 3 images")
 
 
 def test_perfect_agreement_is_one() -> None:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clpips.models.agreement.bootstrap import bootstrap_mean, bootstrap_ranks
-from clpips.models.agreement.correlation import spearman
+from clpips.models.agreement.correlation import kendall, spearman
 from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.rank_tables import RANK_STATISTICS, pooled_statistics, rank_table
 from clpips.models.agreement.sign_flip import sign_flip_test
@@ -29,14 +29,14 @@ def test_counts_give_the_same_statistics_as_the_images_themselves() -> None:
     people, metric = rng.integers(2, 13, (2, 200)) / 2  # many ties
     table = rank_table(people, metric, rng.integers(0, 9, 200), VALUES)
     icc = intraclass_correlation(np.column_stack([people, metric]))
-    expected = [spearman(people, metric).value, icc.single.value, icc.average.value]
+    expected = [spearman(people, metric).value, icc.single.value, icc.average.value, kendall(people, metric).value]
     assert pooled_statistics(table.counts.sum(axis=0), VALUES) == pytest.approx(expected)
 
 
 def test_counts_of_exact_opposites_leave_the_average_undefined_too() -> None:
     people = np.tile(np.arange(1.0, 7), 4)
     table = rank_table(people, 7 - people, np.repeat(np.arange(4), 6), VALUES)
-    assert pooled_statistics(table.counts.sum(axis=0), VALUES) == pytest.approx([-1, -24 / 22, np.nan], nan_ok=True)
+    assert pooled_statistics(table.counts.sum(axis=0), VALUES) == pytest.approx([-1, -24 / 22, np.nan, -1], nan_ok=True)
 
 
 def test_a_resample_is_what_repeating_its_sets_gives() -> None:
@@ -55,7 +55,7 @@ def test_under_the_null_the_interval_of_a_difference_covers_zero_about_95_times_
     for trial in range(trials):
         people, one, other, sets = ranked(rng, 40, 1.0)
         here, there = (rank_table(people, metric, sets.astype(np.intp), VALUES) for metric in (one, other))
-        for name, (_, lead) in bootstrap_ranks(here, there, seed=trial, resamples=400).items():
+        for name, (_, _, lead) in bootstrap_ranks(here, there, seed=trial, resamples=400).items():
             covered[name] += lead.low <= 0 <= lead.high
     assert all(0.91 <= count / trials <= 0.98 for count in covered.values()), covered
 
@@ -65,7 +65,7 @@ def test_a_real_difference_is_found() -> None:
     people, good, _, sets = ranked(rng, 40, 0.3)
     bad = rng.permuted(good.reshape(-1, 6), axis=1).ravel()
     here, there = (rank_table(people, metric, sets.astype(np.intp), VALUES) for metric in (good, bad))
-    lead = bootstrap_ranks(here, there)["icc2_1"][1]
+    lead = bootstrap_ranks(here, there)["icc2_1"].lead
     assert lead.low > 0
     assert lead.p < 0.01
 
@@ -73,7 +73,7 @@ def test_a_real_difference_is_found() -> None:
 def test_a_metric_is_not_ahead_of_itself() -> None:
     people, metric, _, sets = ranked(np.random.default_rng(4), 12, 1.0)
     table = rank_table(people, metric, sets.astype(np.intp), VALUES)
-    lead = bootstrap_ranks(table, table)["spearman"][1]
+    lead = bootstrap_ranks(table, table)["spearman"].lead
     assert (lead.value, lead.low, lead.high, lead.p) == (0, 0, 0, 1)
 
 
@@ -84,7 +84,7 @@ def test_the_bootstrap_repeats_with_its_seed() -> None:
 
 
 def test_a_heavy_set_counts_for_more() -> None:
-    value, lead = bootstrap_mean(np.array([1.0, 0.0]), np.zeros(2), np.array([3.0, 1.0]))
+    value, _, lead = bootstrap_mean(np.array([1.0, 0.0]), np.zeros(2), np.array([3.0, 1.0]))
     assert (value.value, lead.value) == (0.75, 0.75)
 
 

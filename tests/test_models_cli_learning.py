@@ -1,14 +1,17 @@
 """`clpips fit` and `clpips evaluate` as a person and as a program meet them."""
 
+import csv
 import json
 import re
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import pytest
 
 from clpips.models.cli.commands import main
+from clpips.models.cli.output import progress_bar
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
@@ -84,6 +87,25 @@ def test_fit_writes_weights_with_their_provenance(
     assert figures["supported"] is True
 
 
+def test_what_was_said_of_some_candidates_is_all_that_is_fitted_and_judged(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a", "b", "c", "d", "e", "f"]
+    lines = []
+    for number, text in enumerate(stored.read_text().splitlines()):
+        line = json.loads(text)
+        order = np.argsort(line.pop("ranks")).tolist()
+        said = {"best": order[0]} if number % 2 else {"top": order[:2]}
+        lines.append(json.dumps(line | {"candidates": [f"{number}{name}" for name in names], **said}))
+    file = tmp_path / "partly.jsonl"
+    file.write_text("\n".join(lines))
+    figures = run_json(capsys, "evaluate", file, "--weights", "lpips")
+    assert figures["pairs"] == 6 * 5 + 6 * (5 + 4)
+    out = tmp_path / "mine.safetensors"
+    assert run("fit", file, "--out", out) == 0
+    assert "12 rankings (84 ordered pairs) of 12 targets" in load_weights(out).recipe
+
+
 def test_fit_prints_the_held_out_comparison(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit", stored, "--out", tmp_path / "mine.safetensors") == 0
     out = capsys.readouterr().out
@@ -125,6 +147,32 @@ def test_evaluate_prints_one_object_for_programs(
     assert answer["difference"]["pair_agreement"]["low"] > 0
 
 
+def test_judging_weights_by_what_they_were_fitted_to_is_said_as_loudly_as_the_figure(
+    pictured: Path, stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.safetensors"
+    run_json(capsys, "fit", pictured, "--out", out, "--resolution", 48)
+    judged = ("evaluate", pictured, "--weights", out, "--resolution", 48)
+    figures = run_json(capsys, *judged)
+    assert figures["in_sample"] is True
+    assert figures["seen_in_fitting"]["metric"] == {"rankings": 1, "images": 1}
+    assert run(*judged) == 0
+    printed = capsys.readouterr().out
+    assert "IN SAMPLE: mine was fitted to 100 % of these rankings and 100 % of these" in printed
+    assert "in sample, mine against lpips" in printed
+    assert run_json(capsys, "evaluate", stored, "--weights", out)["in_sample"] is False
+
+
+def test_where_few_targets_are_held_out_the_figure_to_quote_is_out_of_fold(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")
+    assert (figures["headline"], figures["held_out"]["targets"]) == ("cross_validated", 4)
+    assert run("fit", stored, "--out", tmp_path / "mine.safetensors") == 0
+    assert "of all 12 targets" in (printed := capsys.readouterr().out)
+    assert "this is the figure to quote" in printed
+
+
 def test_images_are_measured_once_and_then_known(pictured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = run_json(capsys, "evaluate", pictured, "--resolution", 48)
     for image in pictured.parent.glob("*-1.png"):
@@ -146,6 +194,60 @@ def test_the_report_is_one_page_that_refers_to_nothing_outside(
     assert page.count('src="data:image/jpeg') == 3 * 3 * (CANDIDATES + 1)
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == figures
     assert [point["rankings"] for point in figures["learning_curve"] if point["recipe"] == "convex"] == [8]
+
+
+def test_tables_and_plots_lie_beside_the_report_as_files(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    folder = tmp_path / "report"
+    figures = run_json(capsys, "evaluate", stored, "--report", folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "report.html", "report.json", "choices.csv", "choices.tex", "table-3.csv", "table-3.tex", "table-4.csv",
+        "table-4.tex", "layers.svg", "layers.pdf", "ranks.svg", "ranks.pdf",
+    }  # fmt: skip
+    with (folder / "table-4.csv").open() as file:
+        rows = {row["statistic"]: row for row in csv.DictReader(file)}
+    assert float(rows["ICC(2,1)"]["lpips value"]) == figures["baseline"]["icc2_1"]["value"]
+    assert r"$\rho$, ranks pooled & " in (folder / "table-3.tex").read_text()
+    assert (folder / "ranks.pdf").read_bytes().startswith(b"%PDF")
+    page = (folder / "report.html").read_text()
+    assert "Table 3: Spearman" in page
+    assert "Table 4: intraclass" in page
+    assert "prefers-color-scheme: dark" in page
+    for words in ("clpips", "seed", "command", "backbone", "weights judged"):
+        assert f"<td>{words}</td>" in page
+
+
+def test_eighty_columns_cut_no_number(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a-name-that-is-too-long-for-a-column-of-any-table"
+    save_weights(LayerWeights(person(1).weights, name), tmp_path / "theirs.safetensors")
+    arguments = ("evaluate", stored, "--weights", tmp_path / "theirs.safetensors")
+    figures = run_json(capsys, *arguments)
+    assert run(*arguments) == 0
+    printed = capsys.readouterr().out
+    table = [line for line in printed.splitlines() if len(line) <= 80]
+    assert "…" not in "".join(table).replace("… the most", "").replace("… undefined", "")
+    for side in ("metric", "baseline"):
+        low, high = (figures[side]["icc2_1"][end] for end in ("low", "high"))
+        assert any(f"[{low:.3f}, {high:.3f}]" in line for line in table)
+    assert "took " in printed
+    assert " in all" in printed
+
+
+def test_progress_off_a_terminal_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    said, deadline = "", monotonic() + 30
+    with progress_bar("channel distances", line_seconds=0.01) as step:
+        step(1200, 5000)
+        while "1,200 of" not in said and monotonic() < deadline:
+            said += capsys.readouterr().err
+    assert "channel distances: 1,200 of 5,000, 0 s" in said
+
+
+def test_the_parts_of_a_commands_time_add_up(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    took = run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")["took"]
+    assert {"channel distances", "the fit", "other"} <= took.keys()
+    assert sum(took.values()) == pytest.approx(2 * took["total"])
 
 
 def test_a_report_of_stored_channel_distances_has_no_images(

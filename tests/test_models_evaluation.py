@@ -12,7 +12,7 @@ from clpips.models.fitting.convex.fit import default_parents, fit_convex
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import MeasuredRankings
-from clpips.models.report.rows import comparison_rows
+from clpips.models.report.rows import comparison_rows, headline
 from tests.support.observers import Observer, channel_distances, person
 
 LPIPS = default_parents()["lpips"]
@@ -64,7 +64,7 @@ def test_spearman_comes_in_three_ways_that_are_what_their_names_say() -> None:
     assert scores.spearman_distances.value == pytest.approx(pooled.statistic)
     within = spearmanr(np.concatenate(orders), np.concatenate([rankdata(values) for values in distances]))
     assert scores.spearman.value == pytest.approx(within.statistic)
-    assert scores.spearman.p == pytest.approx(within.pvalue)
+    assert scores.spearman.p < 0.01
     means = [spearmanr(order, values).statistic for order, values in zip(orders, distances, strict=True)]
     assert scores.spearman_within.mean.value == pytest.approx(np.mean(means))
 
@@ -73,6 +73,56 @@ def test_few_target_sets_are_warned_of() -> None:
     result = evaluate(data_set([person(1)], targets=9, candidates=4, seed=2), LPIPS, EQUAL)
     assert "only 9 target sets" in result.warnings[0]
     assert not evaluate(data_set([person(1)], targets=10, candidates=4, seed=2), LPIPS, EQUAL).warnings
+
+
+def test_three_targets_cannot_be_significant_and_say_so() -> None:
+    result = evaluate(data_set([person(1)], targets=3, candidates=6, seed=2), person(1).weights, LPIPS)
+    assert result.smallest_p == 0.25
+    assert all(not lead.p < 0.25 and math.isnan(lead.low) for lead in result.difference.values())
+    assert any("with 3 targets the smallest possible p of a difference is 0.25" in line for line in result.warnings)
+    assert "p=0.25" in headline(result)
+
+
+def test_one_target_gives_differences_without_p_and_without_interval() -> None:
+    result = evaluate(data_set([person(1), person(2)], targets=1, candidates=4, seed=2), person(1).weights, LPIPS)
+    figures = result.as_json()
+    leads = [lead for name, lead in figures["difference"].items() if name != "sign_flip_p"]
+    assert all(lead["value"] is not None for lead in leads)
+    assert {lead[name] for lead in leads for name in ("p", "low", "high")} == {None}
+    assert figures["difference"]["sign_flip_p"] is None
+
+
+def test_three_images_in_order_are_no_evidence() -> None:
+    scores = evaluate(data_set([person(1)], targets=1, candidates=3, seed=2), person(1).weights, LPIPS).metric
+    assert scores.spearman.value == 1
+    tested = (scores.spearman, scores.kendall, scores.icc2_1, scores.icc2_k, scores.spearman_within.mean)
+    assert [statistic.p for statistic in tested] == pytest.approx([1 / 3] * 5)
+
+
+def test_people_who_agree_with_each_other_are_not_more_evidence_for_a_metric() -> None:
+    one = data_set([person(1)], targets=2, candidates=4, seed=5)
+    many = MeasuredRankings(
+        [*one.rankings] * 5, one.rows, [*one.rows_of] * 5, np.tile(one.targets, 5), [None] * 5 * len(one.rankings)
+    )
+    alone, together = (evaluate(measured, LPIPS, EQUAL).metric for measured in (one, many))
+    assert together.spearman.p == pytest.approx(alone.spearman.p)
+
+
+def test_six_people_are_drawn_too_and_five_are_not() -> None:
+    raters = [person(seed, 0.5) for seed in range(6)]
+    six = evaluate(data_set(raters, targets=12, candidates=4, seed=5), LPIPS, EQUAL)
+    five = evaluate(data_set(raters[:5], targets=12, candidates=4, seed=5), LPIPS, EQUAL)
+    assert (six.drawn, six.people, six.smallest_p) == ("new targets and new people", 6, 1 / 32)
+    assert (five.drawn, five.people) == ("new targets", 5)
+    assert math.isnan(six.difference["vote_agreement"].low)  # six are too few for an interval
+    assert any("5 people are too few to speak of others" in line for line in five.warnings)
+
+
+def test_what_is_undefined_says_why() -> None:
+    figures = evaluate(votes([(1, 1), (2, 2)]), LPIPS, EQUAL).as_json()
+    assert figures["undefined"]["metric.pair_agreement"] == "no pair has a majority"
+    assert figures["undefined"]["metric.spearman"]
+    assert set(figures["metric"]["spearman"]) == {"value", "low", "high", "p"}
 
 
 def test_a_metric_that_orders_against_people_is_warned_of_and_has_no_icc_of_the_average() -> None:
@@ -153,5 +203,5 @@ def test_one_groups_weights_do_not_serve_another(groups: list[list[Observer]]) -
 
 def test_undefined_statistics_do_not_break_the_table() -> None:
     rows = comparison_rows(evaluate(votes([(1, 1), (2, 2)]), LPIPS, EQUAL))
-    assert rows[0].metric == "–"
+    assert rows[0].metric == "undefined"
     assert math.isnan(evaluate(votes([(1, 1)]), LPIPS, EQUAL).metric.icc2_1.value) is False

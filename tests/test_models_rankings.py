@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import (
     Ranking,
     RankingsError,
@@ -17,6 +19,7 @@ from clpips.models.rankings.files import (
     format_ranking,
     read_rankings,
 )
+from clpips.models.rankings.pairs import expand_ranks
 from clpips.models.rankings.splitting import split_rankings
 from tests.support.rankings import write_rankings
 
@@ -46,6 +49,54 @@ def test_votes_blank_lines_a_byte_order_mark_and_other_fields_are_read(tmp_path:
     line = {"target": "t", "candidates": ["a", "b"], "votes": [3, 1], "prompt": "a boat"}
     (ranking,) = read_rankings(written(tmp_path, "\ufeff", "", json.dumps(line), ""))
     assert (ranking.votes, ranking.order.tolist()) == ((3, 1), [-3, -1])
+
+
+@pytest.mark.parametrize(("said", "ranks"), [({"best": 3}, (2, 2, 2, 1)), ({"top": [3, 0]}, (2, 3, 3, 1))])
+def test_what_is_said_of_some_candidates_leaves_the_others_tied(
+    tmp_path: Path, said: dict[str, object], ranks: tuple[int, ...]
+) -> None:
+    (ranking,) = read_rankings(written(tmp_path, {"target": "t", "candidates": list("abcd"), **said}))
+    assert ranking.ranks == ranks
+    ahead = {3: range(3)} if "best" in said else {3: range(3), 0: (1, 2)}
+    better, worse = expand_ranks(ranking.order)
+    assert set(zip(better.tolist(), worse.tolist(), strict=True)) == {(a, b) for a in ahead for b in ahead[a]}
+
+
+def test_what_cannot_be_said_of_some_candidates_is_named_with_its_field(tmp_path: Path) -> None:
+    line = {"target": "t", "candidates": ["a", "b", "c"]}
+    found = problems(
+        tmp_path,
+        line | {"best": 3},
+        line | {"best": -1},
+        line | {"best": 1.5},
+        line | {"top": []},
+        line | {"top": [0, 0]},
+        line | {"top": [1, 3]},
+        line | {"candidates": ["a"], "best": 0},
+        {"target": "t", "z": encode_z(np.zeros((2, Z_LENGTH), np.float16)), "best": 0},
+        line | {"best": 0, "ranks": [1, 2, 2]},
+        line | {"best": 0, "top": [0]},
+        line,
+    )
+    fields = [problem.split(": ")[1] for problem in found]
+    assert fields == [*["best"] * 3, *["top"] * 3, "best", "best", *["ranks, votes, best, top"] * 3]
+
+
+def test_when_and_of_what_a_ranking_was_is_kept(tmp_path: Path) -> None:
+    moments = {"at": "2026-11-27T02:11:51.5+01:00"}, {"at": "2026-11-27T01:11:51.5"}, {"at": "2026-11-27T01:11:51.500Z"}
+    for moment in moments:
+        (ranking,) = read_rankings(written(tmp_path, GOOD | {"comparison": "FjwN", **moment}))
+        assert (ranking.comparison, ranking.at) == ("FjwN", datetime(2026, 11, 27, 1, 11, 51, 500_000, UTC))
+        again = json.loads(format_ranking(ranking))
+        assert (again["comparison"], again["at"]) == ("FjwN", "2026-11-27T01:11:51.500000Z")
+    (problem,) = problems(tmp_path, GOOD | {"at": "yesterday"})
+    assert problem.startswith("line 1: at: ")
+
+
+def test_with_channel_distances_the_same_image_may_stand_twice(tmp_path: Path) -> None:
+    z = encode_z(np.zeros((2, Z_LENGTH), np.float16))
+    (ranking,) = read_rankings(written(tmp_path, {"target": "t", "candidates": ["a", "a"], "z": z, "ranks": [1, 2]}))
+    assert ranking.candidates == ("a", "a")
 
 
 def test_every_bad_line_is_named_with_its_field(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_every_pair_is_asked_about_once_and_then_none(candidates: int, seed: int
 def test_the_pair_is_the_one_whose_gap_weights_drawn_from_the_prior_disagree_most_about() -> None:
     z = distances(5, 3)
     rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(4000, Z_LENGTH)) * prior_deviations(z)
+    drawn = rng.normal(size=(4000, Z_LENGTH)) * prior_deviations()
     scores = drawn @ z.T.astype(np.float64)
     spread = {(a, b): (scores[:, b] - scores[:, a]).std() for a in range(5) for b in range(a + 1, 5)}
     chosen = suggest_pair(z)

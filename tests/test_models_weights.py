@@ -68,6 +68,11 @@ def test_shares_are_of_a_typical_distance_and_not_of_the_weights() -> None:
     assert weights.family_shares() == pytest.approx({"aligned": 0.25, "mean": 0.75, "std": 0})
 
 
+def test_equal_weights_are_equal_bytes() -> None:
+    weights = load_weights("balanced")
+    assert len({format_weights(weights) for _ in range(5)}) == 1
+
+
 def test_weights_of_zero_have_shares_of_zero() -> None:
     weights = LayerWeights(0 * ONES, name="x")
     assert not any(weights.layer_shares())

@@ -53,7 +53,8 @@ def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[A
     (line,) = ada.get("/profiles/ada/rankings").text.splitlines()
     fields = json.loads(line)
     assert re.fullmatch("sha256:[0-9a-f]{64}", fields["target"])
-    assert set(fields) == {"set", "target", "z", "backbone", "resolution", "ranks"}
+    told = {"set", "comparison", "at", "target", "candidates", "z", "backbone", "resolution", "ranks"}
+    assert set(fields) == told
 
 
 def test_imported_weights_are_used_and_later_fits_start_from_them(ada: TestClient[Any]) -> None:

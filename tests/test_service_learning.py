@@ -2,21 +2,26 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 
+from clpips.models.fitting.job import FitResult
+from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.admission.access import OPEN
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.database import Database
-from clpips.service.storage.errors import StorageError
+from clpips.service.storage.errors import ProfileMissingError, StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewVersion, Profile, TenantQuota
+from clpips.service.teaching.fit_messages import Task
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
-from tests.support.databases import BACKBONE, ranking
+from tests.support.databases import BACKBONE, ranking, version
 from tests.support.services import serving
 
 
@@ -48,6 +53,76 @@ def test_rankings_of_another_backbone_are_left_alone(database_url: str) -> None:
     with serving(database_url=database_url) as client:
         client.post("/profiles", json={"name": "grace"})
         assert client.get("/profiles/ada").json()["unlearned"] == 2
+
+
+class SteppedFits(FitWorkers):
+    """Fits that end one by one, when the test says so, each with weights that are taken."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.began = asyncio.Semaphore(0)
+        self.may_end = asyncio.Semaphore(0)
+
+    async def fit(self, task: Task) -> FitResult:
+        self.tasks.append(task)
+        self.began.release()
+        await self.may_end.acquire()
+        return FitResult(np.full(Z_LENGTH, len(self.tasks), np.float32), 256, True, "it agrees better", {})
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[ProfileStore]:
+    database = Database(database_url)
+    store = ProfileStore(database, TenantQuota(10, 10))
+    await store.create("t", "ada", "lpips", BACKBONE, version())
+    yield store
+    await database.close()
+
+
+def learner(store: ProfileStore, workers: FitWorkers) -> Learner:
+    telemetry = Telemetry()
+    registry = Registry(ShippedWeights.load(BACKBONE), store, BACKBONE, 2.0, 10, telemetry)
+    return Learner(store, registry, workers, telemetry)
+
+
+@pytest.mark.parametrize("change", ["forgotten", "replaced"])
+async def test_a_fit_begins_again_when_a_ranking_goes_while_it_runs(store: ProfileStore, change: str) -> None:
+    for comparison in ("one", "two"):
+        profile = (await store.add_ranking("t", "ada", ranking(comparison=comparison))).profile
+    workers = SteppedFits()
+    learning = learner(store, workers)
+    first = asyncio.create_task(learning.learn(profile))
+    await workers.began.acquire()
+    if change == "forgotten":
+        left = await store.forget_ranking("t", "ada", 1)
+    else:
+        left = (await store.add_ranking("t", "ada", ranking(ranks=(3, 2, 1), comparison="one"))).profile
+    second = asyncio.create_task(learning.learn(left))
+    workers.may_end.release()  # what it learned from is no longer so
+    await workers.began.acquire()
+    assert (await store.find("t", "ada")).latest_version == 1
+    workers.may_end.release()
+    outcomes = await asyncio.gather(first, second)
+    assert [task.last_ranking for task in workers.tasks] == [2, left.latest_ranking]
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].profile.epoch == left.epoch
+    kept = await store.version(profile.id, 2)
+    assert (kept.weights[0], kept.superseded, outcomes[0].profile.current_version) == (2, False, 2)
+
+
+async def test_who_waits_for_a_profile_that_is_deleted_and_made_anew_is_told_so(store: ProfileStore) -> None:
+    gone = (await store.add_ranking("t", "ada", ranking())).profile
+    await store.delete("t", "ada")
+    await store.create("t", "ada", "lpips", BACKBONE, version())
+    with pytest.raises(ProfileMissingError):
+        await learner(store, SteppedFits()).learn(gone)
+
+
+async def test_what_another_replica_made_of_the_rankings_is_told_with_its_reason(store: ProfileStore) -> None:
+    profile = (await store.add_ranking("t", "ada", ranking())).profile
+    await store.add_fitted(profile, None, "one target alone", taken=False, again=False)
+    outcome = await learner(store, SteppedFits()).learn(profile)
+    assert (outcome.version, outcome.reason, outcome.profile.waiting) == (None, "one target alone", "one target alone")
 
 
 class BrokenStore(ProfileStore):

@@ -100,6 +100,9 @@ def test_what_scoring_refuses_is_described(client: TestClient[Any]) -> None:
         ("post", "/profiles/{name}/rankings", {"images-not-held", "backbone-mismatch", "profile-exists"}),
         ("post", "/profiles/{name}/fit", {"backbone-mismatch", "profile-exists"}),
         ("delete", "/profiles/{name}", {"profile-exists"}),
+        ("delete", "/profiles/{name}/rankings/{number}", {"backbone-mismatch", "profile-exists"}),
+        ("post", "/profiles/{name}/rollback", {"profile-exists", "version-superseded"}),
+        ("get", "/profiles/{name}/suggest", {"backbone-mismatch", "profile-exists"}),
     ],
 )
 def test_a_conflict_says_what_it_means_on_its_route(method: str, path: str, conflicts: set[str]) -> None:
@@ -156,7 +159,9 @@ def test_an_unknown_query_parameter_is_refused_by_its_name(
     client: TestClient[Any], method: str, path: str, operation: dict[str, Any]
 ) -> None:
     known = [one["name"] for one in operation["parameters"] if one.get("in") == "query"]
-    response = client.request(method, path.format(name="lpips"), params={"resolution": 64, **dict.fromkeys(known, 1)})
+    response = client.request(
+        method, path.format(name="lpips", number=1), params={"resolution": 64, **dict.fromkeys(known, 1)}
+    )
     problem = assert_problem(response, 422, "invalid-request")
     there_are = f"this operation knows {', '.join(known)}" if known else "this operation has none"
     assert problem["detail"] == f"the query has a parameter 'resolution'; {there_are}"
@@ -200,6 +205,8 @@ def test_the_examples_of_profiles_work_when_pasted(teachable: TestClient[Any], m
         ("/profiles", None, 201),
         ("/profiles/ada/rankings", "Images and their order", 201),
         ("/profiles/ada/rankings", "A comparison, re-ordered", 404),  # whose id is another each time
+        ("/profiles/ada/rankings", "The one that stands out", 201),
+        ("/profiles/ada/rankings", "The first ones", 201),
         ("/profiles/ada/rollback", None, 200),
     ):
         answer = post_example(teachable, path, media_type, summary)

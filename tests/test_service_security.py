@@ -68,6 +68,9 @@ def test_health_and_the_description_need_no_key(client: TestClient[Any]) -> None
 def test_a_key_may_do_what_its_scopes_say_and_no_more(client: TestClient[Any]) -> None:
     assert rank(client, "viewer", "warm").status_code == 200
     assert client.get("/profiles", headers=bearer("viewer")).status_code == 200
+    comparison = rank(client, "viewer", "warm").json()["comparison"]
+    suggested = client.get("/profiles/warm/suggest", params={"comparison": comparison}, headers=bearer("viewer"))
+    assert suggested.status_code == 200
     for method, path in (
         ("POST", "/profiles"),
         ("POST", "/profiles/warm/rankings"),
@@ -76,6 +79,8 @@ def test_a_key_may_do_what_its_scopes_say_and_no_more(client: TestClient[Any]) -
         ("POST", "/profiles/warm/reset"),
         ("GET", "/profiles/warm/weights"),
         ("GET", "/profiles/warm/rankings"),
+        ("GET", "/profiles/warm/rankings/1"),
+        ("DELETE", "/profiles/warm/rankings/1"),
         ("PUT", "/profiles/warm/weights"),
         ("DELETE", "/profiles/warm"),
     ):
@@ -93,6 +98,9 @@ def test_a_tenant_cannot_tell_anothers_profile_from_none(client: TestClient[Any]
         ("POST", "/profiles/{}/rollback", {"version": 1}),
         ("GET", "/profiles/{}/weights", None),
         ("GET", "/profiles/{}/rankings", None),
+        ("GET", "/profiles/{}/rankings/1", None),
+        ("DELETE", "/profiles/{}/rankings/1", None),
+        ("GET", f"/profiles/{{}}/suggest?comparison={comparison}", None),
         ("POST", "/profiles/{}/rankings", {"comparison": comparison, "order": [1, 0]}),
     ):
         answers = [
@@ -116,6 +124,9 @@ def test_a_comparison_belongs_to_the_tenant_that_ranked(client: TestClient[Any])
     client.post("/profiles", json={"name": "eves"}, headers=bearer("eve"))
     body = {"comparison": rank(client, "ada", "warm").json()["comparison"], "order": [1, 0]}
     response = client.post("/profiles/eves/rankings", json=body, headers=bearer("eve"))
+    assert_problem(response, 404, "comparison-not-found")
+    asked = {"comparison": body["comparison"]}
+    response = client.get("/profiles/eves/suggest", params=asked, headers=bearer("eve"))
     assert_problem(response, 404, "comparison-not-found")
 
 

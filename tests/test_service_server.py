@@ -155,3 +155,8 @@ def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> 
     assert done.returncode == 3
     assert "no kernel image" in done.stderr
     assert "listening" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["mysql://host/clpips", "nonsense"])
+def test_a_database_that_is_not_served_is_named_in_one_line(url: str) -> None:
+    assert "the database must be a URL like" in refused(CLPIPS_DATABASE_URL=url)

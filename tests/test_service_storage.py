@@ -22,11 +22,13 @@ from clpips.service.storage.errors import (
     NameTakenError,
     ProfileMissingError,
     QuotaReachedError,
+    RankingMissingError,
     StorageError,
     VersionMissingError,
+    VersionSupersededError,
 )
 from clpips.service.storage.profiles import ProfileStore
-from clpips.service.storage.records import Comparison, KeptRanking, Profile, TenantQuota
+from clpips.service.storage.records import Comparison, KeptRanking, NewVersion, Profile, TenantQuota
 from clpips.service.storage.tables import ComparisonRow, Row
 from tests.support.databases import BACKBONE, distances, fresh_database, ranking, version
 
@@ -141,6 +143,138 @@ async def test_another_order_of_a_comparison_replaces_the_first(store: ProfileSt
     assert profile.rankings == 1
 
 
+async def test_a_replaced_order_is_gone_and_takes_no_place_of_the_quota(store: ProfileStore) -> None:
+    await made(store)
+    for place in range(4):
+        await store.add_ranking(T, "ada", ranking(place))
+    for ranks in ((1, 2, 3), (3, 2, 1), (2, 1, 3)):
+        profile = (await store.add_ranking(T, "ada", ranking(ranks=ranks, comparison="c"))).profile
+    assert (profile.rankings, profile.latest_ranking) == (5, 7)
+    with pytest.raises(RankingMissingError, match="no ranking 6"):
+        await store.ranking(profile, 6)
+
+
+async def test_a_fit_that_a_replacement_has_overtaken_is_not_kept(store: ProfileStore) -> None:
+    await made(store)
+    seen = (await store.add_ranking(T, "ada", ranking(comparison="c"))).profile
+    await store.add_ranking(T, "ada", ranking(ranks=(3, 2, 1), comparison="c"))
+    assert await store.add_fitted(seen, version(2), "so", taken=True, again=True) is None
+
+
+@pytest.mark.parametrize("given", [version(3), None])
+async def test_what_learned_from_a_replaced_order_is_used_until_the_next_fit_and_no_longer(
+    store: ProfileStore, given: NewVersion | None
+) -> None:
+    await made(store)
+    seen = (await store.add_ranking(T, "ada", ranking(comparison="c"))).profile
+    await store.add_fitted(seen, version(2), "so", taken=True, again=False)
+    seen = (await store.add_ranking(T, "ada", ranking(ranks=(3, 2, 1), comparison="c"))).profile
+    assert (seen.current_version, seen.fitted_ranking) == (2, 0)
+    kept = await store.add_fitted(seen, given, "too little", taken=False, again=False)
+    assert kept is not None
+    assert (kept[0].current_version, kept[0].fitted_ranking, kept[0].waiting) == (1, 2, "too little")
+    assert [one.superseded for one in await store.versions(seen.id, 3, 10)] == [True, False]
+
+
+async def test_a_forgotten_ranking_is_gone_and_so_is_what_learned_from_it(store: ProfileStore) -> None:
+    await made(store)
+    for seed in range(3):
+        seen = (await store.add_ranking(T, "ada", ranking(seed))).profile
+        await store.add_fitted(seen, version(seed), "so", taken=True, again=False)
+    profile = await store.forget_ranking(T, "ada", 2)
+    assert (profile.rankings, profile.current_version, profile.latest_version) == (2, 1, 4)
+    assert (profile.fitted_ranking, profile.epoch) == (0, seen.epoch + 1)
+    assert await numbers(store, profile) == [1, 3]
+    assert [one.superseded for one in await store.versions(profile.id, None, 10)] == [True, True, False, False]
+    with pytest.raises(VersionSupersededError, match="version 3"):
+        await store.rollback(T, "ada", 3)
+    assert (await store.rollback(T, "ada", 2)).current_version == 2
+    assert await store.add_fitted(seen, version(9), "so", taken=True, again=True) is None
+
+
+async def test_a_version_that_never_saw_what_is_forgotten_stays_in_use(store: ProfileStore) -> None:
+    await made(store)
+    seen = (await store.add_ranking(T, "ada", ranking(1))).profile
+    await store.add_fitted(seen, version(2), "so", taken=True, again=False)
+    seen = (await store.add_ranking(T, "ada", ranking(2))).profile
+    await store.add_fitted(seen, version(3), "worse", taken=False, again=False)
+    profile = await store.forget_ranking(T, "ada", 2)
+    assert (profile.current_version, profile.rankings) == (2, 1)
+
+
+async def test_forgetting_after_an_import_answers_as_what_was_imported(store: ProfileStore) -> None:
+    await made(store)
+    await store.import_version(T, "ada", NewVersion(version(5).weights, "imported", 256, {}))
+    seen = (await store.add_ranking(T, "ada", ranking())).profile
+    await store.add_fitted(seen, version(2), "so", taken=True, again=False)
+    profile = await store.forget_ranking(T, "ada", 1)
+    assert (profile.current_version, profile.rankings) == (2, 0)
+    assert profile.fitted_ranking == profile.latest_ranking  # there is nothing to fit
+    assert await store.unlearned(BACKBONE) == []
+
+
+async def test_a_forgotten_ranking_leaves_its_place_of_the_quota_and_its_number_to_nobody(store: ProfileStore) -> None:
+    await made(store)
+    for seed in range(5):
+        await store.add_ranking(T, "ada", ranking(seed))
+    await store.forget_ranking(T, "ada", 5)
+    assert (await store.add_ranking(T, "ada", ranking(6))).number == 6
+    for number in (5, 0, -1, 7, 2**63):
+        with pytest.raises(RankingMissingError):
+            await store.forget_ranking(T, "ada", number)
+    with pytest.raises(ProfileMissingError):
+        await store.forget_ranking("another", "ada", 1)
+    assert (await store.find(T, "ada")).rankings == 5
+
+
+async def test_what_is_left_after_forgetting_is_caught_up_where_its_fit_was_lost(store: ProfileStore) -> None:
+    await made(store)
+    for seed in range(2):
+        seen = (await store.add_ranking(T, "ada", ranking(seed))).profile
+    await store.add_fitted(seen, version(2), "so", taken=True, again=False)
+    assert await store.unlearned(BACKBONE) == []
+    await store.forget_ranking(T, "ada", 1)
+    assert [profile.name for profile in await store.unlearned(BACKBONE)] == ["ada"]
+
+
+async def test_many_who_forget_at_once_forget_each_ranking_once(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(3)]
+    stores = [ProfileStore(database, TenantQuota(10, 12)) for database in databases]
+    await made(stores[0])
+    for seed in range(12):
+        await stores[0].add_ranking(T, "ada", ranking(seed))
+    results = await asyncio.gather(
+        *(stores[turn % 3].forget_ranking(T, "ada", 1 + turn % 6) for turn in range(18)), return_exceptions=True
+    )
+    assert sum(isinstance(result, RankingMissingError) for result in results) == 12
+    profile = await stores[0].find(T, "ada")
+    assert (profile.rankings, profile.epoch) == (6, 6)
+    assert await numbers(stores[0], profile) == list(range(7, 13))
+    for seed in range(6):  # the quota has as many places again
+        await stores[1].add_ranking(T, "ada", ranking(seed))
+    for database in databases:
+        await database.close()
+
+
+async def test_a_ranking_is_found_by_number_and_by_target_without_what_was_measured(store: ProfileStore) -> None:
+    await made(store)
+    for seed in (1, 2, 1):
+        profile = (await store.add_ranking(T, "ada", ranking(seed, ranks=(2, 1, 2)))).profile
+    one = await store.ranking(profile, 2)
+    assert (one.number, one.ranks, one.target) == (2, [2, 1, 2], f"{2:064x}")
+    assert one.created_at.utcoffset() == timedelta(0)
+    assert [kept.number for kept in await store.rankings_of(profile.id, f"{1:064x}")] == [1, 3]
+
+
+@pytest.mark.parametrize("last", [3, 4, 5, 9])
+async def test_more_rankings_than_a_page_come_whole_and_in_order(store: ProfileStore, last: int) -> None:
+    await made(store)
+    for seed in range(5):
+        profile = (await store.add_ranking(T, "ada", ranking(seed))).profile
+    found = [kept.number async for kept in store.rankings(profile.id, last, page=2)]
+    assert found == [1, 2, 3, 4, 5][:last]
+
+
 async def test_rankings_without_a_comparison_all_count(store: ProfileStore) -> None:
     await made(store)
     await store.add_ranking(T, "ada", ranking())
@@ -180,6 +314,14 @@ async def test_rolling_back_to_a_version_that_never_was_is_refused(store: Profil
     await made(store)
     with pytest.raises(VersionMissingError, match="versions are 1 to 1"):
         await store.rollback(T, "ada", 2)
+
+
+async def test_a_reset_gives_back_the_places_of_the_quota(store: ProfileStore) -> None:
+    await made(store)
+    for _ in range(2):
+        for seed in range(5):
+            await store.add_ranking(T, "ada", ranking(seed))
+        await store.reset(T, "ada")
 
 
 async def test_a_reset_begins_again_and_forgets_the_rankings_so_far(store: ProfileStore) -> None:

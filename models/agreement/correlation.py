@@ -4,45 +4,80 @@ A statistic that is undefined (too few items, or no variance at all) is NaN, nev
 """
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import permutations
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant
+from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant, undefined
+
+EXACT_ITEMS: Final = 8  # 8! = 40,320 orders
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> Statistic:
-    """Spearman's ρ of two series `(n,)` with mid-ranks for ties; p from the t distribution, interval from Fisher's z.
+    """Spearman's ρ of two series `(n,)` with mid-ranks for ties; p exact up to `EXACT_ITEMS`, else from t.
 
-    The interval uses the standard error of Bonett and Wright (Psychometrika 2000), √((1 + ρ²/2) / (n − 3)).
+    Exact: ρ of every order of one series, two-sided as in `_exact_p`. The interval, from Fisher's z, uses the standard
+    error of Bonett and Wright (Psychometrika 2000), √((1 + ρ²/2) / (n − 3)).
 
     >>> round(spearman([1, 2, 3, 4], [1, 2, 4, 3]).value, 2)
     0.8
+    >>> round(spearman([1, 2, 3], [1, 2, 3]).p, 2)  # of six orders, two are as extreme
+    0.33
     """
     x, y = _series(x, y)
-    if len(x) < 3 or is_constant(x) or is_constant(y):
-        return Statistic(NAN)
-    result = stats.spearmanr(x, y)
-    rho = float(result.statistic)
+    if why := _undefined(x, y, fewest=3):
+        return undefined(why)
+    first, second = (stats.rankdata(side) - (len(side) + 1) / 2 for side in (x, y))  # (n,)
+    rho = float(np.clip(first @ second / np.sqrt((first @ first) * (second @ second)), -1, 1))
+    exact = len(x) <= EXACT_ITEMS
+    p = _exact_p(second[_orders(len(x))] @ first) if exact else float(stats.spearmanr(x, y).pvalue)
     if len(x) < 4 or abs(rho) >= 1:
-        return Statistic(rho, p=float(result.pvalue))
+        return Statistic(rho, p=p)
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     centre = np.arctanh(rho)
-    return Statistic(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)), float(result.pvalue))
+    return Statistic(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)), p)
 
 
 def kendall(x: ArrayLike, y: ArrayLike) -> Statistic:
-    """Kendall's τ-b of two series `(n,)`, with its p-value (exact for few items without ties).
+    """Kendall's τ-b of two series `(n,)`, with its p-value: exact up to `EXACT_ITEMS`, and up to 33 items without ties.
 
     >>> round(kendall([1, 2, 3, 4], [1, 2, 4, 3]).value, 2)
     0.67
     """
     x, y = _series(x, y)
-    if len(x) < 2 or is_constant(x) or is_constant(y):
-        return Statistic(NAN)
+    if why := _undefined(x, y, fewest=2):
+        return undefined(why)
     result = stats.kendalltau(x, y)
-    return Statistic(float(result.statistic), p=float(result.pvalue))
+    if len(x) > EXACT_ITEMS:
+        return Statistic(float(result.statistic), p=float(result.pvalue))
+    signs = [np.sign(np.subtract.outer(side, side)) for side in (x, y)]  # (n, n) each
+    orders = _orders(len(x))  # (n!, n)
+    permuted = signs[1][orders[:, :, np.newaxis], orders[:, np.newaxis, :]]  # (n!, n, n)
+    return Statistic(float(result.statistic), p=_exact_p(np.einsum("ij,bij->b", signs[0], permuted)))
+
+
+def _undefined(x: NDArray[np.float64], y: NDArray[np.float64], fewest: int) -> str:
+    """Why there is no correlation, or nothing."""
+    if len(x) < fewest:
+        return f"it takes {fewest} images"
+    return "all are tied" if is_constant(x) or is_constant(y) else ""
+
+
+@cache
+def _orders(count: int) -> NDArray[np.intp]:
+    """All orders of so many items, `(count!, count)`, as they are first."""
+    return np.array(list(permutations(range(count))), np.intp)
+
+
+def _exact_p(values: NDArray[np.float64]) -> float:
+    """Two-sided p-value of the first of all orders' values, `(n!,)`: twice the share of the rarer tail."""
+    slack = 1e-9 * (1 + np.abs(values).max())
+    above, below = (values >= values[0] - slack).mean(), (values <= values[0] + slack).mean()
+    return min(1.0, 2 * float(min(above, below)))
 
 
 @dataclass(frozen=True)
@@ -81,7 +116,7 @@ def mean_within(statistics: NDArray[np.float64]) -> MeanWithin:
 
 def _mean(values: NDArray[np.float64]) -> Statistic:
     if not len(values):
-        return Statistic(NAN)
+        return undefined("no set has an order to compare with")
     mean = float(values.mean())
     if len(values) < 2 or is_constant(values):
         return Statistic(mean)

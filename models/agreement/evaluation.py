@@ -1,24 +1,34 @@
-"""Evaluation of a metric against people, beside a baseline: all statistics of agreement for one set of rankings."""
+"""Evaluation of a metric against people, beside a baseline: all statistics of agreement for one set of rankings.
+
+Values are of all rankings. p-values of agreement are the permutation test's, those of a lead the sign-flip test's, and
+intervals the cluster bootstrap's: none takes the rankings of one target, or of one person, for independent.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.agreement.bootstrap import FEWEST_SETS, bootstrap_mean, bootstrap_ranks
-from clpips.models.agreement.correlation import MeanWithin, kendall, mean_within, spearman
-from clpips.models.agreement.icc import cicchetti, intraclass_correlation, koo_li
+from clpips.models.agreement.bootstrap import RESAMPLES, Compared, bootstrap_mean, bootstrap_ranks
+from clpips.models.agreement.clusters import FEWEST_PEOPLE, FEWEST_SETS, Clusters, cluster_rankings
+from clpips.models.agreement.correlation import MeanWithin, spearman
+from clpips.models.agreement.icc import cicchetti, koo_li
+from clpips.models.agreement.permutation import permutation_test
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.agreement.rank_tables import rank_table
-from clpips.models.agreement.sign_flip import sign_flip_test
-from clpips.models.agreement.statistic import NAN, Statistic
+from clpips.models.agreement.rank_tables import RANK_STATISTICS, RankTable, rank_table
+from clpips.models.agreement.statistic import NAN, SIGNIFICANCE, Statistic, undefined
+from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import MeasuredRankings
+from clpips.models.rankings.membership import Seen
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
-SHARES: Final = ("pair_agreement", "vote_agreement")
+FIELDS: Final = ("value", "low", "high", "p")  # of a statistic, as JSON has it
+NO_MAJORITY: Final = "no pair has a majority"
+NOTHING_SEEN: Final = Seen(rankings=0.0, images=0.0)
+NO_CHOICE: Final = "people tie everything"
 
 
 @dataclass(frozen=True)
@@ -53,29 +63,68 @@ class Scores:
 class Evaluation:
     """A metric and a baseline on the same rankings, `difference` being the metric's lead with bootstrap intervals.
 
-    `sign_flip` is the p-value of a sign-flip test on the differences of ρ within sets, averaged by target.
+    `people` counts those whose names the rankings give. `drawn` says what figures are for: "new targets", or "new
+    targets and new people"; `smallest_p` is the smallest p-value that a lead can have with so few of them. `sign_flip`
+    is the headline: the p-value of the lead in ρ within sets. `metric_seen` and `baseline_seen` say how much of these
+    rankings the two were fitted to.
     """
 
     sets: int
     targets: int
+    people: int
     pairs: int
+    drawn: str
+    smallest_p: float
     metric: Scores
     baseline: Scores
     difference: dict[str, Statistic]
-    sign_flip: float
     warnings: tuple[str, ...]
+    metric_seen: Seen = NOTHING_SEEN
+    baseline_seen: Seen = NOTHING_SEEN
+
+    @property
+    def in_sample(self) -> str:
+        """A warning, as loud as the figures, where weights were fitted to what they are judged by; or nothing."""
+        return " ".join(
+            f"IN SAMPLE: {scores.name} was fitted to {seen.words}, so its figures flatter it."
+            for scores, seen in ((self.metric, self.metric_seen), (self.baseline, self.baseline_seen))
+            if seen
+        )
+
+    @property
+    def sign_flip(self) -> float:
+        """p-value of the lead in ρ within sets, by sign flips of whole targets (and people)."""
+        return self.difference["spearman_within"].p
+
+    @property
+    def undefined(self) -> dict[str, str]:
+        """Why a statistic has no value, by its place: `metric.icc2_k`."""
+        found: dict[str, str] = {}
+        for side, scores in (("metric", self.metric), ("baseline", self.baseline)):
+            values = {name: value for name, value in vars(scores).items() if isinstance(value, Statistic)}
+            values["spearman_within"] = scores.spearman_within.mean
+            found |= {f"{side}.{name}": value.why for name, value in values.items() if math.isnan(value.value)}
+        return found | {
+            f"difference.{name}": value.why for name, value in self.difference.items() if math.isnan(value.value)
+        }
 
     def as_json(self) -> dict[str, Any]:
-        """All figures as JSON types; what is undefined is null."""
+        """All figures as JSON types; what is undefined is null, and `undefined` says why."""
         return {
             "sets": self.sets,
             "targets": self.targets,
+            "people": self.people,
             "pairs": self.pairs,
-            "metric": _json(asdict(self.metric) | {"icc2_1_verdict": self.metric.verdicts}),
-            "baseline": _json(asdict(self.baseline) | {"icc2_1_verdict": self.baseline.verdicts}),
-            "difference": _json(
+            "for": self.drawn,
+            "smallest_p": self.smallest_p,
+            "in_sample": bool(self.in_sample),
+            "seen_in_fitting": {"metric": asdict(self.metric_seen), "baseline": asdict(self.baseline_seen)},
+            "metric": as_json(asdict(self.metric) | {"icc2_1_verdict": self.metric.verdicts}),
+            "baseline": as_json(asdict(self.baseline) | {"icc2_1_verdict": self.baseline.verdicts}),
+            "difference": as_json(
                 {name: asdict(value) for name, value in self.difference.items()} | {"sign_flip_p": self.sign_flip}
             ),
+            "undefined": self.undefined,
             "warnings": list(self.warnings),
         }
 
@@ -86,101 +135,131 @@ def evaluate(
     baseline: NDArray[np.float32],
     names: tuple[str, str] = ("metric", "baseline"),
     seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Evaluation:
-    """Compare two weights, float32 `(3456,)`, on the same rankings. `seed` is the bootstrap's."""
-    people = [ranking.order for ranking in measured.rankings]  # (k,) each
-    here = _Side(measured, weights, people)
-    there = _Side(measured, baseline, people)
+    """Compare two weights, float32 `(3456,)`, on the same rankings; `seed` and `resamples` are of what is random."""
+    raters = [ranking.rater for ranking in measured.rankings]
+    clusters, cells = cluster_rankings(measured.targets, raters)  # cells (m,)
+    sides = _Side(measured, weights, cells), _Side(measured, baseline, cells)
     pairs = measured.pairs()
-    shares = _shares(pairs, weights, baseline, seed)
-    swapped = _shares(pairs, baseline, weights, seed)
-    ranks = bootstrap_ranks(here.table, there.table, seed)
-    targets = len(np.unique(measured.targets))
-    metric = here.scores(names[0], shares | ranks, _ceiling(pairs))
-    other = there.scores(names[1], swapped | bootstrap_ranks(there.table, here.table, seed), _ceiling(pairs))
+    decided = majorities(pairs)
+    compared = {
+        "pair_agreement": _majority_share(decided, weights, baseline, seed, resamples),
+        "vote_agreement": _choice_share(measured, pairs, cells, clusters, (weights, baseline), seed, resamples),
+        **bootstrap_ranks(sides[0].table, sides[1].table, seed, resamples, clusters),
+        "spearman_within": _mean_within(sides, cells, clusters, seed, resamples),
+    }
+    ceiling = _ceiling(pairs)
+    metric = sides[0].scores(names[0], {name: each.metric for name, each in compared.items()}, ceiling, seed, resamples)
+    other = sides[1].scores(
+        names[1], {name: each.baseline for name, each in compared.items()}, ceiling, seed, resamples
+    )
     return Evaluation(
         sets=len(measured.rankings),
-        targets=targets,
-        pairs=len(majorities(pairs)),
+        targets=clusters.target_count,
+        people=len({rater for rater in raters if rater}),
+        pairs=len(decided),
+        drawn=clusters.words,
+        smallest_p=clusters.smallest_p,
         metric=metric,
         baseline=other,
-        difference={name: lead for name, (_, lead) in (shares | ranks).items()},
-        sign_flip=sign_flip_test(_by_target(here.ranks.within - there.ranks.within, measured.targets), seed),
-        warnings=_warnings(targets, here.ranks.within, (metric, other)),
+        difference={name: each.lead for name, each in compared.items()},
+        warnings=_warnings(clusters, raters, sides, (metric, other)),
     )
-
-
-def _warnings(targets: int, within: NDArray[np.float64], judged: Sequence[Scores]) -> tuple[str, ...]:
-    warnings = []
-    if targets < FEWEST_SETS:
-        warnings.append(
-            f"only {targets} target sets: bootstrap intervals are too narrow below {FEWEST_SETS}; collect more targets"
-        )
-    if undefined := int(np.isnan(within).sum()):
-        warnings.append(
-            f"ρ within a set is undefined in {undefined:,} of {len(within):,} sets, where people tie everything"
-        )
-    warnings += [
-        f"{scores.name} orders these images against people: its ICCs may lie below −1, and ICC(2,k) is undefined where "
-        "the orders are opposite; read both as no agreement"
-        for scores in judged
-        if scores.icc2_1.value < 0 and not scores.icc2_k.value >= -1
-    ]
-    return tuple(warnings)
 
 
 class _Side:
     """One metric's distances of all rankings beside the people's orders, ranked within each set."""
 
-    def __init__(
-        self, measured: MeasuredRankings, weights: NDArray[np.float32], people: Sequence[NDArray[np.float64]]
-    ) -> None:
+    def __init__(self, measured: MeasuredRankings, weights: NDArray[np.float32], cells: NDArray[np.intp]) -> None:
         distances = measured.rows.astype(np.float64) @ weights  # (r,)
-        own = [distances[rows] for rows in measured.rows_of]  # (k,) each
-        self.ranks = pool_ranks(people, own)
-        self.distances = np.concatenate(own)[self.ranks.places]  # (n,)
-        values = np.arange(2, 2 * max(map(len, own)) + 1) / 2  # (v,), every whole and half rank
-        _, targets = np.unique(measured.targets[self.ranks.sets], return_inverse=True)  # (n,)
-        self.table = rank_table(self.ranks.people, self.ranks.metric, targets, values)
+        self._targets = measured.targets  # (m,)
+        self._people = [ranking.order for ranking in measured.rankings]  # (k,) each
+        self._distances = [distances[rows] for rows in measured.rows_of]  # (k,) each
+        self._ranks = pool_ranks(self._people, self._distances)
+        self.within = self._ranks.within  # (m,)
+        values = np.arange(2, 2 * max(map(len, self._people)) + 1) / 2  # (v,), every whole and half rank
+        self.table: RankTable = rank_table(self._ranks.people, self._ranks.metric, cells[self._ranks.sets], values)
+        self.smallest_p = 1.0  # of the permutation test, once `scores` has made it
 
-    def scores(self, name: str, bootstrapped: Mapping[str, tuple[Statistic, Statistic]], ceiling: float) -> Scores:
-        people, metric = self.ranks.people, self.ranks.metric  # (n,)
-        rho, (resampled, _) = spearman(people, metric), bootstrapped["spearman"]
-        icc = intraclass_correlation(np.stack([people, metric], axis=1))  # of (n, 2)
+    def scores(self, name: str, values: dict[str, Statistic], ceiling: float, seed: int, resamples: int) -> Scores:
+        test = permutation_test(self._people, self._distances, self._targets, seed, resamples)
+        self.smallest_p = test.smallest
+        raw = spearman(self._ranks.people, np.concatenate(self._distances)[self._ranks.places])
+        tested = {
+            column: replace(values[column], p=float(p)) for column, p in zip(RANK_STATISTICS, test.pooled, strict=True)
+        }
+        defined = ~np.isnan(self.within)
         return Scores(
             name=name,
-            pair_agreement=bootstrapped["pair_agreement"][0],
-            vote_agreement=bootstrapped["vote_agreement"][0],
+            pair_agreement=values["pair_agreement"],
+            vote_agreement=values["vote_agreement"],
             vote_ceiling=ceiling,
-            spearman=Statistic(rho.value, resampled.low, resampled.high, rho.p),
-            spearman_distances=spearman(people, self.distances),
-            spearman_within=mean_within(self.ranks.within),
-            kendall=kendall(people, metric),
-            icc2_1=icc.single,
-            icc2_k=icc.average,
+            spearman_distances=Statistic(raw.value, p=test.distances, why=raw.why),
+            spearman_within=MeanWithin(
+                replace(values["spearman_within"], p=test.within), int(defined.sum()), int((~defined).sum())
+            ),
+            **tested,
         )
 
 
-def _shares(
-    pairs: RankedPairs, weights: NDArray[np.float32], baseline: NDArray[np.float32], seed: int
-) -> dict[str, tuple[Statistic, Statistic]]:
-    """Value and lead of the two shares of `SHARES`."""
-    majority = majorities(pairs)
-    decided = replace(majority, counts=np.ones(len(majority)))
-    return {
-        name: _share(chosen, weights, baseline, seed) if len(chosen) else (Statistic(NAN), Statistic(NAN))
-        for name, chosen in zip(SHARES, (decided, pairs), strict=True)
-    }
+def _majority_share(
+    decided: RankedPairs,
+    weights: NDArray[np.float32],
+    baseline: NDArray[np.float32],
+    seed: int,
+    resamples: int,
+) -> Compared:
+    """The share of pairs where a metric sides with the majority. People make the majority: targets alone are drawn."""
+    if not len(decided):
+        return Compared(*[undefined(NO_MAJORITY)] * 3)
+    _, targets = np.unique(decided.targets, return_inverse=True)  # (n,)
+    totals = np.bincount(targets).astype(np.float64)  # (t,)
+    here, there = (np.bincount(targets, decided.right(side)) / totals for side in (weights, baseline))
+    return bootstrap_mean(here, there, totals, seed, resamples)
 
 
-def _share(
-    pairs: RankedPairs, weights: NDArray[np.float32], baseline: NDArray[np.float32], seed: int
-) -> tuple[Statistic, Statistic]:
-    """The share of the pairs' counts that the weights order alike, and its lead, by bootstrap over targets."""
-    _, targets = np.unique(pairs.targets, return_inverse=True)  # (n,)
-    totals = np.bincount(targets, pairs.counts).astype(np.float64)  # (t,)
-    here, there = (np.bincount(targets, pairs.counts * pairs.right(side)) / totals for side in (weights, baseline))
-    return bootstrap_mean(here, there, totals, seed)
+def _choice_share(
+    measured: MeasuredRankings,
+    pairs: RankedPairs,
+    cells: NDArray[np.intp],
+    clusters: Clusters,
+    sides: tuple[NDArray[np.float32], NDArray[np.float32]],
+    seed: int,
+    resamples: int,
+) -> Compared:
+    """The share of all choices that a metric makes too."""
+    if not len(pairs):
+        return Compared(*[undefined(NO_CHOICE)] * 3)
+    own = np.array([_choices(ranking) for ranking in measured.rankings])  # (m,)
+    cell = np.repeat(cells, own)  # (n,)
+    count = len(clusters.targets)
+    totals = np.bincount(cell, pairs.counts, count).astype(np.float64)  # (c,)
+    chosen = [np.bincount(cell, pairs.counts * pairs.right(side), count) for side in sides]  # (c,) each
+    here, there = (side / np.where(totals > 0, totals, 1) for side in chosen)
+    return bootstrap_mean(here, there, totals, seed, resamples, clusters)
+
+
+def _choices(ranking: Ranking) -> int:
+    """The number of ordered pairs that a ranking gives."""
+    if ranking.votes is not None:
+        return int(np.count_nonzero(ranking.votes))
+    return int(np.count_nonzero(ranking.order[:, np.newaxis] < ranking.order))
+
+
+def _mean_within(
+    sides: tuple[_Side, _Side], cells: NDArray[np.intp], clusters: Clusters, seed: int, resamples: int
+) -> Compared:
+    """The mean of ρ within sets, of the sets where both metrics have one."""
+    both = ~(np.isnan(sides[0].within) | np.isnan(sides[1].within))  # (m,)
+    if not both.any():
+        return Compared(*[undefined(NO_CHOICE)] * 3)
+    count = len(clusters.targets)
+    totals = np.bincount(cells[both], minlength=count).astype(np.float64)  # (c,)
+    here, there = (
+        np.bincount(cells[both], side.within[both], count) / np.where(totals > 0, totals, 1) for side in sides
+    )
+    return bootstrap_mean(here, there, totals, seed, resamples, clusters)
 
 
 def _ceiling(pairs: RankedPairs) -> float:
@@ -191,16 +270,50 @@ def _ceiling(pairs: RankedPairs) -> float:
     return float((pairs.counts.sum() + lead) / (2 * pairs.counts.sum()))
 
 
-def _by_target(values: NDArray[np.float64], targets: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The mean of the defined values, `(m,)`, of each of t targets, `(t,)`."""
-    defined = ~np.isnan(values)  # (m,)
-    _, sets = np.unique(targets[defined], return_inverse=True)
-    return np.bincount(sets, values[defined]) / np.bincount(sets)
+def _warnings(
+    clusters: Clusters, raters: Sequence[str], sides: tuple[_Side, _Side], judged: tuple[Scores, Scores]
+) -> tuple[str, ...]:
+    warnings = []
+    targets, people = clusters.target_count, clusters.people_count
+    if targets == 1:
+        warnings.append("only one target: nothing can be said of others, so no difference has a p-value or an interval")
+    elif targets < FEWEST_SETS:
+        warnings.append(f"only {targets} target sets: there are no intervals below {FEWEST_SETS}; collect more targets")
+    elif people is not None and people < FEWEST_SETS:
+        warnings.append(f"only {people} people: there are no intervals below {FEWEST_SETS}; ask more people")
+    if targets > 1 and clusters.smallest_p > SIGNIFICANCE:
+        warnings.append(
+            f"with {targets} targets the smallest possible p of a difference is {clusters.smallest_p:.2g}: none can "
+            "be significant; collect more targets"
+        )
+    if sides[0].smallest_p > SIGNIFICANCE:
+        warnings.append(
+            f"with so few images the smallest possible p of agreement is {sides[0].smallest_p:.2g}: none can be "
+            "significant; collect more rankings"
+        )
+    named = len(set(raters)) if all(raters) else 0
+    if 1 < named < FEWEST_PEOPLE:
+        warnings.append(
+            f"{named} people are too few to speak of others (that takes {FEWEST_PEOPLE}): figures are for new targets, "
+            "as these people see them"
+        )
+    if undecided := judged[0].spearman_within.undefined:
+        sets = undecided + judged[0].spearman_within.sets
+        warnings.append(f"ρ within a set is undefined in {undecided:,} of {sets:,} sets, where people tie everything")
+    warnings += [
+        f"{scores.name} orders these images against people: its ICCs may lie below −1, and ICC(2,k) is undefined where "
+        "the orders are opposite; read both as no agreement"
+        for scores in judged
+        if scores.icc2_1.value < 0 and not scores.icc2_k.value >= -1
+    ]
+    return tuple(warnings)
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """The value with null for what is undefined, and statistics without their reasons, which stand together."""
     if isinstance(value, dict):
-        return {name: _json(item) for name, item in value.items()}
+        names = FIELDS if value.keys() >= set(FIELDS) else value
+        return {name: as_json(value[name]) for name in names}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant
+from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant, undefined
 
 ROUNDING: Final = 1e-12  # of the mean squares: what is smaller is 0
+FEWEST_ITEMS: Final = 3  # two items leave one degree of freedom: F then says nothing
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
     """ICC(2,1) and ICC(2,k) of ratings `(items, raters)`.
 
     Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability", Psychological Bulletin 1979;
-    intervals as McGraw and Wong give them (Psychological Methods 1996, table 7), p from F = MSR/MSE. NaN with fewer
-    than two items or raters, where nothing varies, and where raters oppose each other so far that nothing is left to
-    divide by. Raises `ValueError` for another shape.
+    intervals as McGraw and Wong give them (Psychological Methods 1996, table 7), p from F = MSR/MSE; both need three
+    items or more. NaN with fewer than two items or raters, where nothing varies, and where raters oppose each other so
+    far that nothing is left to divide by. Raises `ValueError` for another shape.
 
     >>> ratings = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
     >>> icc = intraclass_correlation(ratings)  # Shrout and Fleiss's table 2
@@ -47,14 +48,18 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
         raise ValueError(f"ratings must have the shape (items, raters), these have {table.shape}")
     n, k = table.shape
     if n < 2 or k < 2 or is_constant(table):
-        return IntraclassCorrelation(Statistic(NAN), Statistic(NAN))
+        why = "nothing varies" if n >= 2 and k >= 2 else "it takes two images and two raters"
+        return IntraclassCorrelation(undefined(why), undefined(why))
     mean = table.mean()
     items, raters = table.mean(axis=1), table.mean(axis=0)  # (n,), (k,)
     residual = table - items[:, np.newaxis] - raters + mean  # (n, k)
     ms_items = k * float(((items - mean) ** 2).sum()) / (n - 1)
     ms_raters = n * float(((raters - mean) ** 2).sum()) / (k - 1)
     ms_error = float((residual**2).sum()) / ((n - 1) * (k - 1))
-    return _from_mean_squares(ms_items, ms_raters, ms_error, n, k)
+    result = _from_mean_squares(ms_items, ms_raters, ms_error, n, k)
+    if n >= FEWEST_ITEMS:
+        return result
+    return IntraclassCorrelation(*(Statistic(each.value, why=each.why) for each in (result.single, result.average)))
 
 
 def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: int, k: int) -> IntraclassCorrelation:
@@ -68,7 +73,10 @@ def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: in
     p = float(stats.f.sf(f_ratio, n - 1, (n - 1) * (k - 1)))
     low, high = _interval(single, ms_items, ms_raters, ms_error, n, k)
     variance = ms_items + (ms_raters - ms_error) / n  # k times that of the raters' mean
-    average = (ms_items - ms_error) / variance if variance > ROUNDING * (ms_items + ms_raters + ms_error) else NAN
+    if np.isnan(single) or variance <= ROUNDING * (ms_items + ms_raters + ms_error):
+        opposed = undefined("the raters oppose each other")
+        return IntraclassCorrelation(opposed if np.isnan(single) else Statistic(single, low, high, p), opposed)
+    average = (ms_items - ms_error) / variance
     return IntraclassCorrelation(
         Statistic(single, low, high, p),
         Statistic(average, _stepped_up(low, k), _stepped_up(high, k), p),

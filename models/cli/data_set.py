@@ -1,23 +1,35 @@
 """Data set of a command: a ranking file, read and measured, with a bar on standard error while it takes."""
 
+import hashlib
 import importlib.util
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from clpips.models.cli.output import progress_bar
+from clpips import __version__
+from clpips.models.cli.output import Stopwatch
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.installing import install_hint
+from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.files import read_rankings
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
 
 
 def read_data_set(
-    path: Path, resolution: int | None, engine: EngineName, backbone: Path | None, fingerprint: str, cache: Path
+    path: Path,
+    resolution: int | None,
+    engine: EngineName,
+    backbone: Path | None,
+    fingerprint: str,
+    cache: Path,
+    watch: Stopwatch,
 ) -> MeasuredRankings:
     """The file's rankings with their channel distances. Raises `RankingsError`, or `OSError` for the file itself."""
     rankings = read_rankings(path)
-    with progress_bar("channel distances") as progress:
+    with watch.part("channel distances") as progress:
         return measure_rankings(
             rankings, lambda: open_engine(engine, backbone=backbone), resolution, fingerprint, cache, progress
         )
@@ -27,3 +39,19 @@ def require_matplotlib(report: Path | None) -> None:
     """Raise `EngineError`, before anything is computed, where a report is asked for that cannot be drawn."""
     if report and not importlib.util.find_spec("matplotlib"):
         raise EngineError(f"the report needs matplotlib: {install_hint('report')}; or leave --report out")
+
+
+def made(path: Path, fingerprint: str, weights: Mapping[str, LayerWeights], **options: object) -> dict[str, str]:
+    """How figures came about, for whoever has to repeat them: version, command, options, and hashes of what went in."""
+    hashes = {
+        f"weights {side}": f"{one.name}, sha256 of the values {hashlib.sha256(one.values.tobytes()).hexdigest()[:16]}"
+        for side, one in weights.items()
+    }
+    return {
+        "clpips": __version__,
+        "command": shlex.join(["clpips", *sys.argv[1:]]),
+        **{name: str(value) for name, value in options.items()},
+        "rankings": f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}",
+        "backbone": f"sha256 {fingerprint[:16]}",
+        **hashes,
+    }

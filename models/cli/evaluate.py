@@ -3,12 +3,13 @@
 The statistics behind it take a second to load: they are imported when the command runs, so that no other one waits.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.data_set import read_data_set, require_matplotlib
+from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
 from clpips.models.cli.options import (
     backbone_option,
     cache_option,
@@ -20,7 +21,7 @@ from clpips.models.cli.options import (
     seed_option,
     weights_option,
 )
-from clpips.models.cli.output import print_json
+from clpips.models.cli.output import Stopwatch, print_json, print_line
 from clpips.models.engines.contract import EngineName
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.weights_files import load_weights
@@ -52,14 +53,24 @@ def evaluate_command(
     """Say with statistics how well a metric agrees with people's RANKINGS, beside a baseline."""
     from clpips.models.agreement.evaluation import evaluate
     from clpips.models.cli.evaluation_table import print_evaluation
+    from clpips.models.rankings.membership import share_seen
 
     require_matplotlib(report)
     chosen, other = load_weights(weights), load_weights(baseline)
     fingerprint = load_backbone(backbone).fingerprint
     for each in (chosen, other):
         each.require_backbone(fingerprint)
-    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
-    result = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
+    watch = Stopwatch()
+    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
+    with watch.part("statistics"):
+        found = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
+    result = replace(
+        found,
+        metric_seen=share_seen(chosen.trained_on, measured),
+        baseline_seen=share_seen(other.trained_on, measured),
+    )
+    how = made(rankings, fingerprint, {"judged": chosen, "compared with": other}, seed=seed, resolution=resolution)
+    figures = result.as_json() | {"made": how}
     if report:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has
@@ -70,9 +81,15 @@ def evaluate_command(
             judged=measured,
             weights=chosen.values,
             baseline=other.values,
+            where=f"all rankings of {rankings.name}",
+            made=made(
+                rankings, fingerprint, {"judged": chosen, "compared with": other}, seed=seed, resolution=resolution
+            ),
         )
-        write_report(report, result.as_json(), contents)
+        with watch.part("report"):
+            write_report(report, figures, contents)
     if as_json:
-        print_json(result.as_json())
+        print_json(figures)
     else:
         print_evaluation(Console(), result, f"on {result.targets} targets")
+        print_line(Console(), watch.words)

@@ -4,14 +4,15 @@ The statistics behind it take a second to load: they are imported when the comma
 """
 
 import importlib.util
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.data_set import read_data_set, require_matplotlib
+from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
 from clpips.models.cli.options import (
     backbone_option,
     cache_option,
@@ -22,7 +23,7 @@ from clpips.models.cli.options import (
     resolution_option,
     seed_option,
 )
-from clpips.models.cli.output import print_json, print_line, progress_bar
+from clpips.models.cli.output import Stopwatch, print_json, print_line
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import load_backbone
@@ -30,10 +31,15 @@ from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
 
 if TYPE_CHECKING:
+    from clpips.models.fitting.by_rater import ByRater
     from clpips.models.fitting.curve_points import CurvePoint
     from clpips.models.fitting.holdout import JudgedFit
     from clpips.models.fitting.recipes import Recipe
+    from clpips.models.rankings.measured import MeasuredRankings
     from clpips.models.rankings.splitting import SplitBy
+
+JUDGING: Final = "a fit judged on what is held out"
+NO_FILE_NAME: Final = r"[^\w.-]"  # characters of a person's name that a file's has not
 
 
 @click.command("fit")
@@ -55,8 +61,13 @@ if TYPE_CHECKING:
     help="Share to fit on for the held-out figures. The weights written are fitted on everything.",
 )  # fmt: skip
 @click.option(
-    "--split-by", "by", type=click.Choice(["image", "target"]),
-    help="Keep every image apart, or targets. By default images, wherever one stands in rankings of several targets.",
+    "--split-by", "by", type=click.Choice(["auto", "image", "target", "rater"]), default="auto", show_default=True,
+    callback=lambda _context, _parameter, value: None if value == "auto" else value,
+    help="What to keep apart. auto: images, wherever one stands in rankings of several targets, else targets.",
+)  # fmt: skip
+@click.option(
+    "--by", "each", type=click.Choice(["rater"]),
+    help="One fit a person as well: OUT.NAME.safetensors each, with the table of people and of targets.",
 )  # fmt: skip
 @click.option("--draws", type=click.IntRange(1), default=5, show_default=True, help="Of the report's learning curve.")
 @seed_option
@@ -73,6 +84,7 @@ def fit_command(
     parent: str | None,
     share: float,
     by: "SplitBy | None",
+    each: str | None,
     draws: int,
     seed: int,
     resolution: int | None,
@@ -97,28 +109,43 @@ def fit_command(
     start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe]), load_weights("lpips")
     fingerprint = load_backbone(backbone).fingerprint
     start.require_backbone(fingerprint)
-    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache)
-    fitted = fit_and_judge(
-        measured,
-        start,
-        baseline,
-        name=out.stem,
-        backbone=fingerprint,
-        resolution=resolution,
-        recipe=recipe,
-        share=share,
-        seed=seed,
-        by=by,
-    )
+    watch = Stopwatch()
+    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
+    with watch.part(JUDGING):
+        fitted = fit_and_judge(
+            measured,
+            start,
+            baseline,
+            name=out.stem,
+            backbone=fingerprint,
+            resolution=resolution,
+            recipe=recipe,
+            share=share,
+            seed=seed,
+            by=by,
+        )
+    watch.move(JUDGING, "the fit", fitted.outcome.seconds)
     save_weights(fitted.weights, out)
+    people: ByRater | None = None
+    if each:
+        from clpips.models.fitting.by_rater import fit_by_rater
+
+        with watch.part("fits by rater") as progress:
+            people = fit_by_rater(measured, start, baseline, recipe, share, seed, by, progress)
+        _save_each(people, fitted.weights, start, measured, out)
     curve: list[CurvePoint] = []
     if report:
         parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
         if importlib.util.find_spec("torch"):
             parents["paper"] = start if recipe == "paper" else baseline
-        with progress_bar("learning curve") as progress:
+        with watch.part("learning curve") as progress:
             curve = list(learning_curve(measured, parents, baseline, draws, share, by, progress))
-    figures = _figures(fitted, out, curve)
+    how = made(
+        rankings, fingerprint, {"parent": start, "compared with": baseline, "fitted": fitted.weights},
+        seed=seed, resolution=resolution, split=f"{share:g} of the {fitted.split.by}s to fit on",
+    )  # fmt: skip
+    figures = _figures(fitted, out, curve) | ({"by_rater": people.as_json()} if people else {})
+    figures |= {"made": how, "took": watch.as_json()}
     if report and fitted.held_out:
         from clpips.models.report.contents import Report
         from clpips.models.report.page import write_report  # matplotlib, which not every install has
@@ -130,12 +157,41 @@ def fit_command(
             weights=fitted.held_out.weights,
             baseline=baseline.values,
             curve=curve,
+            where=fitted.split.words,
+            made=how,
         )
-        write_report(report, figures, contents)
+        with watch.part("report"):
+            write_report(report, figures, contents)
     if as_json:
         print_json(figures)
     else:
         _print(fitted, out)
+        if people:
+            from clpips.models.cli.people_table import print_people
+
+            print_people(Console(), people)
+        print_line(Console(), watch.words)
+
+
+def _save_each(
+    people: "ByRater", everybody: LayerWeights, parent: LayerWeights, measured: "MeasuredRankings", out: Path
+) -> None:
+    """A weights file for each person beside everybody's."""
+    from clpips.models.rankings.membership import hash_data_set
+
+    for rater, values in people.weights.items():
+        path = out.with_name(f"{out.stem}.{re.sub(NO_FILE_NAME, '_', rater)}{out.suffix}")
+        own = measured.take([ranking for ranking in measured.rankings if ranking.rater == rater])
+        weights = replace(
+            everybody,
+            values=values,
+            name=path.stem,
+            parent=parent.name,
+            recipe=f"{everybody.recipe.partition(',')[0]}, {len(own.rankings)} rankings of {rater}",
+            agreement={},
+            trained_on=parent.trained_on | hash_data_set(own),
+        )
+        save_weights(weights, path)
 
 
 def _require_torch(recipe: "Recipe") -> None:
@@ -162,6 +218,7 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
             "parent_agreement": validation.parent_agreement if validation else None,
             "lpips_agreement": validation.lpips_agreement if validation else None,
         },
+        "headline": "cross_validated" if validation and _few(fitted) else "held_out",
         "held_out_on": split.words if fitted.held_out else None,
         "held_out": fitted.held_out.evaluation.as_json() if fitted.held_out else None,
     }
@@ -170,10 +227,23 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
     return figures
 
 
+def _few(fitted: "JudgedFit") -> bool:
+    from clpips.models.agreement.clusters import FEWEST_SETS
+
+    return fitted.held_out is None or fitted.held_out.evaluation.targets < FEWEST_SETS
+
+
 def _print(fitted: "JudgedFit", out: Path) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
     console, outcome, split = Console(), fitted.outcome, fitted.split
+    if (found := outcome.validation) is not None:
+        print_line(
+            console,
+            f"out of fold, on {found.words} of all {found.targets} targets: {found.agreement:.1%} of people's choices, "
+            f"{outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}"
+            + ("; with so few targets held out below, this is the figure to quote" if _few(fitted) else ""),
+        )
     if fitted.held_out:
         result = fitted.held_out.evaluation
         print_evaluation(console, result, f"on {split.words}: {result.targets} targets held out")

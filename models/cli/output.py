@@ -3,10 +3,16 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
+from time import perf_counter
+from typing import Final
 
 import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+LINE_SECONDS: Final = 5.0  # between lines of progress off a terminal
+SHOWN_SECONDS: Final = 0.05  # a part that takes less is not worth a word
 
 
 def print_json(value: object) -> None:
@@ -20,13 +26,84 @@ def print_line(console: Console, text: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, gone when done; what it gives is told how much is done, and of how much."""
+def progress_bar(title: str, line_seconds: float = LINE_SECONDS) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, gone when done; off a terminal a plain line every `line_seconds`.
+
+    What it gives is told how much is done, and of how much, where that is known.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        with _plain_lines(title, line_seconds) as step:
+            yield step
+        return
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
 
-        def step(done: int, total: int) -> None:
+        def advance(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        yield step
+        yield advance
+
+
+@contextmanager
+def _plain_lines(title: str, line_seconds: float) -> Iterator[Callable[[int, int], None]]:
+    started, stopped, reached = perf_counter(), Event(), [""]
+
+    def speak() -> None:
+        while not stopped.wait(line_seconds):
+            click.echo(f"{title}{reached[0]}, {perf_counter() - started:.0f} s", err=True)
+
+    def advance(done: int, total: int) -> None:
+        reached[0] = f": {done:,} of {total:,}"
+
+    speaker = Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield advance
+    finally:
+        stopped.set()
+        speaker.join()
+
+
+class Stopwatch:
+    """Elapsed time of a command by its parts, which add up to the whole."""
+
+    def __init__(self) -> None:
+        self._started = perf_counter()
+        self.parts: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Time a part, with a progress bar of this title."""
+        started = perf_counter()
+        with progress_bar(title) as step:
+            yield step
+        self.parts[title] = self.parts.get(title, 0.0) + perf_counter() - started
+
+    def move(self, part: str, title: str, seconds: float) -> None:
+        """Count so many seconds of a part as another one."""
+        self.parts[part] -= seconds
+        self.parts[title] = self.parts.get(title, 0.0) + seconds
+
+    def as_json(self) -> dict[str, float]:
+        """Seconds by part, and in all; `other` is what no part covers."""
+        total = perf_counter() - self._started
+        return {**self.parts, "other": total - sum(self.parts.values()), "total": total}
+
+    @property
+    def words(self) -> str:
+        """The whole and its parts, for people."""
+        seconds = self.as_json()
+        total = seconds.pop("total")
+        parts = ", ".join(f"{title} {clock(value)}" for title, value in seconds.items() if value >= SHOWN_SECONDS)
+        return f"took {clock(total)} in all" + (f": {parts}" if parts else "")
+
+
+def clock(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> clock(3.21), clock(338)
+    ('3.2 s', '5:38')
+    """
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60}:{int(seconds) % 60:02}"

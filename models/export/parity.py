@@ -29,7 +29,7 @@ def measure_parity(
 ) -> list[Parity]:
     """Compare distances of the exported metric with the PyTorch engine's (float32, CPU), at each of `SIZES`.
 
-    `graph` is the whole metric as `export_onnx` wrote it, `weights` float32 `(1152,)`. Images are smooth random fields
+    `graph` is the whole metric as `export_onnx` wrote it, `weights` float32 `(3456,)`. Images are smooth random fields
     with noise, and their partners blended with others, so that distances cover the range that real pairs have.
     """
     session = load_runtime().InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -41,7 +41,7 @@ def measure_parity(
         share = np.linspace(0.02, 1, pairs).reshape(-1, 1, 1, 1)  # (n, 1, 1, 1)
         candidate = (target * (1 - share) + other * share).round().astype(np.uint8)  # (n, h, w, 3)
         (exported,) = session.run(["distances"], {"target": target, "candidate": candidate, "weights": weights})  # (n,)
-        z = engine.compare(engine.embed(target), engine.embed(candidate))  # (n, 1152)
+        z = engine.compare(engine.embed(target), engine.embed(candidate))  # (n, 3456)
         difference = float(np.abs(exported - weigh(z, weights)).max())
         report.append(Parity((height, width), pairs, difference))
     engine.close()

@@ -14,6 +14,7 @@ from clpips.models.agreement.evaluation import Evaluation, evaluate
 from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
+from clpips.models.rankings.membership import hash_data_set, share_seen
 from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
 
 
@@ -57,7 +58,7 @@ def fit_and_judge(
     held_out = None
     if split.fit and split.held_out:
         fitted = fit_with(recipe, measured.take(split.fit).pairs(), parent, seed).weights
-        held_out = _judge(measured, split, fitted, baseline, name, seed)
+        held_out = _judge(measured, split, fitted, parent, baseline, name, seed)
     outcome = fit_with(recipe, measured.pairs(), parent, seed)
     weights = LayerWeights(
         outcome.weights,
@@ -67,6 +68,7 @@ def fit_and_judge(
         resolution=resolution,
         recipe=_describe(recipe, outcome, len(measured.rankings)),
         agreement=_provenance(held_out.evaluation, split, share, seed) if held_out else {},
+        trained_on=parent.trained_on | hash_data_set(measured) if outcome.supported else parent.trained_on,
     )
     return JudgedFit(weights, outcome, split, held_out)
 
@@ -75,13 +77,19 @@ def _judge(
     measured: MeasuredRankings,
     split: Split,
     weights: NDArray[np.float32],
+    parent: LayerWeights,
     baseline: LayerWeights,
     name: str,
     seed: int,
 ) -> HeldOut:
-    """Weights fitted to one side of the split, evaluated on the other."""
+    """Weights fitted to one side of the split, evaluated on the other, which the parent may have seen."""
     names = (name, baseline.name)
-    evaluation = evaluate(measured.take(split.held_out), weights, baseline.values, names, seed)
+    held_out = measured.take(split.held_out)
+    evaluation = replace(
+        evaluate(held_out, weights, baseline.values, names, seed),
+        metric_seen=share_seen(parent.trained_on, held_out),
+        baseline_seen=share_seen(baseline.trained_on, held_out),
+    )
     if split.warning:
         evaluation = replace(evaluation, warnings=(split.warning, *evaluation.warnings))
     return HeldOut(weights, evaluation)

@@ -77,8 +77,8 @@ def _reason(validation: Validation, rankings: int) -> str:
         for lead in (validation.lead, validation.lpips_lead)
     )
     return (
-        f"{found}; after {_count(rankings)} that is not more than noise would give, so the profile answers as before: it waits "
-        f"for rankings that make both leads larger than their errors ({leads} points)"
+        f"{found}; after {_count(rankings)} that is not more than noise would give, so the profile answers as before: "
+        f"it waits for rankings that make both leads larger than their errors ({leads} points)"
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import CHANNELS, DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH, Families, Group
+from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.typical import TYPICAL
 
 
@@ -24,8 +25,9 @@ class LayerWeights:
     """Layer-combination weights, float32 `(3456,)`, finite and ≥ 0, with their provenance.
 
     `backbone` is the fingerprint of the backbone that they were learned on, `resolution` the scoring resolution in
-    pixels (None: native size), `agreement` what they reached on targets held out of the fit. Raises `WeightsError` for
-    values of another shape, of integers, or that are negative, not finite or too large for float32.
+    pixels (None: native size), `agreement` what they reached on what was held out of the fit, `trained_on` what they,
+    and the weights that they began as, were fitted to. Raises `WeightsError` for values of another shape, of integers,
+    or that are negative, not finite or too large for float32.
 
     >>> LayerWeights(np.ones(3456), "equal").values.dtype
     dtype('float32')
@@ -39,6 +41,7 @@ class LayerWeights:
     recipe: str = ""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     agreement: dict[str, Any] = field(default_factory=dict)
+    trained_on: TrainedOn = field(default_factory=TrainedOn)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _checked(self.values))

@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 
 FORMAT: Final = "clpips-weights-2"
@@ -73,11 +74,12 @@ def format_weights(weights: LayerWeights) -> bytes:
         "created": weights.created,
         "recipe": weights.recipe,
         "agreement": json.dumps(weights.agreement, sort_keys=True),
+        "trained_on": json.dumps(weights.trained_on.as_metadata()),
     }
     tensors = {
         family.name: weights.values[PLACES[family.name]] for family in FAMILIES if family.name in weights.families
     }
-    return safetensors.numpy.save(tensors or {"aligned": weights.values[PLACES["aligned"]]}, metadata)
+    return _in_order(safetensors.numpy.save(tensors or {"aligned": weights.values[PLACES["aligned"]]}, metadata))
 
 
 def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeights:
@@ -102,6 +104,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
         backbones = json.loads(metadata["backbones"])
         resolution = None if metadata["resolution"] == "native" else int(metadata["resolution"])
         agreement = json.loads(metadata.get("agreement") or "{}")
+        trained_on = json.loads(metadata.get("trained_on") or "{}")
         return LayerWeights(
             combine_families(tensors),
             name=metadata["name"],
@@ -111,11 +114,20 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
             recipe=metadata.get("recipe", ""),
             created=metadata.get("created", ""),
             agreement=agreement if isinstance(agreement, dict) else {},
+            trained_on=TrainedOn.of_metadata(trained_on if isinstance(trained_on, dict) else {}),
         )
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
     except ValueError as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its header's keys in order, which safetensors shuffles: equal weights are equal bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # as the format has it: the tensors begin at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -16,7 +16,8 @@ class MeasuredRankings:
 
     `rows` is float32 `(r, 3456)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
     numbers its target image, `candidates_of[i]`, `(k,)`, those of its candidates, None where they are not known. Images
-    of the same bytes are one image, whatever they are called.
+    of the same bytes are one image, whatever they are called; `names` has each image's `sha256:` and hash, by its
+    number, or another name where its bytes are not known, and may be left out.
     """
 
     rankings: Sequence[Ranking]
@@ -24,6 +25,15 @@ class MeasuredRankings:
     rows_of: Sequence[NDArray[np.intp]]
     targets: NDArray[np.intp]
     candidates_of: Sequence[NDArray[np.intp] | None]
+    names: Sequence[str] = ()
+
+    def names_of(self, place: int) -> list[str]:
+        """The names of a ranking's images, the target's first, as far as they are known."""
+        candidates = self.candidates_of[place]
+        if not self.names:
+            ranking = self.rankings[place]
+            return [ranking.target, *ranking.candidates]
+        return [self.names[number] for number in (self.targets[place], *(() if candidates is None else candidates))]
 
     def take(self, rankings: Sequence[Ranking]) -> "MeasuredRankings":
         """These of the rankings, or parts of them with fewer candidates, over the same rows."""
@@ -39,7 +49,7 @@ class MeasuredRankings:
                 self.candidates_of[place] if place is not None else np.array([images[name] for name in names])
             )
         targets = self.targets[[first[ranking.target] for ranking in rankings]] if rankings else self.targets[:0]
-        return MeasuredRankings(list(rankings), self.rows, rows_of, targets, candidates_of)
+        return MeasuredRankings(list(rankings), self.rows, rows_of, targets, candidates_of, self.names)
 
     def _by_names(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
         """The row, and the candidate's image, of each target and candidate that have names."""

@@ -47,6 +47,7 @@ def measure_rankings(
     wanted = {
         pair_key(hashes[ranking.target], hashes[candidate]): (ranking.target, candidate)
         for ranking in rankings
+        if ranking.z is None
         for candidate in ranking.candidates
     }
     with open_cache(cache, fingerprint, resolution) as kept:
@@ -151,24 +152,26 @@ def _assemble(
             rows_of.append(np.arange(count, count + len(ranking.z), dtype=np.intp))
             count += len(ranking.z)
     rows_all = np.concatenate(blocks) if blocks else np.zeros((0, Z_LENGTH), np.float32)
-    targets, candidates_of = _number_images(rankings, hashes)
-    return MeasuredRankings(rankings, rows_all, rows_of, targets, candidates_of)
+    names, targets, candidates_of = _number_images(rankings, hashes)
+    return MeasuredRankings(rankings, rows_all, rows_of, targets, candidates_of, names)
 
 
 def _number_images(
     rankings: Sequence[Ranking], hashes: Mapping[str, str]
-) -> tuple[NDArray[np.intp], list[NDArray[np.intp] | None]]:
-    """A number for each image, by its content: the order of the rankings changes none. None for nameless candidates.
+) -> tuple[list[str], NDArray[np.intp], list[NDArray[np.intp] | None]]:
+    """All images' names, and a number for each, by its content: the order of the rankings changes none.
 
-    A ranking that holds `z` names its images as the service does, `sha256:` and the hash.
+    The numbers are the targets', and the candidates' of each ranking, None where they have no names. A ranking that
+    holds `z` names its images as the service does, `sha256:` and the hash.
     """
 
     def named(ranking: Ranking) -> list[str]:
         names = [ranking.target, *ranking.candidates]
         return names if ranking.z is not None else [f"sha256:{hashes[name]}" for name in names]
 
-    names = [named(ranking) for ranking in rankings]
-    numbers = {name: number for number, name in enumerate(sorted({name for each in names for name in each}))}
-    numbered = [np.array([numbers[name] for name in each], np.intp) for each in names]
+    own = [named(ranking) for ranking in rankings]
+    names = sorted({name for each in own for name in each})
+    numbers = {name: number for number, name in enumerate(names)}
+    numbered = [np.array([numbers[name] for name in each], np.intp) for each in own]
     targets = np.array([images[0] for images in numbered], np.intp)
-    return targets, [images[1:] if len(images) > 1 else None for images in numbered]
+    return names, targets, [images[1:] if len(images) > 1 else None for images in numbered]

@@ -1,4 +1,4 @@
-"""Hold-out split: rankings to fit on, and rankings to judge the fit by that share no image, or no target, with them."""
+"""Hold-out split: rankings to fit on, and rankings to judge by that share no image, target or person with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from clpips.models.rankings.files import FEWEST, Ranking, RankingsError
 
-SplitBy = Literal["target", "image"]
+SplitBy = Literal["target", "image", "rater"]
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,27 @@ class Split:
     @property
     def words(self) -> str:
         """What the held-out figures are of: "images not seen"."""
-        return f"{self.by}s not seen"
+        return "people not seen" if self.by == "rater" else f"{self.by}s not seen"
 
     @property
     def warning(self) -> str | None:
         """What a reader of held-out figures has to know, or None."""
         if self.shared_images:
             return (
-                f"{self.shared_images} images stand on both sides of this split by target; "
+                f"{self.shared_images} images stand on both sides of this split by {self.by}; "
                 "split by image for figures on images that the fit has never seen"
             )
         return None
 
 
 def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 0, by: SplitBy | None = None) -> Split:
-    """Split rankings by image (no image at all on both sides) or by target (no target on both sides).
+    """Split rankings by image (no image at all on both sides), by target, or by rater (no person on both sides).
 
-    Without `by`: by image, wherever images stand in the rankings of several targets and some stay on either side.
-    `share` of the images, or of the
-    targets, go to the fit, chosen by `seed`; with two or more there is at least one on either side. By image, a ranking
-    counts with those of its candidates that are on its target's side, and is dropped where fewer than two are. Raises
-    `ValueError` for a share outside (0, 1), and `RankingsError` for a split by image of rankings that name none.
+    Without `by`: by image, wherever images stand in the rankings of several targets and some stay on either side, else
+    by target. `share` of the images, targets or people go to the fit, chosen by `seed`; with two or more there is at
+    least one on either side. By image, a ranking counts with those of its candidates that are on its target's side, and
+    is dropped where fewer than two are. Raises `ValueError` for a share outside (0, 1), and `RankingsError` for a split
+    by image, or by rater, of rankings that name none.
 
     >>> rankings = [Ranking(f"{target}.png", ("a.png", "b.png"), ranks=(1, 2)) for target in range(10)]
     >>> split = split_rankings(rankings, by="target")
@@ -62,6 +62,8 @@ def split_rankings(rankings: Sequence[Ranking], share: float = 0.7, seed: int = 
         return found if found and found.fit and found.held_out else split_rankings(rankings, share, seed, "target")
     if by == "image" and not all(ranking.names for ranking in rankings):
         raise RankingsError("rankings that hold z without their candidates name no images: split them by target", [])
+    if by == "rater" and not all(ranking.rater for ranking in rankings):
+        raise RankingsError("a split by rater needs a rater in every ranking", [])
     names = sorted({name for ranking in rankings for name in _units(ranking, by)})
     order = np.random.default_rng(seed).permutation(len(names))
     count = min(max(round(share * len(names)), 1), max(len(names) - 1, 1))
@@ -86,7 +88,9 @@ def images_recur(rankings: Sequence[Ranking]) -> bool:
 
 
 def _side(rankings: Sequence[Ranking], by: SplitBy, chosen: set[str]) -> list[Ranking]:
-    """The rankings of the chosen targets; by image, with those of their candidates that are chosen too."""
+    """The rankings of the chosen targets or people; by image, with those of their candidates that are chosen too."""
+    if by == "rater":
+        return [ranking for ranking in rankings if ranking.rater in chosen]
     side = []
     for ranking in rankings:
         if ranking.target not in chosen:
@@ -100,6 +104,8 @@ def _side(rankings: Sequence[Ranking], by: SplitBy, chosen: set[str]) -> list[Ra
 
 
 def _units(ranking: Ranking, by: SplitBy) -> tuple[str, ...]:
+    if by == "rater":
+        return (ranking.rater,)
     return (ranking.target,) if by == "target" else ranking.names
 
 

@@ -1,7 +1,7 @@
 """Contents of a report: what its page, its plots and its strips of images are made from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ from clpips.models.rankings.measured import MeasuredRankings
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """`weights` and `baseline`, float32 `(3456,)`, judged by `evaluation` on `judged`; `curve` may be empty."""
+    """`weights` and `baseline`, float32 `(3456,)`, judged by `evaluation` on `judged`; `curve` may be empty.
+
+    `where` says what was judged: "images not seen". `made` says how, by name: version, command, seed, fingerprints.
+    """
 
     title: str
     evaluation: Evaluation
@@ -21,3 +24,5 @@ class Report:
     weights: NDArray[np.float32]
     baseline: NDArray[np.float32]
     curve: Sequence[CurvePoint] = ()
+    where: str = ""
+    made: Mapping[str, str] = field(default_factory=dict)

@@ -2,40 +2,62 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.report.contents import Report
-from clpips.models.report.plots import curve_plot, layers_plot, ranks_plot
-from clpips.models.report.rows import LEGEND, Row, comparison_rows
+from clpips.models.report.plots import curve_plot, figure_files, inline_svg, layers_plot, ranks_plot
+from clpips.models.report.rows import LEGEND, Row, comparison_rows, headline, undefined_lines
 from clpips.models.report.strips import strips
+from clpips.models.report.tables import table_files
 
 STYLE: Final = Path(__file__).with_name("style.css")
 
 
 def write_report(folder: Path, figures: dict[str, Any], report: Report) -> list[Path]:
-    """Write `report.html` and `report.json` into the folder, which is made if need be; returns their paths."""
+    """Write `report.html` and `report.json` into the folder, with tables (CSV, LaTeX) and plots (SVG, PDF) beside them.
+
+    The folder is made if need be. Returns the paths.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    page, data = folder / "report.html", folder / "report.json"
-    page.write_text(render(report), encoding="utf-8")
-    data.write_text(json.dumps(figures, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    return [page, data]
+    plots = draw(report)
+    content = {
+        "report.html": render(report, plots).encode(),
+        "report.json": (json.dumps(figures, ensure_ascii=False, indent=2) + "\n").encode(),
+    }
+    content |= {name: text.encode() for name, text in table_files(report.evaluation).items()}
+    for name, figure in plots.items():
+        content |= figure_files(figure, name)
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in content]
 
 
-def render(report: Report) -> str:
+def draw(report: Report) -> dict[str, Figure]:
+    """The plots by name."""
+    plots = {"layers": layers_plot(report), "ranks": ranks_plot(report)}
+    return plots | ({"curve": curve_plot(report.curve)} if report.curve else {})
+
+
+def render(report: Report, plots: Mapping[str, Figure]) -> str:
     """The page as HTML; it refers to nothing outside itself."""
     result = report.evaluation
+    drawn = {name: inline_svg(figure) for name, figure in plots.items()}
+    where = f" On {report.where}." if report.where else ""
     sections = [
         f"<h1>{html.escape(report.title)}</h1>",
         f'<p class="lead">{result.sets:,} rankings of {result.targets} targets, {result.pairs:,} pairs with a '
-        "majority. Brackets are 95 % intervals: for shares, pooled ranks and differences by bootstrap over targets, "
-        "for ICCs from F.</p>",
-        *(f'<p class="note">{html.escape(warning)}</p>' for warning in result.warnings),
+        f"majority; figures are for {result.drawn}.{html.escape(where)}</p>",
+        *([f'<p class="loud">{html.escape(result.in_sample)}</p>'] if result.in_sample else []),
+        f'<p class="headline">{html.escape(headline(result))}</p>',
+        *(f'<p class="note">{html.escape(line)}</p>' for line in [*result.warnings, *undefined_lines(result)]),
         "<h2>Agreement with people</h2>",
         _table(result),
         _verdicts(result),
@@ -44,18 +66,21 @@ def render(report: Report) -> str:
     if report.curve:
         sections += [
             "<h2>Learning curve</h2>",
-            "<p>Lead over the parent in share of votes or pairs, on targets held out; every point is a split and a "
-            "random draw of its own, the line is the median.</p>",
-            curve_plot(report.curve),
+            f"<p>Lead over {html.escape(result.baseline.name)} in share of votes or pairs, on "
+            f"{html.escape(report.where or 'what was held out')}; every point is a split and a random draw of its own, "
+            "the line is the median.</p>",
+            drawn["curve"],
             _curve_table(report.curve),
         ]
     sections += [
         "<h2>What changed, and how the orders compare</h2>",
-        f'<div class="pair">{layers_plot(report)}{ranks_plot(report)}</div>',
-        "<p>Left: each layer's share of the mean distance over these images. Right: of the images that people put at a "
-        "rank, the share that the metric puts at each.</p>",
+        f'<div class="pair">{drawn["layers"]}{drawn["ranks"]}</div>',
+        "<p>First: the share of each layer, and in it of each family, of the mean distance over these images. Then: of "
+        "the images that people put at a rank, the share that the metric puts at each.</p>",
         *strips(report),
-        "<footer>Made by clpips. The same figures are in report.json.</footer>",
+        _made(report.made),
+        "<footer>Made by clpips. The same figures are in report.json; beside it are the tables as CSV and LaTeX, the "
+        "plots as SVG and PDF.</footer>",
     ]
     style = STYLE.read_text(encoding="utf-8")
     return (
@@ -66,17 +91,26 @@ def render(report: Report) -> str:
     )
 
 
+def _made(made: Mapping[str, str]) -> str:
+    """How the report came about, for whoever has to repeat it."""
+    rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in made.items())
+    return f'<h2>How this was made</h2><table class="made">{rows}</table>' if rows else ""
+
+
 def _table(result: Evaluation) -> str:
+    """The groups of `comparison_rows`, a table each."""
     names = "".join(f"<th>{html.escape(name)}</th>" for name in (result.baseline.name, result.metric.name))
-    rows = "".join(f"<tr><td>{html.escape(row.title)}</td>{_cells(row)}</tr>" for row in comparison_rows(result))
-    return f"<table><tr><th></th>{names}<th>difference</th></tr>{rows}</table>"
-
-
-def _cells(row: Row) -> str:
+    head = f"<tr><th></th>{names}<th>difference</th></tr>"
     return "".join(
-        f"<td>{first}<small>{second}</small></td>"
-        for first, _, second in (cell.partition("\n") for cell in (row.baseline, row.metric, row.difference))
+        f'<h3>{html.escape(group)}</h3><div class="wide"><table>{head}{"".join(map(_row, rows))}</table></div>'
+        for group, rows in groupby(comparison_rows(result), lambda row: row.group)
     )
+
+
+def _row(row: Row) -> str:
+    cells = [html.escape(cell).partition("\n") for cell in (row.baseline, row.metric, row.difference)]
+    figures = "".join(f"<td>{first}<small>{rest.replace(chr(10), '<br>')}</small></td>" for first, _, rest in cells)
+    return f"<tr><td>{html.escape(row.title)}</td>{figures}</tr>"
 
 
 def _verdicts(result: Evaluation) -> str:
@@ -85,7 +119,7 @@ def _verdicts(result: Evaluation) -> str:
         f"<b>{scores.verdicts['cicchetti']}</b> by Cicchetti"
         for scores in (result.baseline, result.metric)
     )
-    return f"<p>ICC(2,1) in words: {words}. Sign-flip test over targets: p = {result.sign_flip:.2g}.</p>"
+    return f"<p>ICC(2,1) in words: {words}.</p>"
 
 
 def _curve_table(curve: Sequence[CurvePoint]) -> str:
@@ -96,4 +130,4 @@ def _curve_table(curve: Sequence[CurvePoint]) -> str:
         for (recipe, size), points in group_by_size(curve).items()
     )
     head = "<tr><th>recipe</th><th>rankings</th><th>median lead, points</th><th>spread</th><th>fit</th></tr>"
-    return f"<table>{head}{rows}</table>"
+    return f'<div class="wide"><table>{head}{rows}</table></div>'

@@ -1,4 +1,4 @@
-"""Plots of a report, as SVG elements that stand in its page."""
+"""Plots of a report: figures that stand in its page as SVG, and beside it as files."""
 
 import io
 from collections.abc import Sequence
@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 
 from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
-from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import ALEXNET, FAMILIES, GROUPS
 from clpips.models.report.contents import Report
 
 BASELINE_COLOUR: Final = "#8a94a6"
 METRIC_COLOUR: Final = "#0f7b6c"
 PAPER_COLOUR: Final = "#c26a1b"
+STRENGTHS: Final = (1.0, 0.65, 0.4, 0.25, 0.15)  # opacity of a bar's families, in their order
 
 
-def curve_plot(curve: Sequence[CurvePoint]) -> str:
+def curve_plot(curve: Sequence[CurvePoint]) -> Figure:
     """The lead of each recipe over the number of rankings: a dot a draw, and a line through the medians."""
     figure, axes = _figure(7.6, 3.1)
     grouped = group_by_size(curve)
@@ -38,29 +39,42 @@ def curve_plot(curve: Sequence[CurvePoint]) -> str:
     axes.minorticks_off()
     axes.set(xlabel="rankings used", ylabel="lead, points")
     axes.legend(frameon=False, loc="upper left")
-    return _svg(figure)
+    return figure
 
 
-def layers_plot(report: Report) -> str:
-    """Each layer's share of the mean distance, by the baseline and by the metric."""
-    figure, axes = _figure(3.7, 3.1)
+def layers_plot(report: Report) -> Figure:
+    """The share of each layer, and in it of each family, of the mean distance, by the baseline and by the metric."""
+    figure, axes = _figure(3.7, 3.4)
     rows = report.judged.rows[np.unique(np.concatenate(report.judged.rows_of))]  # (r, c)
     mean = rows.mean(axis=0, dtype=np.float64)  # (c,)
-    places = np.arange(len(LAYERS))
+    backbones = {family.name: family.backbone for family in FAMILIES}
+    taps = list(dict.fromkeys((backbones[group.family], group.layer) for group in GROUPS))
+    places = np.arange(len(taps))
     sides = (
         (report.evaluation.baseline.name, report.baseline, BASELINE_COLOUR, -0.2),
         (report.evaluation.metric.name, report.weights, METRIC_COLOUR, 0.2),
     )
     for name, weights, colour, shift in sides:
-        parts = np.array([float(mean[layer] @ weights[layer]) for layer in LAYERS])  # (layers,)
-        axes.bar(places + shift, 100 * parts / (parts.sum() or 1), 0.38, color=colour, label=name)
-    axes.set_xticks(places, [f"conv{layer + 1}" for layer in places])
+        heights = np.zeros((len(FAMILIES), len(taps)))  # (families, taps)
+        for group in GROUPS:
+            tap = taps.index((backbones[group.family], group.layer))
+            heights[list(backbones).index(group.family), tap] = mean[group.place] @ weights[group.place]
+        heights *= 100 / (heights.sum() or 1)
+        below = np.cumsum(heights, axis=0) - heights  # (families, taps)
+        for number, family in enumerate(backbones):
+            if heights[number].any():
+                axes.bar(
+                    places + shift, heights[number], 0.38, bottom=below[number], color=colour,
+                    alpha=STRENGTHS[number % len(STRENGTHS)], label=f"{name}, {family}",
+                )  # fmt: skip
+    names = [f"conv{layer + 1}" if backbone == ALEXNET else backbone for backbone, layer in taps]
+    axes.set_xticks(places, names)
     axes.set_ylabel("share of distance, %")
-    figure.legend(frameon=False, loc="outside upper left", ncols=2)
-    return _svg(figure)
+    figure.legend(frameon=False, loc="outside upper left", ncols=2, fontsize=7)
+    return figure
 
 
-def ranks_plot(report: Report) -> str:
+def ranks_plot(report: Report) -> Figure:
     """Confusion matrix of ranks: where the metric puts the images that people put at a rank."""
     figure, axes = _figure(3.7, 3.1)
     distances = report.judged.rows.astype(np.float64) @ report.weights  # (r,)
@@ -79,7 +93,7 @@ def ranks_plot(report: Report) -> str:
     axes.set_yticks(range(1, ranks + 1, step))
     axes.set(xlabel="people's rank", ylabel=f"rank by {report.evaluation.metric.name}")
     figure.colorbar(image, ax=axes, label="%", shrink=0.85)
-    return _svg(figure)
+    return figure
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -89,10 +103,22 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def inline_svg(figure: Figure) -> str:
+    """The figure as an element of the page, in the page's own colour, on its own ground."""
+    text = _save(figure, "svg", transparent=True).decode()
+    return text[text.index("<svg") :].replace("#000000", "currentColor")
+
+
+def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
+    """Contents by file name: the figure as `.svg` and as `.pdf`, on white."""
+    return {f"{name}.{format_}": _save(figure, format_, transparent=False) for format_ in ("svg", "pdf")}
+
+
+def _save(figure: Figure, format_: str, transparent: bool) -> bytes:
+    undated = {"Date": None} if format_ == "svg" else {"CreationDate": None}
     with mpl.rc_context(
         {"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
     ):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=format_, metadata=undated, transparent=transparent)
+    return buffer.getvalue()

@@ -42,10 +42,14 @@ DISTANCE_FORM: Final = {
 RANKING: Final = {
     "Images and their order": {"target": RED, "candidates": [BLUE, ORANGE], "order": [1, 0], "rater": "ada"},
     "A comparison, re-ordered": {"comparison": "the id from /rank", "order": [1, 0]},
+    "The one that stands out": {"target": RED, "candidates": [BLUE, ORANGE], "best": 1},
+    "The first ones": {"target": RED, "candidates": [BLUE, ORANGE], "top": [1]},
 }
 RANKING_FORM: Final = {
     "Images and their order": {"target": RED, "candidates": [BLUE, ORANGE], "order": "1,0", "rater": "ada"},
     "A comparison, re-ordered": {"comparison": "the id from /rank", "order": "1,0"},
+    "The one that stands out": {"target": RED, "candidates": [BLUE, ORANGE], "best": 1},
+    "The first ones": {"target": RED, "candidates": [BLUE, ORANGE], "top": "1"},
 }
 PROFILE: Final = {"A profile that begins as LPIPS": {"name": "ada", "parent": "lpips"}}
 ROLLBACK: Final = {"Back to the first version": {"version": 1}}

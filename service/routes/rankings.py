@@ -103,7 +103,7 @@ async def suggest_pair(
     name: Name,
     comparison: Annotated[str, QueryParameter(description="The id that `/rank` answered.", max_length=64)],
 ) -> Response[Suggestion]:
-    """Of a comparison's candidates the two whose order would teach the profile the most, and is not known yet."""
+    """Of a comparison's candidates the two about whose order weights can differ most, and which nobody has told yet."""
     return reply(request, await judging.suggest(tenant_of(request), name, comparison))
 
 

@@ -64,21 +64,21 @@ class ProfileReader:
                 row.record() for row in await session.scalars(chosen.order_by(VersionRow.number.desc()).limit(limit))
             ]
 
-    async def rankings(self, profile_id: UUID, last: int) -> AsyncIterator[KeptRanking]:
-        """The rankings up to number `last`, by number; a page of them is in memory at a time.
+    async def rankings(self, profile_id: UUID, last: int, page: int = PAGE) -> AsyncIterator[KeptRanking]:
+        """The rankings up to number `last`, by number; a page of so many is in memory at a time.
 
         Those that are forgotten or replaced while they are read are left out, unless they came before.
         """
         after = 0
         while True:
-            page = select(RankingRow).where(
+            chosen = select(RankingRow).where(
                 RankingRow.profile_id == profile_id, RankingRow.number > after, RankingRow.number <= last
             )
             async with self._database.read() as session:
-                rows = (await session.scalars(page.order_by(RankingRow.number).limit(PAGE))).all()
+                rows = (await session.scalars(chosen.order_by(RankingRow.number).limit(page))).all()
             for row in rows:
                 yield row.record()
-            if len(rows) < PAGE:
+            if len(rows) < page:
                 return
             after = rows[-1].number
 

@@ -18,7 +18,8 @@ from clpips.service.storage.errors import StorageError
 from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
 from clpips.service.teaching.scheduling import NICENESS
 
-# With -m its classes would be those of `__main__`, not ours.
+# With -m its classes would be those of `__main__`, not ours. Run with -P, so that nothing is imported from the folder
+# that the service was started in.
 START: Final = "from clpips.service.teaching.fit_worker import main; main({niceness})"
 
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
@@ -43,7 +44,7 @@ class FitWorkers:
     @property
     def idle(self) -> list[int]:
         """The ids of the processes that wait for a task."""
-        return [process.pid for process in self._idle]
+        return [process.pid for process in self._idle if process.returncode is None]
 
     async def fit(self, task: Task) -> FitResult | None:
         """What came of a task; None where its profile has been deleted.
@@ -51,11 +52,16 @@ class FitWorkers:
         Raises `StorageError` where the rankings cannot be read, or `FitWorkerError`.
         """
         async with self._free:
-            process = self._idle.pop() if self._idle else await self._start()
+            process = self._waiting() or await self._start()
             try:
                 async with asyncio.timeout(MAX_SECONDS):
                     answer = await _ask(process, task)
-            except (OSError, EOFError, asyncio.IncompleteReadError) as error:
+            except (
+                OSError,
+                EOFError,
+                RuntimeError,
+                asyncio.IncompleteReadError,
+            ) as error:  # RuntimeError: uvloop's pipes
                 raise FitWorkerError("the process that fits weights ended in the middle of it") from error
             except TimeoutError as error:
                 raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
@@ -71,12 +77,20 @@ class FitWorkers:
             raise FitWorkerError("the fit raised an error, which the service's log has")
         return answer
 
+    def _waiting(self) -> asyncio.subprocess.Process | None:
+        """A process that waits for a task; those that have ended meanwhile, by whatever hand, are dropped."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+        return None
+
     def expect(self) -> None:
         """Start a process where none waits or is on its way: a task is likely, and must not wait for imports.
 
         Returns at once.
         """
-        if not self._idle and not self._free.locked() and (self._warming is None or self._warming.done()):
+        if not self.idle and not self._free.locked() and (self._warming is None or self._warming.done()):
             self._warming = asyncio.create_task(self._warm_up())
 
     async def _warm_up(self) -> None:
@@ -89,7 +103,7 @@ class FitWorkers:
     async def _start(self) -> asyncio.subprocess.Process:
         # No session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", self._start_code, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-P", "-c", self._start_code, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         process.stdin.write(framed(self._database_url))  # here, because other users see a command line: passwords

@@ -122,7 +122,7 @@ class Judging:
             return Suggestion(comparison, target, None, [], _why_none(z, asked))
         names = [f"sha256:{compared.candidates[index]}" for index in pair]
         reason = "of the pairs whose order is not known yet, the weights can differ most about this one"
-        return Suggestion(comparison, target, pair, names, reason)
+        return Suggestion(comparison, target, list(pair), names, reason)
 
     async def _compared(self, tenant: str, request: RankingRequest, ticket: Ticket) -> Comparison:
         """The comparison that a request names, or that of the images that it brings."""

@@ -128,7 +128,9 @@ class Learner:
             return FitOutcome(seen, None, "it has no rankings to learn from")
         newest = await self._store.versions(seen.id, None, 1)
         version = newest[0] if newest and newest[0].origin == "fitted" and not newest[0].superseded else None
-        reason = str(version.report.get("reason", "")) if version is not None else seen.waiting
+        reason = str(version.report.get("reason", "")) if version is not None else ""
+        if seen.waiting is not None and seen.waiting != reason:  # the newest fit gave no version
+            version, reason = None, seen.waiting
         return FitOutcome(seen, version, reason or "there is nothing new to learn")
 
     def _tell(self, outcome: FitOutcome, seconds: float) -> None:

@@ -278,7 +278,7 @@ class Suggestion(msgspec.Struct, frozen=True):
     comparison: str
     target: ImageName
     pair: Annotated[
-        tuple[int, int] | None,
+        Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=2, max_length=2)] | None,
         Meta(description="Their indices in the comparison, the lower first; null where no order would teach anything."),
     ]
     candidates: Annotated[list[ImageName], Meta(description="The two by hash; none where there is no pair.")]

@@ -2,9 +2,9 @@
 
     python tests/support/exercise.py DIRECTORY_OF_THE_COMMANDS
 
-It works in a temporary folder in which `models` and `service` are packages that must never be imported, and which
-stands first on Python's path: as in the project of somebody who has packages of these names. Exits with an error where
-anything is not as it should be.
+Packages called `models` and `service`, which must never be imported, stand first on Python's path: as in the project of
+somebody who has packages of these names. The commands run in a folder with modules called `clpips` and `numpy`, which
+must not be imported either. Exits with an error where anything is not as it should be.
 """
 
 import base64
@@ -37,18 +37,21 @@ def png(seed: int) -> bytes:
 
 
 class Installed:
-    """The commands in `scripts`, run in `folder` with the hostile packages before all others."""
+    """The commands in `scripts`, run in `folder`, with hostile modules there and hostile packages before all others."""
 
     def __init__(self, scripts: Path, folder: Path) -> None:
+        path = folder / "path"
         for name in ("models", "service"):
-            (folder / name).mkdir()
-            (folder / name / "__init__.py").write_text(HOSTILE)
+            (path / name).mkdir(parents=True)
+            (path / name / "__init__.py").write_text(HOSTILE)
+        for name in ("clpips", "numpy", "queue", "msgspec"):  # in the folder that the commands run in
+            (folder / f"{name}.py").write_text(HOSTILE)
         self._clpips = str(scripts / "clpips")
         self._folder = folder
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLPIPS_")}
         self._environment = {
             **inherited,
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": str(path),
             "CLPIPS_CACHE": str(folder / "cache"),
             "CLPIPS_DATABASE_URL": f"sqlite:///{folder}/clpips.db",
             "CLPIPS_PORT": "0",

@@ -69,10 +69,10 @@ PERSONAL: Final = ConvexRecipe(
 )
 RANKINGS: Final = replace(PERSONAL, one_target=False)
 VOTES: Final = ConvexRecipe(
-    strengths=(0.2, 0.4, 0.8),
-    usual=(0.25, 0.55, 0.2),
+    strengths=(0.25, 0.4, 0.7),
+    usual=(0.25, 0.5, 0.25),
     exponents=(0.0,),
-    lpips=0.6,
+    lpips=0.45,
     coarse=CoarseStrengths(start=0.3, family=0.3, layer=0.3),
     folds=((0, 4),),
     natural=False,
