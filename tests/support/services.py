@@ -105,8 +105,8 @@ def app_for_tests(folder: str, engine: Engine | None, jpegs: JpegDecoder | None 
 
     It has time enough for a machine that is busy with something else, where fits of low priority would hardly run.
     """
-    settings = {"database_url": f"sqlite:///{folder}/clpips.db", "request_seconds": 100.0} | settings
-    return create_app(Settings(**settings), engine or FakeEngine(), jpegs, fit_niceness=0)
+    defaults: dict[str, Any] = {"database_url": f"sqlite:///{folder}/clpips.db", "request_seconds": 100.0}
+    return create_app(Settings(**{**defaults, **settings}), engine or FakeEngine(), jpegs, fit_niceness=0)
 
 
 @contextmanager
