@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.comparisons import NoFitError
 from clpips.models.fitting.convex.fit import PERSONAL, RANKINGS, VOTES, ConvexRecipe, default_parents, fit_convex
+from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.fitting.recipes import fit_with
 from clpips.models.metric.families import GROUPS, Z_LENGTH
 from clpips.models.metric.weights_files import load_weights

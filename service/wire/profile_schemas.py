@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
-from clpips.service.wire.schemas import Candidates, FamilyShares, Image, LayerShares
+from clpips.service.wire.schemas import Candidates, FamilyShares, Image, ImageName, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
@@ -48,7 +48,6 @@ Rater = Annotated[
         description="Who ordered them, where several people teach one profile.",
     ),
 ]
-ImageName = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$", description="An image, by the hash of its bytes.")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
