@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from clpips.models.cli.commands import main
-from clpips.models.fitting.by_rater import ByRater, fit_by_rater
+from clpips.models.fitting.by_rater import fit_by_rater
+from clpips.models.fitting.rater_results import ByRater
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.packing import pack_z
 from clpips.models.metric.weights_files import load_weights

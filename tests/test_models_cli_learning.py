@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +16,7 @@ from clpips.models.cli.output import progress_bar
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
-from clpips.models.rankings.files import Ranking
+from clpips.models.rankings.files import Ranking, read_rankings
 from tests.support.observers import channel_distances, person
 from tests.support.pictures import encode, picture, variation
 from tests.support.rankings import write_rankings
@@ -217,6 +218,19 @@ def test_tables_and_plots_lie_beside_the_report_as_files(
     assert "prefers-color-scheme: dark" in page
     for words in ("clpips", "seed", "command", "backbone", "weights judged"):
         assert f"<td>{words}</td>" in page
+
+
+def test_a_report_by_rater_tells_new_people_from_new_targets(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    two = [replace(each, rater=rater) for each in read_rankings(stored) for rater in ("ada", "bob")]
+    file = write_rankings(tmp_path / "two.jsonl", two)
+    options = ("--by", "rater", "--report", tmp_path / "report", "--draws", 1)
+    figures = run_json(capsys, "fit", file, "--out", tmp_path / "w.safetensors", *options)
+    assert [line["name"] for line in figures["by_rater"]["people"]] == ["ada", "bob"]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<th>of new targets</th><th>of new people</th>" in page
 
 
 def test_eighty_columns_cut_no_number(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ class _Items:
     def orders(self, seed: int, resamples: int) -> tuple[Iterator[NDArray[np.intp]], bool]:
         """Orders of the items, `(b, i)` at a time: all that keep blocks together where they are few, else random."""
         block_items = [np.flatnonzero(self._blocks == block) for block in range(int(self._blocks.max()) + 1)]
-        if self.count <= max(EXACT_PERMUTATIONS if resamples >= PERMUTATIONS else resamples, 24):
+        if self.count <= (EXACT_PERMUTATIONS if resamples >= PERMUTATIONS else MORE * resamples):
             return self._every_order(block_items), True
         if self._rank_count <= FEW_RANKS:
             resamples *= MORE

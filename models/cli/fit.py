@@ -31,9 +31,9 @@ from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, save_weights
 
 if TYPE_CHECKING:
-    from clpips.models.fitting.by_rater import ByRater
     from clpips.models.fitting.curve_points import CurvePoint
     from clpips.models.fitting.holdout import JudgedFit
+    from clpips.models.fitting.rater_results import ByRater
     from clpips.models.fitting.recipes import Recipe
     from clpips.models.rankings.measured import MeasuredRankings
     from clpips.models.rankings.splitting import SplitBy
@@ -157,6 +157,7 @@ def fit_command(
             weights=fitted.held_out.weights,
             baseline=baseline.values,
             curve=curve,
+            people=people,
             where=fitted.split.words,
             made=how,
         )

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clpips.models.cli.output import print_line
-from clpips.models.fitting.by_rater import ByRater, Line
+from clpips.models.fitting.rater_results import ByRater, Line
 from clpips.models.report.rows import format_statistic
 
 

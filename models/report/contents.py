@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.curve_points import CurvePoint
+from clpips.models.fitting.rater_results import ByRater
 from clpips.models.rankings.measured import MeasuredRankings
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """`weights` and `baseline`, float32 `(3456,)`, judged by `evaluation` on `judged`; `curve` may be empty.
+    """`weights` and `baseline`, float32 `(3456,)`, judged by `evaluation` on `judged`.
 
+    `curve` may be empty, and `people`, one fit a person, None.
     `where` says what was judged: "images not seen". `made` says how, by name: version, command, seed, fingerprints.
     """
 
@@ -24,5 +26,6 @@ class Report:
     weights: NDArray[np.float32]
     baseline: NDArray[np.float32]
     curve: Sequence[CurvePoint] = ()
+    people: ByRater | None = None
     where: str = ""
     made: Mapping[str, str] = field(default_factory=dict)

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 from clpips.models.agreement.evaluation import Evaluation
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
+from clpips.models.fitting.rater_results import ByRater, Leads, Line
 from clpips.models.report.contents import Report
 from clpips.models.report.plots import curve_plot, figure_files, inline_svg, layers_plot, ranks_plot
-from clpips.models.report.rows import LEGEND, Row, comparison_rows, headline, undefined_lines
+from clpips.models.report.rows import LEGEND, Row, comparison_rows, format_statistic, headline, undefined_lines
 from clpips.models.report.strips import strips
 from clpips.models.report.tables import table_files
 
@@ -63,13 +64,15 @@ def render(report: Report, plots: Mapping[str, Figure]) -> str:
         _verdicts(result),
         f"<p>{LEGEND}</p>",
     ]
+    if report.people:
+        sections += _people(report.people)
     if report.curve:
         sections += [
             "<h2>Learning curve</h2>",
             f"<p>Lead over {html.escape(result.baseline.name)} in share of votes or pairs, on "
             f"{html.escape(report.where or 'what was held out')}; every point is a split and a random draw of its own, "
             "the line is the median.</p>",
-            drawn["curve"],
+            f'<div class="wide">{drawn["curve"]}</div>',
             _curve_table(report.curve),
         ]
     sections += [
@@ -89,6 +92,37 @@ def render(report: Report, plots: Mapping[str, Figure]) -> str:
         f"<title>{html.escape(report.title)}</title><style>\n{style}</style></head>"
         f"<body>{''.join(sections)}</body></html>\n"
     )
+
+
+def _people(result: ByRater) -> list[str]:
+    """One fit a person: shares of choices by person and by target, and the lead for new targets and new people."""
+
+    def share(value: float) -> str:
+        return "–" if np.isnan(value) else f"{100 * value:.1f} %"
+
+    def table(kind: str, lines: Sequence[Line]) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(Path(line.name).name)}</td><td>{line.judged:,}</td><td>{share(line.baseline)}</td>"
+            f"<td>{share(line.own)}</td><td>{share(line.others)}</td></tr>"
+            for line in lines
+        )
+        head = f"<tr><th>{kind}</th><th>judged</th><th>baseline</th><th>own</th><th>others</th></tr>"
+        return f'<div class="wide"><table>{head}{rows}</table></div>'
+
+    def lead(name: str, each: Leads) -> str:
+        targets, people, both = (format_statistic(one, percent=True, signed=True) for one in vars(each).values())
+        return _row(Row("", name, targets, people, both))
+
+    leads = lead("own weights", result.own) + lead("weights of the others", result.others)
+    head = "<tr><th>lead over the baseline</th><th>of new targets</th><th>of new people</th><th>of both</th></tr>"
+    return [
+        "<h2>One fit a person</h2>",
+        f"<p>Shares of people's choices on {html.escape(result.split.words)}. Own: weights that the person taught; "
+        "others: weights of everybody else.</p>",
+        f'<div class="wide"><table>{head}{leads}</table></div>',
+        table("person", result.people),
+        table("target", result.targets),
+    ]
 
 
 def _made(made: Mapping[str, str]) -> str:
