@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.opening import open_engine
-from clpips.models.fitting.convex.comparisons import NoFitError
 from clpips.models.fitting.convex.fit import PERSONAL, VOTES, fit_convex
 from clpips.models.fitting.convex.guard import Lead, Validation
+from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import PLACES
 from clpips.models.metric.weights_files import load_weights

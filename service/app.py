@@ -48,6 +48,7 @@ from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.judging import Judging
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
+from clpips.service.teaching.scheduling import NICENESS
 from clpips.service.wire.query import refuse_unknown_parameters
 from clpips.service.wire.schemas import Limits
 
@@ -58,10 +59,17 @@ FIT_WORKERS: Final = 2  # while one fits a profile of many rankings, the other p
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDecoder | None = None) -> Litestar:
+def create_app(
+    settings: Settings,
+    engine: Engine | None = None,
+    jpegs: JpegDecoder | None = None,
+    *,
+    fit_niceness: int = NICENESS,
+) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
-    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened.
+    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened. The processes that
+    fit run at `fit_niceness`.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
@@ -108,7 +116,7 @@ def create_app(settings: Settings, engine: Engine | None = None, jpegs: JpegDeco
     # Replicas share PostgreSQL alone.
     shared = None if database.is_sqlite else ComparisonStore(database, settings.comparison_ttl)
     comparisons = RecentComparisons(settings.comparison_ttl, settings.comparison_bytes, shared)
-    fit_workers = FitWorkers(FIT_WORKERS, settings.database_url)
+    fit_workers = FitWorkers(FIT_WORKERS, settings.database_url, fit_niceness)
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
     teaching = Teaching(store, registry, learner, fit_workers)

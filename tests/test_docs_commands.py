@@ -153,7 +153,8 @@ def lay_out(folder: Path) -> None:
 
 def a_home(folder: Path) -> dict[str, str]:
     """An environment with `clpips` on the path, and a home of its own for curl and the cache."""
-    return environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", HOME=str(folder))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return environment(PATH=path, HOME=str(folder), CLPIPS_REQUEST_SECONDS="100")
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex.comparisons import NoFitError
 from clpips.models.fitting.convex.fit import default_parents
+from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.metric.families import PLACES
 from clpips.models.rankings.pairs import join_pairs
 from tests.support.observers import person, rankings_of

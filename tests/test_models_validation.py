@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.averaging import SCALES, average_shares, that_count
-from clpips.models.fitting.convex.comparisons import Comparisons, compare
 from clpips.models.fitting.convex.folds import CANDIDATE_FOLDS, split_folds
 from clpips.models.fitting.convex.guard import Lead, Validation
+from clpips.models.fitting.convex.voted_pairs import VotedPairs, voted_pairs
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 from tests.support.observers import person, rankings_of
@@ -17,7 +17,7 @@ from tests.support.observers import person, rankings_of
 FOLDS = 6
 
 
-def shared(images: int, rankings: int, candidates: int, seed: int) -> Comparisons:
+def shared(images: int, rankings: int, candidates: int, seed: int) -> VotedPairs:
     """Rankings of pictures that are targets here and candidates there."""
     rng = np.random.default_rng(seed)
     sets = []
@@ -25,10 +25,10 @@ def shared(images: int, rankings: int, candidates: int, seed: int) -> Comparison
         shown = rng.choice(np.setdiff1d(np.arange(images), [target]), candidates, replace=False)
         z = rng.gamma(1, 0.01, (candidates, Z_LENGTH)).astype(np.float32)
         sets.append(pairs_of_ranking(z, rng.permutation(candidates) + 1, int(target), shown.tolist()))
-    return compare(join_pairs(sets))
+    return voted_pairs(join_pairs(sets))
 
 
-def shown(compared: Comparisons, chosen: NDArray[np.bool_]) -> set[int]:
+def shown(compared: VotedPairs, chosen: NDArray[np.bool_]) -> set[int]:
     return set(compared.images(chosen).tolist())
 
 
@@ -53,7 +53,7 @@ def test_images_that_recur_are_held_out_as_images() -> None:
 @given(st.integers(2, 12), st.integers(2, 4))
 @settings(max_examples=20, deadline=None)
 def test_targets_that_share_no_image_are_each_held_out_once_and_whole(targets: int, candidates: int) -> None:
-    compared = compare(rankings_of(person(0), targets, candidates, seed=0))
+    compared = voted_pairs(rankings_of(person(0), targets, candidates, seed=0))
     folds, unit = split_folds(compared, FOLDS)
     assert unit == "targets"
     assert len(folds) == min(FOLDS, targets)
@@ -62,7 +62,7 @@ def test_targets_that_share_no_image_are_each_held_out_once_and_whole(targets: i
 
 
 def test_of_one_target_no_comparison_has_a_candidate_on_each_side() -> None:
-    compared = compare(rankings_of(person(0), 1, 10, seed=0))
+    compared = voted_pairs(rankings_of(person(0), 1, 10, seed=0))
     folds, unit = split_folds(compared, FOLDS)
     assert (unit, len(folds)) == ("candidates", CANDIDATE_FOLDS)
     for fold in folds:
@@ -73,19 +73,19 @@ def test_of_one_target_no_comparison_has_a_candidate_on_each_side() -> None:
 
 
 def test_two_candidates_of_one_target_leave_nothing_to_hold_out() -> None:
-    assert split_folds(compare(rankings_of(person(0), 1, 2, seed=0)), FOLDS)[0] == []
+    assert split_folds(voted_pairs(rankings_of(person(0), 1, 2, seed=0)), FOLDS)[0] == []
 
 
 def test_votes_of_a_pair_are_merged_whichever_way_they_came() -> None:
     z = np.random.default_rng(0).gamma(1, 0.01, (2, Z_LENGTH)).astype(np.float32)
     better, worse, zeros = np.array([1, 0]), np.array([0, 1]), np.zeros(2, np.intp)
-    compared = compare(RankedPairs(z, better, worse, np.array([3.0, 1.0]), zeros, np.array([2, 2])))
+    compared = voted_pairs(RankedPairs(z, better, worse, np.array([3.0, 1.0]), zeros, np.array([2, 2])))
     assert (compared.votes_for.tolist(), compared.votes_against.tolist()) == ([1], [3])
     assert compared.evidence.tolist() == [1]
 
 
 def test_a_ranking_counts_as_one_answer_fewer_than_it_has_candidates() -> None:
-    compared = compare(rankings_of(person(0), 1, 10, seed=0))
+    compared = voted_pairs(rankings_of(person(0), 1, 10, seed=0))
     assert compared.evidence @ compared.votes == pytest.approx(9)
 
 

@@ -1,5 +1,6 @@
 """What is installed: one import package, `clpips`, that nobody's `models` or `service` can stand in the way of."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -73,3 +74,18 @@ def test_the_version_is_named_once() -> None:
     assert PROJECT["dynamic"] == ["version"]
     assert f"ARG VERSION={clpips.__version__}\n" in (ROOT / "Dockerfile").read_text()
     assert f"## {clpips.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_an_unpacked_source_archive_works_without_the_links_of_a_checkout(tmp_path: Path) -> None:
+    package = tmp_path / "src" / "clpips"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text((ROOT / "src" / "clpips" / "__init__.py").read_text())
+    for name in ("models", "service"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    code = "import clpips.models.metric.weights_files, clpips.service.settings; print(clpips.models.__file__)"
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == tmp_path / "models" / "__init__.py"

@@ -118,7 +118,7 @@ async def test_healthz_answers_at_once_while_two_hundred_images_are_decoded_and_
     engine = Diary()
     busy: list[float] = []
     idle: list[float] = []  # of a service beside it that has nothing to do: what a question takes on this machine
-    with listening(engine, max_images=256, request_seconds=100) as url, listening() as other:
+    with listening(engine, max_images=256) as url, listening() as other:
         async with httpx.AsyncClient(timeout=100) as http:
             engine.works.clear()
             ranked = asyncio.create_task(http.post(f"{url}/rank", files=files(images)))

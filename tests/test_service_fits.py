@@ -53,12 +53,12 @@ async def store(database_url: str) -> AsyncIterator[ProfileStore]:
 
 
 @pytest.fixture
-async def workers(database_url: str) -> AsyncIterator[Callable[[int], FitWorkers]]:
-    """Makes workers, which are ended."""
+async def workers(database_url: str) -> AsyncIterator[Callable[..., FitWorkers]]:
+    """Makes workers, which are ended; of normal priority, for a machine that may be busy with something else."""
     made: list[FitWorkers] = []
 
-    def make(count: int) -> FitWorkers:
-        made.append(FitWorkers(count, database_url))
+    def make(count: int, niceness: int = 0) -> FitWorkers:
+        made.append(FitWorkers(count, database_url, niceness))
         return made[-1]
 
     yield make
@@ -108,7 +108,7 @@ def without_sense(broken: FitJob) -> FitJob:
     return replace(broken, base=np.ones(3, np.float32))
 
 
-async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
+async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[..., FitWorkers], keep: Keep) -> None:
     result, here = await workers(1).fit(task_of(await keep(job()))), fit(job())
     assert result is not None
     assert result.weights is not None
@@ -118,7 +118,7 @@ async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[[int], F
 
 
 async def test_a_worker_sees_every_ranking_that_was_kept_before_it_was_asked(
-    workers: Callable[[int], FitWorkers], keep: Keep, store: ProfileStore
+    workers: Callable[..., FitWorkers], keep: Keep, store: ProfileStore
 ) -> None:
     own, all_of_them = workers(1), job(rankings=4)
     profile = await keep(all_of_them)
@@ -141,7 +141,7 @@ async def test_rankings_from_before_a_reset_are_not_read(keep: Keep, store: Prof
 
 
 async def test_a_deleted_profile_has_no_result(
-    workers: Callable[[int], FitWorkers], keep: Keep, store: ProfileStore
+    workers: Callable[..., FitWorkers], keep: Keep, store: ProfileStore
 ) -> None:
     profile = await keep(job())
     await store.delete(T, profile.name)
@@ -162,7 +162,7 @@ async def test_a_worker_that_cannot_read_says_so_and_tries_again_the_next_time(
     await workers.close()
 
 
-async def test_a_fit_that_fails_fails_alone(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
+async def test_a_fit_that_fails_fails_alone(workers: Callable[..., FitWorkers], keep: Keep) -> None:
     own = workers(1)
     with pytest.raises(FitWorkerError, match="raised an error"):
         await own.fit(task_of(await keep(without_sense(job()))))
@@ -170,7 +170,7 @@ async def test_a_fit_that_fails_fails_alone(workers: Callable[[int], FitWorkers]
 
 
 async def test_a_killed_worker_fails_its_fit_and_the_next_has_another(
-    workers: Callable[[int], FitWorkers], keep: Keep
+    workers: Callable[..., FitWorkers], keep: Keep
 ) -> None:
     own, task = workers(1), task_of(await keep(job()))
     pid = await waiting_process(own)
@@ -183,7 +183,7 @@ async def test_a_killed_worker_fails_its_fit_and_the_next_has_another(
 
 
 async def test_a_worker_that_was_killed_while_it_waited_costs_no_fit(
-    workers: Callable[[int], FitWorkers], keep: Keep
+    workers: Callable[..., FitWorkers], keep: Keep
 ) -> None:
     own, task = workers(1), task_of(await keep(job()))
     os.kill(await waiting_process(own), signal.SIGKILL)
@@ -201,9 +201,9 @@ async def waiting_process(own: FitWorkers) -> int:
 
 
 async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_terminal(
-    workers: Callable[[int], FitWorkers], keep: Keep, database_url: str
+    workers: Callable[..., FitWorkers], keep: Keep, database_url: str
 ) -> None:
-    own = workers(1)
+    own = workers(1, NICENESS)
     await own.fit(task_of(await keep(job())))
     (pid,) = own.idle
     assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
@@ -213,7 +213,7 @@ async def test_a_worker_gives_way_to_the_service_and_hears_nothing_of_its_termin
     assert database_url.encode() not in command  # which every user sees, and a URL may hold a password
 
 
-async def test_fits_beyond_the_number_of_workers_wait_for_one(workers: Callable[[int], FitWorkers], keep: Keep) -> None:
+async def test_fits_beyond_the_number_of_workers_wait_for_one(workers: Callable[..., FitWorkers], keep: Keep) -> None:
     own = workers(2)
     tasks = [task_of(await keep(job(seed=seed))) for seed in range(5)]
     results = await asyncio.gather(*(own.fit(task) for task in tasks))

@@ -26,7 +26,7 @@ from tests.support.colours import ColourEngine
 
 if __name__ == "__main__":
     serve(Settings(port=0, database_url=sys.argv[1], profile_refresh_seconds=float(sys.argv[2]), drain_seconds=0,
-                   log_format="json"),
+                   request_seconds=100, log_format="json"),
           ColourEngine())
 """
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -442,7 +443,7 @@ async def test_processes_that_migrate_at_once_wait_for_each_other(tmp_path: Path
 
 
 def test_an_sqlite_database_is_kept_in_a_write_ahead_log(tmp_path: Path) -> None:
-    with fresh_database("sqlite", tmp_path), sqlite3.connect(tmp_path / "clpips.db") as connection:
+    with fresh_database("sqlite", tmp_path), closing(sqlite3.connect(tmp_path / "clpips.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.comparisons import NoFitError
+from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.metric.families import PLACES
 from clpips.models.rankings.pairs import RankedPairs, majorities
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_within
 from clpips.models.agreement.icc import intraclass_correlation
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex.comparisons import NoFitError
 from clpips.models.fitting.convex.fit import PERSONAL, fit_convex
 from clpips.models.fitting.convex.guard import Validation
+from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.packing import unpack_z

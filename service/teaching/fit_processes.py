@@ -16,10 +16,11 @@ import structlog
 from clpips.models.fitting.job import FitResult
 from clpips.service.storage.errors import StorageError
 from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.scheduling import NICENESS
 
 # With -m its classes would be those of `__main__`, not ours. Run with -P, so that nothing is imported from the folder
 # that the service was started in.
-START: Final = "from clpips.service.teaching.fit_worker import main; main()"
+START: Final = "from clpips.service.teaching.fit_worker import main; main({niceness})"
 
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
 
@@ -33,8 +34,9 @@ class FitWorkerError(Exception):
 class FitWorkers:
     """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed."""
 
-    def __init__(self, count: int, database_url: str) -> None:
+    def __init__(self, count: int, database_url: str, niceness: int = NICENESS) -> None:
         self._database_url = database_url
+        self._start_code = START.format(niceness=niceness)
         self._free = asyncio.Semaphore(count)
         self._idle: list[asyncio.subprocess.Process] = []
         self._warming: asyncio.Task[None] | None = None
@@ -101,7 +103,7 @@ class FitWorkers:
     async def _start(self) -> asyncio.subprocess.Process:
         # No session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-c", START, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-P", "-c", self._start_code, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         process.stdin.write(framed(self._database_url))  # here, because other users see a command line: passwords

@@ -68,9 +68,9 @@ async def read(reader: ProfileReader, task: Task) -> FitJob:
     )
 
 
-def main() -> None:
+def main(niceness: int) -> None:
     """Work on the pipes that the parent process made."""
-    give_way()
+    give_way(niceness)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the service, which ends the worker when it is done with it
     with os.fdopen(os.dup(1), "wb") as answers:

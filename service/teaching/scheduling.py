@@ -22,11 +22,11 @@ PAUSE_SECONDS: Final = 0.00005
 SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}  # the system call's number, which Python has no name for
 
 
-def give_way() -> None:
+def give_way(niceness: int) -> None:
     """Put this process behind those of normal priority, for good."""
     if hasattr(os, "nice"):
-        os.nice(NICENESS)
-    _ask_for_long_slices()
+        os.nice(niceness)
+    _ask_for_long_slices(niceness)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def pausing() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _ask_for_long_slices() -> None:
+def _ask_for_long_slices(niceness: int) -> None:
     """On Linux (6.12 or newer) who wakes up and has shorter slices interrupts a process with longer ones.
 
     With slices as long as everybody's, this one would keep the processor to the end of its slice, low priority or not.
@@ -64,5 +64,5 @@ def _ask_for_long_slices() -> None:
     if sys.platform != "linux" or number is None:
         return
     # struct sched_attr: size, policy (SCHED_OTHER), flags, nice, priority, runtime (the slice), deadline, period
-    attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, NICENESS, 0, SLICE_NS, 0, 0)
+    attributes = struct.pack("=IIQiIQQQ", 48, 0, 0, niceness, 0, SLICE_NS, 0, 0)
     ctypes.CDLL(None).syscall(number, 0, attributes, 0)  # where it is refused nothing is lost but milliseconds

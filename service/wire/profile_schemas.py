@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
-from clpips.service.wire.schemas import Candidates, FamilyShares, Image, LayerShares
+from clpips.service.wire.schemas import Candidates, FamilyShares, Image, ImageName, LayerShares
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
 MAX_INTEGER = 2**31 - 1  # what a database column holds
@@ -48,7 +48,6 @@ Rater = Annotated[
         description="Who ordered them, where several people teach one profile.",
     ),
 ]
-ImageName = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$", description="An image, by the hash of its bytes.")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -165,7 +164,7 @@ class VersionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
             "`superseded`: it learned from a ranking that has been forgotten or replaced since, and is not used again."
         ),
     ]
-    created: datetime
+    created: Annotated[datetime, Meta(tz=True, description="In UTC.")]
     replaced: Annotated[int | None, Meta(description="The version that was in use when it was made.")] = None
     fit: FitInfo | None = None
 
@@ -183,7 +182,7 @@ class ProfileSummary(msgspec.Struct, frozen=True):
             "before a reset."
         ),
     ]
-    created: datetime
+    created: Annotated[datetime, Meta(tz=True, description="In UTC.")]
 
 
 class ProfileList(msgspec.Struct, frozen=True):
@@ -266,7 +265,7 @@ class RankingInfo(msgspec.Struct, frozen=True):
     rater: str
     comparison: Annotated[str | None, Meta(description="The comparison that was ordered; null where images were sent.")]
     resolution: Annotated[int | None, Meta(description="Pixels a side; null is native size.")]
-    at: Annotated[datetime, Meta(description="When it was kept, in UTC.")]
+    at: Annotated[datetime, Meta(tz=True, description="When it was kept, in UTC.")]
     guessed: Annotated[
         Share, Meta(description="Share of its pairs that the version in use before had ordered as the person does.")
     ]

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 import uvicorn
+from litestar import Litestar
 from litestar.testing import TestClient
 from numpy.typing import NDArray
 
@@ -99,6 +100,15 @@ def document() -> dict[str, Any]:
     return found
 
 
+def app_for_tests(folder: str, engine: Engine | None, jpegs: JpegDecoder | None = None, **settings: Any) -> Litestar:
+    """An app with these settings, by default with a database in this folder.
+
+    It has time enough for a machine that is busy with something else, where fits of low priority would hardly run.
+    """
+    defaults: dict[str, Any] = {"database_url": f"sqlite:///{folder}/clpips.db", "request_seconds": 100.0}
+    return create_app(Settings(**{**defaults, **settings}), engine or FakeEngine(), jpegs, fit_niceness=0)
+
+
 @contextmanager
 def serving(
     engine: Engine | None = None, jpegs: JpegDecoder | None = None, **settings: Any
@@ -107,20 +117,20 @@ def serving(
 
     Whatever the client is answered must stand in the API document.
     """
-    with TemporaryDirectory() as folder:
-        settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
-        with TestClient(create_app(Settings(**settings), engine or FakeEngine(), jpegs)) as client:
-            client.event_hooks = {"response": [lambda response: assert_documented(document(), response)]}
-            yield client
+    with (
+        TemporaryDirectory() as folder,
+        TestClient(app_for_tests(folder, engine, jpegs, **settings)) as client,
+    ):
+        client.event_hooks = {"response": [lambda response: assert_documented(document(), response)]}
+        yield client
 
 
 @contextmanager
 def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
     """The URL of an app with these settings behind a real socket."""
     with TemporaryDirectory() as folder:
-        settings.setdefault("database_url", f"sqlite:///{folder}/clpips.db")
         listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(Settings(**settings), engine or FakeEngine()), log_config=None, ws="none")
+        config = uvicorn.Config(app_for_tests(folder, engine, **settings), log_config=None, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

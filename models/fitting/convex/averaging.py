@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from clpips.models.fitting.convex.comparisons import Comparisons
 from clpips.models.fitting.convex.folds import Fold
 from clpips.models.fitting.convex.newton_steps import Kernel, by_products, by_rows
 from clpips.models.fitting.convex.solver import BoundedRanking, Chosen, Vector
 from clpips.models.fitting.convex.space import Space
+from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 MANY_ROWS: Final = 500  # above it a step is found by products
 SCALES: Final = np.geomspace(0.25, 16, 13)  # at which held-out scores are tried
@@ -44,7 +44,7 @@ class Asked:
 class Averaging:
     """Fits of the same comparisons in every space and at every strength."""
 
-    def __init__(self, compared: Comparisons, spaces: Sequence[Space], strengths: Sequence[float]) -> None:
+    def __init__(self, compared: VotedPairs, spaces: Sequence[Space], strengths: Sequence[float]) -> None:
         self._compared = compared
         self._spaces = spaces
         self._strengths = strengths

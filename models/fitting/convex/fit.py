@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from clpips.models.fitting.convex.averaging import Averaging, average_shares, that_count
-from clpips.models.fitting.convex.comparisons import Comparisons, NoFitError, compare
 from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
 from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
 from clpips.models.fitting.convex.solver import Vector
 from clpips.models.fitting.convex.space import CoarseStrengths, make_space, mixed_start
+from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
@@ -124,7 +124,9 @@ def fit_convex(
     if start.shape != (Z_LENGTH,):
         raise ValueError(f"the parent has the shape {start.shape}, expected ({Z_LENGTH},)")
     with _ONE_AT_A_TIME, _BLAS.limit(limits=1, user_api="blas"):
-        return _fit(compare(pairs), start, balanced, lpips, recipe or (VOTES if (pairs.sizes == 2).all() else RANKINGS))
+        return _fit(
+            voted_pairs(pairs), start, balanced, lpips, recipe or (VOTES if (pairs.sizes == 2).all() else RANKINGS)
+        )
 
 
 @cache
@@ -132,11 +134,15 @@ def _shipped(name: str) -> Vector:
     return load_weights(name).values.astype(np.float64)
 
 
-def _fit(compared: Comparisons, parent: Vector, balanced: Vector, lpips: Vector, recipe: ConvexRecipe) -> Fit:
+def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, recipe: ConvexRecipe) -> Fit:
     targets = len(np.unique(compared.targets))
     folds, unit = split_folds(compared, max(step for step in recipe.folds if step[0] <= targets)[1])
-    if not folds or (targets < 2 and not recipe.one_target):
+    if targets < 2 and (not folds or not recipe.one_target):
         raise NoFitError("all rankings share one target: with a second one it can be told what carries over")
+    if not folds:
+        raise NoFitError(
+            f"no {unit} can be held out: every ranking shows what the others show; rank other pictures, too"
+        )
     start = mixed_start(compared, parent, lpips, recipe.lpips)
     known = natural_loudness().astype(np.float64) if recipe.natural else None
     spaces = [make_space(compared, start, balanced, known, e, recipe.coarse) for e in recipe.exponents]
@@ -173,7 +179,7 @@ def _alike(fits: Vector, mean: Vector, wanted: float) -> Vector:
 
 
 def _by_target(
-    compared: Comparisons, folds: Sequence[Fold], unit: Unit, blind: Sequence[Vector]
+    compared: VotedPairs, folds: Sequence[Fold], unit: Unit, blind: Sequence[Vector]
 ) -> dict[int, NDArray[np.float32]]:
     """Of the targets whose comparisons a fold held out whole, that fold's weights."""
     if unit == "candidates":

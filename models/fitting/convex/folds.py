@@ -16,8 +16,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.comparisons import Comparisons
 from clpips.models.fitting.convex.solver import Chosen, Indices
+from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 SHARE: Final = 0.4  # of the images that a random fold holds out
 CANDIDATE_SHARE: Final = 0.3  # of the candidates, where there is one target
@@ -36,7 +36,7 @@ class Fold:
     asked: Chosen
 
 
-def split_folds(compared: Comparisons, folds: int) -> tuple[list[Fold], Unit]:
+def split_folds(compared: VotedPairs, folds: int) -> tuple[list[Fold], Unit]:
     """Up to so many folds, and what they hold out. The same comparisons give the same folds."""
     rng = np.random.default_rng(SEED)
     targets = np.unique(compared.targets)
@@ -61,7 +61,7 @@ def _random_shares(rng: np.random.Generator, images: Indices, share: float, fold
     return [rng.permutation(images)[:count] for _ in range(folds)]
 
 
-def _hold_out(compared: Comparisons, images: Indices, *, with_target: bool) -> Fold:
+def _hold_out(compared: VotedPairs, images: Indices, *, with_target: bool) -> Fold:
     shown = [compared.low_images, compared.high_images, *([compared.targets] if with_target else [])]
     held_out = np.stack([np.isin(one, images) for one in shown]).sum(axis=0)  # (m,), of 2 or 3 images
     return Fold(held_out == 0, held_out == len(shown))

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from clpips.models.fitting.convex.averaging import Asked, average_shares
-from clpips.models.fitting.convex.comparisons import Comparisons
 from clpips.models.fitting.convex.folds import Fold, Unit
 from clpips.models.fitting.convex.solver import Indices, Vector
+from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 GUARD_ERRORS: Final = 1.0  # standard errors that a lead must be more than
 TELLING: Final = 2.0  # standard errors behind the parent that are no chance
@@ -72,7 +72,7 @@ class Validation:
 
 
 def validate(
-    compared: Comparisons,
+    compared: VotedPairs,
     folds: Sequence[Fold],
     unit: Unit,
     answers: Sequence[Asked],
@@ -112,7 +112,7 @@ def blind_shares(answers: Sequence[Asked], fold: int, usual: Vector, temper: flo
     return average_shares(usual, [asked.losses for place, asked in enumerate(answers) if place != fold], temper)
 
 
-def _lead(compared: Comparisons, unit: Unit, ahead: Vector, votes: Vector) -> Lead:
+def _lead(compared: VotedPairs, unit: Unit, ahead: Vector, votes: Vector) -> Lead:
     """Of votes `(m,)` that one agrees with and the other does not."""
     lead = float(ahead.sum() / votes.sum())
     off = ahead - lead * votes  # (m,)

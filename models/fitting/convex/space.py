@@ -22,8 +22,8 @@ from typing import Final
 
 import numpy as np
 
-from clpips.models.fitting.convex.comparisons import Comparisons
 from clpips.models.fitting.convex.solver import Floats, Indices, Vector
+from clpips.models.fitting.convex.voted_pairs import VotedPairs
 from clpips.models.metric.families import GROUPS, PLACES
 
 PRIOR: Final = 0.3  # score of a typical comparison under the start; the margin is 1
@@ -69,7 +69,7 @@ class Space:
 
 
 def make_space(
-    compared: Comparisons,
+    compared: VotedPairs,
     start: Vector,
     balanced: Vector,
     known: Vector | None,
@@ -97,7 +97,7 @@ def make_space(
     return Space(rows, prior, parts, scales)
 
 
-def mixed_start(compared: Comparisons, parent: Vector, lpips: Vector, share: float) -> Vector:
+def mixed_start(compared: VotedPairs, parent: Vector, lpips: Vector, share: float) -> Vector:
     """The parent and LPIPS, each of the same typical score; `share` is LPIPS's: float64 `(c,)`."""
     first, second = (weights / _typical_score(compared, weights) for weights in (parent, lpips))
     return np.asarray((1 - share) * first + share * second)
@@ -119,14 +119,14 @@ def _within(weights: Vector, place: slice) -> Vector:
     return part
 
 
-def _typical_score(compared: Comparisons, weights: Vector) -> float:
+def _typical_score(compared: VotedPairs, weights: Vector) -> float:
     """Root mean square over votes; 1 where all are 0."""
     distances = (compared.rows @ weights.astype(np.float32)).astype(np.float64)  # (r,)
     gaps = distances[compared.high] - distances[compared.low]  # (m,)
     return float(np.sqrt(compared.votes @ gaps**2 / compared.votes.sum())) or 1.0
 
 
-def _typical_length(compared: Comparisons, x: Floats) -> float:
+def _typical_length(compared: VotedPairs, x: Floats) -> float:
     """Root mean square over comparisons of how far apart their rows, of `(r, c)`, are."""
     low, high = compared.low, compared.high
     if len(low) > FEW_COMPARISONS:

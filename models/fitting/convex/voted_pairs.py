@@ -17,7 +17,7 @@ class NoFitError(ValueError):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Comparisons:
+class VotedPairs:
     """m unordered pairs of r rows of channel distances, float32 `(r, c)`, with the votes for either side.
 
     `votes_for[p]` of the people call row `low[p]` more similar to the target than row `high[p]`, `votes_against[p]` the
@@ -55,7 +55,7 @@ class Comparisons:
         return np.asarray(0.5 * (votes_for * (1 + sides) + self.votes_against[chosen].reshape(shape) * (1 - sides)))
 
 
-def compare(pairs: RankedPairs) -> Comparisons:
+def voted_pairs(pairs: RankedPairs) -> VotedPairs:
     """The comparisons of ordered pairs, in an order of their own. Pairs whose rows are equal are left out.
 
     Raises `NoFitError` where nothing is left, or every comparison is answered both ways equally often.
@@ -78,7 +78,7 @@ def compare(pairs: RankedPairs) -> Comparisons:
         raise NoFitError("the rankings contradict each other exactly: every pair is ordered both ways equally often")
     targets, low_images, high_images, low, high = keys[:, kept]
     used, places = np.unique(np.concatenate([low, high]), return_inverse=True)  # (r,), (2 m,)
-    return Comparisons(
+    return VotedPairs(
         rows=np.ascontiguousarray(pairs.rows[used]),
         low=places[: len(low)],
         high=places[len(low) :],
