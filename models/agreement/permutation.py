@@ -22,10 +22,8 @@ from clpips.models.agreement.statistic import NAN
 
 PERMUTATIONS: Final = 1999
 EXACT_PERMUTATIONS: Final = 40_320  # 8!: one target of eight images, two of five, fifteen of two
-FEW_RANKS: Final = (
-    400  # up to so many, and `MORE` times the permutations: pairs have few p-values, which few would blur
-)
-MORE: Final = 5
+MORE: Final = 5  # times the permutations of pairs, which have few p-values: few draws would blur them
+FEW_RANKS: Final = 400  # up to so many ranks
 CHUNK: Final = 1 << 18  # ranks at a time
 SIGNIFICANT_DIGITS: Final = 12  # of distances: those that differ less are of the same image
 MANY: Final = 24  # candidates above which sorting is faster than comparing all pairs
