@@ -7,6 +7,7 @@ from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from clpips.models.engines.contract import Images
+from clpips.models.metric.families import ALEXNET
 from tests.support.pictures import encode, picture
 from tests.support.services import FakeEngine, FakeFeatures, distance_body, serving
 
@@ -28,11 +29,11 @@ class SmallEngine(FakeEngine):
         self.asked.append((side, largest, feature_bytes))
         return self.room * BYTES
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         if self.full:
             self.on_memory_pressure()
             self.full = False
-        return super().embed(images, more=more)
+        return super().embed(images, more=more, network=network)
 
 
 def held(client: TestClient[Any]) -> int:

@@ -1,7 +1,9 @@
 """The engine on ONNX Runtime: that of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
+import threading
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,15 +16,17 @@ from clpips.models.engines.contract import (
     Image,
     Images,
     Precision,
+    families_asked,
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
+from clpips.models.engines.onnx_content import CONTENT_GRAPH, OnnxContent
 from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone import CHANNELS, TOTAL_CHANNELS, tap_sizes
-from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, Backbone, load_backbone
-from clpips.models.metric.distance import channel_distances, statistics
-from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, Backbone, load_backbone, load_content
+from clpips.models.metric.distance import channel_distances, content_distances, statistics
+from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
 
 EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
@@ -42,6 +46,7 @@ class OnnxFeatures:
     """
 
     __slots__ = ("nbytes", "statistics", "taps")
+    network = ALEXNET
 
     def __init__(self, height: int, width: int) -> None:
         shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
@@ -73,16 +78,21 @@ class OnnxEngine:
                 f"{install_hint('gpu')}"
             )
         self.on_memory_pressure = nothing_to_free
-        self._tensors = backbone.tensors  # the sessions read them where they lie
         self.device = device
         self.fingerprint = backbone.fingerprint
-        self._session = self._open(runtime, threads or 0)  # of all cores
+        self._tensors = [backbone.tensors]  # of each network: the sessions read them where they lie
+        self._threads = threads or 0
+        self._session = self._open(EMBED_GRAPH, backbone, self._threads)  # of all cores
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
         self.batch = 1 if self._cores else GPU_BATCH
-        self._core_session = self._open(runtime, 1) if self.parallel > 1 else self._session
+        self._core_session = self._open(EMBED_GRAPH, backbone, 1) if self.parallel > 1 else self._session
+        self._content: OnnxContent | None = None  # until it is asked for
+        self._loading = threading.Lock()
 
-    def _open(self, runtime: Any, threads: int) -> Any:
+    def _open(self, graph: Path, backbone: Backbone, threads: int) -> Any:
+        """A session that runs a graph on the tensors of its network's file. Raises `EngineError`."""
+        runtime = load_runtime()
         provider, settings = PROVIDERS[self.device]
         said = load_cuda_libraries(runtime) if self.device == "cuda" else ""
         options = runtime.SessionOptions()
@@ -90,11 +100,11 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are for decoding
         options.add_external_initializers(
-            list(self._tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in self._tensors.values()]
+            list(backbone.tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in backbone.tensors.values()]
         )
         try:
             session = runtime.InferenceSession(
-                EMBED_GRAPH.read_bytes(),
+                graph.read_bytes(),
                 options,
                 providers=[(provider, settings)],
                 enable_fallback=0,  # to the CPU, with a banner on stdout
@@ -108,6 +118,10 @@ class OnnxEngine:
             )
         return session
 
+    @property
+    def loaded(self) -> Networks:
+        return frozenset({ALEXNET} if self._content is None else {ALEXNET, CONTENT})
+
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         blank = np.zeros((side, side, 3), np.uint8)
         self.embed([blank])  # on a CPU one image takes another way than several
@@ -115,7 +129,9 @@ class OnnxEngine:
         self.compare([target], [candidate])
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
-    def embed(self, images: Images, *, more: bool = False) -> list[OnnxFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[Any]:
+        if network == CONTENT:
+            return self._content_network().embed(images, more=more)
         if self._cores is None:
             return self._run_in_batches(images)
         by_one, by_all = (partial(self._run_each, session) for session in (self._core_session, self._session))
@@ -139,8 +155,13 @@ class OnnxEngine:
         return features
 
     def compare(
-        self, targets: Sequence[OnnxFeatures], candidates: Sequence[OnnxFeatures], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
+        network, families = families_asked(targets, candidates, families)
+        if network == CONTENT:
+            return content_distances(
+                [one.statistics for one in targets], [one.statistics for one in candidates], families
+            )
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances(known[0], known[1], families)
 
@@ -148,6 +169,18 @@ class OnnxEngine:
         if self._cores is not None:
             self._cores.close()
         del self._session, self._core_session
+        self._content = None
+
+    def _content_network(self) -> OnnxContent:
+        """The content network, loaded by whoever asks first."""
+        with self._loading:
+            if self._content is None:
+                backbone = load_content()
+                self._tensors.append(backbone.tensors)
+                session = self._open(CONTENT_GRAPH, backbone, self._threads)
+                core_session = self._open(CONTENT_GRAPH, backbone, 1) if self.parallel > 1 else session
+                self._content = OnnxContent(session, core_session, self._cores)
+            return self._content
 
 
 def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:

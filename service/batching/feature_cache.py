@@ -54,10 +54,30 @@ class FeatureCache(Generic[SizedT]):
         """Whether the features are held or on their way, so that `fetch` need not make them."""
         return key in self._held or key in self._flights
 
+    def holds(self, key: Hashable) -> bool:
+        """Whether the features are held; if so, they have been used just now."""
+        if held := key in self._held:
+            self._held.move_to_end(key)
+        return held
+
+    def forget(self, key: Hashable) -> None:
+        """Forget what is held under this key, if anything is."""
+        if (forgotten := self._held.pop(key, None)) is not None:
+            self.nbytes -= forgotten.nbytes
+
     async def fetch(
-        self, key: Hashable, make: Callable[[Flight[SizedT]], Awaitable[SizedT]], deadline: float
+        self,
+        key: Hashable,
+        make: Callable[[Flight[SizedT]], Awaitable[SizedT]],
+        deadline: float,
+        *,
+        counted: bool = True,
+        keep: bool = True,
     ) -> SizedT:
         """The features that `key` names; where they are not held, `make(flight)` makes them, once for all who ask.
+
+        With `counted` unset `served` is not told: of what belongs to an image that has been counted. With `keep` unset
+        what is made goes to those who wait for it, and is not held.
 
         A call that is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells
         `make` until when somebody waits. Raises what `make` raises.
@@ -65,13 +85,14 @@ class FeatureCache(Generic[SizedT]):
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
-            self._served("cache")
+            if counted:
+                self._served("cache")
             return held
         flight = self._flights.get(key)
         source: Source = "decoded" if flight is None else "inflight"
         if flight is None:
             flight = self._flights[key] = Flight(deadline)
-            flight.task = asyncio.ensure_future(self._fly(key, flight, make))
+            flight.task = asyncio.ensure_future(self._fly(key, flight, make, keep))
         flight.deadline = max(flight.deadline, deadline)
         flight.waiting += 1
         try:
@@ -82,14 +103,20 @@ class FeatureCache(Generic[SizedT]):
                 del self._flights[key]
                 flight.task.cancel()
         features = flight.task.result()
-        self._served(source)
+        if counted:
+            self._served(source)
         return features
 
     async def _fly(
-        self, key: Hashable, flight: Flight[SizedT], make: Callable[[Flight[SizedT]], Awaitable[SizedT]]
+        self,
+        key: Hashable,
+        flight: Flight[SizedT],
+        make: Callable[[Flight[SizedT]], Awaitable[SizedT]],
+        keep: bool,
     ) -> SizedT:
         features = await make(flight)
-        self._keep(key, features)
+        if keep:
+            self._keep(key, features)
         return features
 
     def _keep(self, key: Hashable, features: SizedT) -> None:

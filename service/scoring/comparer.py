@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from clpips.models.images.decoding import image_size
 from clpips.models.images.errors import ImageError
-from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.models.metric.families import Families, Networks, networks_of
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody
-from clpips.service.scoring.pipeline import Embedded, Pipeline
+from clpips.service.scoring.pipeline import Embedded, NotHeldError, Pipeline
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.schemas import HeldImage, SentImage, Slot, Unreadable
 
@@ -30,14 +30,16 @@ class Comparer:
         pairs: Sequence[tuple[Slot, Slot]],
         resolution: int | None,
         ticket: Ticket,
-        families: Families = ALL_FAMILIES,
+        families: Families,
     ) -> NDArray[np.float32]:
-        """Channel distances `(n, 3456)` of n pairs of target and candidate; families that are not asked for are 0.
+        """Channel distances `(n, 6016)` of n pairs of target and candidate; families that are not asked for are 0.
+
+        The networks that the families need are run, and no other.
 
         Raises a `Problem`.
         """
         slots = {slot.pointer: slot for pair in pairs for slot in pair}.values()
-        embedded = await self._embed(slots, resolution, ticket)
+        embedded = await self._embed(slots, resolution, networks_of(families), ticket)
         _require_equal_sizes(pairs, embedded)
         return np.stack(
             await asyncio.gather(
@@ -46,31 +48,43 @@ class Comparer:
                     for target, candidate in pairs
                 )
             )
-        )  # (n, 3456)
+        )  # (n, 6016)
 
-    async def _embed(self, slots: Iterable[Slot], resolution: int | None, ticket: Ticket) -> dict[str, Embedded]:
+    def at_hand(self, images: Iterable[str], resolution: int | None, families: Families) -> bool:
+        """Whether images, named by their sha256, can be compared by these families without being sent."""
+        return all(self._pipeline.has(image, resolution, networks_of(families)) for image in images)
+
+    async def _embed(
+        self, slots: Iterable[Slot], resolution: int | None, networks: Networks, ticket: Ticket
+    ) -> dict[str, Embedded]:
         """Each distinct image by its hash; raises a `Problem` that names every slot that has none."""
         images: dict[str, SentImage | HeldImage] = {}
         unknown: set[str] = set()
         for _, image in slots:
             if isinstance(image, SentImage):
                 images[image.sha256] = image
-            elif isinstance(image, HeldImage) and self._pipeline.knows(image.sha256, resolution):
+            elif isinstance(image, HeldImage) and self._pipeline.has(image.sha256, resolution, networks):
                 images.setdefault(image.sha256, image)
             elif isinstance(image, HeldImage):
                 unknown.add(image.sha256)
         not_held = unknown - images.keys()
-        costly = [image for image in images.values() if not self._pipeline.knows(image.sha256, resolution)]
+        costly = [image for image in images.values() if not self._pipeline.knows(image.sha256, resolution, networks)]
         self._door.count(ticket, len(costly))
         bad = await self._oversized(images.values(), resolution)
         outcomes = await asyncio.gather(
-            *(self._pipeline.embed(image, resolution, ticket) for image in images.values() if image.sha256 not in bad),
+            *(
+                self._pipeline.embed(image, resolution, networks, ticket)
+                for image in images.values()
+                if image.sha256 not in bad
+            ),
             return_exceptions=True,
         )
         embedded: dict[str, Embedded] = {}
         for sha256, outcome in zip((name for name in images if name not in bad), outcomes, strict=True):
             if isinstance(outcome, ImageError):
                 bad[sha256] = str(outcome)
+            elif isinstance(outcome, NotHeldError):
+                not_held.add(sha256)
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:

@@ -4,13 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Image
-from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
+from clpips.models.metric.families import ALEXNET, Z_LENGTH, Families
 from clpips.service.batching.batch import BatchReport
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.engine_health import EngineHealth
@@ -37,14 +38,14 @@ class EngineThreads:
         self.comparing = ThreadPoolExecutor(1, thread_name_prefix="compare") if self.parallel > 1 else self.embedding
         self.health = EngineHealth(self._run_small_batch, telemetry, max_failures)
 
-    def embed(self, images: Sequence[Image], *, more: bool = False) -> Sequence[Any]:
-        """Features of each of n images of one size; `more` as `Engine.embed` has it."""
-        return self._engine.embed(images, more=more)
+    def embed(self, images: Sequence[Image], *, more: bool = False, network: str = ALEXNET) -> Sequence[Any]:
+        """Features of each of n images of one size by a network; `more` as `Engine.embed` has it."""
+        return self._engine.embed(images, more=more, network=network)
 
     def compare(
-        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
-        """Channel distances `(n, 3456)` of n pairs; families that are not asked for are 0."""
+        """Channel distances `(n, 6016)` of n pairs of one network's features; families not asked for are 0."""
         channel_distances = self._engine.compare(targets, candidates, families)
         if channel_distances.shape != (len(targets), Z_LENGTH):
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
@@ -66,9 +67,14 @@ class EngineThreads:
         self._engine.on_memory_pressure = relieved
         return await loop.run_in_executor(self.embedding, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
 
-    def embedded(self, report: BatchReport) -> None:
-        """Count a batch of images that has run. Belongs on the event loop."""
-        self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel)
+    async def load(self, network: str) -> None:
+        """Load a network that else is loaded when it is first used."""
+        blank = np.zeros((USUAL_SIDE, USUAL_SIDE, 3), np.uint8)
+        await asyncio.get_running_loop().run_in_executor(self.embedding, partial(self.embed, [blank], network=network))
+
+    def embedded(self, report: BatchReport, network: str = ALEXNET) -> None:
+        """Count a batch of images that a network has seen. Belongs on the event loop."""
+        self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel, network=network)
         self.health.note(failed=report.failed == report.items)
 
     def compared(self, report: BatchReport) -> None:
