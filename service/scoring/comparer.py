@@ -27,6 +27,7 @@ class Comparer:
 
     async def compare(
         self,
+        tenant: str,
         pairs: Sequence[tuple[Slot, Slot]],
         resolution: int | None,
         ticket: Ticket,
@@ -34,10 +35,11 @@ class Comparer:
     ) -> NDArray[np.float32]:
         """Channel distances `(n, 3456)` of n pairs of target and candidate; families that are not asked for are 0.
 
-        Raises a `Problem`.
+        Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
+        nobody learns what others rank. Raises a `Problem`.
         """
         slots = {slot.pointer: slot for pair in pairs for slot in pair}.values()
-        embedded = await self._embed(slots, resolution, ticket)
+        embedded = await self._embed(tenant, slots, resolution, ticket)
         _require_equal_sizes(pairs, embedded)
         return np.stack(
             await asyncio.gather(
@@ -48,14 +50,16 @@ class Comparer:
             )
         )  # (n, 3456)
 
-    async def _embed(self, slots: Iterable[Slot], resolution: int | None, ticket: Ticket) -> dict[str, Embedded]:
+    async def _embed(
+        self, tenant: str, slots: Iterable[Slot], resolution: int | None, ticket: Ticket
+    ) -> dict[str, Embedded]:
         """Each distinct image by its hash; raises a `Problem` that names every slot that has none."""
         images: dict[str, SentImage | HeldImage] = {}
         unknown: set[str] = set()
         for _, image in slots:
             if isinstance(image, SentImage):
                 images[image.sha256] = image
-            elif isinstance(image, HeldImage) and self._pipeline.knows(image.sha256, resolution):
+            elif isinstance(image, HeldImage) and self._pipeline.knows_from(tenant, image.sha256, resolution):
                 images.setdefault(image.sha256, image)
             elif isinstance(image, HeldImage):
                 unknown.add(image.sha256)
@@ -64,7 +68,11 @@ class Comparer:
         self._door.count(ticket, len(costly))
         bad = await self._oversized(images.values(), resolution)
         outcomes = await asyncio.gather(
-            *(self._pipeline.embed(image, resolution, ticket) for image in images.values() if image.sha256 not in bad),
+            *(
+                self._pipeline.embed(tenant, image, resolution, ticket)
+                for image in images.values()
+                if image.sha256 not in bad
+            ),
             return_exceptions=True,
         )
         embedded: dict[str, Embedded] = {}

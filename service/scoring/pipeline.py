@@ -132,8 +132,14 @@ class Pipeline:
         """Whether the image's features are held or on their way. Such an image costs no work, and need not be sent."""
         return (sha256, resolution) in self._cache
 
-    async def embed(self, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket) -> Embedded:
-        """The image's features, for a request. The features of a `HeldImage` must be held or on their way.
+    def knows_from(self, tenant: str, sha256: str, resolution: int | None) -> bool:
+        """Whether the image's features are held or on their way, and this tenant has sent it: it may name the image."""
+        return self._cache.known_to(tenant, (sha256, resolution))
+
+    async def embed(
+        self, tenant: str, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket
+    ) -> Embedded:
+        """The image's features, for a tenant's request. Those of a `HeldImage` must be known from this tenant.
 
         Raises `ImageError`, an error of the engine, or a `BatcherError`.
         """
@@ -147,7 +153,7 @@ class Pipeline:
                 features = await _in_time(self._embedding, pixels, ticket, flight, shape=(height, width))
             return Embedded(features, (height, width))
 
-        return await self._cache.fetch((image.sha256, resolution), make, ticket.deadline)
+        return await self._cache.fetch((image.sha256, resolution), make, ticket.deadline, tenant)
 
     async def compare(
         self, target: Embedded, candidate: Embedded, families: Families, ticket: Ticket
