@@ -1,8 +1,8 @@
 """ONNX graph of the content network, written by hand from the description that the PyTorch network is built from.
 
 Like the graphs of AlexNet (`onnx_graphs.py`) it holds no weights: its initializers point into the network's safetensors
-file. `models/data/content.onnx`, for the ONNX Runtime engine, takes images of the network's own side; what `clpips export`
-writes takes any size, and resizes it to the same pixels (`resize_graph.py`).
+file. `models/data/content.onnx`, for the ONNX Runtime engine, takes images of the network's own side; what is exported
+takes any size, and resizes it to the same pixels (`resize_graph.py`).
 """
 
 import numpy as np

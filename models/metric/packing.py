@@ -96,8 +96,8 @@ def fill_z(known: NDArray[FloatT]) -> NDArray[FloatT]:
 
     Raises `ValueError` for a width that no networks have.
 
-    >>> fill_z(np.ones((1, 3456), np.float16)).sum()
-    np.float16(3456.0)
+    >>> fill_z(np.ones((1, 3456), np.float16))[0, 3455:3457].tolist()
+    [1.0, 0.0]
     """
     if known.shape[1] == Z_LENGTH:
         return known

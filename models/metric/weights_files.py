@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import safetensors.numpy
 
-from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
+from clpips.models.metric.backbone import MIN_SIDE, SHIPPED_FINGERPRINT
 from clpips.models.metric.content import CONTENT_FINGERPRINT
 from clpips.models.metric.families import ALEXNET, CONTENT, FAMILIES, NETWORKS, PLACES
 from clpips.models.metric.trained_on import TrainedOn
@@ -23,6 +23,7 @@ from clpips.models.metric.weights import LayerWeights, WeightsError, combine_fam
 FORMAT: Final = "clpips-weights-2"
 FORMAT_1: Final = "clpips-weights-1"
 FOR_EVERYBODY: Final = ("lpips", "balanced")  # among the shipped ones
+MAX_RESOLUTION: Final = 65_535  # pixels a side: no format that is read has larger images, and native size has no limit
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "data" / "weights"
 
 
@@ -91,7 +92,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
     try:
         tensors = safetensors.numpy.load(content)
         metadata = _metadata(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise WeightsError(f"{source} is not a safetensors file: {error}") from error
     if metadata.get("format") == FORMAT_1 and tensors.keys() == {"weights"}:
         tensors = {"aligned": tensors["weights"]}
@@ -106,7 +107,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
             if not np.issubdtype(tensor.dtype, np.floating):
                 raise WeightsError(f"{source}: {name!r} must be floating-point numbers, these are {tensor.dtype}")
         backbones = dict(json.loads(metadata["backbones"]))
-        resolution = None if metadata["resolution"] == "native" else int(metadata["resolution"])
+        resolution = None if metadata["resolution"] == "native" else _resolution(metadata["resolution"])
         agreement = json.loads(metadata.get("agreement") or "{}")
         trained_on = json.loads(metadata.get("trained_on") or "{}")
         weights = LayerWeights(
@@ -123,6 +124,8 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
         _require_backbones(weights, backbones, source)
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
+    except RecursionError:
+        raise WeightsError(f"{source} has metadata that is nested too deeply") from None
     except ValueError as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error
     return weights
@@ -138,6 +141,16 @@ def _require_backbones(weights: LayerWeights, backbones: dict[str, Any], source:
             f"{source} belongs to the content network {str(backbones[CONTENT])[:12]}…, this is "
             f"{CONTENT_FINGERPRINT[:12]}…, and distances would mean nothing: fit again"
         )
+
+
+def _resolution(text: str) -> int:
+    """Raises `WeightsError` for what is no number of pixels a side."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_RESOLUTION))):
+        raise WeightsError(f"the resolution in the metadata is {text[:40]!r}, expected pixels a side, or 'native'")
+    resolution = int(text)
+    if not MIN_SIDE <= resolution <= MAX_RESOLUTION:
+        raise WeightsError(f"the resolution in the metadata is {text}, expected {MIN_SIDE} to {MAX_RESOLUTION} pixels")
+    return resolution
 
 
 def _in_order(content: bytes) -> bytes:

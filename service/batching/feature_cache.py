@@ -1,7 +1,8 @@
 """Least-recently-used cache of features, bounded in bytes, with single flight for the images that it does not hold.
 
 An image's features depend on its bytes, its resolution and the engine alone: whoever asks for the same image again, or
-at the same time, gets the same features, and they are computed once.
+at the same time, gets the same features, and they are computed once. Who has brought an image is remembered for as long
+as its features are there: to all others it is not known that they are.
 """
 
 import asyncio
@@ -44,6 +45,7 @@ class FeatureCache(Generic[SizedT]):
         self._served = served
         self._held: OrderedDict[Hashable, SizedT] = OrderedDict()  # the longest unused first
         self._flights: dict[Hashable, Flight[SizedT]] = {}
+        self._owners: dict[Hashable, set[Hashable]] = {}  # who has brought what is held or on its way
         self.nbytes = 0  # of all that is held
 
     def __len__(self) -> int:
@@ -64,24 +66,32 @@ class FeatureCache(Generic[SizedT]):
         """Forget what is held under this key, if anything is."""
         if (forgotten := self._held.pop(key, None)) is not None:
             self.nbytes -= forgotten.nbytes
+            self._forget_owners(key)
+
+    def known_to(self, owner: Hashable, key: Hashable) -> bool:
+        """Whether the features are held or on their way, and `owner` has asked for them before."""
+        return owner in self._owners.get(key, ())
 
     async def fetch(
         self,
         key: Hashable,
         make: Callable[[Flight[SizedT]], Awaitable[SizedT]],
         deadline: float,
+        owner: Hashable = None,
         *,
         counted: bool = True,
         keep: bool = True,
     ) -> SizedT:
         """The features that `key` names; where they are not held, `make(flight)` makes them, once for all who ask.
 
-        With `counted` unset `served` is not told: of what belongs to an image that has been counted. With `keep` unset
-        what is made goes to those who wait for it, and is not held.
+        From then on `owner`, who has the image, is known to have it. With `counted` unset `served` is not told: of what
+        belongs to an image that has been counted. With `keep` unset what is made goes to those who wait for it, and is
+        not held.
 
         A call that is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells
         `make` until when somebody waits. Raises what `make` raises.
         """
+        self._owners.setdefault(key, set()).add(owner)
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
@@ -102,6 +112,7 @@ class FeatureCache(Generic[SizedT]):
             if not flight.waiting:
                 del self._flights[key]
                 flight.task.cancel()
+                self._forget_owners(key)
         features = flight.task.result()
         if counted:
             self._served(source)
@@ -129,5 +140,11 @@ class FeatureCache(Generic[SizedT]):
     def shrink(self, nbytes: int) -> None:
         """Forget the longest unused until at most `nbytes` are held."""
         while self.nbytes > nbytes:
-            _, forgotten = self._held.popitem(last=False)
+            key, forgotten = self._held.popitem(last=False)
             self.nbytes -= forgotten.nbytes
+            self._forget_owners(key)
+
+    def _forget_owners(self, key: Hashable) -> None:
+        """Forget who has brought what is neither held nor on its way any more."""
+        if key not in self:
+            self._owners.pop(key, None)

@@ -27,6 +27,7 @@ class Comparer:
 
     async def compare(
         self,
+        tenant: str,
         pairs: Sequence[tuple[Slot, Slot]],
         resolution: int | None,
         ticket: Ticket,
@@ -36,10 +37,11 @@ class Comparer:
 
         The networks that the families need are run, and no other.
 
-        Raises a `Problem`.
+        Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
+        nobody learns what others rank. Raises a `Problem`.
         """
         slots = {slot.pointer: slot for pair in pairs for slot in pair}.values()
-        embedded = await self._embed(slots, resolution, networks_of(families), ticket)
+        embedded = await self._embed(tenant, slots, resolution, networks_of(families), ticket)
         _require_equal_sizes(pairs, embedded)
         return np.stack(
             await asyncio.gather(
@@ -50,12 +52,13 @@ class Comparer:
             )
         )  # (n, 6016)
 
-    def at_hand(self, images: Iterable[str], resolution: int | None, families: Families) -> bool:
-        """Whether images, named by their sha256, can be compared by these families without being sent."""
-        return all(self._pipeline.has(image, resolution, networks_of(families)) for image in images)
+    def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None, families: Families) -> bool:
+        """Whether the tenant may have images, by their sha256, compared by these families without sending them."""
+        networks = networks_of(families)
+        return all(self._pipeline.has_from(tenant, image, resolution, networks) for image in images)
 
     async def _embed(
-        self, slots: Iterable[Slot], resolution: int | None, networks: Networks, ticket: Ticket
+        self, tenant: str, slots: Iterable[Slot], resolution: int | None, networks: Networks, ticket: Ticket
     ) -> dict[str, Embedded]:
         """Each distinct image by its hash; raises a `Problem` that names every slot that has none."""
         images: dict[str, SentImage | HeldImage] = {}
@@ -63,7 +66,7 @@ class Comparer:
         for _, image in slots:
             if isinstance(image, SentImage):
                 images[image.sha256] = image
-            elif isinstance(image, HeldImage) and self._pipeline.has(image.sha256, resolution, networks):
+            elif isinstance(image, HeldImage) and self._pipeline.has_from(tenant, image.sha256, resolution, networks):
                 images.setdefault(image.sha256, image)
             elif isinstance(image, HeldImage):
                 unknown.add(image.sha256)
@@ -73,7 +76,7 @@ class Comparer:
         bad = await self._oversized(images.values(), resolution)
         outcomes = await asyncio.gather(
             *(
-                self._pipeline.embed(image, resolution, networks, ticket)
+                self._pipeline.embed(tenant, image, resolution, networks, ticket)
                 for image in images.values()
                 if image.sha256 not in bad
             ),

@@ -166,14 +166,19 @@ class Pipeline:
         """Whether the image's features by these networks are held or on their way, so that it costs no work."""
         return all((sha256, resolution, network) in self._cache for network in networks)
 
-    def has(self, sha256: str, resolution: int | None, networks: Networks) -> bool:
-        """Whether the image need not be sent: what is not known of it can be made from its pixels."""
-        return self.knows(sha256, resolution, networks) or (sha256, resolution, PIXELS) in self._cache
+    def has_from(self, tenant: str, sha256: str, resolution: int | None, networks: Networks) -> bool:
+        """Whether this tenant has sent the image, so that it may name it, and need not send it again.
+
+        What is not known of it can be made from its pixels, as long as they are at hand.
+        """
+        keys = [(sha256, resolution, part) for part in (*self._networks, PIXELS)]
+        at_hand = self.knows(sha256, resolution, networks) or (sha256, resolution, PIXELS) in self._cache
+        return at_hand and any(self._cache.known_to(tenant, key) for key in keys)
 
     async def embed(
-        self, image: SentImage | HeldImage, resolution: int | None, networks: Networks, ticket: Ticket
+        self, tenant: str, image: SentImage | HeldImage, resolution: int | None, networks: Networks, ticket: Ticket
     ) -> Embedded:
-        """The image's features by these networks, for a request.
+        """The image's features by these networks, for a tenant's request; it may name those that `has_from` knows.
 
         Raises `ImageError`, an error of the engine, a `BatcherError`, or `NotHeldError` for a `HeldImage` that must be
         sent.
@@ -185,12 +190,13 @@ class Pipeline:
         async def make(network: str, flight: Flight[_Part]) -> _Part:
             # However many networks see it, one image is in work.
             with self._throughput.image() if network in missing[:1] else nullcontext():
-                pixels, size = await self._pixels(image, resolution, ticket, flight, keep=networks != self._networks)
+                keep = networks != self._networks  # the others may be asked for later
+                pixels, size = await self._pixels(tenant, image, resolution, ticket, flight, keep=keep)
                 features = await _in_time(self._embedding[network], pixels, ticket, flight, shape=size)
             return _Part(features, size)
 
         parts = await _all_or_nothing(
-            self._cache.fetch((*key, network), partial(make, network), ticket.deadline, counted=place == 0)
+            self._cache.fetch((*key, network), partial(make, network), ticket.deadline, tenant, counted=place == 0)
             for place, network in enumerate(wanted)
         )
         if self._cache.holds((*key, PIXELS)) and all((*key, network) in self._cache for network in self._networks):
@@ -198,7 +204,14 @@ class Pipeline:
         return Embedded({network: part.content for network, part in zip(wanted, parts, strict=True)}, parts[0].size)
 
     async def _pixels(
-        self, image: SentImage | HeldImage, resolution: int | None, ticket: Ticket, flight: Flight[_Part], *, keep: bool
+        self,
+        tenant: str,
+        image: SentImage | HeldImage,
+        resolution: int | None,
+        ticket: Ticket,
+        flight: Flight[_Part],
+        *,
+        keep: bool,
     ) -> _Part:
         """The image at the scoring resolution, decoded once for all networks that are about to see it.
 
@@ -214,7 +227,7 @@ class Pipeline:
         while True:
             try:
                 key = (image.sha256, resolution, PIXELS)
-                return await self._cache.fetch(key, decode, flight.deadline, counted=False, keep=keep)
+                return await self._cache.fetch(key, decode, flight.deadline, tenant, counted=False, keep=keep)
             except ExpiredError:
                 if flight.deadline <= asyncio.get_running_loop().time():
                     raise

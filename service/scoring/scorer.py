@@ -53,8 +53,8 @@ class Scorer:
         self._registry.require_networks(profile.weights, "/profile")
         pairs = [(request.target, candidate) for candidate in request.candidates]
         # All families of the networks that must run: the person may teach the profile from this comparison.
-        networks = profile.weights.networks | {ALEXNET}
-        z = await self._comparer.compare(pairs, request.options.resolution, ticket, families_of(networks))  # (n, z)
+        resolution, networks = request.options.resolution, profile.weights.networks | {ALEXNET}
+        z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks))  # (n, z)
         distances = weigh(z, profile.weights.values)  # (n,)
         base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
         base_ranks = np.empty(len(distances), np.intp)  # (n,)
@@ -73,7 +73,7 @@ class Scorer:
         if profile.info.name not in self._registry.shipped:
             self._expect_ranking()
         compared = comparison_of(
-            tenant, request.target, request.candidates, z, networks, request.options.resolution, self._engine.backbone
+            tenant, request.target, request.candidates, z, networks, resolution, self._engine.backbone
         )
         return RankReply(
             comparison=await self._comparisons.keep(compared),
@@ -88,7 +88,8 @@ class Scorer:
         profile = await self._registry.resolve(tenant, request.options.profile)
         self._registry.require_networks(profile.weights, "/profile")
         resolution, weights = request.options.resolution, profile.weights
-        z = await self._comparer.compare(request.pairs, resolution, ticket, weights.families or ALIGNED)  # (n, z)
+        counting = weights.families or ALIGNED
+        z = await self._comparer.compare(tenant, request.pairs, resolution, ticket, counting)  # (n, z)
         layers = families = None
         if request.options.layers:
             layers = distance_by_layer(z, weights.values).tolist()  # (n, 5)

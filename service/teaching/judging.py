@@ -139,7 +139,7 @@ class Judging:
             return await self._completed(comparison, ticket)
         resolution, networks = request.fields.resolution, self._registry.networks
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        z = await self._comparer.compare(pairs, resolution, ticket, families_of(networks))  # (n, z)
+        z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks))  # (n, z)
         return comparison_of(
             tenant, request.target, request.candidates, z, networks, resolution, self._registry.backbone
         )
@@ -149,13 +149,15 @@ class Judging:
         known = known_networks(comparison.channel_distances.shape[1])
         families = families_of(self._registry.networks - known)
         images = {comparison.target, *comparison.candidates}
-        if not families or not self._comparer.at_hand(images, comparison.resolution, families):
+        if not families or not self._comparer.at_hand(comparison.tenant, images, comparison.resolution, families):
             return comparison
         target = Slot("/target", HeldImage(comparison.target))
         candidates = [Slot(f"/candidates/{place}", HeldImage(one)) for place, one in enumerate(comparison.candidates)]
         pairs = [(target, candidate) for candidate in candidates]
         try:
-            added = await self._comparer.compare(pairs, comparison.resolution, ticket, families)  # (n, z)
+            added = await self._comparer.compare(
+                comparison.tenant, pairs, comparison.resolution, ticket, families
+            )  # (n, z)
         except ImagesNotHeld:  # they have been forgotten meanwhile
             return comparison
         whole = unpack_z(comparison.channel_distances) + added  # each is 0 where the other is not
