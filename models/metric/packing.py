@@ -86,6 +86,18 @@ def trim_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     return weights[:end]
 
 
+def fill_weights(kept: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The reverse of `trim_weights`: `(6016,)`, 0 where nothing is kept.
+
+    Raises `ValueError` for a number of weights that no networks have.
+    """
+    if len(kept) not in {place.stop for place in NETWORK_PLACES.values()}:
+        raise ValueError(f"{len(kept)} weights belong to no networks")
+    weights = np.zeros(Z_LENGTH, np.float32)
+    weights[: len(kept)] = kept
+    return weights
+
+
 def trim_z(z: NDArray[FloatT], networks: Networks) -> NDArray[FloatT]:
     """The parts of `z`, `(n, 6016)`, that these networks make: `(n, width_of(networks))`."""
     return np.concatenate([z[:, NETWORK_PLACES[name]] for name in NETWORKS if name in networks], axis=1)

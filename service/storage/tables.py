@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from clpips.models.metric.families import ALEXNET, NETWORK_PLACES, Z_LENGTH
-from clpips.models.metric.packing import trim_weights
+from clpips.models.metric.families import ALEXNET, NETWORK_PLACES
+from clpips.models.metric.packing import fill_weights, trim_weights
 from clpips.service.storage.records import (
     Comparison,
     JudgedRanking,
@@ -192,11 +192,8 @@ def pack_weights(weights: NDArray[np.float32]) -> bytes:
 
 
 def unpack_weights(content: bytes) -> NDArray[np.float32]:
-    """The weights of a column, `(6016,)`."""
-    weights = np.zeros(Z_LENGTH, np.float32)
-    kept = np.frombuffer(content, "<f4")
-    weights[: len(kept)] = kept
-    return weights
+    """The weights of a column, `(6016,)`. Raises `ValueError` where it holds another number of them."""
+    return fill_weights(np.frombuffer(content, "<f4").astype(np.float32, copy=False))
 
 
 def pack_channel_distances(channel_distances: NDArray[np.float16]) -> bytes:
