@@ -113,6 +113,10 @@ loadtest: $(VENV)/.dev ## a minute of mixed load on a service of its own, with a
 overload: $(VENV)/.dev ## three times what the service can do, for a minute, with deadlines
 	$(BIN)/python -m loadtest.overload
 
+.PHONY: hostile
+hostile: $(VENV)/.dev ## hostile and unlucky cases against a real service; none may harm it
+	$(BIN)/python -m loadtest.hostile
+
 .PHONY: soak
 soak: $(VENV)/.dev ## 20,000 requests, good and bad; memory may not grow
 	$(BIN)/python -m loadtest.soak

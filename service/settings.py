@@ -190,11 +190,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: Annotated[
         str,
         Meta(
-            description="API keys, as lines (or between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH`; "
-            "`clpips key` makes one. Without any the service is open."
+            description="API keys, as lines (or between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH "
+            "[expires=DATE]`; `clpips key` makes one. Without any the service is open."
         ),
     ] = ""
-    api_keys_file: Annotated[Path | None, Meta(description="A file of such lines.")] = None
+    api_keys_file: Annotated[
+        Path | None, Meta(description="A file of such lines. A change of it is in force within seconds.")
+    ] = None
+    key_metrics: Annotated[
+        bool, Meta(description="Whether `/metrics` tells when each API key was last used, by its name.")
+    ] = False
     rate_limit: Annotated[
         Count | None,
         Meta(description="Requests a minute that each API key may send (429 above it)."),
@@ -202,6 +207,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_open: Annotated[
         bool, Meta(description="Serve without API keys on an address that other machines can reach.")
     ] = False
+    allowed_hosts: Annotated[
+        str,
+        Meta(
+            description="Names by which the service may be asked for, with commas between them; `*.example.com` is "
+            "every name below that one, `*` any name. Addresses and local names need no mention. Unset, a service with "
+            "API keys that other machines can reach takes any name, and every other one no further name."
+        ),
+    ] = ""
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description="Origins of other sites whose pages may use the service, like `https://studio.example.com`, "
+            "with commas between them; `*` is every site."
+        ),
+    ] = ""
     log_format: Annotated[
         Literal["auto", "json", "console"], Meta(description="`auto` is JSON lines unless a person is watching.")
     ] = "auto"

@@ -100,7 +100,7 @@ async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_
         async def compare(images: Sequence[bytes]) -> NDArray[np.float32]:
             target, *candidates = slots(images)
             with door.admit(math.inf) as ticket:
-                return await comparer.compare([(target, candidate) for candidate in candidates], 256, ticket)
+                return await comparer.compare("a", [(target, candidate) for candidate in candidates], 256, ticket)
 
         engine.calls.clear()
         engine.works.clear()

@@ -44,6 +44,7 @@ class Measured(Comparer):
 
     async def compare(
         self,
+        tenant: str,
         pairs: Sequence[tuple[Slot, Slot]],
         resolution: int | None,
         ticket: Ticket,

@@ -2,7 +2,8 @@
 
 An image's features depend on its bytes, its resolution and the engine alone: whoever asks for the same image again, or
 at the same time, gets the same features, and they are computed once. Features that a request needs are lent to it:
-until it gives them back they stay, whatever else comes.
+until it gives them back they stay, whatever else comes. Who has brought an image is remembered for as long as its
+features are there: to all others it is not known that they are.
 """
 
 import asyncio
@@ -46,9 +47,10 @@ class Flight(Generic[SizedT]):
 class Loan(Generic[SizedT]):
     """The features that are lent to one request."""
 
-    def __init__(self, turn: Hashable, deadline: float) -> None:
+    def __init__(self, turn: Hashable, deadline: float, owner: Hashable) -> None:
         self.turn = turn  # the request, as the queues know it
         self.deadline = deadline
+        self.owner = owner  # whose request it is
         self.features: dict[Hashable, SizedT] = {}
 
 
@@ -69,6 +71,7 @@ class FeatureCache(Generic[SizedT]):
         self._flights: dict[Hashable, Flight[SizedT]] = {}
         self._lent: dict[Hashable, SizedT] = {}
         self._loans: dict[Hashable, int] = {}  # to how many requests what is lent is lent
+        self._owners: dict[Hashable, set[Hashable]] = {}  # who has brought what is there or on its way
         self.nbytes = 0  # of all that is held
         self.lent_nbytes = 0  # of what is lent and not held
 
@@ -80,10 +83,14 @@ class FeatureCache(Generic[SizedT]):
         """Whether the features are held, lent or on their way, so that `fetch` need not make them."""
         return key in self._held or key in self._lent or key in self._flights
 
+    def known_to(self, owner: Hashable, key: Hashable) -> bool:
+        """Whether the features are there or on their way, and `owner` has asked for them before."""
+        return owner in self._owners.get(key, ())
+
     @contextmanager
-    def loan(self, turn: Hashable, deadline: float) -> Iterator[Loan[SizedT]]:
-        """What is lent to a request until the context ends."""
-        loan: Loan[SizedT] = Loan(turn, deadline)
+    def loan(self, turn: Hashable, deadline: float, owner: Hashable = None) -> Iterator[Loan[SizedT]]:
+        """What is lent to a request of `owner` until the context ends."""
+        loan: Loan[SizedT] = Loan(turn, deadline, owner)
         try:
             yield loan
         finally:
@@ -102,9 +109,12 @@ class FeatureCache(Generic[SizedT]):
     ) -> SizedT:
         """Lend the features that `key` names; what is not held `make(flight)` makes, once for all who ask.
 
+        From then on the request's owner, who has the image, is known to have it.
+
         A call that is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells
         `make` until when somebody waits, and `flight.claims` who. Raises what `make` raises.
         """
+        self._owners.setdefault(key, set()).add(loan.owner)
         found = self._find(key)
         if found is not None:
             self._lend(loan, key, found)
@@ -126,6 +136,7 @@ class FeatureCache(Generic[SizedT]):
             if not flight.waiting:
                 del self._flights[key]
                 flight.task.cancel()
+                self._forget_owners(key)
         features = flight.task.result()
         self._lend(loan, key, features)
         self._served(source)
@@ -141,6 +152,7 @@ class FeatureCache(Generic[SizedT]):
             del self._loans[key], self._lent[key]
             if key not in self._held:
                 self.lent_nbytes -= features.nbytes
+            self._forget_owners(key)
 
     def forget(self, key: Hashable) -> None:
         """Hold these features no more; who has borrowed them keeps them."""
@@ -149,6 +161,7 @@ class FeatureCache(Generic[SizedT]):
             self.nbytes -= features.nbytes
             if key in self._lent:
                 self.lent_nbytes += features.nbytes
+            self._forget_owners(key)
 
     def shrink(self, nbytes: float) -> None:
         """Forget the longest unused of what nobody has borrowed until at most `nbytes` are held."""
@@ -162,6 +175,11 @@ class FeatureCache(Generic[SizedT]):
                 excess -= features.nbytes
         for key in leaving:
             self.forget(key)
+
+    def _forget_owners(self, key: Hashable) -> None:
+        """Forget who has brought what is neither there nor on its way any more."""
+        if key not in self:
+            self._owners.pop(key, None)
 
     def _find(self, key: Hashable) -> SizedT | None:
         if key in self._held:
@@ -187,6 +205,7 @@ class FeatureCache(Generic[SizedT]):
         if key in loan.features:
             return
         loan.features[key] = features
+        self._owners.setdefault(key, set()).add(loan.owner)
         self._loans[key] = self._loans.get(key, 0) + 1
         if key not in self._lent:
             self._lent[key] = features

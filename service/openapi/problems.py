@@ -15,10 +15,12 @@ from clpips.service.problems import (
     BodyTooLarge,
     DeadlinePassed,
     Forbidden,
+    HostRefused,
     ImagesNotHeld,
     InvalidRequest,
     MalformedBody,
     NotReady,
+    OriginRefused,
     Overloaded,
     Problem,
     ProblemDetails,
@@ -45,7 +47,10 @@ def kinds(*types: type[Problem]) -> dict[type[Problem], str]:
 
 
 UNKNOWN_PARAMETER: Final = "the query has a parameter that is not known here"
-EVERYWHERE: Final[Kinds] = {InvalidRequest: f"{UNKNOWN_PARAMETER.capitalize()}."}
+EVERYWHERE: Final[Kinds] = {
+    InvalidRequest: f"{UNKNOWN_PARAMETER.capitalize()}.",
+    **kinds(HostRefused, OriginRefused),
+}
 KEYED: Final = kinds(Unauthenticated, Forbidden, TooManyRequests)  # where a key is asked for
 SENT: Final = {  # where a body is read
     **kinds(MalformedBody, BodyTooLarge, UnsupportedContent),

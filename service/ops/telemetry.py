@@ -14,7 +14,17 @@ from clpips.service.ops.memory import MemoryCollector
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_SIZES: Final = tuple(2.0**power for power in range(11))
-REJECTIONS: Final = ("queue_full", "bytes_full", "deadline", "expired", "client_gone", "slow_client", "stopping")
+REJECTIONS: Final = (
+    "queue_full",
+    "bytes_full",
+    "deadline",
+    "expired",
+    "client_gone",
+    "slow_client",
+    "stopping",
+    "host",
+    "origin",
+)
 INFLIGHT: Final = ("body", "pixels", "features")
 HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
 
@@ -107,6 +117,12 @@ class Telemetry:
         self.quarantined = Gauge(
             "clpips_quarantined_images",
             "Images that made a sound engine fail and are not tried again for a while",
+            registry=registry,
+        )
+        self.key_last_used = Gauge(
+            "clpips_key_last_used_timestamp_seconds",
+            "When each API key last opened, in Unix time; only if CLPIPS_KEY_METRICS asks for it",
+            ["key"],
             registry=registry,
         )
         self.ready = Gauge("clpips_ready", "1 when requests are welcome, as /readyz says; else 0", registry=registry)

@@ -35,6 +35,7 @@ class Comparer:
 
     async def compare(
         self,
+        tenant: str,
         pairs: Sequence[SlotPair],
         resolution: int | None,
         ticket: Ticket,
@@ -42,11 +43,17 @@ class Comparer:
     ) -> NDArray[np.float32]:
         """Channel distances `(n, z)` of n pairs of target and candidate; families that are not asked for are 0.
 
-        Raises a `Problem`.
+        Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
+        nobody learns what others rank. Raises a `Problem`.
         """
-        with self._pipeline.borrow(ticket) as loan:
+        with self._pipeline.borrow(tenant, ticket) as loan:
             images = RequestImages({slot.pointer: slot for pair in pairs for slot in pair}.values())
-            known = {name for name in images.named if self._pipeline.knows(name, resolution, loan)}
+            known = {
+                name
+                for name, image in images.named.items()
+                if (isinstance(image, SentImage) or self._pipeline.knows_from(tenant, name, resolution))
+                and self._pipeline.knows(name, resolution, loan)
+            }
             images.not_held |= {name for name, image in images.named.items() if isinstance(image, HeldImage)} - known
             pixels = await self._pixels(images, resolution)
             new = [name for name in images.usable() if name not in known]

@@ -177,10 +177,14 @@ class Pipeline:
         self._cache.shrink(self._cache.nbytes // 2)
 
     @contextmanager
-    def borrow(self, ticket: Ticket) -> Iterator[Borrowed]:
-        """The features that a request has borrowed, until the context ends."""
-        with self._cache.loan(ticket, ticket.deadline) as loan:
+    def borrow(self, tenant: str, ticket: Ticket) -> Iterator[Borrowed]:
+        """The features that a tenant's request has borrowed, until the context ends."""
+        with self._cache.loan(ticket, ticket.deadline, tenant) as loan:
             yield loan
+
+    def knows_from(self, tenant: str, sha256: str, resolution: int | None) -> bool:
+        """Whether the image's features are held or on their way, and this tenant has sent it: it may name the image."""
+        return self._cache.known_to(tenant, (sha256, resolution))
 
     def knows(self, sha256: str, resolution: int | None, loan: Borrowed) -> bool:
         """Whether the image's features are held or on their way. Such an image costs no work, and need not be sent.
