@@ -2,10 +2,11 @@
 
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 import msgspec
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from clpips.service.ops.slow_heads import HeadTimeoutProtocol
 from clpips.service.problems import MEDIA_TYPE, unnamed
@@ -93,11 +94,11 @@ class HttpProtocol(HeadTimeoutProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.parser = PlainParser(self)
+        self.parser = cast("httptools.HttpRequestParser", PlainParser(self))
 
     def on_headers_complete(self) -> None:
         if not self.url.startswith(b"/"):  # a target with a host of its own, which counts: RFC 9112, section 3.2.2
-            target = httptools.parse_url(self.url)
+            target: Any = httptools.parse_url(self.url)
             if target.host is not None:
                 port = b"" if target.port is None else b":%d" % target.port
                 host = b"[%s]" % target.host if b":" in target.host else target.host
@@ -106,7 +107,7 @@ class HttpProtocol(HeadTimeoutProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Answer what is no HTTP, and close. A request before it that is whole gets its answer first, and alone."""
-        cycle = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body):
             cycle.keep_alive = False
             self.pipeline.clear()
