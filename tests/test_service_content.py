@@ -109,17 +109,16 @@ def test_both_ways_to_an_images_features_give_the_same_distance(engine: Engine) 
         assert ranked(client, "balanced").json()["ranking"] == completed
 
 
-def test_an_image_whose_pixels_are_gone_must_be_sent_to_be_scored_with_content(fake: FakeEngine) -> None:
-    with serving(fake, feature_cache_bytes=1000) as client:  # features of four images, and no pixels
+def test_an_image_of_which_nothing_is_held_must_be_sent_to_be_scored_with_content(fake: FakeEngine) -> None:
+    with serving(fake, feature_cache_bytes=1000) as client:  # no room for pixels
         names = names_of(ranked(client, "lpips"))
-        assert ranked(client, "lpips", names).status_code == 200
         problem = assert_problem(ranked(client, "balanced", names), 409, "images-not-held")
         assert pointers(problem) == ["/target", "/candidates/0", "/candidates/1", "/candidates/2"]
         assert ranked(client, "balanced").status_code == 200
         assert ranked(client, "balanced", names).status_code == 200
 
 
-def test_pixels_are_forgotten_once_every_network_has_seen_them(fake: FakeEngine) -> None:
+def test_pixels_are_held_only_where_a_network_may_yet_ask_for_them(fake: FakeEngine) -> None:
     def held(client: TestClient[Any]) -> float:
         (line,) = [
             row for row in client.get("/metrics").text.splitlines() if row.startswith("clpips_feature_cache_bytes ")
@@ -129,6 +128,7 @@ def test_pixels_are_forgotten_once_every_network_has_seen_them(fake: FakeEngine)
     with serving(fake) as client:
         ranked(client, "lpips")
         assert held(client) == 4 * (12 + 256 * 256 * 3)  # a colour, and pixels
+    with serving(FakeEngine()) as client:
         ranked(client, "balanced")
         assert held(client) == 4 * (12 + 12)
     with serving(FakeEngine(), content=False) as client:

@@ -2,65 +2,75 @@
 
     bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine thread)
 
-Decoding the next images overlaps the engine's work on these. Each stage serves the waiting requests in turn. Where the
-engine's device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the thread pool.
+Decoding the next images overlaps the engine's work on these. Each stage serves the waiting keys and their requests in
+turn. Where the engine's device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the
+thread pool.
 
-Each network has a line of its own, and features are held by network: a batch is of images that need this network, and
-an image that another one has seen is not embedded by it again. The pixels of an image stay beside its features until
-all networks have seen it.
+Each network has a line of its own, so that a batch is of images that need this network. An image is seen by the
+networks that the first request for it needs; its pixels stay beside its features where these are not all, and a later
+request that needs another network has it see those.
 """
 
 import asyncio
-from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import DevicePixels, Image
 from clpips.models.images.decoding import load_image
+from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.service.admission.door import Ticket
-from clpips.service.admission.throughput import Throughput
+from clpips.service.admission.throughput import Throughput, cost_of
+from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.errors import ExpiredError
-from clpips.service.batching.feature_cache import FeatureCache, Flight
+from clpips.service.batching.feature_cache import FeatureCache, Flight, Loan
+from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry, embed_stage
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.errors import NotHeldError, UnscorableImageError
+from clpips.service.scoring.quarantine import Quarantine
+from clpips.service.scoring.verdicts import EngineRefusedImage
 from clpips.service.wire.schemas import HeldImage, SentImage
 
+log = structlog.get_logger()
+
 AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread of the engine waits for the event loop
-COMPARE_BATCH: Final = 64  # pairs; each costs the engine a small part of an image
-PIXELS: Final = "pixels"  # in a key of the cache, in place of a network
+COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a small part of an image
+HEAVY_COST: Final = 32.0  # of an image, in units, from which on one such image is embedded at a time: 1450² pixels
+LENT_SHARE: Final = 7 / 8  # of the features that can be kept
+LEAST_LENT_BYTES: Final = 448 * 2**20
+CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
+BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
 
 class Embedded(NamedTuple):
-    """An embedded image: its features by network, opaque, and the size at which it was scored."""
+    """An embedded image: its features by network, opaque, and the size at which it was scored.
+
+    `pixels` are there where further networks may be asked for.
+    """
 
     features: Mapping[str, Any]
     size: tuple[int, int]  # height and width in pixels
-
-
-class _Part(NamedTuple):
-    """What is held of an image under one key: its features by one network, or its pixels; and its size."""
-
-    content: Any
-    size: tuple[int, int]
+    pixels: Any = None
 
     @property
     def nbytes(self) -> int:
-        nbytes: int = self.content.nbytes
-        return nbytes
+        pixels = 0 if self.pixels is None else int(self.pixels.nbytes)
+        return sum(int(one.nbytes) for one in self.features.values()) + pixels
 
 
-class NotHeldError(Exception):
-    """An image was named by its hash, and neither its features nor its pixels are at hand any more."""
+Borrowed = Loan[Embedded]  # what a request has borrowed of the features
 
 
 class _Undecoded(NamedTuple):
@@ -92,15 +102,18 @@ class Pipeline:
         cache_bytes: int | None,
         networks: Networks,
         yield_seconds: float = YIELD_SECONDS,
+        quarantine: Quarantine | None = None,
     ) -> None:
         """`networks` are those that may be asked for."""
-        self._engine = engine
         self._networks = networks
+        self._engine = engine
         self._throughput = throughput
         self._max_batch = max_batch
         self._max_pixels = max_pixels
         self._cache_bytes = cache_bytes
-        self._cache: FeatureCache[_Part] = FeatureCache(
+        self._quarantine = quarantine or Quarantine()
+        self.bytes_per_pixel = BYTES_PER_PIXEL  # of features, as the engine's last ones had it
+        self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
         )
         self._decoding: Batcher[_Undecoded, Pixels] = Batcher(
@@ -109,7 +122,9 @@ class Pipeline:
             max_batch=1,
             max_queue=max_queue,
             parallel=decoder.threads,
-            observe=telemetry.decoded,
+            observe=lambda report: _count_decoded(report, telemetry),
+            watched=partial(engine.running.work, "decode"),
+            place=_place,
         )
         self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
         if (jpegs := decoder.jpegs) is not None:
@@ -119,6 +134,8 @@ class Pipeline:
                 max_batch=max_batch,
                 max_queue=max_queue,
                 observe=telemetry.decoded_jpegs,
+                watched=partial(engine.running.work, "jpeg"),
+                place=_place,
             )
         self._embedding: dict[str, Batcher[Image, Any]] = {
             network: Batcher(
@@ -132,6 +149,11 @@ class Pipeline:
                 # batch.
                 yield_seconds=yield_seconds if engine.parallel == 1 else 0.0,
                 observe=partial(engine.embedded, network=network),
+                watched=partial(engine.running.work, embed_stage(network)),
+                judge=partial(self._judge_batch, network),
+                place=_place,
+                max_cost=max_batch,
+                heavy_cost=HEAVY_COST,
             )
             for network in NETWORKS
             if network in networks
@@ -142,114 +164,168 @@ class Pipeline:
             max_batch=COMPARE_BATCH,
             max_queue=max_queue,
             observe=engine.compared,
+            watched=partial(engine.running.work, "compare"),
+            judge=lambda pairs, errors, some_worked: engine.judge_pairs(
+                [(pair.target, pair.candidate) for pair in pairs], errors, some_worked=some_worked
+            ),
+            place=_place,
+            max_cost=COMPARE_BATCH,
         )
         for stage, queue in self._stages().items():
             telemetry.queue_items.labels(stage).set_function(queue.__len__)
+            telemetry.batch_running_seconds.labels(stage).set_function(partial(engine.running.oldest, stage))
         telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)
+        telemetry.quarantined.set_function(self._quarantine.__len__)
 
-    async def warm_up(self) -> None:
-        """Let the engine prepare itself, and learn how many bytes of features it can keep."""
-        self._cache.max_bytes = await self._engine.prepare(self._max_batch, self._cache_bytes, self._forget_half)
+    async def warm_up(self, lent_bytes: int | None = None) -> int:
+        """Let the engine prepare itself, and learn its pace, and how many bytes of features it can keep.
+
+        Returns the bytes of features that requests may have borrowed at a time: `lent_bytes`, or where that is None
+        most of what can be kept. What is kept and what is lent takes no more together than the larger of both.
+        """
+        kept, seconds = await self._engine.prepare(self._max_batch, self._cache_bytes, self._forget_half)
+        self._throughput.seed(seconds)
+        if lent_bytes is None:
+            lent_bytes = max(int(kept * LENT_SHARE), LEAST_LENT_BYTES)
+        self._cache.max_bytes, self._cache.most_bytes = kept, max(kept, lent_bytes)
+        return lent_bytes
 
     async def load(self, networks: Networks) -> None:
         """Load these networks now, which else are loaded when they are first used."""
         for network in networks - {ALEXNET}:
             await self._engine.load(network)
 
-    def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
-        return self._engine.embed(images, more=self._throughput.in_work > len(images), network=network)
-
     def _forget_half(self) -> None:
         self._cache.shrink(self._cache.nbytes // 2)
 
-    def knows(self, sha256: str, resolution: int | None, networks: Networks) -> bool:
-        """Whether the image's features by these networks are held or on their way, so that it costs no work."""
-        return all((sha256, resolution, network) in self._cache for network in networks)
+    @contextmanager
+    def borrow(self, tenant: str, ticket: Ticket) -> Iterator[Borrowed]:
+        """The features that a tenant's request has borrowed, until the context ends."""
+        with self._cache.loan(ticket, ticket.deadline, tenant) as loan:
+            yield loan
 
-    def has_from(self, tenant: str, sha256: str, resolution: int | None, networks: Networks) -> bool:
-        """Whether this tenant has sent the image, so that it may name it, and need not send it again.
+    def may_name(self, tenant: str, sha256: str, resolution: int | None) -> bool:
+        """Whether this tenant has sent the image, and what is known of it is at hand: it need not be sent again.
 
-        What is not known of it can be made from its pixels, as long as they are at hand.
+        What networks say of it that have not seen it is made from its pixels.
         """
-        keys = [(sha256, resolution, part) for part in (*self._networks, PIXELS)]
-        at_hand = self.knows(sha256, resolution, networks) or (sha256, resolution, PIXELS) in self._cache
-        return at_hand and any(self._cache.known_to(tenant, key) for key in keys)
+        return self._cache.known_to(tenant, (sha256, resolution))
+
+    def missing(self, sha256: str, resolution: int | None, networks: Networks, loan: Borrowed) -> Networks:
+        """Those of these networks whose features of the image are neither held nor on their way: they cost work.
+
+        What is held is lent to the request, and stays.
+        """
+        key = (sha256, resolution)
+        if not self._cache.reserve(loan, key):
+            return networks
+        base = self._cache.peek(key)
+        if base is None:  # it is on its way, and whatever it lacks is made from its pixels
+            return frozenset()
+        return frozenset(
+            network
+            for network in networks
+            if network not in base.features and not self._cache.reserve(loan, (*key, network))
+        )
+
+    def give_back(self, sha256: str, resolution: int | None, loan: Borrowed) -> None:
+        """The request does not need the features of this image any more."""
+        for key in self._keys(sha256, resolution):
+            self._cache.give_back(loan, key)
+
+    def blame(self, sha256: str, resolution: int | None, reason: BaseException | None) -> UnscorableImageError:
+        """Keep out an image at which a sound engine failed, and forget its features."""
+        self._quarantine.add((sha256, resolution))
+        for key in self._keys(sha256, resolution):
+            self._cache.forget(key)
+        log.error("image quarantined", sha256=sha256, resolution=resolution, reason=repr(reason))
+        return UnscorableImageError()
+
+    def cost(self, pixels: int, networks: Networks) -> float:
+        """What an image of so many pixels costs these networks, in units."""
+        return sum(cost_of(pixels) if network == ALEXNET else CONTENT_COST for network in networks)
 
     async def embed(
-        self, tenant: str, image: SentImage | HeldImage, resolution: int | None, networks: Networks, ticket: Ticket
+        self, image: SentImage | HeldImage, resolution: int | None, networks: Networks, loan: Borrowed
     ) -> Embedded:
-        """The image's features by these networks, for a tenant's request; it may name those that `has_from` knows.
+        """The image's features by these networks, lent to a request.
 
-        Raises `ImageError`, an error of the engine, a `BatcherError`, or `NotHeldError` for a `HeldImage` that must be
-        sent.
+        Raises `ImageError`, `NotHeldError`, an error of the engine, or a `BatcherError`.
         """
         key = (image.sha256, resolution)
-        wanted = [network for network in NETWORKS if network in networks]
-        missing = [network for network in wanted if (*key, network) not in self._cache]
+        if key in self._quarantine:
+            raise UnscorableImageError
 
-        async def make(network: str, flight: Flight[_Part]) -> _Part:
-            # However many networks see it, one image is in work.
-            with self._throughput.image() if network in missing[:1] else nullcontext():
-                keep = networks != self._networks  # the others may be asked for later
-                pixels, size = await self._pixels(tenant, image, resolution, ticket, flight, keep=keep)
-                features = await _in_time(self._embedding[network], pixels, ticket, flight, shape=size)
-            return _Part(features, size)
+        async def make(flight: Flight[Embedded]) -> Embedded:
+            with self._throughput.image() as came_through:
+                pixels = await self._decoded(image, resolution, flight)
+                came_through.cost = self.cost(pixels.shape[0] * pixels.shape[1], networks)
+                features = await self._seen(key, pixels, networks, flight)
+            height, width, _ = pixels.shape
+            kept = None if networks == self._networks else pixels
+            made = Embedded(features, (height, width), kept)
+            if ALEXNET in networks:
+                self.bytes_per_pixel = made.nbytes / (height * width)
+            return made
 
-        parts = await _all_or_nothing(
-            self._cache.fetch((*key, network), partial(make, network), ticket.deadline, tenant, counted=place == 0)
-            for place, network in enumerate(wanted)
-        )
-        if self._cache.holds((*key, PIXELS)) and all((*key, network) in self._cache for network in self._networks):
-            self._cache.forget((*key, PIXELS))
-        return Embedded({network: part.content for network, part in zip(wanted, parts, strict=True)}, parts[0].size)
+        base = await self._cache.fetch(loan, key, make)
+        features = dict(base.features)
+        for network in sorted(networks - base.features.keys()):
+            features |= (await self._completed(image, key, base, network, loan)).features
+        return Embedded({network: features[network] for network in networks}, base.size)
 
-    async def _pixels(
-        self,
-        tenant: str,
-        image: SentImage | HeldImage,
-        resolution: int | None,
-        ticket: Ticket,
-        flight: Flight[_Part],
-        *,
-        keep: bool,
-    ) -> _Part:
-        """The image at the scoring resolution, decoded once for all networks that are about to see it.
+    async def _completed(
+        self, image: SentImage | HeldImage, key: tuple[str, int | None], base: Embedded, network: str, loan: Borrowed
+    ) -> Embedded:
+        """What a network says of an image that others have seen."""
 
-        With `keep` it stays at hand for those that are not.
+        async def make(flight: Flight[Embedded]) -> Embedded:
+            with self._throughput.image() as came_through:
+                came_through.cost = self.cost(base.size[0] * base.size[1], frozenset({network}))
+                pixels = base.pixels if base.pixels is not None else await self._decoded(image, key[1], flight)
+                return Embedded(await self._seen(key, pixels, frozenset({network}), flight), base.size)
+
+        return await self._cache.fetch(loan, (*key, network), make, counted=False)
+
+    async def _seen(
+        self, key: tuple[str, int | None], pixels: Image, networks: Networks, flight: Flight[Embedded]
+    ) -> dict[str, Any]:
+        """The image's features by each of these networks, one after the other: a flight stands in one line at a time.
+
+        Raises `UnscorableImageError` for an image on which a sound engine fails.
         """
-
-        async def decode(decoding: Flight[_Part]) -> _Part:
-            if isinstance(image, HeldImage):
-                raise NotHeldError(image.sha256)
-            pixels = await self._decoded(_Undecoded(image.content, resolution, self._max_pixels), ticket, decoding)
-            return _Part(pixels, (pixels.shape[0], pixels.shape[1]))
-
-        while True:
+        features: dict[str, Any] = {}
+        height, width, _ = pixels.shape
+        for network in (one for one in NETWORKS if one in networks):
+            cost = cost_of(height * width) if network == ALEXNET else 1.0
             try:
-                key = (image.sha256, resolution, PIXELS)
-                return await self._cache.fetch(key, decode, flight.deadline, tenant, counted=False, keep=keep)
-            except ExpiredError:
-                if flight.deadline <= asyncio.get_running_loop().time():
-                    raise
+                queue = self._embedding[network]
+                features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
+            except EngineRefusedImage as refused:
+                raise self.blame(*key, refused.__cause__) from refused
+        return features
 
     async def compare(
         self, target: Embedded, candidate: Embedded, families: Families, ticket: Ticket
     ) -> NDArray[np.float32]:
-        """Channel distances `(6016,)` of two images of one size; families that are not asked for are 0.
+        """Channel distances `(z,)` of two images of one size; families that are not asked for are 0.
 
-        Both must have been embedded by the networks that the families need. Raises an error of the engine, or a
-        `BatcherError`.
+        Both must have been embedded by the networks that the families need. Raises `EngineRefusedPair`, another error
+        of the engine, or a `BatcherError`.
         """
-        parts = await _all_or_nothing(
-            self._comparing.submit(
-                _Pair(target.features[network], candidate.features[network], families & FAMILIES_OF[network]),
+        z: NDArray[np.float32] | None = None
+        height, width = target.size
+        for network in networks_of(families):
+            own = families & FAMILIES_OF[network]
+            part = await self._comparing.submit(
+                _Pair(target.features[network], candidate.features[network], own),
                 turn=ticket,
                 deadline=ticket.deadline,
-                shape=(target.size, families & FAMILIES_OF[network]),
+                shape=(target.size, own),
+                cost=cost_of(height * width),
             )
-            for network in networks_of(families)
-        )
-        z: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)  # (z,)
+            z = part if z is None else z + part
+        assert z is not None  # noqa: S101 - some family is always asked for
         return z
 
     async def close(self) -> None:
@@ -257,14 +333,32 @@ class Pipeline:
         for queue in self._stages().values():
             await queue.close()
 
-    async def _decoded(self, image: _Undecoded, ticket: Ticket, flight: Flight[_Part]) -> Image:
-        """The image's pixels, from the device where it decodes this file, else from the pool."""
+    async def _decoded(self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded]) -> Image:
+        """The image's pixels, from the device where it decodes this file, else from the pool.
+
+        Raises `NotHeldError` where the image was not sent.
+        """
+        if not isinstance(image, SentImage):
+            raise NotHeldError(image.sha256)
+        undecoded = _Undecoded(image.content, resolution, self._max_pixels)
         pixels: Image | None = None
         if self._jpegs is not None and image.content.startswith(JPEG):
-            pixels = await _in_time(self._jpegs, image, ticket, flight, shape=image.resolution)
+            pixels = await _in_time(self._jpegs, undecoded, flight, shape=resolution)
         if pixels is None:
-            pixels = await _in_time(self._decoding, image, ticket, flight)
+            pixels = await _in_time(self._decoding, undecoded, flight)
         return pixels
+
+    def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
+        return self._engine.embed(images, more=self._throughput.in_work > len(images), network=network)
+
+    def _judge_batch(
+        self, network: str, _: Sequence[Image], errors: Sequence[BaseException], some_worked: bool
+    ) -> Sequence[BaseException]:
+        return self._engine.judge_images(errors, some_worked=some_worked, network=network)
+
+    def _keys(self, sha256: str, resolution: int | None) -> list[Hashable]:
+        """Under which the cache may hold something of an image."""
+        return [(sha256, resolution), *((sha256, resolution, network) for network in NETWORKS)]
 
     def _stages(self) -> dict[str, Batcher[Any, Any]]:
         jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
@@ -272,30 +366,27 @@ class Pipeline:
         return {**jpegs, "decode": self._decoding, **embedding, "compare": self._comparing}
 
 
+def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
+    telemetry.decoded(report)
+    inputs = sum(isinstance(error, ImageError) for error in report.errors)
+    telemetry.failed("decode", inputs=inputs, service=len(report.errors) - inputs)
+
+
 def _decode(images: Sequence[_Undecoded]) -> list[Pixels]:
     return [load_image(*image) for image in images]
 
 
+def _place(turn: Hashable) -> Place:
+    return turn.place if isinstance(turn, Ticket) else Place()
+
+
 async def _in_time(
-    queue: Batcher[Any, Any], item: Any, turn: Ticket, flight: Flight[_Part], shape: Hashable = None
+    queue: Batcher[Any, Any], item: Any, flight: Flight[Embedded], shape: Hashable = None, cost: float = 1.0
 ) -> Any:
     """The item's result, for as long as somebody waits for it: others with later deadlines may have joined."""
     while True:
         try:
-            return await queue.submit(item, turn=turn, deadline=flight.deadline, shape=shape)
+            return await queue.submit(item, turn=flight.claims, deadline=flight.deadline, shape=shape, cost=cost)
         except ExpiredError:
             if flight.deadline <= asyncio.get_running_loop().time():
                 raise
-
-
-async def _all_or_nothing(works: Iterable[Awaitable[Any]]) -> list[Any]:
-    """What some works come to, side by side; where one fails, the others are given up."""
-    works = list(works)
-    if len(works) == 1:
-        return [await works[0]]
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -149,7 +149,7 @@ class Judging:
         known = known_networks(comparison.channel_distances.shape[1])
         families = families_of(self._registry.networks - known)
         images = {comparison.target, *comparison.candidates}
-        if not families or not self._comparer.at_hand(comparison.tenant, images, comparison.resolution, families):
+        if not families or not self._comparer.at_hand(comparison.tenant, images, comparison.resolution):
             return comparison
         target = Slot("/target", HeldImage(comparison.target))
         candidates = [Slot(f"/candidates/{place}", HeldImage(one)) for place, one in enumerate(comparison.candidates)]
