@@ -87,6 +87,7 @@ def create_app(
             settings.precision,
             settings.backbone,
             settings.threads,
+            convolution=settings.convolution,
             fallback=settings.engine_fallback,
         )
     shipped = ShippedWeights.load(engine.fingerprint)
