@@ -22,8 +22,10 @@ from clpips.service.admission.gate import Gate
 from clpips.service.admission.hosts import Hosts
 from clpips.service.admission.origins import Origins
 from clpips.service.admission.reception import Reception
+from clpips.service.admission.room import Need, Room
 from clpips.service.admission.rotation import follow_keys
 from clpips.service.admission.throughput import Throughput
+from clpips.service.batching.running import Running
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
@@ -98,10 +100,11 @@ def create_app(
     telemetry = Telemetry()
     telemetry.describe(engine)
     throughput = Throughput()
-    door = Door(settings.max_queue, throughput, telemetry)
+    door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
     decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine, jpegs))
-    engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures)
-    readiness = Readiness(engine_threads.health, door)
+    running = Running()
+    engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures, running)
+    readiness = Readiness(engine_threads.health, door, running, settings.stall_seconds)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
     pipeline = Pipeline(
         decoder,
@@ -114,7 +117,8 @@ def create_app(
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
     )
-    comparer = Comparer(pipeline, door, settings.max_pixels, settings.max_scored_pixels)
+    room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
+    comparer = Comparer(pipeline, door, room, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
@@ -134,7 +138,8 @@ def create_app(
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await database.prepare()
-            await pipeline.warm_up()
+            lent_bytes = await pipeline.warm_up(settings.inflight_feature_bytes)
+            room.most = Need(settings.inflight_pixel_bytes, lent_bytes)
             readiness.warm = True
             following = asyncio.create_task(follow_keys(settings, access))
             catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
@@ -198,7 +203,8 @@ def create_app(
         openapi_config=openapi_config(),
     )
     app.asgi_handler = RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry))
-    app.state.door, app.state.engine_health = door, engine_threads.health  # for the server: when to stop
+    # For the server: when to stop.
+    app.state.door, app.state.engine_health, app.state.running = door, engine_threads.health, running
     return app
 
 

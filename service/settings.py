@@ -111,6 +111,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "A request that comes while no other is in hand is taken whatever its size, up to `CLPIPS_MAX_IMAGES`."
         ),
     ] = 512
+    inflight_body_bytes: Annotated[
+        Count,
+        Meta(
+            description="Bytes that the bodies of all requests in hand have together at most; above it the largest "
+            "that is still on its way is refused (503). A request that is alone may have `CLPIPS_MAX_BODY_BYTES`."
+        ),
+    ] = 192 * 2**20
+    inflight_pixel_bytes: Annotated[
+        Count,
+        Meta(
+            description="Bytes that the decoded images of all requests in hand have together at most: others wait, or "
+            "come in alone."
+        ),
+    ] = 128 * 2**20
+    inflight_feature_bytes: Annotated[
+        Count | None,
+        Meta(
+            description="Bytes that the features of all requests in hand have together at most: others wait, or come "
+            "in alone. A request of many images keeps no more of them at a time than its share. Unset, 7/8 of what "
+            "features may take (`CLPIPS_FEATURE_CACHE_BYTES`), 448 MiB at least. What requests need displaces what is "
+            "kept for later ones."
+        ),
+    ] = None
     request_seconds: Annotated[
         float,
         Meta(
@@ -129,6 +152,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_engine_failures: Annotated[
         Count, Meta(description="Batches that fail in a row before the process exits, for its supervisor to restart.")
     ] = 5
+    stall_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            description="Longest time that a batch may run. After it `/readyz` answers 503, and after at most five "
+            "seconds more the process exits with code 4, whatever hangs.",
+        ),
+    ] = 60.0
     drain_seconds: Annotated[
         float,
         Meta(

@@ -1,7 +1,7 @@
 """What one tenant's images tell another: nothing. A name of an image is good for the tenant alone that has sent it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -86,18 +86,24 @@ class Blob(bytes):
         return len(self)
 
 
+async def fetched(cache: FeatureCache[Blob], key: str, make: Callable[[object], Awaitable[Blob]], owner: str) -> None:
+    """A request of this owner, which comes and goes."""
+    with cache.loan("request", float("inf"), owner) as loan:
+        await cache.fetch(loan, key, make)
+
+
 async def test_owners_are_forgotten_with_the_features() -> None:
     cache: FeatureCache[Blob] = FeatureCache(10, lambda _: None)
 
     async def make(_: object) -> Blob:
         return Blob(b"12345678")
 
-    await cache.fetch("one", make, float("inf"), "ada")
+    await fetched(cache, "one", make, "ada")
     assert cache.known_to("ada", "one")
     assert not cache.known_to("eve", "one")
-    await cache.fetch("two", make, float("inf"), "eve")  # has room in place of the first alone
+    await fetched(cache, "two", make, "eve")  # has room in place of the first alone
     assert not cache.known_to("ada", "one")
-    await cache.fetch("one", make, float("inf"), "eve")
+    await fetched(cache, "one", make, "eve")
     assert not cache.known_to("ada", "one")
     assert cache.known_to("eve", "one")
     assert len(cache._owners) == 1
@@ -110,6 +116,6 @@ async def test_an_image_that_cannot_be_read_has_no_owner() -> None:
         raise ValueError("no image")
 
     with pytest.raises(ValueError, match="no image"):
-        await cache.fetch("bad", fail, float("inf"), "ada")
+        await fetched(cache, "bad", fail, "ada")
     assert not cache.known_to("ada", "bad")
     assert cache._owners == {}

@@ -56,10 +56,11 @@ SENT: Final = {  # where a body is read
     **kinds(MalformedBody, BodyTooLarge, UnsupportedContent),
     InvalidRequest: f"The body can be read but does not say what the operation needs, or {UNKNOWN_PARAMETER}.",
 }
-RECEIVED: Final = {  # where images come in through the door, with a deadline
+TIMED: Final = {  # where a body comes in through the door, with a deadline
     **SENT,
-    **kinds(BadImages, ImagesNotHeld, NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
+    **kinds(NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
 }
+RECEIVED: Final = {**TIMED, **kinds(BadImages, ImagesNotHeld)}  # where images do
 
 
 def problem_responses(found: Kinds, *, query: bool) -> dict[str, OpenAPIResponse | Reference]:
