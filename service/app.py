@@ -1,6 +1,7 @@
 """Composition root: `create_app` wires the parts together and owns their lifetimes."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -19,6 +20,8 @@ from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
 from clpips.service.admission.reception import Reception
 from clpips.service.admission.throughput import Throughput
+from clpips.service.decoding.limits import DecoderLimits
+from clpips.service.decoding.processes import DecoderProcesses
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
@@ -33,7 +36,7 @@ from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
 from clpips.service.scoring.comparer import Comparer
-from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
@@ -91,7 +94,9 @@ def create_app(
     telemetry.describe(engine)
     throughput = Throughput()
     door = Door(settings.max_queue, throughput, telemetry)
-    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine, jpegs))
+    decoder = Decoder(
+        settings.decode_threads or core_count(), _decoder_processes(settings), _jpeg_decoder(settings, engine, jpegs)
+    )
     engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures)
     readiness = Readiness(engine_threads.health, door)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
@@ -126,7 +131,7 @@ def create_app(
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await database.prepare()
-            await pipeline.warm_up()
+            await asyncio.gather(pipeline.warm_up(), asyncio.to_thread(decoder.start))
             readiness.warm = True
             catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
             if access.is_open:
@@ -143,6 +148,8 @@ def create_app(
             await asyncio.wait([catching_up])
         finally:
             door.closed = True
+            if decoder.processes is not None:
+                await asyncio.to_thread(decoder.processes.close)  # what they decode, nobody waits for any more
             await pipeline.close()
             decoder.close()
             engine_threads.close()
@@ -188,6 +195,17 @@ def create_app(
     app.asgi_handler = RequestLog(app.asgi_handler)
     app.state.door, app.state.engine_health = door, engine_threads.health  # for the server: when to stop
     return app
+
+
+def _decoder_processes(settings: Settings) -> DecoderProcesses | None:
+    """The processes that the settings ask for; None where there are to be none, or the system cannot fork."""
+    count = core_count() + SPARE_PROCESSES if settings.decode_processes is None else settings.decode_processes
+    if count and not hasattr(os, "fork"):
+        log.warning("this system cannot fork: images are decoded in threads, which nothing ends")
+        return None
+    limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
+    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels)
+    return DecoderProcesses(count, limits, capacity) if count else None
 
 
 def _jpeg_decoder(settings: Settings, engine: Engine, jpegs: JpegDecoder | None) -> JpegDecoder | None:

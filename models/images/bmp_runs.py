@@ -22,18 +22,20 @@ def unpack_runs(
         place += 2
         if count or value > 2:
             if count:
-                length, colours = count, _pair(value, count) if four_bits else np.uint8(value)
+                length = count
+                pair = [value >> 4, value & 15] if four_bits else [value, value]
+                colours = np.resize(np.array(pair, np.uint8), count)
             else:
                 length = value
                 stored = np.frombuffer(data[place : place + ((length + 1) // 2 if four_bits else length)], np.uint8)
                 place += len(stored) + len(stored) % 2
-                colours = _nibbles(stored) if four_bits else stored
+                colours = np.stack([stored >> 4, stored & 15], axis=-1).ravel() if four_bits else stored
                 if len(colours) < length:
                     break
             fits = min(length, width - x)
             if fits > 0:
                 start = y * width + x
-                indices[start : start + fits] = colours if np.ndim(colours) == 0 else colours[:fits]
+                indices[start : start + fits] = colours[:fits]
                 drawn[start : start + fits] = True
             x += length
         elif value == 0:
@@ -50,12 +52,3 @@ def unpack_runs(
             "the BMP image is truncated or damaged: its runs end before its last row; send the whole file"
         )
     return indices.reshape(height, width), drawn.reshape(height, width)
-
-
-def _pair(value: int, count: int) -> NDArray[np.uint8]:
-    """The two colours of a byte in turn."""
-    return np.resize(np.array([value >> 4, value & 15], np.uint8), count)
-
-
-def _nibbles(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.stack([stored >> 4, stored & 15], axis=-1).ravel()

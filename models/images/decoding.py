@@ -22,7 +22,7 @@ from clpips.models.images.errors import (
     UnknownFormatError,
 )
 from clpips.models.images.flattening import flatten
-from clpips.models.images.formats import NPY, format_of, name_of_other
+from clpips.models.images.formats import NPY, PNG, format_of, name_of_other
 from clpips.models.images.gif import open_gif, read_gif
 from clpips.models.images.jpeg_decoding import open_jpeg
 from clpips.models.images.jpeg_segments import read_jpeg
@@ -30,13 +30,78 @@ from clpips.models.images.npy import read_pixel_header, read_pixels
 from clpips.models.images.orientation import upright
 from clpips.models.images.outline import Outline
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
-from clpips.models.images.png import open_plain_png, open_png
+from clpips.models.images.png import is_plain, open_plain_png, open_png
 from clpips.models.images.png_chunks import read_png
 from clpips.models.images.resize import require_native_size, require_resolution, resize
 from clpips.models.images.tiff import outline_tiff
 from clpips.models.images.webp import read_webp
 
+LIGHT_PIXELS: Final = 2**22  # of a PNG that costs little: some 30 ms
+LIGHT_BYTES: Final = 2**24
 _SENDABLE: Final = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or a uint8 .npy array"
+
+
+class EncodedImage:
+    """An image file of which the head has been read: its size is known and within bounds, no pixel is decoded yet."""
+
+    def __init__(self, content: bytes, max_pixels: int = MAX_PIXELS) -> None:
+        """Raises a subclass of `ImageError`."""
+        if not content:
+            raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
+        self._content = content
+        self._format = _format(content)
+        self._outline = _OUTLINES[self._format](content)
+        self.width, self.height = self._outline.width, self._outline.height  # as stored
+        _check_size(self.width, self.height, max_pixels)
+
+    @property
+    def light(self) -> bool:
+        """Whether decoding costs little at worst, and needs no decoder that a file may crash: see `begins_light`."""
+        return self._outline.light
+
+    def load(self, resolution: int | None) -> Pixels:
+        """The pixels as `load_image` has them."""
+        if resolution is not None:
+            require_resolution(resolution)
+            return resize(self._upright(), resolution)
+        pixels = np.asarray(self._upright())
+        require_native_size(pixels)
+        return pixels
+
+    def decode(self) -> Pixels:
+        """The pixels as `decode` has them."""
+        return np.asarray(self._upright())
+
+    def _upright(self) -> Image.Image | Pixels:
+        """The pixels upright in sRGB: mode RGB, or an array `(h, w, 3)` where decoding gives one."""
+        outline = self._outline
+        try:
+            stored = outline.open()
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:
+            raise TruncatedImageError(
+                f"the {self._format} image is truncated or damaged ({len(self._content):,} bytes came); send the whole "
+                "file"
+            ) from error
+        if not isinstance(stored, Image.Image):
+            if outline.orientation == 1 and outline.profile is None:
+                return stored
+            stored = Image.fromarray(stored)
+        return upright(flatten(stored, outline.profile), outline.orientation)
+
+
+def begins_light(content: bytes) -> bool:
+    """Whether the first bytes are of a file that is likely `light`: a `.npy` file, or an 8-bit RGB PNG of usual size.
+
+    They tell at once, and wrongly for a PNG in which something is odd.
+    """
+    if content.startswith(PNG) and len(content) <= LIGHT_BYTES:
+        return (
+            content[24:26] == b"\x08\x02"
+            and int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big") <= LIGHT_PIXELS
+        )
+    return content.startswith(NPY)
 
 
 def load_image(content: bytes, resolution: int | None, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -51,12 +116,7 @@ def load_image(content: bytes, resolution: int | None, max_pixels: int = MAX_PIX
     >>> load_image(file.getvalue(), 256).shape
     (256, 256, 3)
     """
-    if resolution is not None:
-        require_resolution(resolution)
-        return resize(_decode(content, max_pixels), resolution)
-    pixels = np.asarray(_decode(content, max_pixels))
-    require_native_size(pixels)
-    return pixels
+    return EncodedImage(content, max_pixels).load(resolution)
 
 
 def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -65,7 +125,7 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     The orientation is applied, a colour profile is converted to sRGB, and alpha is composited on white; of 16-bit
     samples the high byte is kept; grey, palette and CMYK become RGB. Raises a subclass of `ImageError`.
     """
-    return np.asarray(_decode(content, max_pixels))
+    return EncodedImage(content, max_pixels).decode()
 
 
 def image_size(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -77,50 +137,14 @@ def image_size(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     >>> image_size(file.getvalue())
     (640, 480)
     """
-    _require_bytes(content)
-    if content.startswith(NPY):
-        height, width, _ = _decode_npy(content, max_pixels).shape
-        return width, height
-    outline = _outline(content, _format(content), max_pixels)
-    return outline.width, outline.height
-
-
-def _decode(content: bytes, max_pixels: int) -> Image.Image | Pixels:
-    """The pixels upright in sRGB: mode RGB, or an array `(h, w, 3)` where decoding gives one."""
-    _require_bytes(content)
-    if content.startswith(NPY):
-        return _decode_npy(content, max_pixels)
-    name = _format(content)
-    outline = _outline(content, name, max_pixels)
-    try:
-        stored = outline.open()
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:
-        raise TruncatedImageError(
-            f"the {name} image is truncated or damaged ({len(content):,} bytes came); send the whole file"
-        ) from error
-    if not isinstance(stored, Image.Image):
-        if outline.orientation == 1 and outline.profile is None:
-            return stored
-        stored = Image.fromarray(stored)
-    return upright(flatten(stored, outline.profile), outline.orientation)
-
-
-def _require_bytes(content: bytes) -> None:
-    if not content:
-        raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
-
-
-def _decode_npy(content: bytes, max_pixels: int) -> Pixels:
-    header = read_pixel_header(content)
-    height, width, _ = header.shape
-    _check_size(width, height, max_pixels)
-    return read_pixels(content, header)
+    image = EncodedImage(content, max_pixels)
+    return image.width, image.height
 
 
 def _format(content: bytes) -> str:
-    """The format of the file, one of `FORMATS`. Raises `UnknownFormatError` that says what it is instead."""
+    """The format of the file, a key of `_OUTLINES`. Raises `UnknownFormatError` that says what it is instead."""
+    if content.startswith(NPY):
+        return ".npy"
     name = format_of(content)
     if name is None:
         other = name_of_other(content)
@@ -133,12 +157,6 @@ def _format(content: bytes) -> str:
     return name
 
 
-def _outline(content: bytes, name: str, max_pixels: int) -> Outline:
-    outline = _OUTLINES[name](content)
-    _check_size(outline.width, outline.height, max_pixels)
-    return outline
-
-
 def _png(content: bytes) -> Outline:
     png = read_png(content)
 
@@ -146,12 +164,19 @@ def _png(content: bytes) -> Outline:
         plain = open_plain_png(content, png)
         return open_png(content, png) if plain is None else plain
 
-    return Outline(png.width, png.height, pixels, png.orientation, png.profile)
+    light = is_plain(png) and png.profile is None and begins_light(content)
+    return Outline(png.width, png.height, pixels, png.orientation, png.profile, light)
 
 
 def _jpeg(content: bytes) -> Outline:
     jpeg = read_jpeg(content)
     return Outline(jpeg.width, jpeg.height, lambda: open_jpeg(jpeg), jpeg.orientation, jpeg.profile)
+
+
+def _npy(content: bytes) -> Outline:
+    header = read_pixel_header(content)
+    height, width, _ = header.shape
+    return Outline(width, height, lambda: read_pixels(content, header), light=True)
 
 
 def _gif(content: bytes) -> Outline:
@@ -167,6 +192,7 @@ _OUTLINES: Final = {
     "BMP": read_bmp,
     "TIFF": outline_tiff,
     "GIF": _gif,
+    ".npy": _npy,
 }
 
 

@@ -18,3 +18,4 @@ class Outline:
     open: Callable[[], Image.Image | Pixels]  # an array is RGB
     orientation: int = 1
     profile: bytes | None = None  # an ICC profile
+    light: bool = False  # what decoding costs at worst follows from the head, and is little: it need not be ended

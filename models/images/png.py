@@ -74,7 +74,8 @@ def open_png(content: bytes, png: PngFile) -> Image.Image:
     16-bit RGB has the high bytes. Raises what Pillow raises, and `TruncatedImageError` where rows are missing.
     """
     stored = memoryview(content)[png.begin : png.end]
-    image = _by_pillow([png.header, png.palette, _transparent_palette(png), stored])
+    # Where the last chunk of pixels is cut short, nothing may stand in for what is missing of it.
+    image = _by_pillow([png.header, png.palette, _transparent_palette(png), stored, b"" if png.cut_short else END])
     _require_all_rows(image, stored, png)
     if png.transparency is None or png.colour == PALETTE:
         return image
@@ -94,7 +95,7 @@ def open_png(content: bytes, png: PngFile) -> Image.Image:
 
 
 def _by_pillow(chunks: list[bytes | memoryview]) -> Image.Image:
-    image = Image.open(io.BytesIO(b"".join([PNG, *chunks, END])), formats=("PNG",))
+    image = Image.open(io.BytesIO(b"".join([PNG, *chunks])), formats=("PNG",))
     image.load()
     return image
 
@@ -178,4 +179,4 @@ def _split(stored: memoryview, png: PngFile, offset: int) -> list[bytes | memory
         halves.append(np.concatenate([rows[:, :1], rows[:, 1 + offset :: 2]], axis=1).tobytes())
         place += rows.size
     header = _chunk(b"IHDR", png.header[8:16] + b"\x08" + png.header[17:21])
-    return [header, _chunk(b"IDAT", zlib.compress(b"".join(halves), 1))]
+    return [header, _chunk(b"IDAT", zlib.compress(b"".join(halves), 1)), END]

@@ -46,6 +46,7 @@ class PngFile:
     transparency: bytes | None  # what the tRNS chunk holds
     begin: int
     end: int
+    cut_short: bool  # in the last of them
     orientation: int
     profile: bytes | None  # an ICC profile
     animated: bool
@@ -58,13 +59,13 @@ def read_png(content: bytes) -> PngFile:
     exif_text: bytes | None = None
     xmp: bytes | None = None
     begin = end = other = pixel_chunks = 0
-    complete = False
+    complete = cut_short = False
     place = len(PNG)
     while place + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         after = place + 12 + length
         if kind == b"IDAT" and not (end and begin and place != end):
-            begin, end = begin or place, min(after, len(content))
+            begin, end, cut_short = begin or place, min(after, len(content)), after > len(content)
             pixel_chunks += 1
             require_at_most(MAX_PIXEL_CHUNKS, pixel_chunks, "chunks of pixels")
             place = after
@@ -93,18 +94,20 @@ def read_png(content: bytes) -> PngFile:
                 raise _damaged("a second header")
             if kind not in {b"PLTE", b"tRNS"} or not begin:
                 found.setdefault(kind, content[place:after])
-        elif kind in {b"tEXt", b"zTXt"} and bytes(body[:22]).startswith(_EXIF_AS_TEXT):
-            exif_text = exif_text or _exif_of_text(kind, bytes(body))
-        elif kind == b"iTXt" and bytes(body[: len(_XMP)]) == _XMP:
-            xmp = xmp or _international_text(bytes(body))
+        elif exif_text is None and kind in {b"tEXt", b"zTXt"} and bytes(body[:22]).startswith(_EXIF_AS_TEXT):
+            exif_text = _exif_of_text(kind, bytes(body))
+        elif xmp is None and kind == b"iTXt" and bytes(body[: len(_XMP)]) == _XMP:
+            xmp = _international_text(bytes(body))
         place = after
     if b"IHDR" not in found or not begin:
         raise _damaged("no header" if b"IHDR" not in found else "no pixels")
     exif = found[b"eXIf"][8:-4] if b"eXIf" in found else exif_text
-    return _png_file(found, begin, end, orientation_of(exif, xmp), complete=complete)
+    return _png_file(found, (begin, end), orientation_of(exif, xmp), cut_short=cut_short, complete=complete)
 
 
-def _png_file(found: dict[bytes, bytes], begin: int, end: int, orientation: int, *, complete: bool) -> PngFile:
+def _png_file(
+    found: dict[bytes, bytes], run: tuple[int, int], orientation: int, *, cut_short: bool, complete: bool
+) -> PngFile:
     header = found[b"IHDR"]
     if len(header) != 25:
         raise _damaged("a header of a wrong length")
@@ -126,8 +129,8 @@ def _png_file(found: dict[bytes, bytes], begin: int, end: int, orientation: int,
         header,
         palette if colour == PALETTE else b"",
         transparency,
-        begin,
-        end,
+        *run,
+        cut_short,
         orientation,
         _profile(found[b"iCCP"][8:-4]) if b"iCCP" in found else None,
         b"acTL" in found,
@@ -162,21 +165,21 @@ def _inflated(content: bytes, limit: int) -> bytes | None:
     return inflated if len(inflated) <= limit else None
 
 
-def _exif_of_text(kind: bytes, body: bytes) -> bytes | None:
-    """The EXIF block that ImageMagick writes as a text: a name, a length, hexadecimal digits."""
+def _exif_of_text(kind: bytes, body: bytes) -> bytes:
+    """The EXIF block that ImageMagick writes as a text: a name, a length, digits. Empty where it is none."""
     _, _, text = body.partition(b"\0")
     unpacked = _inflated(text[1:], LONGEST_TEXT) if kind == b"zTXt" else text[:LONGEST_TEXT]
     lines = re.match(rb"\s*\w+\s+\d+\s+([0-9a-fA-F\s]+)", unpacked or b"")
     digits = re.sub(rb"\s", b"", lines[1]) if lines else b""
     exif = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
     start = exif.find(EXIF)
-    return exif[max(start, 0) :] or None
+    return exif[max(start, 0) :]
 
 
-def _international_text(body: bytes) -> bytes | None:
-    """What an iTXt chunk says: keyword, flags, language, translated keyword, text."""
+def _international_text(body: bytes) -> bytes:
+    """What an iTXt chunk says: keyword, flags, language, translated keyword, text. Empty where it is damaged."""
     rest = body[len(_XMP) :]
     compressed, rest = rest[:1] == b"\x01", rest[2:]
     _, _, rest = rest.partition(b"\0")
     _, _, text = rest.partition(b"\0")
-    return _inflated(text, LONGEST_TEXT) if compressed else text[:LONGEST_TEXT]
+    return _inflated(text, LONGEST_TEXT) or b"" if compressed else text[:LONGEST_TEXT]

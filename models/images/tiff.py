@@ -6,7 +6,7 @@ pixels need, and no other, behind the file that it stands for.
 
 import io
 import struct
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def _decode(content: bytes, tiff: TiffFile) -> Image.Image:
     return image
 
 
-def _image(samples: NDArray[np.uint8] | NDArray[np.uint16], tiff: TiffFile) -> Image.Image:
+def _image(samples: NDArray[Any], tiff: TiffFile) -> Image.Image:
     """Samples `(h, w, samples)` as Pillow's image."""
     if tiff.bits == 12:
         samples = samples << 4
@@ -90,8 +90,8 @@ def _palette(tiff: TiffFile) -> NDArray[np.uint8]:
     return colours
 
 
-def _samples(content: bytes, tiff: TiffFile) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The samples of an uncompressed file, `(h, w, samples)`, as they are stored."""
+def _samples(content: bytes, tiff: TiffFile) -> NDArray[Any]:
+    """The samples of an uncompressed file, uint8 or uint16 `(h, w, samples)`, as they are stored."""
     width, height = tiff.tile
     planes, each = (tiff.samples, 1) if tiff.planar else (1, tiff.samples)
     stride = (width * each * tiff.bits + 7) // 8
@@ -111,7 +111,7 @@ def _samples(content: bytes, tiff: TiffFile) -> NDArray[np.uint8] | NDArray[np.u
     return stored
 
 
-def _unpacked(packed: NDArray[np.uint8], count: int, tiff: TiffFile) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _unpacked(packed: NDArray[np.uint8], count: int, tiff: TiffFile) -> NDArray[Any]:
     """Samples `(rows, count)` of rows of bytes."""
     if tiff.bits == 16:
         return np.ascontiguousarray(packed).view(tiff.directory.order + "u2").astype(np.uint16)

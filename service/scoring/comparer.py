@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.images.decoding import image_size
 from clpips.models.images.errors import ImageError
 from clpips.models.metric.families import ALL_FAMILIES, Families
 from clpips.service.admission.door import Door, Ticket
@@ -62,7 +61,7 @@ class Comparer:
         not_held = unknown - images.keys()
         costly = [image for image in images.values() if not self._pipeline.knows(image.sha256, resolution)]
         self._door.count(ticket, len(costly))
-        bad = await self._oversized(images.values(), resolution)
+        bad = await self._oversized(images.values(), resolution, ticket)
         outcomes = await asyncio.gather(
             *(self._pipeline.embed(image, resolution, ticket) for image in images.values() if image.sha256 not in bad),
             return_exceptions=True,
@@ -78,7 +77,9 @@ class Comparer:
         _raise_faults(slots, bad, not_held)
         return embedded
 
-    async def _oversized(self, images: Collection[SentImage | HeldImage], resolution: int | None) -> dict[str, str]:
+    async def _oversized(
+        self, images: Collection[SentImage | HeldImage], resolution: int | None, ticket: Ticket
+    ) -> dict[str, str]:
         """What is wrong with each image that is too large to be scored together with the others, by its hash.
 
         Raises `InvalidRequest` where the request's resolution is too high for so many.
@@ -96,18 +97,12 @@ class Comparer:
         if share >= self._max_pixels:
             return {}
         sent = [image for image in images if isinstance(image, SentImage)]
-        return await asyncio.to_thread(_larger_than, share, sent)
-
-
-def _larger_than(max_pixels: int, images: Iterable[SentImage]) -> dict[str, str]:
-    """What is wrong with each image of more than `max_pixels`, by its hash."""
-    bad = {}
-    for image in images:
-        try:
-            image_size(image.content, max_pixels)
-        except ImageError as error:
-            bad[image.sha256] = str(error)
-    return bad
+        sizes = await asyncio.gather(
+            *(self._pipeline.size(image, share, ticket) for image in sent), return_exceptions=True
+        )
+        return {
+            image.sha256: str(size) for image, size in zip(sent, sizes, strict=True) if isinstance(size, ImageError)
+        }
 
 
 def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str], not_held: Collection[str]) -> None:
