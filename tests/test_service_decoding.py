@@ -16,7 +16,7 @@ from clpips.models.images.decoding import image_size, load_image
 from clpips.models.images.errors import DecoderError, TooManyPixelsError, TruncatedImageError
 from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import AbandonedError, DecoderProcesses
-from tests.support.bombs import slow, tiff
+from loadtest.hostile.making import slow, tiff
 from tests.support.pictures import encode, npy, picture
 
 MAX_PIXELS = 2**23

@@ -13,42 +13,60 @@ def unpack_runs(
 
     Raises `TruncatedImageError` where the runs end without their end mark before all is drawn.
     """
-    indices = np.zeros(width * height, np.uint8)
-    drawn = np.zeros(width * height, np.bool_)
+    indices = np.zeros((height, width), np.uint8)
+    drawn = np.zeros((height, width), np.bool_)
+    usable = min(
+        len(data), 4 * (width + 1) * height + 2**16
+    )  # twice what runs of one pixel take: the rest are not runs
+    pairs = np.frombuffer(data[: usable // 2 * 2], np.uint8).reshape(-1, 2)  # (n, 2)
+    escapes = np.flatnonzero(pairs[:, 0] == 0)  # some of them are colours that an escape copies
     x = y = place = 0
-    data = data[: 4 * (width + 1) * height + 2**16]  # twice what runs of one pixel take: the rest are not runs
-    while place + 2 <= len(data) and y < height:
-        count, value = data[place], data[place + 1]
-        place += 2
-        if count or value > 2:
-            if count:
-                length = count
-                pair = [value >> 4, value & 15] if four_bits else [value, value]
-                colours = np.resize(np.array(pair, np.uint8), count)
-            else:
-                length = value
-                stored = np.frombuffer(data[place : place + ((length + 1) // 2 if four_bits else length)], np.uint8)
-                place += len(stored) + len(stored) % 2
-                colours = np.stack([stored >> 4, stored & 15], axis=-1).ravel() if four_bits else stored
-                if len(colours) < length:
-                    break
-            fits = min(length, width - x)
-            if fits > 0:
-                start = y * width + x
-                indices[start : start + fits] = colours[:fits]
-                drawn[start : start + fits] = True
-            x += length
-        elif value == 0:
+
+    def draw(colours: NDArray[np.uint8]) -> None:
+        """Draw colours from here on, as far as they fit into the row."""
+        nonlocal x
+        fits = max(min(len(colours), width - x), 0)
+        indices[y, x : x + fits] = colours[:fits]
+        drawn[y, x : x + fits] = True
+        x += len(colours)
+
+    while place < len(pairs) and y < height:
+        if counts[place]:
+            escape = counts.find(0, place)
+            escape = len(pairs) if escape < 0 else escape
+            draw(_runs(pairs[place:escape], four_bits=four_bits))
+            place = escape
+            continue
+        value = values[place]
+        place += 1
+        if value == 0:
             x, y = 0, y + 1
         elif value == 1:
-            return indices.reshape(height, width), drawn.reshape(height, width)
-        else:
-            if place + 2 > len(data):
+            return indices, drawn
+        elif value == 2:
+            if place == len(pairs):
                 break
-            x, y = x + data[place], y + data[place + 1]
-            place += 2
+            x, y, place = x + counts[place], y + values[place], place + 1
+        else:
+            size = (value + 1) // 2 if four_bits else value
+            stored = pairs[place : place + (size + 1) // 2].ravel()[:size]
+            if len(stored) < size:
+                break
+            draw(np.stack([stored >> 4, stored & 15], axis=-1).ravel()[:value] if four_bits else stored)
+            place += (size + 1) // 2
     if not drawn.all():
         raise TruncatedImageError(
             "the BMP image is truncated or damaged: its runs end before its last row; send the whole file"
         )
-    return indices.reshape(height, width), drawn.reshape(height, width)
+    return indices, drawn
+
+
+def _runs(pairs: NDArray[np.uint8], *, four_bits: bool) -> NDArray[np.uint8]:
+    """The colours of runs: of each pair as many as its first byte says."""
+    counts = pairs[:, 0].astype(np.intp)
+    values = np.repeat(pairs[:, 1], counts)
+    if not four_bits:
+        return values
+    begins = np.repeat(np.cumsum(counts) - counts, counts)
+    odd = (np.arange(len(values)) - begins) % 2 == 1  # the two colours of a byte come in turn
+    return np.where(odd, values & 15, values >> 4).astype(np.uint8)

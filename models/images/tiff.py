@@ -16,7 +16,7 @@ from clpips.models.images import tiff_tags as tags
 from clpips.models.images.errors import TruncatedImageError
 from clpips.models.images.outline import Outline
 from clpips.models.images.packing import unpack_12, unpack_small
-from clpips.models.images.tiff_tags import TiffFile, damaged, read_tiff
+from clpips.models.images.tiff_tags import TiffFile, damaged, read_tiff, require_sound_tiles
 
 _DECODABLE: Final = frozenset(
     {
@@ -39,6 +39,7 @@ def outline_tiff(content: bytes) -> Outline:
 
 
 def _decode(content: bytes, tiff: TiffFile) -> Image.Image:
+    require_sound_tiles(tiff)
     if tiff.compression == tags.UNCOMPRESSED:
         return _image(_samples(content, tiff), tiff)
     image = Image.open(io.BytesIO(_for_libtiff(content, tiff)), formats=("TIFF",))

@@ -125,7 +125,6 @@ def read_tiff(content: bytes) -> TiffFile:
         _places(directory, TILE_OFFSETS if tiled else STRIP_OFFSETS),
         directory.integers(TILE_BYTES if tiled else STRIP_BYTES),
     )
-    _require_sound_tiles(tiff)
     _require_readable(tiff)
     return tiff
 
@@ -192,12 +191,11 @@ def _layout(directory: Directory) -> tuple[int, int, int]:
     return samples, depth, alpha
 
 
-def _require_sound_tiles(tiff: TiffFile) -> None:
+def require_sound_tiles(tiff: TiffFile) -> None:
+    """Raise `TruncatedImageError` or `TooCostlyError` where strips or tiles are not what the image's size needs."""
     width, height = tiff.tile
-    if not (width > 0 and height > 0 and tiff.width > 0 and tiff.height > 0):
-        if tiff.width and tiff.height:
-            raise damaged("strips or tiles of no size")
-        return  # whoever asks for the size refuses it
+    if not (width > 0 and height > 0):
+        raise damaged("strips or tiles of no size")
     if tiff.tiled:
         require_at_most(max(MAX_TILE_PIXELS, tiff.width * tiff.height), width * height, "pixels in a tile")
     expected = -(-tiff.width // width) * -(-tiff.height // height) * (tiff.samples if tiff.planar else 1)

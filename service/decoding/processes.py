@@ -93,8 +93,8 @@ class DecoderProcesses:
         """The worker that did the job, to be given back, and its reply. Raises what `decode` raises."""
         worker = self._take()
         reply = self._ask(worker, job, content, wanted)
-        if reply == ENDED_BY_OTHERS:  # the image may have no part in it: once more
-            worker = self._take()
+        if reply == ENDED_BY_OTHERS:  # the image may have no part in it: once more, by a process that is surely there
+            worker = self._start_one()
             reply = self._ask(worker, job, content, wanted)
         if not isinstance(reply, Reply):
             raise DecoderError(why_it_ended(reply, self._limits))
@@ -111,6 +111,9 @@ class DecoderProcesses:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
+        return self._start_one()
+
+    def _start_one(self) -> Worker:
         try:
             return self._fork()
         except (NurseryError, OSError) as error:
