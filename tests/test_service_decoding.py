@@ -17,7 +17,7 @@ from clpips.models.images.errors import DecoderError, TooManyPixelsError, Trunca
 from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import AbandonedError, DecoderProcesses
 from loadtest.hostile.making import slow, tiff
-from tests.support.pictures import encode, npy, picture
+from tests.support.pictures import Pixels, encode, npy, picture
 
 MAX_PIXELS = 2**23
 LIMITS = DecoderLimits(2**28, 30.0)
@@ -135,7 +135,7 @@ def test_an_image_gets_so_much_memory(name: str) -> None:
 def test_more_callers_than_processes_wait_for_nobody(processes: DecoderProcesses) -> None:
     content = encode(picture(3, 80), "JPEG")
     expected = load_image(content, 64)
-    results = []
+    results: list[Pixels] = []
 
     def call() -> None:
         results.extend(processes.decode(content, 64, MAX_PIXELS) for _ in range(5))

@@ -98,6 +98,12 @@ def many_strips(strips: int) -> bytes:
     return _rgb_tiff(64, 64, [*places, (278, 4, [1])], zlib.compress(bytes(192)))
 
 
+def bmp_head(width: int, height: int) -> bytes:
+    """The head of a BMP of 24 bits a pixel, without its pixels."""
+    fields = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + fields
+
+
 def runs(width: int, height: int, data: bytes) -> bytes:
     """A run-length-coded BMP with a palette of greys."""
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256))

@@ -15,11 +15,9 @@ def unpack_runs(
     """
     indices = np.zeros((height, width), np.uint8)
     drawn = np.zeros((height, width), np.bool_)
-    usable = min(
-        len(data), 4 * (width + 1) * height + 2**16
-    )  # twice what runs of one pixel take: the rest are not runs
+    usable = min(len(data), 2 * (width + 2) * height + 2**16)  # runs of one pixel take no more: the rest are not runs
     pairs = np.frombuffer(data[: usable // 2 * 2], np.uint8).reshape(-1, 2)  # (n, 2)
-    escapes = np.flatnonzero(pairs[:, 0] == 0)  # some of them are colours that an escape copies
+    counts, values = pairs[:, 0].tobytes(), pairs[:, 1].tobytes()
     x = y = place = 0
 
     def draw(colours: NDArray[np.uint8]) -> None:

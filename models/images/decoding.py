@@ -5,6 +5,8 @@ against bounds. Each format has a module that reads its head and opens its pixel
 and colour modes are dealt with here, for all formats alike. Whatever cannot be scored is refused by name.
 """
 
+import struct
+import zlib
 from typing import Final
 
 import numpy as np
@@ -38,6 +40,18 @@ from clpips.models.images.webp import read_webp
 
 LIGHT_PIXELS: Final = 2**22  # of a PNG that costs little: some 30 ms
 LIGHT_BYTES: Final = 2**24
+_OF_DECODERS: Final = (  # what Pillow, its libraries and numpy raise for files that are damaged
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 _SENDABLE: Final = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or a uint8 .npy array"
 
 
@@ -77,9 +91,9 @@ class EncodedImage:
         outline = self._outline
         try:
             stored = outline.open()
-        except (ImageError, MemoryError):
+        except ImageError:
             raise
-        except Exception as error:
+        except _OF_DECODERS as error:
             raise TruncatedImageError(
                 f"the {self._format} image is truncated or damaged ({len(self._content):,} bytes came); send the whole "
                 "file"
