@@ -17,9 +17,16 @@ from clpips.models.engines.cores import core_count
 from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.models.images.png import png_decoder
 from clpips.service.admission.access import Access
+from clpips.service.admission.binding import is_reachable
 from clpips.service.admission.door import Door
+from clpips.service.admission.gate import Gate
+from clpips.service.admission.hosts import Hosts
+from clpips.service.admission.origins import Origins
 from clpips.service.admission.reception import Reception
+from clpips.service.admission.room import Need, Room
+from clpips.service.admission.rotation import follow_keys
 from clpips.service.admission.throughput import Throughput
+from clpips.service.batching.running import Running
 from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import DecoderProcesses
 from clpips.service.openapi.page import openapi_config
@@ -90,15 +97,18 @@ def create_app(
     shipped = ShippedWeights.load(engine.fingerprint)
     described = describe_engine(engine)
     access = Access.from_settings(settings)
+    hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
+    origins = Origins.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(engine)
     throughput = Throughput()
-    door = Door(settings.max_queue, throughput, telemetry)
+    door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
     decoder = Decoder(
         settings.decode_threads or core_count(), _decoder_processes(settings), _jpeg_decoder(settings, engine, jpegs)
     )
-    engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures)
-    readiness = Readiness(engine_threads.health, door)
+    running = Running()
+    engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures, running)
+    readiness = Readiness(engine_threads.health, door, running, settings.stall_seconds)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
     pipeline = Pipeline(
         decoder,
@@ -111,7 +121,8 @@ def create_app(
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
     )
-    comparer = Comparer(pipeline, door, settings.max_pixels, settings.max_scored_pixels)
+    room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
+    comparer = Comparer(pipeline, door, room, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
@@ -131,8 +142,14 @@ def create_app(
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await database.prepare()
-            await asyncio.gather(pipeline.warm_up(), asyncio.to_thread(decoder.start))
+            decoders = asyncio.create_task(
+                asyncio.to_thread(decoder.start)
+            )  # while the engine computes for the first time
+            lent_bytes = await pipeline.warm_up(settings.inflight_feature_bytes)
+            await decoders
+            room.most = Need(settings.inflight_pixel_bytes, lent_bytes)
             readiness.warm = True
+            following = asyncio.create_task(follow_keys(settings, access))
             catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
@@ -144,8 +161,9 @@ def create_app(
                 pngs=png_decoder(),
             )
             yield
+            following.cancel()
             catching_up.cancel()
-            await asyncio.wait([catching_up])
+            await asyncio.wait([following, catching_up])
         finally:
             door.closed = True
             if decoder.processes is not None:
@@ -158,6 +176,8 @@ def create_app(
             if opened is not None:
                 opened.close()
 
+    if settings.key_metrics:
+        access.used = lambda name: telemetry.key_last_used.labels(name).set_to_current_time()
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
         route_handlers=[
@@ -192,8 +212,9 @@ def create_app(
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
         openapi_config=openapi_config(),
     )
-    app.asgi_handler = RequestLog(app.asgi_handler)
-    app.state.door, app.state.engine_health = door, engine_threads.health  # for the server: when to stop
+    app.asgi_handler = RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry))
+    # For the server: when to stop.
+    app.state.door, app.state.engine_health, app.state.running = door, engine_threads.health, running
     return app
 
 

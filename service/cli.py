@@ -89,14 +89,15 @@ def migrate() -> None:
     help="What it may do; give it several times. score: rank and look at profiles. teach: make, teach and "
     "download them. admin: delete them, upload weights.",
 )
-def key(name: str, tenant: str, scopes: tuple[KeyScope, ...]) -> None:
+@click.option("--expires", help="From when on it opens nothing: a date (UTC), or a moment like 2027-01-31T12:00:00Z.")
+def key(name: str, tenant: str, scopes: tuple[KeyScope, ...], expires: str | None) -> None:
     """Make an API key called NAME.
 
     The key is printed once and kept nowhere. The service is told the line below it, in the file that
     `CLPIPS_API_KEYS_FILE` names or in `CLPIPS_API_KEYS`.
     """
     try:
-        secret, line = new_key(name, tenant, scopes)
+        secret, line = new_key(name, tenant, scopes, expires)
     except SettingsError as error:
         raise BadSetting(str(error)) from error
     click.echo(f"key for the client:      {secret}")

@@ -43,6 +43,17 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         self.errors = errors
         self.headers = headers or {}
 
+    def details(self) -> ProblemDetails:
+        """What the client is told."""
+        return ProblemDetails(
+            f"urn:problem-type:clpips:{self.kind}", self.title, int(self.status), self.detail, self.errors
+        )
+
+
+def unnamed(status: HTTPStatus, detail: str) -> ProblemDetails:
+    """A problem that its status says all of: the type `about:blank`."""
+    return ProblemDetails("about:blank", status.phrase, int(status), detail)
+
 
 class MalformedBody(Problem):
     """The body is not what its content type says: not JSON, not MessagePack, not multipart, not base64."""
@@ -138,6 +149,18 @@ class Forbidden(Problem):
     """The API key does not have the scope that the operation needs."""
 
     status, kind, title = HTTPStatus.FORBIDDEN, "forbidden", "The API key may not do this"
+
+
+class HostRefused(Problem):
+    """The request's `Host` is a name that the service does not go by: it may be another site's."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "host-refused", "The service has another name"
+
+
+class OriginRefused(Problem):
+    """The request comes from a page of another site than the service's own, and that site is not allowed."""
+
+    status, kind, title = HTTPStatus.FORBIDDEN, "origin-refused", "The page may not ask this"
 
 
 class TooManyRequests(Problem):

@@ -1,5 +1,7 @@
 """Server process: bind a socket, announce its address, serve until a signal, drain, stop."""
 
+import asyncio
+import math
 import signal
 import socket
 import time
@@ -18,11 +20,15 @@ from clpips.service.app import create_app
 from clpips.service.ops.logs import configure_logging
 from clpips.service.ops.memory import share_arenas
 from clpips.service.ops.slow_heads import HeadTimeoutProtocol
+from clpips.service.ops.watchdog import EXIT_CODE, Watchdog
 from clpips.service.scoring.engine_health import EngineHealth
 from clpips.service.settings import Settings, SettingsError
 
 KEEP_ALIVE_SECONDS: Final = 75  # longer than proxies keep idle connections (60): ours never closes under their request
 BACKLOG: Final = 2048
+CLOSE_SECONDS: Final = (
+    5.0  # for what is left after the last answer: to close the database, to end processes and threads
+)
 
 log = structlog.get_logger()
 
@@ -35,7 +41,8 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
 
     Raises `SettingsError` where the address cannot be had, or others could reach a service without API keys, and what
     `create_app` raises. Exits with 3 where the engine fails its warm-up or the database is not ready, and with 4 where
-    the engine has failed `max_engine_failures` times in a row.
+    the engine has failed `max_engine_failures` times in a row, or something hangs: a batch for more than
+    `stall_seconds`, the event loop, or the stop itself for longer than requests in flight have to finish.
     """
     share_arenas()  # before the first thread
     configure_logging(settings)
@@ -58,20 +65,24 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
         # uvicorn raises the signal that stopped it once more when it is done; with these it ends with exit code 0.
         for stop in (signal.SIGTERM, signal.SIGINT):
             signal.signal(stop, lambda *_: None)
-        server = _Server(config, settings, app)
+        watchdog = Watchdog(app.state.running, settings.stall_seconds)
+        watchdog.start()  # it watches to the very end: threads that hang would keep the interpreter from exiting
+        server = _Server(config, settings, app, watchdog)
         server.run([listener])
         log.info("stopped")
+    watchdog.expect_end(CLOSE_SECONDS)
     if not server.started:
         raise SystemExit(3)
     if app.state.engine_health.dead:
-        raise SystemExit(4)
+        raise SystemExit(EXIT_CODE)
 
 
 class _Server(uvicorn.Server):
     """Says where it listens as soon as it does, and drains before it stops."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, app: Litestar) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, app: Litestar, watchdog: Watchdog) -> None:
         super().__init__(config)
+        self._watchdog = watchdog
         self._drain_seconds = settings.drain_seconds
         self._shutdown_seconds = settings.shutdown_seconds
         self._door: Door = app.state.door
@@ -79,6 +90,7 @@ class _Server(uvicorn.Server):
         self._told_to_stop: float | None = None  # when, by the monotonic clock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._watchdog.watch_loop(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started and sockets:
             log.info("listening", url=_url(sockets[0]))
@@ -86,20 +98,28 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first SIGTERM begins to drain; SIGINT, a second signal, or one before the start stops as ever."""
         if sig == signal.SIGTERM and self._told_to_stop is None and self.started:
-            self._door.closed = True
-            self._told_to_stop = time.monotonic()
+            self._begin_to_stop()
         else:
+            self._watchdog.expect_end(self._shutdown_seconds + CLOSE_SECONDS)
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         if self._engine.dead:
             log.critical("the engine is dead; exiting for the supervisor to start the service again")
+            self._begin_to_stop()
             return True
         if self._told_to_stop is not None:
             drained = time.monotonic() - self._told_to_stop
             in_time = drained < self._shutdown_seconds and (self._door or drained < self._drain_seconds)
+            # What is left of the time is uvicorn's, for connections and answers that are still being sent.
+            self.config.timeout_graceful_shutdown = max(math.ceil(self._shutdown_seconds - drained), 1)
             return not in_time
         return await super().on_tick(counter)
+
+    def _begin_to_stop(self) -> None:
+        self._door.closed = True
+        self._told_to_stop = time.monotonic()
+        self._watchdog.expect_end(self._shutdown_seconds + CLOSE_SECONDS)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -69,8 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             gt=0,
-            description="Processor time that a process may take for one image, in seconds (422 above it); the kernel "
-            "counts whole ones.",
+            description="Processor time that a process may take for one image, in seconds (422 above it).",
         ),
     ] = 10.0
     decode_bytes: Annotated[
@@ -124,6 +123,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "A request that comes while no other is in hand is taken whatever its size, up to `CLPIPS_MAX_IMAGES`."
         ),
     ] = 512
+    inflight_body_bytes: Annotated[
+        Count,
+        Meta(
+            description="Bytes that the bodies of all requests in hand have together at most; above it the largest "
+            "that is still on its way is refused (503). A request that is alone may have `CLPIPS_MAX_BODY_BYTES`."
+        ),
+    ] = 192 * 2**20
+    inflight_pixel_bytes: Annotated[
+        Count,
+        Meta(
+            description="Bytes that the decoded images of all requests in hand have together at most: others wait, or "
+            "come in alone."
+        ),
+    ] = 128 * 2**20
+    inflight_feature_bytes: Annotated[
+        Count | None,
+        Meta(
+            description="Bytes that the features of all requests in hand have together at most: others wait, or come "
+            "in alone. A request of many images keeps no more of them at a time than its share. Unset, 7/8 of what "
+            "features may take (`CLPIPS_FEATURE_CACHE_BYTES`), 448 MiB at least. What requests need displaces what is "
+            "kept for later ones."
+        ),
+    ] = None
     request_seconds: Annotated[
         float,
         Meta(
@@ -142,6 +164,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_engine_failures: Annotated[
         Count, Meta(description="Batches that fail in a row before the process exits, for its supervisor to restart.")
     ] = 5
+    stall_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            description="Longest time that a batch may run. After it `/readyz` answers 503, and after at most five "
+            "seconds more the process exits with code 4, whatever hangs.",
+        ),
+    ] = 60.0
     drain_seconds: Annotated[
         float,
         Meta(
@@ -179,11 +209,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: Annotated[
         str,
         Meta(
-            description="API keys, as lines (or between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH`; "
-            "`clpips key` makes one. Without any the service is open."
+            description="API keys, as lines (or between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH "
+            "[expires=DATE]`; `clpips key` makes one. Without any the service is open."
         ),
     ] = ""
-    api_keys_file: Annotated[Path | None, Meta(description="A file of such lines.")] = None
+    api_keys_file: Annotated[
+        Path | None, Meta(description="A file of such lines. A change of it is in force within seconds.")
+    ] = None
+    key_metrics: Annotated[
+        bool, Meta(description="Whether `/metrics` tells when each API key was last used, by its name.")
+    ] = False
     rate_limit: Annotated[
         Count | None,
         Meta(description="Requests a minute that each API key may send (429 above it)."),
@@ -191,6 +226,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_open: Annotated[
         bool, Meta(description="Serve without API keys on an address that other machines can reach.")
     ] = False
+    allowed_hosts: Annotated[
+        str,
+        Meta(
+            description="Names by which the service may be asked for, with commas between them; `*.example.com` is "
+            "every name below that one, `*` any name. Addresses and local names need no mention. Unset, a service with "
+            "API keys that other machines can reach takes any name, and every other one no further name."
+        ),
+    ] = ""
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description="Origins of other sites whose pages may use the service, like `https://studio.example.com`, "
+            "with commas between them; `*` is every site."
+        ),
+    ] = ""
     log_format: Annotated[
         Literal["auto", "json", "console"], Meta(description="`auto` is JSON lines unless a person is watching.")
     ] = "auto"

@@ -165,7 +165,7 @@ def test_the_report_of_a_batch_tells_its_size_its_failures_and_its_times() -> No
         await asyncio.gather(*first, *submit(queue, range(1, 4)), return_exceptions=True)
 
     run(main)
-    assert [(report.items, report.failed) for report in reports] == [(1, 0), (3, 1)]
+    assert [(report.items, len(report.errors)) for report in reports] == [(1, 0), (3, 1)]
     assert reports[1].waited == pytest.approx(
         (4.0, 4.0, 4.0)
     )  # the virtual engine does all its work at the batch's end

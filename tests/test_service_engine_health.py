@@ -25,7 +25,7 @@ def test_it_is_probed_every_second_until_a_probe_succeeds() -> None:
 
     async def main() -> None:
         health = EngineHealth(probe, Telemetry(), max_failures=9)
-        health.note(failed=True)
+        health.note("embed", failed=True)
         assert health.failing
         await asyncio.sleep(10)
         assert not health.failing
@@ -39,7 +39,7 @@ def test_it_is_dead_after_so_many_failures_in_a_row_and_is_not_probed_any_more()
 
     async def main() -> None:
         health = EngineHealth(probe, Telemetry(), max_failures=3)
-        health.note(failed=True)
+        health.note("embed", failed=True)
         await asyncio.sleep(10)
         assert health.dead
 
@@ -53,9 +53,9 @@ def test_a_batch_that_succeeds_ends_the_row() -> None:
     async def main() -> None:
         health = EngineHealth(probe, Telemetry(), max_failures=3)
         for _ in range(5):
-            health.note(failed=True)
-            health.note(failed=True)
-            health.note(failed=False)
+            health.note("embed", failed=True)
+            health.note("embed", failed=True)
+            health.note("embed", failed=False)
             assert not health.failing
             assert not health.dead
         await asyncio.sleep(10)
@@ -69,7 +69,7 @@ def test_closing_stops_the_probes() -> None:
 
     async def main() -> None:
         health = EngineHealth(probe, Telemetry(), max_failures=99)
-        health.note(failed=True)
+        health.note("embed", failed=True)
         health.close()
         await settle()
         await asyncio.sleep(10)

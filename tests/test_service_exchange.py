@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from click.testing import CliRunner
 from litestar.testing import TestClient
 
@@ -83,3 +84,61 @@ def test_weights_that_cannot_be_used_are_refused(teachable: TestClient[Any], wei
     problem = assert_problem(teachable.put("/profiles/x/weights", content=weights), 422, "invalid-request")
     assert reason in problem["detail"]
     assert teachable.get("/profiles/x").status_code == 404
+
+
+def hostile(**metadata: str) -> bytes:
+    """A weights file with LPIPS's weights and this metadata."""
+    sound = {"format": "clpips-weights-2", "name": "x", "backbones": json.dumps({"alexnet": SHIPPED_FINGERPRINT})}
+    tensors = {"aligned": np.ones(1152, np.float32)}
+    return safetensors.numpy.save(tensors, {**sound, "resolution": "256", **metadata})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        hostile(resolution=str(2**63)),
+        hostile(resolution="9" * 5000),
+        hostile(resolution="-256"),
+        hostile(resolution="0"),
+        hostile(resolution="2_56"),
+        hostile(resolution="²"),
+        hostile(agreement="[" * 20_000),
+        hostile(backbones="[" * 20_000),
+        hostile(backbones='{"alexnet":' * 4_000),
+        hostile(trained_on='{"images": 5}'),
+        hostile(backbones="[]"),
+        safetensors.numpy.save({"aligned": np.full(1152, 3e38, np.float32)}, {"format": "clpips-weights-2"}),
+        safetensors.numpy.save({"aligned": np.full(1152, 1e300)}, {"format": "clpips-weights-2"}),
+        (60_000).to_bytes(8, "little") + b"[" * 60_000,
+        (2**63).to_bytes(8, "little") + b"{}",
+        b"",
+    ],
+    ids=lambda content: repr(content[-30:]),
+)
+def test_a_hostile_weights_file_is_refused_and_changes_nothing(teachable: TestClient[Any], content: bytes) -> None:
+    assert_problem(teachable.put("/profiles/evil/weights", content=content), 422, "invalid-request")
+    assert teachable.get("/profiles").json()["profiles"] == []
+
+
+def test_weights_that_overflow_are_refused_where_everything_else_is_sound(teachable: TestClient[Any]) -> None:
+    for value in (3e38, 1e20, 1e300, np.inf):
+        tensors = {"aligned": np.full(1152, value)}
+        sound = json.dumps({"alexnet": SHIPPED_FINGERPRINT})
+        metadata = {"format": "clpips-weights-2", "name": "x", "backbones": sound, "resolution": "256"}
+        answer = teachable.put("/profiles/evil/weights", content=safetensors.numpy.save(tensors, metadata))
+        assert_problem(answer, 422, "invalid-request")
+
+
+LINE_FEED = "ada\n"
+
+
+def test_a_line_feed_at_the_end_of_a_name_is_part_of_no_name(ada: TestClient[Any]) -> None:
+    assert_problem(ada.post("/profiles", json={"name": LINE_FEED}), 422, "invalid-request")
+    assert_problem(ada.put("/profiles/ada%0A/weights", content=hostile()), 422, "invalid-request")
+    for path in ("/profiles/ada%0A", "/profiles/ada%0A/weights", "/profiles/ada%0A/rankings"):
+        assert_problem(ada.get(path), 404, "profile-not-found")
+    assert_problem(ada.post("/profiles", json={"name": "b", "parent": LINE_FEED}), 422, "unknown-profile")
+    comparison = rank(ada, 1)["comparison"]
+    for wrong in ({"rater": "ada\n"}, {"comparison": comparison + "\n"}):
+        body = {"comparison": comparison, "order": [0, 1, 2, 3, 4][: len(colours(1)) - 1], **wrong}
+        assert ada.post("/profiles/ada/rankings", json=body).status_code in {404, 422}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clpips.models.engines.contract import Engine, Images
 from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
 from clpips.service.admission.door import Door
+from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import Throughput
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.comparer import Comparer
@@ -76,8 +77,8 @@ async def comparer_of(engine: Engine, max_batch: int, yield_seconds: float) -> A
         cache_bytes=None,
         yield_seconds=yield_seconds,
     )
-    await pipeline.warm_up()
-    yield door, Comparer(pipeline, door, max_pixels=10**6, max_scored_pixels=10**8)
+    room = Room(Need(10**9, await pipeline.warm_up()), telemetry)
+    yield door, Comparer(pipeline, door, room, max_pixels=10**6, max_scored_pixels=10**8)
     await pipeline.close()
     decoder.close()
     threads.close()
@@ -99,7 +100,7 @@ async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_
         async def compare(images: Sequence[bytes]) -> NDArray[np.float32]:
             target, *candidates = slots(images)
             with door.admit(math.inf) as ticket:
-                return await comparer.compare([(target, candidate) for candidate in candidates], 256, ticket)
+                return await comparer.compare("a", [(target, candidate) for candidate in candidates], 256, ticket)
 
         engine.calls.clear()
         engine.works.clear()

@@ -42,7 +42,11 @@ class Kitchen:
                 raise ValueError(name)
             return Blob(name, nbytes)
 
-        return asyncio.create_task(self.cache.fetch(name, make, deadline))
+        async def fetch() -> Blob:
+            with self.cache.loan(object(), deadline) as loan:
+                return await self.cache.fetch(loan, name, make)
+
+        return asyncio.create_task(fetch())
 
 
 async def settle() -> None:
@@ -187,3 +191,49 @@ async def test_leaving_never_disturbs_those_who_stay(leavers: int) -> None:
     kitchen.open.set()
     await settle()
     assert [task.cancelled() for task in tasks] == [True] * leavers + [False] * (4 - leavers)
+
+
+async def test_what_is_lent_stays_and_displaces_what_is_not() -> None:
+    kitchen = Kitchen(max_bytes=30)
+    kitchen.open.set()
+    await kitchen.ask("a")
+    with kitchen.cache.loan("request", NEVER) as loan:
+        assert kitchen.cache.reserve(loan, "a")
+        for name in ("b", "c", "d", "e"):
+            await kitchen.ask(name)
+        assert [name for name in "abcde" if name in kitchen.cache] == ["a", "d", "e"]
+        kitchen.cache.shrink(0)
+        assert loan.features["a"].name == "a"
+    await kitchen.ask("f")
+    assert [name for name in "abcdef" if name in kitchen.cache] == ["a", "f"]
+
+
+async def test_what_is_lent_displaces_what_is_held_even_where_it_is_too_large_to_be_held() -> None:
+    kitchen = Kitchen(max_bytes=30)
+    kitchen.cache.most_bytes = 30
+    kitchen.open.set()
+    await kitchen.ask("a")
+    with kitchen.cache.loan("request", NEVER) as loan:
+
+        async def make(_: Flight[Blob]) -> Blob:
+            return Blob("huge", 31)
+
+        await kitchen.cache.fetch(loan, "huge", make)
+        assert (kitchen.cache.nbytes, kitchen.cache.lent_nbytes) == (0, 31)
+        assert (await kitchen.ask("huge")).nbytes == 31, "others borrow it too"
+        assert kitchen.cache.lent_nbytes == 31
+    assert (kitchen.cache.nbytes, kitchen.cache.lent_nbytes) == (0, 0)
+    assert "huge" not in kitchen.cache
+
+
+async def test_who_joins_a_flight_brings_it_to_their_own_turn_until_they_leave() -> None:
+    kitchen = Kitchen()
+    tasks = [kitchen.ask("a") for _ in range(3)]
+    await settle()
+    [flight] = kitchen.flights
+    assert len(list(flight.claims)) == 3
+    tasks[0].cancel()
+    await settle()
+    assert len(list(flight.claims)) == 2
+    kitchen.open.set()
+    await asyncio.gather(*tasks[1:])

@@ -57,8 +57,8 @@ def test_its_busy_time_is_a_share_of_each_of_its_threads_times() -> None:
     telemetry = Telemetry()
     threads = EngineThreads(Meeting(), telemetry, max_failures=5)
     for seconds in (0.3, 0.1):
-        threads.embedded(BatchReport(items=1, failed=0, waited=(0.0,), ran=seconds))
-    threads.compared(BatchReport(items=1, failed=0, waited=(0.0,), ran=5.0))  # in a thread beside these
+        threads.embedded(BatchReport(items=1, errors=(), waited=(0.0,), ran=seconds))
+    threads.compared(BatchReport(items=1, errors=(), waited=(0.0,), ran=5.0))  # in a thread beside these
     threads.close()
     assert busy_seconds(generate_latest(telemetry.registry).decode()) == pytest.approx(0.4 / 2)
 

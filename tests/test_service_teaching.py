@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clpips.models.fitting.job import FitResult
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.families import ALL_FAMILIES, Families
-from clpips.service.admission.door import Ticket
+from clpips.service.admission.door import INTERACTIVE, Ticket
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
@@ -44,6 +44,7 @@ class Measured(Comparer):
 
     async def compare(
         self,
+        tenant: str,
         pairs: Sequence[tuple[Slot, Slot]],
         resolution: int | None,
         ticket: Ticket,
@@ -113,7 +114,7 @@ async def test_nothing_holds_the_bytes_of_a_rankings_images_while_it_is_fitted(s
     request = parse_ranking(content_type, body, LIMITS)
     images, free = sent_bytes(request), [b"nobody else holds this" + body]
     workers = HeldFits()
-    taught = asyncio.create_task(judging(store, workers).teach(T, "ada", request, Ticket(1e9, 0, 4)))
+    taught = asyncio.create_task(judging(store, workers).teach(T, "ada", request, Ticket(1e9, 0, INTERACTIVE)))
     await workers.began.wait()
     assert {sys.getrefcount(images[index]) for index in range(4)} == {sys.getrefcount(free[0])}
     workers.may_end.set()

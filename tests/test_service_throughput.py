@@ -28,11 +28,11 @@ def work(throughput: Throughput, clock: Clock, images: int, seconds: float) -> N
 
 def test_it_becomes_what_images_take(clock: Clock) -> None:
     throughput = Throughput(clock)
-    assert throughput.seconds_per_image == 0
+    assert throughput.seconds_per_unit == 0
     work(throughput, clock, 500, 0.02)
-    assert throughput.seconds_per_image == pytest.approx(0.02, rel=0.01)
+    assert throughput.seconds_per_unit == pytest.approx(0.02, rel=0.01)
     work(throughput, clock, 500, 0.1)
-    assert throughput.seconds_per_image == pytest.approx(0.1, rel=0.01)
+    assert throughput.seconds_per_unit == pytest.approx(0.1, rel=0.01)
 
 
 def test_images_of_one_batch_share_its_time(clock: Clock) -> None:
@@ -42,7 +42,7 @@ def test_images_of_one_batch_share_its_time(clock: Clock) -> None:
             for _ in range(4):
                 batch.enter_context(throughput.image())
             clock.now += 0.08
-    assert throughput.seconds_per_image == pytest.approx(0.02, rel=0.05)
+    assert throughput.seconds_per_unit == pytest.approx(0.02, rel=0.05)
 
 
 def test_pauses_do_not_count(clock: Clock) -> None:
@@ -50,7 +50,7 @@ def test_pauses_do_not_count(clock: Clock) -> None:
     for _ in range(500):
         work(throughput, clock, 1, 0.02)
         clock.now += 60
-    assert throughput.seconds_per_image == pytest.approx(0.02, rel=0.01)
+    assert throughput.seconds_per_unit == pytest.approx(0.02, rel=0.01)
 
 
 def test_the_time_of_images_that_were_given_up_counts(clock: Clock) -> None:
@@ -61,4 +61,4 @@ def test_the_time_of_images_that_were_given_up_counts(clock: Clock) -> None:
                 clock.now += 0.3
                 raise TimeoutError
             clock.now += 0.1
-    assert throughput.seconds_per_image == pytest.approx(0.4, rel=0.01)
+    assert throughput.seconds_per_unit == pytest.approx(0.4, rel=0.01)

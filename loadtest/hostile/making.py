@@ -114,7 +114,7 @@ def runs(width: int, height: int, data: bytes) -> bytes:
 
 def slow() -> bytes:
     """A small file within all bounds that takes seconds to decode."""
-    return many_scans(88, 2048)
+    return many_scans(88, 2880)
 
 
 def nested_gif(blocks: int) -> bytes:

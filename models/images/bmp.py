@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clpips.models.images.bmp_runs import unpack_runs
-from clpips.models.images.bounds import MAX_PROFILE_BYTES, MAX_RUN_PIXELS, require_at_most
-from clpips.models.images.errors import PixelTypeError, TruncatedImageError
+from clpips.models.images.bounds import MAX_PROFILE_BYTES, MAX_RUN_PIXELS
+from clpips.models.images.errors import PixelTypeError, TruncatedImageError, require_at_most
 from clpips.models.images.outline import Outline
 from clpips.models.images.packing import unpack_small
 

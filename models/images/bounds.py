@@ -6,8 +6,6 @@ it, as on the command line: no file within them and within `MAX_PIXELS` takes mo
 
 from typing import Final
 
-from clpips.models.images.errors import TooCostlyError
-
 MAX_SIDE: Final = 32_768  # pixels; a resize holds weights for each pixel of a side, so that 2²⁵ × 1 costs a gigabyte
 MAX_CHUNKS: Final = 1000  # of a PNG beside those of pixels, segments of a JPEG before its pixels, chunks of a WebP
 MAX_PIXEL_CHUNKS: Final = 65_536  # of a PNG: 8 KiB each, as libpng writes them, make 512 MiB
@@ -20,12 +18,3 @@ MAX_TILE_PIXELS: Final = 2**20  # of a TIFF's tile, or so many as the image has
 MAX_BLOCKS: Final = 2**18  # of a GIF up to the end of its first frame, at most 255 bytes each
 MAX_RUN_PIXELS: Final = 2**22  # of a run-length-coded BMP, which is decoded in Python
 MAX_PROFILE_BYTES: Final = 4 * 2**20  # of an ICC profile; those of presses with their tables have 0.5 to 2 MiB
-
-
-def require_at_most(limit: int, count: int, what: str) -> None:
-    """Raise `TooCostlyError` where the file has more than `limit` of something; `what` names it, in the plural."""
-    if count > limit:
-        raise TooCostlyError(
-            f"the file has {count:,} {what}, the limit is {limit:,}: to decode it would cost more than its pixels are "
-            "worth; save the image anew"
-        )

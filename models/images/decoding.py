@@ -29,7 +29,7 @@ from clpips.models.images.gif import open_gif, read_gif
 from clpips.models.images.jpeg_decoding import open_jpeg
 from clpips.models.images.jpeg_segments import read_jpeg
 from clpips.models.images.npy import read_pixel_header, read_pixels
-from clpips.models.images.orientation import upright
+from clpips.models.images.orientation import orientation_of, upright
 from clpips.models.images.outline import Outline
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.images.png import is_plain, open_plain_png, open_png
@@ -179,12 +179,13 @@ def _png(content: bytes) -> Outline:
         return open_png(content, png) if plain is None else plain
 
     light = is_plain(png) and png.profile is None and begins_light(content)
-    return Outline(png.width, png.height, pixels, png.orientation, png.profile, light)
+    return Outline(png.width, png.height, pixels, orientation_of(png.exif, png.xmp), png.profile, light)
 
 
 def _jpeg(content: bytes) -> Outline:
     jpeg = read_jpeg(content)
-    return Outline(jpeg.width, jpeg.height, lambda: open_jpeg(jpeg), jpeg.orientation, jpeg.profile)
+    orientation = orientation_of(jpeg.exif, jpeg.xmp)
+    return Outline(jpeg.width, jpeg.height, lambda: open_jpeg(jpeg), orientation, jpeg.profile)
 
 
 def _npy(content: bytes) -> Outline:

@@ -8,7 +8,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from clpips.models.images.bounds import MAX_TAGS, require_at_most
+from clpips.models.images.bounds import MAX_TAGS
+from clpips.models.images.errors import require_at_most
 
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}

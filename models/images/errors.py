@@ -35,3 +35,12 @@ class PixelTypeError(ImageError):
 
 class DecoderError(ImageError):
     """The decoder did not survive the file: it crashed, or took more memory or time than an image may."""
+
+
+def require_at_most(limit: int, count: int, what: str) -> None:
+    """Raise `TooCostlyError` where the file has more than `limit` of something; `what` names it, in the plural."""
+    if count > limit:
+        raise TooCostlyError(
+            f"the file has {count:,} {what}, the limit is {limit:,}: to decode it would cost more than its pixels are "
+            "worth; save the image anew"
+        )

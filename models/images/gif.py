@@ -11,8 +11,8 @@ from typing import Final
 
 from PIL import Image
 
-from clpips.models.images.bounds import MAX_BLOCKS, require_at_most
-from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.bounds import MAX_BLOCKS
+from clpips.models.images.errors import TruncatedImageError, require_at_most
 
 _HEAD: Final = 13  # bytes of signature and screen
 _EXTENSION: Final = 0x21

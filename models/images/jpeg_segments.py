@@ -14,10 +14,8 @@ from clpips.models.images.bounds import (
     MAX_PROFILE_BYTES,
     MAX_SCANNED_PIXELS,
     MAX_SCANS,
-    require_at_most,
 )
-from clpips.models.images.errors import PixelTypeError, TruncatedImageError
-from clpips.models.images.orientation import EXIF, orientation_of
+from clpips.models.images.errors import PixelTypeError, TruncatedImageError, require_at_most
 
 START: Final = b"\xff\xd8"
 END: Final = 0xD9
@@ -31,6 +29,7 @@ _UNREAD: Final = {0xC3: "lossless", 0xCB: "lossless"} | dict.fromkeys(
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # that ends the coded pixels of a scan
 _COLOURS: Final = {0xE0: b"JFIF\x00", 0xEE: b"Adobe"}  # applications' segments that tell decoders the colour space
+_EXIF: Final = b"Exif\x00\x00"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _PROFILE: Final = b"ICC_PROFILE\x00"
 
@@ -47,7 +46,8 @@ class JpegFile:
     decodable: list[bytes] = field(default_factory=list)  # segments and scans, without any metadata
     scans: list[int] = field(default_factory=list)  # which of `decodable` are the coded pixels of a scan
     ended: bool = False  # by its end marker
-    orientation: int = 1
+    exif: bytes | None = None
+    xmp: bytes | None = None
     profile: bytes | None = None
 
 
@@ -75,8 +75,8 @@ def read_jpeg(content: bytes) -> JpegFile:
         segments += 1
         require_at_most(MAX_CHUNKS, segments, "segments")
         place += length
-        if number == 0xE1 and segment.startswith(EXIF):
-            exif.append(segment[len(EXIF) :])
+        if number == 0xE1 and segment.startswith(_EXIF):
+            exif.append(segment[len(_EXIF) :])
         elif number == 0xE1 and segment.startswith(_XMP):
             xmp = xmp or segment[len(_XMP) :]
         elif number == 0xE2 and segment.startswith(_PROFILE) and len(segment) > len(_PROFILE) + 1:
@@ -95,7 +95,7 @@ def read_jpeg(content: bytes) -> JpegFile:
             place = end
     if not jpeg.scans:
         raise _damaged("no pixels")
-    jpeg.orientation = orientation_of(b"".join(exif) or None, xmp)
+    jpeg.exif, jpeg.xmp = b"".join(exif) or None, xmp
     whole = b"".join(profile[number] for number in sorted(profile))
     jpeg.profile = whole if whole and len(whole) <= MAX_PROFILE_BYTES else None
     return jpeg

@@ -11,10 +11,9 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from clpips.models.images.bounds import MAX_CHUNKS, MAX_PIXEL_CHUNKS, MAX_PROFILE_BYTES, require_at_most
-from clpips.models.images.errors import PixelTypeError, TruncatedImageError
+from clpips.models.images.bounds import MAX_CHUNKS, MAX_PIXEL_CHUNKS, MAX_PROFILE_BYTES
+from clpips.models.images.errors import PixelTypeError, TruncatedImageError, require_at_most
 from clpips.models.images.formats import PNG
-from clpips.models.images.orientation import EXIF, orientation_of
 
 GREY: Final = 0
 RGB: Final = 2
@@ -47,7 +46,8 @@ class PngFile:
     begin: int
     end: int
     cut_short: bool  # in the last of them
-    orientation: int
+    exif: bytes | None
+    xmp: bytes | None
     profile: bytes | None  # an ICC profile
     animated: bool
     complete: bool  # up to its end chunk, and every chunk but those of pixels has its checksum
@@ -102,11 +102,16 @@ def read_png(content: bytes) -> PngFile:
     if b"IHDR" not in found or not begin:
         raise _damaged("no header" if b"IHDR" not in found else "no pixels")
     exif = found[b"eXIf"][8:-4] if b"eXIf" in found else exif_text
-    return _png_file(found, (begin, end), orientation_of(exif, xmp), cut_short=cut_short, complete=complete)
+    return _png_file(found, (begin, end), (exif, xmp), cut_short=cut_short, complete=complete)
 
 
 def _png_file(
-    found: dict[bytes, bytes], run: tuple[int, int], orientation: int, *, cut_short: bool, complete: bool
+    found: dict[bytes, bytes],
+    run: tuple[int, int],
+    texts: tuple[bytes | None, bytes | None],
+    *,
+    cut_short: bool,
+    complete: bool,
 ) -> PngFile:
     header = found[b"IHDR"]
     if len(header) != 25:
@@ -131,7 +136,7 @@ def _png_file(
         transparency,
         *run,
         cut_short,
-        orientation,
+        *texts,
         _profile(found[b"iCCP"][8:-4]) if b"iCCP" in found else None,
         b"acTL" in found,
         complete,
@@ -172,7 +177,7 @@ def _exif_of_text(kind: bytes, body: bytes) -> bytes:
     lines = re.match(rb"\s*\w+\s+\d+\s+([0-9a-fA-F\s]+)", unpacked or b"")
     digits = re.sub(rb"\s", b"", lines[1]) if lines else b""
     exif = bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
-    start = exif.find(EXIF)
+    start = exif.find(b"Exif\x00\x00")
     return exif[max(start, 0) :]
 
 

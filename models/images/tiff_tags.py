@@ -8,16 +8,14 @@ from clpips.models.images.bounds import (
     MAX_PROFILE_BYTES,
     MAX_STRIPS,
     MAX_TILE_PIXELS,
-    require_at_most,
 )
 from clpips.models.images.directory import Directory, read_directory
-from clpips.models.images.errors import PixelTypeError, TooCostlyError, TruncatedImageError
-from clpips.models.images.orientation import TAG as ORIENTATION
+from clpips.models.images.errors import PixelTypeError, TooCostlyError, TruncatedImageError, require_at_most
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANAR = 273, 277, 278, 279, 284
 PALETTE, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 320, 322, 323, 324, 325
-INKS, EXTRAS, FORMATS, SUBSAMPLING, REFERENCE, PROFILE = 332, 338, 339, 530, 532, 34675
+ORIENTATION, INKS, EXTRAS, FORMATS, SUBSAMPLING, REFERENCE, PROFILE = 274, 332, 338, 339, 530, 532, 34675
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, BY_PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 UNCOMPRESSED, JPEG = 1, 7

@@ -6,8 +6,8 @@ from typing import Final
 
 from PIL import Image
 
-from clpips.models.images.bounds import MAX_CHUNKS, MAX_PIXEL_CHUNKS, MAX_PROFILE_BYTES, require_at_most
-from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.bounds import MAX_CHUNKS, MAX_PIXEL_CHUNKS, MAX_PROFILE_BYTES
+from clpips.models.images.errors import TruncatedImageError, require_at_most
 from clpips.models.images.orientation import orientation_of
 from clpips.models.images.outline import Outline
 

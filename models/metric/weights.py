@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from clpips.models.metric.backbone import CHANNELS, DEFAULT_RESOLUTION, SHIPPED_
 from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH, Families, Group
 from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.typical import TYPICAL
+
+MAX_WEIGHT: Final = 1e12
+"""The largest weight: the sum of 3456 such products, and its square, fit into float32. LPIPS's stay below 10."""
 
 
 class WeightsError(ValueError):
@@ -93,7 +96,8 @@ def combine_families(families: Mapping[str, NDArray[np.floating[Any]]]) -> NDArr
         place = PLACES[name]
         if part.shape != (place.stop - place.start,):
             raise WeightsError(f"{name!r} must have the shape ({place.stop - place.start},), it has {part.shape}")
-        values[place] = part
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which weights may not be
+            values[place] = part
     return values
 
 
@@ -112,8 +116,10 @@ def _checked(values: NDArray[Any]) -> NDArray[np.float32]:
         raise WeightsError("weights must be finite, these have NaN or infinity")
     if (values < 0).any():
         raise WeightsError(f"weights must be ≥ 0, the smallest of these is {values.min():g}")
+    if values.max(initial=0) > MAX_WEIGHT:
+        raise WeightsError(
+            f"weights must be at most {MAX_WEIGHT:g}, so that distances fit into float32; these reach {values.max():g}"
+        )
     checked = np.array(values, dtype=np.float32)
-    if not np.isfinite(checked).all():
-        raise WeightsError("weights must fit into float32, these overflow")
     checked.flags.writeable = False
     return checked

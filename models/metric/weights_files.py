@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import safetensors.numpy
 
+from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
 from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
@@ -20,6 +21,7 @@ from clpips.models.metric.weights import LayerWeights, WeightsError, combine_fam
 FORMAT: Final = "clpips-weights-2"
 FORMAT_1: Final = "clpips-weights-1"
 FOR_EVERYBODY: Final = ("lpips", "balanced")  # among the shipped ones
+MAX_RESOLUTION: Final = 65_535  # pixels a side: no format that is read has larger images, and native size has no limit
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "data" / "weights"
 
 
@@ -87,7 +89,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
     try:
         tensors = safetensors.numpy.load(content)
         metadata = _metadata(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise WeightsError(f"{source} is not a safetensors file: {error}") from error
     if metadata.get("format") == FORMAT_1 and tensors.keys() == {"weights"}:
         tensors = {"aligned": tensors["weights"]}
@@ -102,7 +104,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
             if not np.issubdtype(tensor.dtype, np.floating):
                 raise WeightsError(f"{source}: {name!r} must be floating-point numbers, these are {tensor.dtype}")
         backbones = json.loads(metadata["backbones"])
-        resolution = None if metadata["resolution"] == "native" else int(metadata["resolution"])
+        resolution = None if metadata["resolution"] == "native" else _resolution(metadata["resolution"])
         agreement = json.loads(metadata.get("agreement") or "{}")
         trained_on = json.loads(metadata.get("trained_on") or "{}")
         return LayerWeights(
@@ -118,8 +120,20 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
         )
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
+    except RecursionError:
+        raise WeightsError(f"{source} has metadata that is nested too deeply") from None
     except ValueError as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error
+
+
+def _resolution(text: str) -> int:
+    """Raises `WeightsError` for what is no number of pixels a side."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_RESOLUTION))):
+        raise WeightsError(f"the resolution in the metadata is {text[:40]!r}, expected pixels a side, or 'native'")
+    resolution = int(text)
+    if not MIN_SIDE <= resolution <= MAX_RESOLUTION:
+        raise WeightsError(f"the resolution in the metadata is {text}, expected {MIN_SIDE} to {MAX_RESOLUTION} pixels")
+    return resolution
 
 
 def _in_order(content: bytes) -> bytes:

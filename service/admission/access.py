@@ -3,6 +3,7 @@
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Self
 
 import structlog
@@ -17,6 +18,10 @@ from clpips.service.settings import Settings
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 CHALLENGE: Final = {"www-authenticate": 'Bearer realm="clpips"'}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Caller(NamedTuple):
@@ -38,10 +43,14 @@ class Access:
         keys: Iterable[ApiKey],
         requests_per_minute: int | None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._keys = tuple(keys)
-        self._buckets = {key.name: TokenBucket(requests_per_minute) for key in self._keys if requests_per_minute}
+        self._requests_per_minute = requests_per_minute
+        self._buckets: dict[str, TokenBucket] = {}  # by the key's name; each is made when the key is first used
         self._clock = clock
+        self._now = now
+        self.used: Callable[[str], None] = _nothing  # called with the name of each key that opens
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -52,6 +61,12 @@ class Access:
     def is_open(self) -> bool:
         """Whether no key is needed."""
         return not self._keys
+
+    def replace(self, keys: Iterable[ApiKey]) -> None:
+        """Let these keys open from now on, and no other; rates go on as they are. Without any, nothing changes."""
+        self._keys = tuple(keys) or self._keys
+        known = {key.name for key in self._keys}
+        self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in known}
 
     def caller(self, authorization: str | None) -> Caller:
         """Who sends this header. Raises `Unauthenticated`."""
@@ -65,7 +80,10 @@ class Access:
         matches = [known for known in self._keys if hmac.compare_digest(known.sha256, presented)]
         if not matches:
             raise Unauthenticated("this API key is not known", headers=CHALLENGE)
-        return Caller(matches[0].name, matches[0].tenant, matches[0].scopes)
+        if not (valid := [known for known in matches if known.expires is None or self._now() < known.expires]):
+            raise Unauthenticated("this API key has expired; ask for a new one", headers=CHALLENGE)
+        self.used(valid[0].name)
+        return Caller(valid[0].name, valid[0].tenant, valid[0].scopes)
 
     def require_rate(self, caller: Caller) -> None:
         """Count a request against the rate limit of the caller's key.
@@ -73,6 +91,8 @@ class Access:
         Raises `TooManyRequests`, whose `Retry-After` says for how many seconds to wait.
         """
         bucket = self._buckets.get(caller.key)
+        if bucket is None and self._requests_per_minute and not self.is_open:
+            bucket = self._buckets[caller.key] = TokenBucket(self._requests_per_minute)
         wait = bucket.take(self._clock()) if bucket else 0.0
         if wait:
             seconds = max(1, round(wait + 0.5))
@@ -81,6 +101,10 @@ class Access:
                 f"wait {seconds} s",
                 headers={"retry-after": str(seconds)},
             )
+
+
+def _nothing(_: str) -> None:
+    pass
 
 
 def require(scope: KeyScope) -> Guard:

@@ -6,12 +6,13 @@ a client that closes its connection is cancelled in the same way.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from litestar import Request
 
+from clpips.service.admission.door import FULL_OF_BYTES, Door, Ticket
 from clpips.service.batching.errors import ClosedError, ExpiredError, QueueFullError
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import (
@@ -23,9 +24,12 @@ from clpips.service.problems import (
     Overloaded,
     RequestTimeout,
 )
+from clpips.service.wire.faults import short
 
 T = TypeVar("T")
 
+PRIORITY_HEADER: Final = "X-Priority"
+PRIORITIES: Final = ("interactive", "bulk")
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 SKIP_SECONDS: Final = 5.0  # the longest that a body is skipped for
 
@@ -41,17 +45,49 @@ def deadline_of(request: Request[Any, Any, Any], longest: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def receive_until(deadline: float, reading: Awaitable[T], telemetry: Telemetry) -> T:
-    """The request's body. Raises `RequestTimeout` where the client has not sent all of it by the deadline."""
+def is_bulk(request: Request[Any, Any, Any]) -> bool:
+    """Whether nobody waits for the answer, as the header `X-Priority: bulk` says. Raises `InvalidRequest`."""
+    priority = request.headers.get(PRIORITY_HEADER, "interactive").strip().lower()
+    if priority not in PRIORITIES:
+        detail = f"the header {PRIORITY_HEADER} is {short(priority)!r}, expected {' or '.join(PRIORITIES)}"
+        raise InvalidRequest(detail, [Fault("", detail)])
+    return priority == "bulk"
+
+
+async def receive_until(
+    deadline: float,
+    read: Callable[[Callable[[int], None]], Awaitable[T]],
+    door: Door,
+    ticket: Ticket,
+    telemetry: Telemetry,
+) -> T:
+    """The request's body, as `read` reads it; `read` is given what to call with each number of bytes that come.
+
+    Raises `RequestTimeout` where the client has not sent all of it by the deadline, and `Overloaded` where there is no
+    room for it in memory.
+    """
+    given_up = False
     try:
-        async with asyncio.timeout_at(deadline):
-            return await reading
+        async with asyncio.timeout_at(deadline) as limit:
+
+            def give_up() -> None:
+                nonlocal given_up
+                given_up = True
+                limit.reschedule(0.0)
+
+            ticket.give_up_body = give_up
+            return await read(lambda nbytes: door.receive(ticket, nbytes))
     except TimeoutError:
+        if given_up:
+            telemetry.rejected.labels("bytes_full").inc()
+            raise Overloaded(*door.come_again(FULL_OF_BYTES)) from None
         telemetry.rejected.labels("slow_client").inc()
         raise RequestTimeout(
             "the body did not arrive within the request's deadline; send less, or send it faster",
             headers={"Connection": "close"},
         ) from None
+    finally:
+        ticket.give_up_body = None
 
 
 @asynccontextmanager

@@ -1,66 +1,86 @@
 """Admission control: a request is admitted, or refused with 503 before its body is read.
 
 A service that takes more work than it can do answers nobody in time. So the images of all admitted requests are counted
-against a bound, and a request is refused at once when its deadline would pass while it waits.
+against a bound, and so are the bytes of their bodies, and a request is refused at once when its deadline would pass
+while it waits.
 """
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from clpips.service.admission.throughput import Throughput
+from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import NotReady, Overloaded
 
 LONGEST_RETRY_SECONDS: Final = 60  # that a refused client is told to wait
 USABLE_SHARE: Final = 0.7  # the part of a deadline that the predicted wait may take: later requests make it longer
-AVERAGED_REQUESTS: Final = 64  # the time constant of the averages of images and bytes in a request
+BULK_SHARE: Final = 0.5  # of every bound, that bulk requests may fill: the rest is for who waits for an answer
+FULL_OF_BYTES: Final = "as many bytes of requests are in hand as may"
+INTERACTIVE: Final = Place()  # somebody waits for the answer, and has no key
+AVERAGED_REQUESTS: Final = 64  # the time constant of the averages of images, costs and bytes in a request
 
 
 class Ticket:
-    """An admitted request: its place in the queues (by identity), its deadline, and its images in the count."""
+    """An admitted request: its place in the queues (by identity), its deadline, and what it counts for."""
 
-    __slots__ = ("body_bytes", "deadline", "images")
+    __slots__ = ("body_bytes", "cost", "deadline", "give_up_body", "images", "place", "received_bytes")
 
-    def __init__(self, deadline: float, body_bytes: int, images: int) -> None:
+    def __init__(self, deadline: float, body_bytes: int, place: Place) -> None:
         self.deadline = deadline  # of the event loop's clock
         self.body_bytes = body_bytes  # 0 where they are not announced
-        self.images = images  # expected, until they are counted
+        self.images = 0  # expected, until they are counted
+        self.cost = 0.0  # of these images, in units; likewise
+        self.place = place
+        self.received_bytes = 0  # of its body
+        self.give_up_body: Callable[[], None] | None = None  # refuses the rest of its body, while that is on its way
 
 
 class Door:
-    """Admission control: the images of all admitted requests number at most `max_images`.
+    """Admission control: all admitted requests have at most `max_images` and bodies of `max_body_bytes` together.
 
-    A request that is alone is admitted whatever its size, also above `max_images`: waiting would not help it. Any other
-    must have room, and `throughput` must predict that its images are done before its deadline.
+    A request that is alone is admitted whatever its size, also above these bounds: waiting would not help it. Any other
+    must have room, and `throughput` must predict that its images are done before its deadline. Bulk requests have room
+    in half of each bound.
 
-    Before a body is read, the number of its images is expected from its length, by the moving averages of images and
-    bytes of the requests before it; it is never expected to hold more images than those did on average.
+    Before a body is read, its images and their cost are expected from its length, by the moving averages of the
+    requests before it; it is never expected to hold more than those did on average.
     """
 
-    def __init__(self, max_images: int, throughput: Throughput, telemetry: Telemetry) -> None:
+    def __init__(
+        self, max_images: int, throughput: Throughput, telemetry: Telemetry, max_body_bytes: float = math.inf
+    ) -> None:
         self._max_images = max_images
+        self._max_body_bytes = max_body_bytes
         self._throughput = throughput
         self._telemetry = telemetry
         self._inside: set[Ticket] = set()
+        self._scoring = 0  # of these, requests with images
         self._images = 0  # of all admitted requests
+        self._cost = 0.0  # of all these
+        self._body_bytes = 0  # that have come, of all admitted requests
         self._usual_images = 0.0  # in a request
+        self._usual_cost = 0.0  # of these
         self._usual_bytes = 1.0  # of its body
         self.closed = False  # True refuses every new request; admitted ones finish
+        telemetry.inflight_bytes.labels("body").set_function(lambda: self._body_bytes)
 
     def __len__(self) -> int:
         """Requests that are admitted and not answered yet."""
         return len(self._inside)
 
     @contextmanager
-    def admit(self, deadline: float, body_bytes: int = 0) -> Iterator[Ticket]:
+    def admit(
+        self, deadline: float, body_bytes: int = 0, place: Place = INTERACTIVE, *, scores: bool = True
+    ) -> Iterator[Ticket]:
         """Admit a request for as long as the context lasts.
 
         `deadline` is a time of the event loop's clock, `body_bytes` the length that the request announces (0 where it
-        announces none); nothing of the body needs to be read yet. Raises `NotReady` when the door is closed, and
-        `Overloaded` when there is no room.
+        announces none); nothing of the body needs to be read yet. One that does not score images (`scores`) counts
+        with its body alone. Raises `NotReady` when the door is closed, and `Overloaded` when there is no room.
         """
         if self.closed:
             self._telemetry.rejected.labels("stopping").inc()
@@ -68,47 +88,87 @@ class Door:
                 "the service is stopping; send the request to another replica, or again in a moment",
                 headers={"Connection": "close"},
             )
-        expected = min(self._usual_images, self._usual_images * body_bytes / self._usual_bytes)
-        ticket = Ticket(deadline, body_bytes, max(round(expected), 1))
-        self._require_room(ticket, ticket.images)
+        ticket = Ticket(deadline, body_bytes, place)
+        if scores:
+            share = min(1.0, body_bytes / self._usual_bytes)
+            ticket.images = max(round(self._usual_images * share), 1)
+            ticket.cost = max(self._usual_cost * share, 1.0)
+            self._require_room(ticket, ticket.images, ticket.cost)
+        if self._has_no_room_for_body(ticket, body_bytes):
+            self._refuse("bytes_full", FULL_OF_BYTES)
         self._inside.add(ticket)
+        self._scoring += scores
         self._images += ticket.images
+        self._cost += ticket.cost
         try:
             yield ticket
         finally:
             self._inside.remove(ticket)
+            self._scoring -= scores
             self._images -= ticket.images
+            self._cost -= ticket.cost
+            self._body_bytes -= ticket.received_bytes
 
-    def count(self, ticket: Ticket, images: int) -> None:
-        """Replace the expected number of an admitted request's images by the number of those that cost work.
+    def receive(self, ticket: Ticket, nbytes: int) -> None:
+        """Count bytes of an admitted request's body that have come.
 
-        Raises `Overloaded` when there is no room for them.
+        When there is no room, the largest body that is still on its way is given up. Raises `Overloaded` where that is
+        this one.
         """
-        self._learn(images, ticket.body_bytes)
-        images = max(images, 1)
-        self._require_room(ticket, images - ticket.images)
-        self._images += images - ticket.images
-        ticket.images = images
+        while self._has_no_room_for_body(ticket, nbytes):
+            arriving = [other for other in self._inside if other.give_up_body is not None and other is not ticket]
+            largest = max(arriving, key=lambda other: other.received_bytes, default=ticket)
+            if largest.received_bytes <= ticket.received_bytes + nbytes or largest.give_up_body is None:
+                self._refuse("bytes_full", FULL_OF_BYTES)
+            largest.give_up_body()
+            largest.give_up_body = None
+            self._body_bytes -= largest.received_bytes
+            largest.received_bytes = 0
+        self._body_bytes += nbytes
+        ticket.received_bytes += nbytes
 
-    def _require_room(self, ticket: Ticket, images: int) -> None:
-        """Raise `Overloaded` where `images` more are too many, or cannot be done before the ticket's deadline."""
-        if self._inside <= {ticket}:
+    def count(self, ticket: Ticket, images: int, cost: float | None = None) -> None:
+        """Replace what an admitted request was expected to cost by what it does.
+
+        `images` are those that cost work, and `cost` what they cost together, in units; by default one each. Raises
+        `Overloaded` when there is no room for them.
+        """
+        cost = float(images) if cost is None else cost
+        self._learn(images, cost, ticket.body_bytes)
+        images, cost = max(images, 1), max(cost, 1.0)
+        self._require_room(ticket, images - ticket.images, cost - ticket.cost)
+        self._images += images - ticket.images
+        self._cost += cost - ticket.cost
+        ticket.images, ticket.cost = images, cost
+
+    def _require_room(self, ticket: Ticket, images: int, cost: float) -> None:
+        """Raise `Overloaded` where so much more is too much, or cannot be done before the ticket's deadline."""
+        if self._scoring <= (ticket in self._inside):
             return  # alone
-        total = self._images + images
-        if total > self._max_images:
+        share = BULK_SHARE if ticket.place.bulk else 1.0
+        if self._images + images > self._max_images * share:
             self._refuse("queue_full", "as many images wait as may")
         left = ticket.deadline - asyncio.get_running_loop().time()
-        if total * self._throughput.seconds_per_image > USABLE_SHARE * left:
+        if (self._cost + cost) * self._throughput.seconds_per_unit > USABLE_SHARE * share * left:
             self._refuse("deadline", "the images that wait already take longer than this request may")
 
-    def _learn(self, images: int, body_bytes: int) -> None:
+    def _has_no_room_for_body(self, ticket: Ticket, nbytes: int) -> bool:
+        share = BULK_SHARE if ticket.place.bulk else 1.0
+        return not self._inside <= {ticket} and self._body_bytes + nbytes > self._max_body_bytes * share
+
+    def _learn(self, images: int, cost: float, body_bytes: int) -> None:
         """Take a request into the moving averages, if it had announced its length."""
         if body_bytes:
             share = 1 / AVERAGED_REQUESTS if self._usual_images else 1.0
             self._usual_images += (images - self._usual_images) * share
+            self._usual_cost += (cost - self._usual_cost) * share
             self._usual_bytes += (body_bytes - self._usual_bytes) * share
 
-    def _refuse(self, reason: str, why: str) -> None:
+    def _refuse(self, reason: str, why: str) -> NoReturn:
         self._telemetry.rejected.labels(reason).inc()
-        seconds = min(max(math.ceil(self._images * self._throughput.seconds_per_image), 1), LONGEST_RETRY_SECONDS)
-        raise Overloaded(f"{why}; try again in {seconds} s", headers={"Retry-After": str(seconds)})
+        raise Overloaded(*self.come_again(why))
+
+    def come_again(self, why: str) -> tuple[str, tuple[()], dict[str, str]]:
+        """What `Overloaded` says: why, no fault of the request's, and when to come again."""
+        seconds = min(max(math.ceil(self._cost * self._throughput.seconds_per_unit), 1), LONGEST_RETRY_SECONDS)
+        return f"{why}; try again in {seconds} s", (), {"Retry-After": str(seconds)}

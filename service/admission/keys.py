@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -16,7 +17,8 @@ KEY_PREFIX: Final = "clpips_"  # scanners for leaked secrets recognise a key by 
 KEY_BYTES: Final = 32  # all random: no person has chosen a key, so a plain hash protects it
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 HASH: Final = re.compile(r"sha256:([0-9a-f]{64})")
-FORM: Final = "NAME TENANT SCOPE[,SCOPE] sha256:HASH"
+EXPIRES: Final = "expires="
+FORM: Final = "NAME TENANT SCOPE[,SCOPE] sha256:HASH [expires=DATE]"
 
 
 class ApiKey(NamedTuple):
@@ -26,12 +28,17 @@ class ApiKey(NamedTuple):
     tenant: str
     scopes: frozenset[KeyScope]
     sha256: str  # of the key, hex
+    expires: datetime | None = None  # from then on it opens nothing
 
 
-def new_key(name: str, tenant: str, scopes: Iterable[KeyScope]) -> tuple[str, str]:
-    """A fresh key, and the line by which the service knows it. Raises `SettingsError` for a name that cannot be one."""
+def new_key(name: str, tenant: str, scopes: Iterable[KeyScope], expires: str | None = None) -> tuple[str, str]:
+    """A fresh key, and the line by which the service knows it.
+
+    Raises `SettingsError` for a name that cannot be one, or where `expires` is neither a date nor a moment.
+    """
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
     line = f"{name} {tenant} {','.join(scopes)} sha256:{hash_of(key)}"
+    line += f" {EXPIRES}{expires}" if expires else ""
     parse_keys(line, "the key")
     return key, line
 
@@ -46,7 +53,7 @@ def read_keys(settings: Settings) -> list[ApiKey]:
     texts = {"CLPIPS_API_KEYS": settings.api_keys}
     if settings.api_keys_file is not None:
         try:
-            texts[str(settings.api_keys_file)] = Path(settings.api_keys_file).read_text("utf-8")
+            texts[str(settings.api_keys_file)] = Path(settings.api_keys_file).read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise SettingsError(f"cannot read CLPIPS_API_KEYS_FILE {settings.api_keys_file}: {reason}") from error
@@ -60,8 +67,9 @@ def read_keys(settings: Settings) -> list[ApiKey]:
 
 
 def parse_keys(text: str, source: str) -> list[ApiKey]:
-    """Keys from lines (or parts between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH`; `#` begins a comment.
+    """Keys from lines (or parts between `;`) of the form `NAME TENANT SCOPE[,SCOPE] sha256:HASH [expires=DATE]`.
 
+    A `#` begins a comment. A date is its first moment in UTC; a moment is `2027-01-31T12:00:00Z` or with an offset.
     Raises `SettingsError` that names each bad line by its number, and never what stands in it: it may be a key.
     """
     keys, bad = [], []
@@ -86,9 +94,9 @@ def listed(scopes: Iterable[KeyScope]) -> str:
 
 def _key(words: list[str]) -> ApiKey | str:
     """The key that a line says, or what is wrong with the line."""
-    if len(words) != 4:
+    if len(words) not in {4, 5}:
         return f"expected {FORM}, found {len(words)} words"
-    name, tenant, scope_list, hashed = words
+    name, tenant, scope_list, hashed, *rest = words
     if not NAME.fullmatch(name) or not NAME.fullmatch(tenant):
         return "names and tenants have letters, digits and . _ @ -, at most 64"
     scopes = scope_list.split(",")
@@ -96,5 +104,18 @@ def _key(words: list[str]) -> ApiKey | str:
         return f"the third word has another scope than {listed(SCOPES)}"
     match = HASH.fullmatch(hashed)
     if match is None:
-        return "the last word must be sha256: and the 64 hexadecimal digits of the key's hash; `clpips key` makes one"
-    return ApiKey(name, tenant, frozenset(scope for scope in SCOPES if scope in scopes), match[1])
+        return "the fourth word must be sha256: and the 64 hexadecimal digits of the key's hash; `clpips key` makes one"
+    expires = _moment(rest[0]) if rest else None
+    if rest and expires is None:
+        return "the fifth word must be expires= and a date, like expires=2027-01-31 (its first moment, in UTC)"
+    return ApiKey(name, tenant, frozenset(scope for scope in SCOPES if scope in scopes), match[1], expires)
+
+
+def _moment(word: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(word.removeprefix(EXPIRES))
+    except ValueError:
+        return None
+    if not word.startswith(EXPIRES):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

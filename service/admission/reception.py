@@ -1,13 +1,15 @@
-"""Request lifecycle: the way of every request that carries images, from its head to its reply."""
+"""Request lifecycle: the way of every request that has a body, from its head to its reply."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from litestar import Request, Response
 
-from clpips.service.admission.deadlines import deadline_of, receive_until, skip_body, work_until
+from clpips.service.admission.deadlines import deadline_of, is_bulk, receive_until, skip_body, work_until
 from clpips.service.admission.door import Door, Ticket
+from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.wire.bodies import announced_bytes, read_bytes
 from clpips.service.wire.replies import reply
@@ -28,18 +30,23 @@ class Reception(NamedTuple):
     async def answer(
         self,
         request: Request[Any, Any, Any],
-        parse: Callable[[str, bytes, Limits], AskedT],
+        parse: Callable[[str, bytes | bytearray, Limits], AskedT],
         score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
+        *,
+        most_bytes: int | None = None,
     ) -> Response[AnswerT]:
         """The reply to a request: what `score` answers to what `parse` has read, before the request's deadline.
 
-        `parse` runs in a thread, on the content type and the body. Raises a `Problem`, or `ClientGone`.
+        `parse` runs in a thread, on the content type and the body. `most_bytes` is for a body without images, which is
+        bounded by its bytes alone. Raises a `Problem`, or `ClientGone`.
         """
         if self.door.closed:
             await skip_body(request)
         deadline = deadline_of(request, self.longest_seconds)
-        with self.door.admit(deadline, announced_bytes(request)) as ticket:
-            body = await receive_until(deadline, read_bytes(request, self.limits.body_bytes), self.telemetry)
+        place = Place(request.state.caller.key, is_bulk(request))
+        limit = self.limits.body_bytes if most_bytes is None else most_bytes
+        with self.door.admit(deadline, announced_bytes(request), place, scores=most_bytes is None) as ticket:
+            body = await receive_until(deadline, partial(read_bytes, request, limit), self.door, ticket, self.telemetry)
             async with work_until(deadline, request, self.telemetry):
                 content_type = request.headers.get("content-type", "")
                 asked = await asyncio.to_thread(parse, content_type, body, self.limits)

@@ -1,6 +1,7 @@
 """Running one batch: bisection isolates the items that fail, and each waiter gets its own item's result or error."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from clpips.service.batching.turns import Entry, ItemT, ResultT
@@ -9,12 +10,17 @@ Outcomes = tuple[dict[Entry[ItemT, ResultT], ResultT | BaseException], float, fl
 """The result or error of each entry that ran, and the times at which the batch started and ended."""
 
 
+Judge = Callable[[Sequence[ItemT], Sequence[BaseException], bool], Sequence[BaseException]]
+"""Says what each waiter of the items that failed is to get: from these items, what each raised, and whether others of
+the batch succeeded. It is called in the thread that ran the batch, where it can try whether the engine is at fault."""
+
+
 @dataclass(frozen=True)
 class BatchReport:
     """What one batch did; times in seconds."""
 
     items: int  # that ran
-    failed: int  # 0 when all is well; equal to `items` when the engine itself has failed
+    errors: tuple[BaseException, ...]  # of those that failed, as their waiters got them
     waited: tuple[float, ...]  # each item's time in the queue
     ran: float  # time in the engine, retries included
 
@@ -23,16 +29,25 @@ def run_batch(
     batch: Sequence[Entry[ItemT, ResultT]],
     run: Callable[[Sequence[ItemT]], Sequence[ResultT]],
     clock: Callable[[], float],
+    watched: Callable[[], AbstractContextManager[None]],
+    judge: Judge[ItemT] | None,
 ) -> Outcomes[ItemT, ResultT]:
-    """Run the entries that somebody still waits for, in the calling thread.
+    """Run the entries that somebody still waits for, in the calling thread, inside a context of `watched`.
 
     The batch may have stood in the executor's own queue for a while. Entries whose deadline passed there, or whose
     waiter has gone, are left out of the outcomes.
     """
-    started = clock()
-    alive = [entry for entry in batch if entry.deadline > started and not entry.result.done()]
-    outcomes = _bisect([entry.item for entry in alive], run) if alive else []
-    return dict(zip(alive, outcomes, strict=True)), started, clock()
+    with watched():
+        started = clock()
+        alive = [entry for entry in batch if entry.deadline > started and not entry.result.done()]
+        outcomes = _bisect([entry.item for entry in alive], run) if alive else []
+        failed = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)]
+        if failed and judge is not None:
+            items = [alive[number].item for number in failed]
+            raised = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            for number, verdict in zip(failed, judge(items, raised, len(failed) < len(alive)), strict=True):
+                outcomes[number] = verdict
+        return dict(zip(alive, outcomes, strict=True)), started, clock()
 
 
 def settle(entry: Entry[ItemT, ResultT], outcome: ResultT | BaseException) -> None:

@@ -1,9 +1,9 @@
 """Dynamic batching: items of many requests wait in a round-robin queue and share the batches of one engine.
 
 The batcher is generic: it knows items, not images. An idle engine gets whatever waits, at once. While the engine is
-busy the queue fills, and the next batch takes one item of each waiting request in turn, so that a large request does
-not make a small one wait for all of it. Only items of one shape share a batch. An item that nobody waits for any more
-never runs.
+busy the queue fills, and the next batch takes items of the waiting keys in turn, and of each key's requests in turn, so
+that a large request does not make a small one wait for all of it. Only items of one shape share a batch. An item that
+nobody waits for any more never runs.
 
 Everything except the batch itself happens on the event loop, so there are no locks.
 """
@@ -12,11 +12,12 @@ import asyncio
 import math
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Generic
 
-from clpips.service.batching.batch import BatchReport, Outcomes, run_batch, settle
+from clpips.service.batching.batch import BatchReport, Judge, Outcomes, run_batch, settle
 from clpips.service.batching.errors import ClosedError, ExpiredError, QueueFullError
-from clpips.service.batching.turns import Entry, ItemT, ResultT, Turns
+from clpips.service.batching.turns import Claims, Entry, ItemT, Place, ResultT, Turns
 
 YIELD_TURNS: Final = 10
 """Turns of the event loop within which a request that has its last result submits what it does next."""
@@ -31,7 +32,12 @@ class Batcher(Generic[ItemT, ResultT]):
     batch is halved and tried again down to single items, so that a poisoned item fails alone.
 
     `max_queue` bounds the items that wait. `max_delay` (seconds) lets an idle engine wait for a fuller batch; 0 runs
-    at once. `observe` is called on the event loop after each batch.
+    at once. `observe` is called on the event loop after each batch. A batch runs inside a context of `watched`, in
+    the executor's thread; what failed there is shown to `judge`, which says what the waiters get.
+
+    `place` says where a request stands: its key, and whether it is bulk, which yields to what is not. A batch costs at
+    most `max_cost`, or is one item that costs more. An item that costs `heavy_cost` or more is heavy: one such batch
+    runs at a time, so that light ones find an executor's thread beside it.
 
     `yield_seconds` is for a batcher whose executor runs another batcher's items too. After a batch of 10 ms or more
     that gave some request its last result here, the batcher yields the event loop for 10 turns, or for so many seconds
@@ -50,6 +56,11 @@ class Batcher(Generic[ItemT, ResultT]):
         parallel: int = 1,
         yield_seconds: float = 0.0,
         observe: Callable[[BatchReport], None] | None = None,
+        watched: Callable[[], AbstractContextManager[None]] = nullcontext,
+        judge: Judge[ItemT] | None = None,
+        place: Callable[[Hashable], Place] = lambda _: Place(),
+        max_cost: float = math.inf,
+        heavy_cost: float = math.inf,
     ) -> None:
         if min(max_batch, max_queue, parallel) < 1 or max_delay < 0:
             raise ValueError(
@@ -64,7 +75,12 @@ class Batcher(Generic[ItemT, ResultT]):
         self._parallel = parallel
         self._yield_seconds = yield_seconds
         self._observe = observe
-        self._turns: Turns[ItemT, ResultT] = Turns()
+        self._watched = watched
+        self._judge = judge
+        self._max_cost = max_cost
+        self._heavy_cost = heavy_cost
+        self._heavy_runs = False
+        self._turns: Turns[ItemT, ResultT] = Turns(place)
         self._running: set[asyncio.Future[Outcomes[ItemT, ResultT]]] = set()
         self._awake = False
         self._delayed: asyncio.TimerHandle | None = None
@@ -75,12 +91,19 @@ class Batcher(Generic[ItemT, ResultT]):
         return len(self._turns)
 
     async def submit(
-        self, item: ItemT, *, turn: Hashable, deadline: float = math.inf, shape: Hashable = None
+        self,
+        item: ItemT,
+        *,
+        turn: Hashable | Claims,
+        deadline: float = math.inf,
+        shape: Hashable = None,
+        cost: float = 1.0,
     ) -> ResultT:
         """The item's result, once a batch has had room for it.
 
-        `turn` names the request that the item belongs to: requests are served in turn. `deadline` is a time of the
-        event loop's clock. Cancelling the call, or its deadline, takes a waiting item out of the queue.
+        `turn` names the request that the item belongs to, or all those that wait for it: requests are served in turn.
+        `deadline` is a time of the event loop's clock. Cancelling the call, or its deadline, takes a waiting item out
+        of the queue.
 
         Raises `QueueFullError` at once, `ExpiredError` at the deadline, `ClosedError` when the batcher closes first, or
         whatever `run` raised for this item alone.
@@ -93,7 +116,8 @@ class Batcher(Generic[ItemT, ResultT]):
         now = loop.time()
         if now >= deadline:
             raise ExpiredError("the deadline had passed before the item came")
-        entry: Entry[ItemT, ResultT] = Entry(item, turn, shape, deadline, now, loop.create_future())
+        claims = turn if isinstance(turn, Claims) else Claims(turn)
+        entry: Entry[ItemT, ResultT] = Entry(item, claims, shape, deadline, now, loop.create_future(), cost)
         self._turns.add(entry)
         if not self._awake:  # one dispatch, after this turn of the loop: whatever else it submits shares the batch
             self._awake = True
@@ -133,11 +157,18 @@ class Batcher(Generic[ItemT, ResultT]):
                     if self._delayed is None:
                         self._delayed = loop.call_at(due, self._delay_over)
                     return
-            batch, expired = self._turns.take(self._max_batch, loop.time())
+            batch, expired = self._turns.take(
+                self._max_batch, loop.time(), most_cost=self._max_cost, fits=self._may_run
+            )
             for entry in expired:
                 settle(entry, ExpiredError("the deadline passed while the item waited"))
             if batch:
                 self._start(batch)
+            elif not expired:
+                return  # what waits is heavy, and something heavy runs
+
+    def _may_run(self, entry: Entry[ItemT, ResultT]) -> bool:
+        return entry.cost < self._heavy_cost or not self._heavy_runs
 
     def _yield(self, turns: int, until: float) -> None:
         """Dispatch after so many turns of the event loop, or at that time if it comes first.
@@ -158,15 +189,20 @@ class Batcher(Generic[ItemT, ResultT]):
     def _start(self, batch: list[Entry[ItemT, ResultT]]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            running = loop.run_in_executor(self._executor, run_batch, batch, self._run, loop.time)
+            running = loop.run_in_executor(
+                self._executor, run_batch, batch, self._run, loop.time, self._watched, self._judge
+            )
         except RuntimeError as error:  # the executor is shut down: for the waiters the batch has failed
             running = loop.create_future()
             running.set_exception(error)
         self._running.add(running)
+        self._heavy_runs |= batch[0].cost >= self._heavy_cost
         running.add_done_callback(lambda ended: self._finish(batch, ended))
 
     def _finish(self, batch: list[Entry[ItemT, ResultT]], running: asyncio.Future[Outcomes[ItemT, ResultT]]) -> None:
         self._running.discard(running)
+        if batch[0].cost >= self._heavy_cost:
+            self._heavy_runs = False
         outcomes: dict[Entry[ItemT, ResultT], ResultT | BaseException]
         try:
             outcomes, started, ended = running.result()
@@ -176,11 +212,15 @@ class Batcher(Generic[ItemT, ResultT]):
         for entry in batch:
             settle(entry, outcomes[entry] if entry in outcomes else ExpiredError("the deadline passed before it ran"))
         is_long = ended - started >= YIELD_AFTER_SECONDS
-        if self._yield_seconds and is_long and not all(self._turns.has(entry.turn) for entry in batch):
+        if (
+            self._yield_seconds
+            and is_long
+            and not all(self._turns.has(turn) for entry in batch for turn in entry.turns)
+        ):
             self._yield(YIELD_TURNS, asyncio.get_running_loop().time() + self._yield_seconds)
         else:
             self._dispatch()
         if self._observe and outcomes:
-            failed = sum(isinstance(outcome, BaseException) for outcome in outcomes.values())
+            errors = tuple(outcome for outcome in outcomes.values() if isinstance(outcome, BaseException))
             waited = tuple(started - entry.arrived for entry in outcomes)
-            self._observe(BatchReport(len(outcomes), failed, waited, ended - started))
+            self._observe(BatchReport(len(outcomes), errors, waited, ended - started))

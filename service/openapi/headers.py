@@ -17,6 +17,7 @@ from clpips.service.problems import (
 REQUEST_ID: Final = "X-Request-ID"
 TIMEOUT: Final = "X-Request-Timeout-Ms"
 TARGET_HASH: Final = "X-Target-Hash"
+PRIORITY: Final = "X-Priority"
 
 
 def _text(**limits: Any) -> Schema:
@@ -42,6 +43,13 @@ REQUEST_HEADERS: Final[dict[str, Parameter | Reference]] = {
         description="The longest that the answer is waited for, in milliseconds from the request's head on; never "
         "longer than the service's own limit. A request that cannot be answered by then is refused (503) or given up "
         "(504), and costs nothing more.",
+    ),
+    PRIORITY: Parameter(
+        PRIORITY,
+        "header",
+        schema=_text(enum=["interactive", "bulk"], default="interactive"),
+        description="`bulk` where nobody waits for the answer: such requests are served when no others wait, and "
+        "refused (503) when the service is half full.",
     ),
     TARGET_HASH: Parameter(
         TARGET_HASH,

@@ -15,10 +15,12 @@ from clpips.service.problems import (
     BodyTooLarge,
     DeadlinePassed,
     Forbidden,
+    HostRefused,
     ImagesNotHeld,
     InvalidRequest,
     MalformedBody,
     NotReady,
+    OriginRefused,
     Overloaded,
     Problem,
     ProblemDetails,
@@ -45,16 +47,20 @@ def kinds(*types: type[Problem]) -> dict[type[Problem], str]:
 
 
 UNKNOWN_PARAMETER: Final = "the query has a parameter that is not known here"
-EVERYWHERE: Final[Kinds] = {InvalidRequest: f"{UNKNOWN_PARAMETER.capitalize()}."}
+EVERYWHERE: Final[Kinds] = {
+    InvalidRequest: f"{UNKNOWN_PARAMETER.capitalize()}.",
+    **kinds(HostRefused, OriginRefused),
+}
 KEYED: Final = kinds(Unauthenticated, Forbidden, TooManyRequests)  # where a key is asked for
 SENT: Final = {  # where a body is read
     **kinds(MalformedBody, BodyTooLarge, UnsupportedContent),
     InvalidRequest: f"The body can be read but does not say what the operation needs, or {UNKNOWN_PARAMETER}.",
 }
-RECEIVED: Final = {  # where images come in through the door, with a deadline
+TIMED: Final = {  # where a body comes in through the door, with a deadline
     **SENT,
-    **kinds(BadImages, ImagesNotHeld, NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
+    **kinds(NotReady, Overloaded, RequestTimeout, DeadlinePassed, StorageUnavailable),
 }
+RECEIVED: Final = {**TIMED, **kinds(BadImages, ImagesNotHeld)}  # where images do
 
 
 def problem_responses(found: Kinds, *, query: bool) -> dict[str, OpenAPIResponse | Reference]:

@@ -7,8 +7,8 @@ import msgspec
 
 from clpips.service.openapi import examples
 from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
-from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
-from clpips.service.openapi.problems import KEYED, RECEIVED, SENT, UNKNOWN_PARAMETER, kinds
+from clpips.service.openapi.headers import PRIORITY, TARGET_HASH, TIMEOUT
+from clpips.service.openapi.problems import KEYED, RECEIVED, TIMED, UNKNOWN_PARAMETER, kinds
 from clpips.service.problems import (
     BackboneMismatch,
     BodyTooLarge,
@@ -65,10 +65,11 @@ class CreateOperation(ContractedOperation):
 
     contract = Contract(
         bodies=_fields(NewProfile, examples.PROFILE),
+        headers=(TIMEOUT, PRIORITY),
         answers={201: Answer("The profile.", ProfileSummary, headers=("Location",))},
         problems={
             **STORED,
-            **SENT,
+            **TIMED,
             **kinds(ProfileExists, LimitReached),
             UnknownProfile: "There is no profile of the parent's name.",
             BackboneMismatch: "The parent was taught on another backbone than the one that the service runs.",
@@ -100,7 +101,7 @@ class RankingOperation(ContractedOperation):
             MULTIPART: Body(RankingForm, examples.RANKING_FORM),
             MSGPACK[0]: Body(RankingBody, examples.RANKING),
         },
-        headers=(TIMEOUT, TARGET_HASH),
+        headers=(TIMEOUT, PRIORITY, TARGET_HASH),
         answers={
             200: Answer("What is known of the ranking, which was kept before.", TaughtRanking),
             201: Answer("What the ranking changed.", TaughtRanking),
@@ -171,8 +172,9 @@ class RollbackOperation(ContractedOperation):
 
     contract = Contract(
         bodies=_fields(RollbackBody, examples.ROLLBACK),
+        headers=(TIMEOUT, PRIORITY),
         answers={200: Answer("The profile with the version in use.", ProfileSummary)},
-        problems={**OWNED, **SENT, **kinds(VersionNotFound, VersionSuperseded)},
+        problems={**OWNED, **TIMED, **kinds(VersionNotFound, VersionSuperseded)},
     )
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from clpips.service.openapi import examples
 from clpips.service.openapi.contract import Answer, Body, Contract, ContractedOperation
-from clpips.service.openapi.headers import TARGET_HASH, TIMEOUT
+from clpips.service.openapi.headers import PRIORITY, TARGET_HASH, TIMEOUT
 from clpips.service.openapi.problems import KEYED, RECEIVED, kinds
 from clpips.service.problems import (
     BackboneMismatch,
@@ -28,7 +28,7 @@ class RankOperation(ContractedOperation):
             MULTIPART: Body(RankBody, examples.RANK),
             MSGPACK[0]: Body(RankBody, examples.RANK),
         },
-        headers=(TIMEOUT, TARGET_HASH),
+        headers=(TIMEOUT, PRIORITY, TARGET_HASH),
         answers={200: Answer("The candidates, the most similar first.", RankReply)},
         problems=SCORED,
     )
@@ -45,7 +45,7 @@ class DistanceOperation(ContractedOperation):
             MULTIPART: Body(DistanceForm, examples.DISTANCE_FORM),
             MSGPACK[0]: Body(DistanceBody, examples.DISTANCE),
         },
-        headers=(TIMEOUT, TARGET_HASH),
+        headers=(TIMEOUT, PRIORITY, TARGET_HASH),
         answers={200: Answer("A distance for each pair.", DistanceReply)},
         problems=SCORED,
     )

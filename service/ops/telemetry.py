@@ -14,7 +14,18 @@ from clpips.service.ops.memory import MemoryCollector
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_SIZES: Final = tuple(2.0**power for power in range(11))
-REJECTIONS: Final = ("queue_full", "deadline", "expired", "client_gone", "slow_client", "stopping")
+REJECTIONS: Final = (
+    "queue_full",
+    "bytes_full",
+    "deadline",
+    "expired",
+    "client_gone",
+    "slow_client",
+    "stopping",
+    "host",
+    "origin",
+)
+INFLIGHT: Final = ("body", "pixels", "features")
 HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
 
 
@@ -71,14 +82,48 @@ class Telemetry:
             registry=registry,
             buckets=BATCH_SIZES,
         )
+        self.inflight_bytes = Gauge(
+            "clpips_inflight_bytes",
+            "What requests in hand take, as admission counts it: bytes of bodies that have come, of pixels that are "
+            "not embedded yet, of features that are not compared yet",
+            ["kind"],
+            registry=registry,
+        )
         self.feature_cache_bytes = Gauge(
             "clpips_feature_cache_bytes", "Features held, by what the engine says they cost", registry=registry
         )
         self.rejected = Counter(
             "clpips_rejected_total", "Requests that were given up, by reason", ["reason"], registry=registry
         )
+        self.batch_running_seconds = Gauge(
+            "clpips_batch_running_seconds",
+            "Age of the oldest running batch of a stage; 0 while none runs",
+            ["stage"],
+            registry=registry,
+        )
         self.engine_failures = Counter(
-            "clpips_engine_failures_total", "Batches of which the engine did not do a single item", registry=registry
+            "clpips_engine_failures_total",
+            "Batches of which the engine did not do a single item, and failed on known images too",
+            ["stage"],
+            registry=registry,
+        )
+        self.failures = Counter(
+            "clpips_failures_total",
+            "Items that a stage failed at, by what is at fault: the input (a file that cannot be read, an image that "
+            "makes a sound engine fail) or the service",
+            ["stage", "fault"],
+            registry=registry,
+        )
+        self.quarantined = Gauge(
+            "clpips_quarantined_images",
+            "Images that made a sound engine fail and are not tried again for a while",
+            registry=registry,
+        )
+        self.key_last_used = Gauge(
+            "clpips_key_last_used_timestamp_seconds",
+            "When each API key last opened, in Unix time; only if CLPIPS_KEY_METRICS asks for it",
+            ["key"],
+            registry=registry,
         )
         self.ready = Gauge("clpips_ready", "1 when requests are welcome, as /readyz says; else 0", registry=registry)
         self.build = Info("clpips_build", "What this process runs", registry=registry)
@@ -104,10 +149,17 @@ class Telemetry:
             self.profile_lookups.labels(result)
         for stage in ("embed", "compare"):
             self.batch_items.labels(stage)
+            self.engine_failures.labels(stage)
+        for stage in ("decode", "embed", "compare"):
+            self.batch_running_seconds.labels(stage)
+            for fault in ("input", "service"):
+                self.failures.labels(stage, fault)
         for source in get_args(Source):
             self.images.labels(source)
         for reason in REJECTIONS:
             self.rejected.labels(reason)
+        for kind in INFLIGHT:
+            self.inflight_bytes.labels(kind)
 
     def describe(self, engine: Engine) -> None:
         """Say what runs: `clpips_build_info`."""
@@ -116,8 +168,14 @@ class Telemetry:
         )
 
     def decoded(self, report: BatchReport) -> None:
-        """Count an image that was decoded."""
+        """Count an image that was decoded, or could not be."""
         self._ran("decode", report)
+
+    def failed(self, stage: str, *, inputs: int, service: int) -> None:
+        """Count items that a stage failed at, because of themselves or because of the service."""
+        for fault, items in (("input", inputs), ("service", service)):
+            if items:
+                self.failures.labels(stage, fault).inc(items)
 
     def decoded_jpegs(self, report: BatchReport) -> None:
         """Count a batch of images that the engine's device decoded, or left to the host."""

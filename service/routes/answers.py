@@ -23,6 +23,7 @@ from clpips.service.problems import (
     StorageUnavailable,
     VersionNotFound,
     VersionSuperseded,
+    unnamed,
 )
 from clpips.service.routes.parameters import AnyRequest
 from clpips.service.storage.errors import (
@@ -51,14 +52,7 @@ log = structlog.get_logger()
 
 def answer_problem(_: AnyRequest, problem: Problem) -> Response[bytes]:
     """A problem in its own words."""
-    details = ProblemDetails(
-        type=f"urn:problem-type:clpips:{problem.kind}",
-        title=problem.title,
-        status=problem.status,
-        detail=problem.detail,
-        errors=problem.errors,
-    )
-    return _response(details, problem.headers)
+    return _response(problem.details(), problem.headers)
 
 
 def answer_refusal(request: AnyRequest, error: RefusedError) -> Response[bytes]:
@@ -80,20 +74,20 @@ def answer_http_exception(_: AnyRequest, error: HTTPException) -> Response[bytes
     status = HTTPStatus(error.status_code)
     wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
     detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
-    return _response(ProblemDetails("about:blank", status.phrase, status, detail), error.headers or {})
+    return _response(unnamed(status, detail), error.headers or {})
 
 
 def answer_client_gone(_: AnyRequest, __: ClientGone) -> Response[bytes]:
     """For the log and the metrics alone; 400 is what an incomplete request deserves."""
     detail = "the client closed the connection before it had its answer"
-    return _response(ProblemDetails("about:blank", "Bad Request", 400, detail), {})
+    return _response(unnamed(HTTPStatus.BAD_REQUEST, detail), {})
 
 
 def answer_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """500 for a fault of ours: the log gets the traceback, the client gets no internals."""
     log.error("request failed", path=request.url.path, exc_info=error)
     detail = "the service failed on this request; its log has the reason under the request id of this answer"
-    return _response(ProblemDetails("about:blank", "Internal Server Error", 500, detail), {})
+    return _response(unnamed(HTTPStatus.INTERNAL_SERVER_ERROR, detail), {})
 
 
 EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {

@@ -10,6 +10,8 @@ from litestar.response import Stream
 
 from clpips.models.rankings.files import Ranking, format_ranking
 from clpips.service.admission.access import require, tenant_of
+from clpips.service.admission.door import Ticket
+from clpips.service.admission.reception import Reception
 from clpips.service.openapi.profiles import (
     JSON_LINES,
     WEIGHTS,
@@ -19,9 +21,8 @@ from clpips.service.openapi.profiles import (
 )
 from clpips.service.routes.parameters import AnyRequest, Name
 from clpips.service.teaching.exchange import Exchange
-from clpips.service.wire.bodies import read_bytes
+from clpips.service.wire.bodies import as_it_is
 from clpips.service.wire.profile_schemas import MAX_INTEGER, ProfileSummary
-from clpips.service.wire.replies import reply
 
 MAX_WEIGHTS_BYTES = 64 * 1024  # a weights file has some 15 KB
 
@@ -58,13 +59,19 @@ async def export_weights(
     operation_class=ImportOperation,
 )
 async def import_weights(
-    request: AnyRequest, exchange: NamedDependency[Exchange], name: Name
+    request: AnyRequest, exchange: NamedDependency[Exchange], reception: NamedDependency[Reception], name: Name
 ) -> Response[ProfileSummary]:
     """A weights file becomes the version in use, and what later fits start from; an unknown name makes a profile."""
-    summary, made = await exchange.import_weights(
-        tenant_of(request), name, await read_bytes(request, MAX_WEIGHTS_BYTES)
-    )
-    return reply(request, summary, status=201 if made else 200)
+    is_new = False
+
+    async def take(content: bytes, _: Ticket) -> ProfileSummary:
+        nonlocal is_new
+        summary, is_new = await exchange.import_weights(tenant_of(request), name, content)
+        return summary
+
+    taken = await reception.answer(request, as_it_is, take, most_bytes=MAX_WEIGHTS_BYTES)
+    taken.status_code = 201 if is_new else 200
+    return taken
 
 
 @get(

@@ -1,5 +1,6 @@
 """`/profiles`: make, teach, look at, take back."""
 
+from functools import partial
 from typing import Annotated
 
 from litestar import Response, delete, get, post
@@ -7,6 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from clpips.service.admission.access import require, tenant_of
+from clpips.service.admission.door import Ticket
+from clpips.service.admission.reception import Reception
 from clpips.service.openapi.profiles import (
     CreateOperation,
     DeleteOperation,
@@ -18,8 +21,7 @@ from clpips.service.openapi.profiles import (
 )
 from clpips.service.routes.parameters import AnyRequest, Name, PageSize
 from clpips.service.teaching.operations import Teaching
-from clpips.service.wire.bodies import parse_fields, read_bytes
-from clpips.service.wire.forms import StructT
+from clpips.service.wire.bodies import parse_fields
 from clpips.service.wire.profile_schemas import (
     MAX_INTEGER,
     Deleted,
@@ -31,7 +33,6 @@ from clpips.service.wire.profile_schemas import (
     Taught,
 )
 from clpips.service.wire.replies import reply
-from clpips.service.wire.schemas import Limits
 
 MAX_FIELDS_BYTES = 64 * 1024  # of a body without images
 
@@ -45,11 +46,17 @@ MAX_FIELDS_BYTES = 64 * 1024  # of a body without images
     operation_class=CreateOperation,
 )
 async def create_profile(
-    request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits]
+    request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception]
 ) -> Response[ProfileSummary]:
     """It begins with the weights of its parent, as version 1, and learns from each ranking that it is sent."""
-    made = await teaching.create(tenant_of(request), await _fields(request, limits, NewProfile))
-    return reply(request, made, status=201, headers={"location": f"/profiles/{made.name}"})
+
+    async def create(asked: NewProfile, _: Ticket) -> ProfileSummary:
+        return await teaching.create(tenant_of(request), asked)
+
+    made = await reception.answer(request, partial(parse_fields, NewProfile), create, most_bytes=MAX_FIELDS_BYTES)
+    made.status_code = 201
+    made.headers["location"] = f"/profiles/{made.content.name}"
+    return made
 
 
 @get(
@@ -115,11 +122,14 @@ async def fit_profile(request: AnyRequest, teaching: NamedDependency[Teaching], 
     operation_class=RollbackOperation,
 )
 async def rollback_profile(
-    request: AnyRequest, teaching: NamedDependency[Teaching], limits: NamedDependency[Limits], name: Name
+    request: AnyRequest, teaching: NamedDependency[Teaching], reception: NamedDependency[Reception], name: Name
 ) -> Response[ProfileSummary]:
     """Any version can be used again, a proposed one too. Rankings stay, and the next one makes a new version."""
-    chosen = await _fields(request, limits, RollbackBody)
-    return reply(request, await teaching.rollback(tenant_of(request), name, chosen.version))
+
+    async def roll_back(chosen: RollbackBody, _: Ticket) -> ProfileSummary:
+        return await teaching.rollback(tenant_of(request), name, chosen.version)
+
+    return await reception.answer(request, partial(parse_fields, RollbackBody), roll_back, most_bytes=MAX_FIELDS_BYTES)
 
 
 @post(
@@ -150,12 +160,6 @@ async def reset_profile(
 async def delete_profile(request: AnyRequest, teaching: NamedDependency[Teaching], name: Name) -> Response[Deleted]:
     """Everything about it goes: versions, rankings, what is held in memory. There is no way back."""
     return reply(request, await teaching.delete(tenant_of(request), name))
-
-
-async def _fields(request: AnyRequest, limits: Limits, kind: type[StructT]) -> StructT:
-    """The body of a request without images."""
-    body = await read_bytes(request, MAX_FIELDS_BYTES)
-    return parse_fields(request.headers.get("content-type", ""), body, limits, kind)
 
 
 PROFILE_ROUTES = [

@@ -1,6 +1,7 @@
-"""Health check of the engine: a count of failures in a row, and probes that end it."""
+"""Health check of the engine: failures in a row, counted by stage, and probes that end them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,35 +15,36 @@ log = structlog.get_logger()
 
 
 class EngineHealth:
-    """Health of the engine by the batches that fail altogether, in a row.
+    """Health of the engine by the batches at which it failed, in a row and in one stage: `embed` or `compare`.
 
-    The first failure makes the engine `failing`, and `probe` (one small batch) is then run every second: a batch or a
-    probe that succeeds makes it well again. After `max_failures` in a row it is `dead`, and is not probed any more.
+    The first failure makes the engine `failing`, and `probe` (one small batch through both stages) is then run every
+    second: a probe that succeeds makes it well again, and a batch that succeeds makes its own stage well. After
+    `max_failures` in a row in one stage it is `dead`, and is not probed any more.
     """
 
     def __init__(self, probe: Callable[[], Awaitable[None]], telemetry: Telemetry, max_failures: int) -> None:
         self._probe = probe
         self._failed_batches = telemetry.engine_failures
         self._max_failures = max_failures
-        self._failures = 0  # in a row
+        self._failures: Counter[str] = Counter()  # in a row, by stage
         self._probing: asyncio.Task[None] | None = None
 
     @property
     def failing(self) -> bool:
-        return self._failures > 0
+        return bool(self._failures)
 
     @property
     def dead(self) -> bool:
-        return self._failures >= self._max_failures
+        return max(self._failures.values(), default=0) >= self._max_failures
 
-    def note(self, *, failed: bool) -> None:
-        """Count a batch: `failed` if the engine did not do a single item of it. Belongs on the event loop."""
+    def note(self, stage: str, *, failed: bool) -> None:
+        """Count a batch of a stage: `failed` if the engine is at fault. Belongs on the event loop."""
         if not failed:
-            self._failures = 0
+            self._failures.pop(stage, None)
             return
-        self._failures += 1
-        self._failed_batches.inc()
-        log.error("the engine failed", failures=self._failures, dead=self.dead)
+        self._failures[stage] += 1
+        self._failed_batches.labels(stage).inc()
+        log.error("the engine failed", stage=stage, failures=self._failures[stage], dead=self.dead)
         if not self.dead and (self._probing is None or self._probing.done()):
             self._probing = asyncio.create_task(self._probe_until_well())
 
@@ -57,7 +59,8 @@ class EngineHealth:
             try:
                 await self._probe()
             except Exception:  # noqa: BLE001  whatever it is, the engine has failed once more
-                self.note(failed=True)
+                for stage in list(self._failures):
+                    self.note(stage, failed=True)
             else:
-                self.note(failed=False)
+                self._failures.clear()
                 log.info("the engine runs again")

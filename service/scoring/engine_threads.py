@@ -2,21 +2,35 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Image
 from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
 from clpips.service.batching.batch import BatchReport
+from clpips.service.batching.running import Running
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.engine_health import EngineHealth
+from clpips.service.scoring.verdicts import (
+    USUAL_SIDE,
+    NotFiniteError,
+    is_at_fault,
+    judge_images,
+    judge_pairs,
+    known_images,
+)
 
-USUAL_SIDE: Final = 256  # the default resolution, pixels
 RELIEF_SECONDS: Final = 1.0  # the longest wait of the engine for the event loop to drop features
+WARM_UP_PATIENCE: Final = 5.0  # a warm-up may take so many times as long as a batch: it compiles and measures
+WARM_UP_IMAGES: Final = 3  # about what a warm-up embeds
+
+log = structlog.get_logger()
 
 
 class EngineThreads:
@@ -26,15 +40,17 @@ class EngineThreads:
     thread. Where it is more, `comparing` is a thread of its own, so that a pair whose features are there is compared
     at once, while images of other requests are being embedded.
 
-    `health` watches the batches of both.
+    `health` watches the batches of both; `running` knows what runs.
     """
 
-    def __init__(self, engine: Engine, telemetry: Telemetry, max_failures: int) -> None:
+    def __init__(self, engine: Engine, telemetry: Telemetry, max_failures: int, running: Running | None = None) -> None:
         self._engine = engine
         self._telemetry = telemetry
+        self.running = running or Running()
         self.parallel = engine.parallel
         self.embedding = ThreadPoolExecutor(self.parallel, thread_name_prefix="embed")
         self.comparing = ThreadPoolExecutor(1, thread_name_prefix="compare") if self.parallel > 1 else self.embedding
+        self._one_comparison = threading.Lock()  # an engine compares in one thread at a time
         self.health = EngineHealth(self._run_small_batch, telemetry, max_failures)
 
     def embed(self, images: Sequence[Image], *, more: bool = False) -> Sequence[Any]:
@@ -44,16 +60,42 @@ class EngineThreads:
     def compare(
         self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
     ) -> NDArray[np.float32]:
-        """Channel distances `(n, 3456)` of n pairs; families that are not asked for are 0."""
-        channel_distances = self._engine.compare(targets, candidates, families)
+        """Channel distances `(n, z)` of n pairs; families that are not asked for are 0.
+
+        Raises `NotFiniteError` where one is NaN or infinite: that is no distance.
+        """
+        with self._one_comparison:
+            channel_distances = self._engine.compare(targets, candidates, families)
         if channel_distances.shape != (len(targets), Z_LENGTH):
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
+        if not np.isfinite(channel_distances).all():
+            raise NotFiniteError
         return channel_distances
 
-    async def prepare(self, largest: int, feature_bytes: int | None, relieve: Callable[[], None]) -> int:
+    def judge_images(self, errors: Sequence[BaseException], *, some_worked: bool) -> Sequence[BaseException]:
+        """What the waiters of images get on which `embed` failed. Belongs in a thread of `embedding`."""
+        return judge_images(errors, self._is_well, some_worked=some_worked)
+
+    def judge_pairs(
+        self, pairs: Sequence[tuple[Any, Any]], errors: Sequence[BaseException], *, some_worked: bool
+    ) -> Sequence[BaseException]:
+        """What the waiters of pairs of features get on which `compare` failed. Belongs in the thread of `comparing`."""
+
+        def is_well() -> bool:
+            if self.comparing is self.embedding:
+                return self._is_well()
+            return self.embedding.submit(self._is_well).result()
+
+        def compare(target: Any, candidate: Any) -> None:
+            self.compare([target], [candidate])
+
+        return judge_pairs(pairs, errors, is_well, compare, some_worked=some_worked)
+
+    async def prepare(self, largest: int, feature_bytes: int | None, relieve: Callable[[], None]) -> tuple[int, float]:
         """`Engine.prepare` for batches of up to `largest` images of the usual size.
 
-        When the engine's memory runs out, `relieve` is called on the event loop, and the engine waits for it.
+        Returns the bytes of features that may be kept, and the seconds that an image of the usual size takes. When the
+        engine's memory runs out, `relieve` is called on the event loop, and the engine waits for it.
         """
         loop = asyncio.get_running_loop()
 
@@ -63,19 +105,27 @@ class EngineThreads:
             loop.call_soon_threadsafe(done.set)
             done.wait(RELIEF_SECONDS)
 
+        def prepare() -> tuple[int, float]:
+            started = time.perf_counter()
+            with self.running.work("warm-up", WARM_UP_PATIENCE):
+                kept = self._engine.prepare(USUAL_SIDE, largest, feature_bytes)
+            took = time.perf_counter() - started
+            # An engine that does not measure itself is taken to be as slow as its warm-up, until images come through.
+            return kept, getattr(self._engine, "seconds_per_image", 0.0) or took / WARM_UP_IMAGES
+
         self._engine.on_memory_pressure = relieved
-        return await loop.run_in_executor(self.embedding, self._engine.prepare, USUAL_SIDE, largest, feature_bytes)
+        return await loop.run_in_executor(self.embedding, prepare)
 
     def embedded(self, report: BatchReport) -> None:
         """Count a batch of images that has run. Belongs on the event loop."""
         self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel)
-        self.health.note(failed=report.failed == report.items)
+        self._note("embed", report)
 
     def compared(self, report: BatchReport) -> None:
         """Count a batch of pairs that has run. Belongs on the event loop."""
         busy_seconds = report.ran if self.comparing is self.embedding else 0.0
         self._telemetry.compared(report, busy_seconds=busy_seconds)
-        self.health.note(failed=report.failed == report.items)
+        self._note("compare", report)
 
     def close(self) -> None:
         """Let the work in hand finish; what waits is dropped."""
@@ -83,12 +133,33 @@ class EngineThreads:
         self.embedding.shutdown(cancel_futures=True)
         self.comparing.shutdown(cancel_futures=True)
 
+    def _note(self, stage: str, report: BatchReport) -> None:
+        """Tell the failures of a batch from its inputs' faults, and count both."""
+        at_fault = sum(is_at_fault(error) for error in report.errors)
+        self._telemetry.failed(stage, inputs=at_fault, service=len(report.errors) - at_fault)
+        if len(report.errors) < report.items:
+            self.health.note(stage, failed=False)
+        elif any(not is_at_fault(error) and not isinstance(error, MemoryError) for error in report.errors):
+            self.health.note(stage, failed=True)
+
+    def _is_well(self) -> bool:
+        """Whether the engine does two known images. Belongs in a thread of `embedding`."""
+        try:
+            self._do_known_images()
+        except Exception as error:  # noqa: BLE001  whatever it is, the engine is not well
+            log.warning("the engine fails on known images", reason=repr(error))
+            return False
+        return True
+
+    def _do_known_images(self) -> None:
+        target, candidate = self.embed(known_images())
+        self.compare([target], [candidate])
+
     async def _run_small_batch(self) -> None:
-        """Embed and compare two blank images. Raises what the engine raises."""
-        blank = np.zeros((USUAL_SIDE, USUAL_SIDE, 3), np.uint8)
+        """Embed and compare two known images. Raises what the engine raises."""
 
         def work() -> None:
-            target, candidate = self.embed([blank, blank])
-            self.compare([target], [candidate])
+            with self.running.work("probe"):
+                self._do_known_images()
 
         await asyncio.get_running_loop().run_in_executor(self.embedding, work)

@@ -1,16 +1,19 @@
 """Readiness check: whether requests are welcome, as `/readyz` and `clpips_ready` say."""
 
 from clpips.service.admission.door import Door
+from clpips.service.batching.running import Running
 from clpips.service.scoring.engine_health import EngineHealth
 
 
 class Readiness:
-    """Ready when the engine is warm and well, and the door open."""
+    """Ready when the engine is warm and well, nothing that runs hangs, and the door is open."""
 
-    def __init__(self, health: EngineHealth, door: Door) -> None:
+    def __init__(self, health: EngineHealth, door: Door, running: Running, stall_seconds: float) -> None:
         self.warm = False  # True from the engine's first batch on
         self._health = health
         self._door = door
+        self._running = running
+        self._stall_seconds = stall_seconds
 
     @property
     def reason(self) -> str | None:
@@ -21,4 +24,7 @@ class Readiness:
             return "the service is stopping"
         if self._health.failing:
             return "the engine fails; it is tried again every second"
+        seconds, stage = self._running.longest()
+        if seconds > self._stall_seconds:
+            return f"a batch of the stage {stage!r} has run for {seconds:.0f} s; the service is about to start again"
         return None

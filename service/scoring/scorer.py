@@ -49,7 +49,7 @@ class Scorer:
         profile = await self._registry.resolve(tenant, request.options.profile)
         pairs = [(request.target, candidate) for candidate in request.candidates]
         # All families, whatever the profile uses: the person may teach it from this comparison.
-        z = await self._comparer.compare(pairs, request.options.resolution, ticket)  # (n, z)
+        z = await self._comparer.compare(tenant, pairs, request.options.resolution, ticket)  # (n, z)
         distances = weigh(z, profile.weights.values)  # (n,)
         base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
         base_ranks = np.empty(len(distances), np.intp)  # (n,)
@@ -82,7 +82,7 @@ class Scorer:
         """The distances of a request's pairs. Raises a `Problem` or `StorageError`."""
         profile = await self._registry.resolve(tenant, request.options.profile)
         resolution, weights = request.options.resolution, profile.weights
-        z = await self._comparer.compare(request.pairs, resolution, ticket, weights.families)  # (n, z)
+        z = await self._comparer.compare(tenant, request.pairs, resolution, ticket, weights.families)  # (n, z)
         layers = families = None
         if request.options.layers:
             layers = distance_by_layer(z, weights.values).tolist()  # (n, 5)

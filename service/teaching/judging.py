@@ -132,7 +132,7 @@ class Judging:
             return comparison
         resolution = request.fields.resolution
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        channel_distances = await self._comparer.compare(pairs, resolution, ticket)
+        channel_distances = await self._comparer.compare(tenant, pairs, resolution, ticket)
         return comparison_of(
             tenant, request.target, request.candidates, channel_distances, resolution, self._registry.backbone
         )

@@ -3,6 +3,7 @@
 Nothing here trusts the client: a body is bounded before it is parsed, a list is counted before it is decoded.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Request
@@ -34,8 +35,11 @@ def announced_bytes(request: Request[Any, Any, Any]) -> int:
     return int(announced[:20]) if announced.isdecimal() else 0
 
 
-async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
-    """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early."""
+async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callable[[int], None]) -> bytearray:
+    """The whole body. `count` is called with the number of bytes of each part that comes.
+
+    Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early, and what `count` raises.
+    """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedContent(f"the body is encoded as {short(encoding)!r}; send it unencoded")
@@ -44,22 +48,22 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int) -> bytes:
     )
     if announced_bytes(request) > limit:
         raise too_large
-    chunks, size = [], 0
+    body = bytearray()  # one buffer that grows: parts joined at the end would take twice the memory
     while True:
         event = await request.receive()
         if event["type"] == "http.disconnect":
             raise ClientGone
         if event["type"] != "http.request":
             continue
-        chunks.append(event["body"])
-        size += len(event["body"])
-        if size > limit:
+        if len(body) + len(event["body"]) > limit:
             raise too_large
+        count(len(event["body"]))
+        body += event["body"]
         if not event["more_body"]:
-            return b"".join(chunks)
+            return body
 
 
-def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
+def parse_rank(content_type: str, body: bytes | bytearray, limits: Limits) -> RankRequest:
     """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
@@ -78,7 +82,7 @@ def parse_rank(content_type: str, body: bytes, limits: Limits) -> RankRequest:
     return RankRequest(target, candidates, options)
 
 
-def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRequest:
+def parse_distance(content_type: str, body: bytes | bytearray, limits: Limits) -> DistanceRequest:
     """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
@@ -104,10 +108,15 @@ def parse_distance(content_type: str, body: bytes, limits: Limits) -> DistanceRe
     return DistanceRequest(pairs, options)
 
 
-def parse_fields(content_type: str, body: bytes, limits: Limits, shape: type[StructT]) -> StructT:
+def parse_fields(shape: type[StructT], content_type: str, body: bytes | bytearray, limits: Limits) -> StructT:
     """A body without images. Raises a `Problem`."""
     form = form_of(content_type, body, limits)
     return form.options(shape) if isinstance(form, Multipart) else form.decode(shape, body)
+
+
+def as_it_is(_: str, body: bytes | bytearray, __: Limits) -> bytes:
+    """A body that is a file."""
+    return bytes(body)
 
 
 def check_images(images: int, pointer: str, resolution: int | None, limits: Limits) -> None:
@@ -118,7 +127,7 @@ def check_images(images: int, pointer: str, resolution: int | None, limits: Limi
         raise invalid("/resolution", f"{resolution} is above the limit of {limits.resolution} pixels a side")
 
 
-def form_of(content_type: str, body: bytes, limits: Limits) -> Encoding | Multipart:
+def form_of(content_type: str, body: bytes | bytearray, limits: Limits) -> Encoding | Multipart:
     """What reads a body of this content type. Raises `UnsupportedContent` or `MalformedBody`."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:

@@ -18,6 +18,8 @@ from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unre
 # What msgspec raises for bytes that are not what they should be: the last for nesting deeper than the stack.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+COUNTED_BYTES = 2**20  # of a list at a time: a copy of all of it might be large
+
 T = TypeVar("T")
 
 
@@ -33,7 +35,7 @@ class Encoding(ABC):
     image: str  # what an image looks like in it
     decoder: Callable[[Any], Any]
 
-    def decode(self, shape: type[T], content: bytes | Raw, pointer: str = "") -> T:
+    def decode(self, shape: type[T], content: bytes | bytearray | Raw, pointer: str = "") -> T:
         """`content` as a `shape`; raises `MalformedBody` (it is not this encoding) or `InvalidRequest`."""
         if not content:
             raise MalformedBody("the body is empty; send the request as JSON, MessagePack or multipart/form-data")
@@ -82,7 +84,13 @@ class Json(Encoding):
 
     def longer_than(self, most: int, content: Raw) -> bool:
         # Every item but the first costs a comma; a pair has one inside, and so has each data: URL.
-        return bytes(content).count(b",") > 4 * most
+        commas = 0
+        view = memoryview(content)
+        for start in range(0, len(view), COUNTED_BYTES):
+            commas += bytes(view[start : start + COUNTED_BYTES]).count(b",")
+            if commas > 4 * most:
+                return True
+        return False
 
 
 class MessagePack(Encoding):

@@ -77,7 +77,7 @@ def _image(part: Part) -> SentImage | HeldImage | Unreadable:
     return sent(part.content)
 
 
-def parse_multipart(content_type: str, body: bytes, limits: Limits) -> Multipart:
+def parse_multipart(content_type: str, body: bytes | bytearray, limits: Limits) -> Multipart:
     """The parts of a form; raises `MalformedBody`, or `InvalidRequest` for more parts than any request has."""
     boundary = re.search(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', content_type, re.IGNORECASE)
     if boundary is None:

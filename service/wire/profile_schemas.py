@@ -1,7 +1,7 @@
 """Wire contract of profiles: what a person's tool sends to teach one, and what it is told."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -9,11 +9,23 @@ from msgspec import UNSET, Meta, UnsetType
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.service.wire.schemas import Candidates, FamilyShares, Image, ImageName, LayerShares
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"  # as `service/storage/reading.py's NAME`
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}"  # as `service/storage/reading.py's NAME`
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*"
 MAX_INTEGER = 2**31 - 1  # what a database column holds
 
+
+def whole(pattern: str) -> dict[str, Any]:
+    """A pattern for a whole text: Python's `$` also lies before a line feed at the end, JSON Schema's does not."""
+    return {"pattern": pattern + r"\Z", "extra_json_schema": {"pattern": pattern + "$"}}
+
+
 NewName = Annotated[
-    str, Meta(pattern=NAME_PATTERN, description="Letters, digits and `. _ @ -`, at most 128.", examples=["ada"])
+    str,
+    Meta(
+        description="Letters, digits and `. _ @ -`, at most 128.",
+        examples=["ada"],
+        **whole(NAME_PATTERN),
+    ),
 ]
 ORDER = "The candidates' indices, the most similar first; each exactly once."
 RANKS = "A rank for each candidate, 1 for the most similar; equal ranks are ties."
@@ -44,8 +56,8 @@ Rater = Annotated[
     str,
     Meta(
         max_length=128,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
         description="Who ordered them, where several people teach one profile.",
+        **whole(NO_CONTROLS),
     ),
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]

@@ -31,7 +31,7 @@ class RankingRequest:
         self.target, self.candidates = None, []
 
 
-def parse_ranking(content_type: str, body: bytes, limits: Limits) -> RankingRequest:
+def parse_ranking(content_type: str, body: bytes | bytearray, limits: Limits) -> RankingRequest:
     """The body of `POST /profiles/{name}/rankings`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):

@@ -1,0 +1,117 @@
+"""The comparison of one request's pairs, once there is room for its images: all at once, or some pairs at a time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.metric.families import Families
+from clpips.service.admission.door import Ticket
+from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
+from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of, require_equal_sizes
+from clpips.service.scoring.verdicts import EngineRefusedPair
+
+
+class Comparison:
+    """The comparison of one request's pairs, whose images have room."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        images: RequestImages,
+        loan: Borrowed,
+        resolution: int | None,
+        families: Families,
+        ticket: Ticket,
+    ) -> None:
+        self._pipeline = pipeline
+        self._images = images
+        self._loan = loan
+        self._resolution = resolution
+        self._families = families
+        self._ticket = ticket
+
+    async def all_at_once(self, pairs: Sequence[SlotPair]) -> NDArray[np.float32]:
+        """Embed all images, then compare all pairs, which so share batches. Raises a `Problem`."""
+        names = self._images.usable()
+        outcomes = await asyncio.gather(*map(self._embed, names), return_exceptions=True)
+        embedded: dict[str, Embedded] = {}
+        for name, outcome in zip(names, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                self._images.note(name, outcome)
+            else:
+                embedded[name] = outcome
+        self._images.raise_faults()
+        require_equal_sizes(pairs, {name: one.size for name, one in embedded.items()})
+        results = await asyncio.gather(*(self._compare(embedded, pair) for pair in pairs))
+        return self._stacked(results)
+
+    async def in_windows(self, pairs: Sequence[SlotPair], width: int) -> NDArray[np.float32]:
+        """Embed and compare `width` pairs at a time, and keep an image no longer than it is needed.
+
+        All images are looked at even where some are faulty, so that all that are faulty are named. Raises a `Problem`.
+        """
+        uses = Counter(name for pair in pairs for name in set(names_of(pair)))
+        flights: dict[str, asyncio.Task[Embedded]] = {}
+        sizes: dict[str, tuple[int, int]] = {}
+        tasks: list[asyncio.Task[NDArray[np.float32] | None]] = []
+
+        async def one(pair: SlotPair) -> NDArray[np.float32] | None:
+            names = [name for name in dict.fromkeys(names_of(pair)) if self._images.are_usable((name, name))]
+            for name in names:
+                flights.setdefault(name, asyncio.create_task(self._embed(name)))
+            outcomes = await asyncio.gather(*(flights[name] for name in names), return_exceptions=True)
+            embedded: dict[str, Embedded] = {}
+            for name, outcome in zip(names, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    self._images.note(name, outcome)
+                else:
+                    embedded[name], sizes[name] = outcome, outcome.size
+            z = None
+            if len(embedded) == len(set(names_of(pair))) and len({one.size for one in embedded.values()}) == 1:
+                z = await self._compare(embedded, pair)
+            for name in set(names_of(pair)):
+                uses[name] -= 1
+                if not uses[name] and name in flights:
+                    del flights[name]
+                    self._pipeline.give_back(name, self._resolution, self._loan)
+            return z
+
+        try:
+            for number, pair in enumerate(pairs):
+                if number >= width:
+                    await tasks[number - width]
+                tasks.append(asyncio.create_task(one(pair)))
+            results = await asyncio.gather(*tasks)
+        finally:
+            for task in (*tasks, *flights.values()):
+                task.cancel()
+        self._images.raise_faults()
+        require_equal_sizes(pairs, sizes)
+        return self._stacked(results)
+
+    async def _embed(self, name: str) -> Embedded:
+        return await self._pipeline.embed(self._images.named[name], self._resolution, self._loan)
+
+    async def _compare(self, embedded: Mapping[str, Embedded], pair: SlotPair) -> NDArray[np.float32] | None:
+        """Channel distances of a pair `(z,)`; None where the engine refuses one of the two, which is then noted."""
+        target, candidate = names_of(pair)
+        try:
+            return await self._pipeline.compare(embedded[target], embedded[candidate], self._families, self._ticket)
+        except EngineRefusedPair as refused:
+            culprits = {target: refused.target, candidate: refused.candidate}
+            for name, is_culprit in culprits.items():
+                if is_culprit:
+                    self._images.note(name, self._pipeline.blame(name, self._resolution, refused.__cause__))
+            if not any(culprits.values()):
+                raise
+        return None
+
+    def _stacked(self, results: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:
+        """Channel distances `(n, z)`. Raises a `Problem` where some are missing."""
+        found = [z for z in results if z is not None]
+        if len(found) < len(results):
+            self._images.raise_faults()
+        return np.stack(found)  # (n, z)
