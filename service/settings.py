@@ -55,8 +55,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None, Meta(description="Threads that the engine computes with; unset, one for each core.")
     ] = None
     decode_threads: Annotated[
-        Count | None, Meta(description="Threads that decode and resize images; unset, one for each core.")
+        Count | None,
+        Meta(description="Threads that decode and resize plain PNG and `.npy` files; unset, one for each core."),
     ] = None
+    decode_processes: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Processes that decode and resize all other images, each of which ends with the image that it "
+            "does not survive; unset, two more than cores. 0 decodes everything in threads, which nothing ends."
+        ),
+    ] = None
+    decode_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Processor time that a process may take for one image, in seconds (422 above it).",
+        ),
+    ] = 10.0
+    decode_bytes: Annotated[
+        int,
+        Meta(ge=2**27, description="Memory that a process may take for one image, in bytes (422 above it)."),
+    ] = 768 * 2**20
     jpeg_decoder: Annotated[
         Literal["host", "device"],
         Meta(
