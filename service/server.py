@@ -17,9 +17,9 @@ from clpips.service.admission.access import Access
 from clpips.service.admission.binding import require_safe_binding
 from clpips.service.admission.door import Door
 from clpips.service.app import create_app
+from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.ops.logs import configure_logging
 from clpips.service.ops.memory import share_arenas
-from clpips.service.ops.slow_heads import HeadTimeoutProtocol
 from clpips.service.ops.watchdog import EXIT_CODE, Watchdog
 from clpips.service.scoring.engine_health import EngineHealth
 from clpips.service.settings import Settings, SettingsError
@@ -52,7 +52,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
         app = create_app(settings, engine)
         config = uvicorn.Config(
             app,
-            http=HeadTimeoutProtocol,
+            http=HttpProtocol,
             lifespan="on",
             ws="none",
             backlog=BACKLOG,

@@ -35,6 +35,10 @@ class Visitor:
         self._leaves.set()
 
 
+def are_inside(*visitors: Visitor) -> list[bool]:
+    return [visitor.inside for visitor in visitors]
+
+
 def meet(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run it in virtual time, and let all visitors go in the end."""
 
@@ -56,7 +60,7 @@ def test_who_finds_no_room_waits_for_it() -> None:
         assert [one.inside for one in (first, second, third)] == [True, True, False]
         first.leave()
         await settle()
-        assert third.inside
+        assert are_inside(third) == [True]
 
     meet(main)
 
@@ -68,7 +72,7 @@ def test_small_requests_find_room_beside_large_ones() -> None:
         await settle()
         small = [Visitor(room, 20) for _ in range(3)]
         await settle()
-        assert huge.inside
+        assert are_inside(huge) == [True]
         assert [one.inside for one in small] == [True, True, False]
 
     meet(main)
@@ -82,11 +86,11 @@ def test_a_request_larger_than_the_room_comes_in_when_no_other_large_one_is_ther
         await settle()
         huge = Visitor(room, 1000)
         await settle()
-        assert not huge.inside
+        assert are_inside(huge) == [False]
         large.leave()
         await settle()
-        assert huge.inside
-        assert small.inside
+        assert are_inside(huge) == [True]
+        assert are_inside(small) == [True]
 
     meet(main)
 
@@ -102,18 +106,18 @@ def test_who_waits_long_is_not_overtaken_any_more() -> None:
         await settle()
         overtaking = Visitor(room, 20)
         await settle()
-        assert overtaking.inside
+        assert are_inside(overtaking) == [True]
         await asyncio.sleep(OVERTAKEN_SECONDS)
         for one in many[1:3]:
             one.leave()
         late = Visitor(room, 20)
         await settle()
-        assert not late.inside
+        assert are_inside(late) == [False]
         for one in many[3:]:
             one.leave()
         await settle()
-        assert large.inside
-        assert late.inside
+        assert are_inside(large) == [True]
+        assert are_inside(late) == [True]
 
     meet(main)
 
@@ -142,10 +146,10 @@ def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
         gone.task.cancel()
         first.leave()
         await settle()
-        assert next_one.inside
+        assert are_inside(next_one) == [True]
         last = Visitor(room, 120)
         await settle()
-        assert last.inside
+        assert are_inside(last) == [True]
 
     meet(main)
 

@@ -8,7 +8,7 @@ import asyncio
 from http import HTTPStatus
 from typing import ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from clpips.service.ops.refusals import refusal
 
@@ -108,7 +108,8 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
             return
         self._refused = True
         self._came()
-        if self.cycle is not None and not self.cycle.response_complete:  # an earlier request has no answer yet
+        earlier: RequestResponseCycle | None = self.cycle
+        if earlier is not None and not earlier.response_complete:
             self.transport.abort()
             return
         self.transport.write(refusal(status, detail))

@@ -1,11 +1,13 @@
 """JSON and MessagePack: bodies that are trees, and the images in them."""
 
+import codecs
 import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw
@@ -82,6 +84,14 @@ class Json(Encoding):
     image = "base64 in a string"
     decoder = msgspec.json.Decoder
 
+    def decode(self, shape: type[T], content: bytes | bytearray | Raw, pointer: str = "") -> T:
+        if not isinstance(content, Raw):
+            if content.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):  # UTF-32 begins like it
+                raise MalformedBody("the body is text in UTF-16; send JSON in UTF-8")
+            if content.startswith(codecs.BOM_UTF8):
+                raise MalformedBody("the body begins with a byte order mark (EF BB BF); send JSON without one")
+        return super().decode(shape, content, pointer)
+
     def longer_than(self, most: int, content: Raw) -> bool:
         # Every item but the first costs a comma; a pair has one inside, and so has each data: URL.
         commas = 0
@@ -117,21 +127,29 @@ def sent(content: bytes) -> SentImage:
 
 def image_from_text(text: str) -> SentImage | HeldImage | Unreadable:
     """The image that a string stands for: base64, a base64 `data:` URL, or `sha256:` and the hash of its bytes."""
-    if text.startswith("sha256:"):
-        name = text.removeprefix("sha256:")
+    kind = text[:7].lower()
+    if kind == "sha256:":
+        name = text[7:]
         if re.fullmatch("[0-9a-fA-F]{64}", name):
             return HeldImage(name.lower())
         return Unreadable("after `sha256:` come the 64 hexadecimal digits of the hash of the image's bytes")
-    if text.startswith("data:"):
+    if kind.startswith("data:"):  # the names of schemes and encodings are the same in capitals
         head, comma, text = text.partition(",")
-        if not comma or not head.endswith(";base64"):
+        if not comma or not head.lower().endswith(";base64"):
             return Unreadable("a data: URL must be base64: data:image/png;base64,…")
-    for candidate in (text, _unwrapped(text)):  # the second for lines wrapped by the base64 command
+        text = unquote(text) if "%" in text else text
+    # The second for lines wrapped by the base64 command, the third for the alphabet of URLs (RFC 4648, section 5).
+    for candidate in (text, _unwrapped(text), _of_urls(text)):
         try:
             return sent(msgspec.convert(candidate, bytes))
         except msgspec.ValidationError:
             continue
     return Unreadable("this is not base64; send the image's bytes in base64, or send the file as multipart/form-data")
+
+
+def _of_urls(text: str) -> str:
+    plain = _unwrapped(text).translate(str.maketrans("-_", "+/"))
+    return plain + "=" * (-len(plain) % 4)
 
 
 def _unwrapped(text: str) -> str:

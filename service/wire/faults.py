@@ -28,6 +28,8 @@ def fault_of(error: msgspec.ValidationError, pointer: str) -> Fault:
     steps = [step for step in re.split(r"[.\[\]]+", path) if step]
     if unknown:
         steps.append(short(unknown[1]))
+    if "int" in detail and detail.endswith("got `float`"):
+        detail += ": write a whole number, without a decimal point or an exponent"
     return Fault(pointer_to(pointer, steps), short(detail))
 
 

@@ -1,19 +1,25 @@
 """multipart/form-data: what browsers and curl send."""
 
+import base64
+import binascii
+import quopri
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.encodings import image_from_text, sent
-from clpips.service.wire.faults import fault_of, invalid, pointer_to
+from clpips.service.wire.faults import fault_of, invalid, pointer_to, short
 from clpips.service.wire.schemas import DistanceOptions, HeldImage, Limits, SentImage, Slot, Unreadable
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+TRANSPARENT: Final = frozenset({"", "7bit", "8bit", "binary"})  # transfer encodings that change no byte
 
 
 class Part(NamedTuple):
@@ -21,6 +27,7 @@ class Part(NamedTuple):
 
     content: bytes
     is_file: bool
+    charset: str = "utf-8-sig"  # UTF-8, with or without a byte order mark
 
 
 class Multipart:
@@ -40,15 +47,16 @@ class Multipart:
         for name, parts in self._parts.items():
             pointer = pointer_to("", [name])
             if name not in known:
-                raise invalid(pointer, f"the form has a part {name!r}; known are {', '.join(sorted(known))}")
+                raise invalid(pointer, f"the form has a part {short(name)!r}; known are {', '.join(sorted(known))}")
             if name not in texts_known:
                 continue  # an image
             if len(parts) > 1:
                 raise invalid(pointer, f"the form has {len(parts)} parts of this name, expected one")
             try:
-                texts[name] = parts[0].content.decode().strip()
-            except UnicodeDecodeError as error:
-                raise MalformedBody(f"the part {name!r} is not UTF-8 text") from error
+                texts[name] = parts[0].content.decode(parts[0].charset).strip()
+            except (UnicodeDecodeError, LookupError) as error:
+                told = "UTF-8" if parts[0].charset == "utf-8-sig" else short(parts[0].charset)
+                raise MalformedBody(f"the part {name!r} is not {told} text") from error
         try:
             return msgspec.convert(texts, shape, strict=False)
         except msgspec.ValidationError as error:
@@ -72,9 +80,35 @@ def _fields_of(shape: type[msgspec.Struct]) -> set[str]:
 
 
 def _image(part: Part) -> SentImage | HeldImage | Unreadable:
-    if not part.is_file and part.content.startswith((b"sha256:", b"data:")):
+    if not part.is_file and part.content[:64].lstrip().lower().startswith((b"sha256:", b"data:")):
         return image_from_text(part.content.decode("ascii", "replace").strip())
     return sent(part.content)
+
+
+def _part(segment: MultipartSegment, content: bytes) -> Part:
+    """A part as its headers say. Raises `MalformedBody` for a transfer encoding that is not known, or is broken.
+
+    RFC 7578 (section 4.7) has done away with transfer encodings; mail libraries still write them.
+    """
+    encoding = segment.header("Content-Transfer-Encoding", "").strip().lower()
+    try:
+        if encoding == "base64":
+            content = base64.b64decode(content.translate(None, b" \t\r\n"), validate=True)
+        elif encoding == "quoted-printable":
+            content = quopri.decodestring(content)
+        elif encoding not in TRANSPARENT:
+            raise MalformedBody(
+                f"a part has the Content-Transfer-Encoding {short(encoding)!r}; send the bytes as they are, without one"
+            )
+    except binascii.Error as error:
+        raise MalformedBody(f"a part says that it is base64, and is not: {error}") from error
+    return Part(content, segment.filename is not None, segment.charset or Part._field_defaults["charset"])
+
+
+def _name(segment: MultipartSegment) -> str:
+    """A part's name. Headers are read as Latin-1, which takes any byte: file names come in the charset of a system."""
+    name: str = segment.name.encode("latin-1").decode("utf-8", "replace")
+    return name
 
 
 def parse_multipart(content_type: str, body: bytes | bytearray, limits: Limits) -> Multipart:
@@ -85,15 +119,17 @@ def parse_multipart(content_type: str, body: bytes | bytearray, limits: Limits) 
     parts: defaultdict[str, list[Part]] = defaultdict(list)
     most = limits.images + len(msgspec.structs.fields(DistanceOptions))
     try:
-        with PushMultipartParser(boundary[1] or boundary[2], max_segment_count=most) as parser:
-            name, is_file, pieces = "", False, list[bytes]()
+        with PushMultipartParser(
+            boundary[1] or boundary[2], max_segment_count=most, header_charset="latin-1"
+        ) as parser:
+            segment, pieces = None, list[bytes]()
             for event in parser.parse(body):
                 if isinstance(event, MultipartSegment):
-                    name, is_file, pieces = event.name, event.filename is not None, []
+                    segment, pieces = event, []
                 elif event:
                     pieces.append(bytes(event))
-                else:
-                    parts[name].append(Part(b"".join(pieces), is_file))
+                elif segment is not None:
+                    parts[_name(segment)].append(_part(segment, b"".join(pieces)))
     except ParserLimitReached as error:
         raise InvalidRequest(f"the form has too many parts or too long headers: {error}") from error
     except (MultipartError, ValueError, LookupError) as error:

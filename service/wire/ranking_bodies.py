@@ -1,9 +1,9 @@
 """The body of a posted ranking → what a person said of a comparison, or of images that come with it."""
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -17,6 +17,7 @@ from clpips.service.wire.schemas import Limits, Slot
 
 SAID: Final = ("order", "ranks", "best", "top")  # ways of saying what a person said
 LARGE_BODY: Final = 2**20  # bytes; in a smaller one no list is long
+NUMBER: Final = re.compile(r"\s*(-?[0-9]{1,10})\s*", re.ASCII)  # longer ones are no index and no rank
 LISTS: Final = ("order", "ranks", "top")
 
 
@@ -37,7 +38,7 @@ def parse_ranking(content_type: str, body: bytes | bytearray, limits: Limits) ->
     """The body of `POST /profiles/{name}/rankings`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
-        fields = _numbered(form.options(RankingTexts, RankingForm))
+        fields = _numbered(form.options(RankingTexts, RankingForm), limits.images)
         candidates = form.images("candidates", "/candidates/{}")
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
@@ -89,10 +90,10 @@ def _require_short_lists(form: Encoding, body: bytes | bytearray, limits: Limits
             raise too_many(f"/{name}", limits.images)
 
 
-def _numbered(texts: RankingTexts) -> RankingFields:
-    """The fields of a form, whose lists are text."""
+def _numbered(texts: RankingTexts, most: int) -> RankingFields:
+    """The fields of a form, whose lists are text, of `most` numbers at most."""
     values = {
-        name: _numbers(name, value) if name in LISTS else value
+        name: _numbers(name, value, most) if name in LISTS else value
         for name, value in msgspec.structs.asdict(texts).items()
         if value is not msgspec.UNSET
     }
@@ -103,11 +104,11 @@ def _numbered(texts: RankingTexts) -> RankingFields:
         raise InvalidRequest(f"{fault.pointer}: {fault.detail}", [fault]) from error
 
 
-def _numbers(name: str, text: str) -> Sequence[int]:
-    try:
-        numbers: list[Any] = json.loads(f"[{text.strip().removeprefix('[').removesuffix(']')}]")
-    except json.JSONDecodeError:
-        numbers = [""]
-    if not all(type(number) is int for number in numbers):
+def _numbers(name: str, text: str, most: int) -> Sequence[int]:
+    words = text.strip().removeprefix("[").removesuffix("]").split(",", most)
+    if len(words) > most:
+        raise invalid(f"/{name}", f"these are more than {most} numbers, and so many images no request has")
+    numbers = [NUMBER.fullmatch(word) for word in words]
+    if not all(numbers):
         raise invalid(f"/{name}", "expected whole numbers with commas between them, like 3,0,1,2")
-    return numbers
+    return [int(number[1]) for number in numbers if number is not None]

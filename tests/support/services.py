@@ -29,6 +29,7 @@ from clpips.models.engines.contract import (
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.families import ALL_FAMILIES, PLACES, Z_LENGTH, Families
 from clpips.service.app import create_app
+from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
 from tests.support.documented import assert_documented
 
@@ -131,7 +132,8 @@ def listening(engine: Engine | None = None, **settings: Any) -> Iterator[str]:
     """The URL of an app with these settings behind a real socket."""
     with TemporaryDirectory() as folder:
         listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app_for_tests(folder, engine, **settings), log_config=None, ws="none")
+        app = app_for_tests(folder, engine, **settings)
+        config = uvicorn.Config(app, http=HttpProtocol, log_config=None, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
