@@ -122,7 +122,7 @@ def create_app(
         cache_bytes=settings.feature_cache_bytes,
     )
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
-    comparer = Comparer(pipeline, door, room, settings.max_pixels, settings.max_scored_pixels)
+    comparer = Comparer(pipeline, access, door, room, settings.max_pixels, settings.max_scored_pixels)
 
     database = Database(settings.database_url)
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))

@@ -223,6 +223,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None,
         Meta(description="Requests a minute that each API key may send (429 above it)."),
     ] = None
+    rate_limit_images: Annotated[
+        Count | None,
+        Meta(
+            description="Images a minute that each API key may send or name, each once a request (429 above it). A "
+            "request of more is taken where nothing else came in the minute before."
+        ),
+    ] = None
+    rate_limit_cost: Annotated[
+        Count | None,
+        Meta(
+            description="Cost a minute of each API key, in units (429 above it): an image that is embedded at 256×256 "
+            "pixels costs one, at 1024×1024 sixteen; one whose features are held costs nothing."
+        ),
+    ] = None
+    rate_limit_by: Annotated[
+        Literal["key", "tenant"],
+        Meta(description="Whether each API key has these rates for itself, or all keys of a tenant share them."),
+    ] = "key"
     allow_open: Annotated[
         bool, Meta(description="Serve without API keys on an address that other machines can reach.")
     ] = False

@@ -1,5 +1,6 @@
 """The engine on ONNX Runtime: that of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -25,6 +26,7 @@ from clpips.models.metric.distance import channel_distances, statistics
 from clpips.models.metric.families import ALL_FAMILIES, Families
 
 EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
+LARGE_PIXELS: Final = 32 * 256**2  # of an image on a CPU, from which on all cores compute it, whatever else they do
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
@@ -72,10 +74,14 @@ class OnnxEngine:
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, without the extra cpu, "
                 f"{install_hint('gpu')}"
             )
+        self.seconds_per_image = 0.0
         self.on_memory_pressure = nothing_to_free
         self._tensors = backbone.tensors  # the sessions read them where they lie
         self.device = device
         self.fingerprint = backbone.fingerprint
+        self._large_run = runtime.RunOptions()
+        if device == "cpu":
+            self._large_run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self._session = self._open(runtime, threads or 0)  # of all cores
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
@@ -113,18 +119,23 @@ class OnnxEngine:
         self.embed([blank])  # on a CPU one image takes another way than several
         target, *_, candidate = self.embed([blank] * max(2, min(largest, CUDA_RUN)))
         self.compare([target], [candidate])
+        started, timed = time.perf_counter(), [blank] * 2 * self.parallel
+        self.embed(timed)
+        self.seconds_per_image = (time.perf_counter() - started) / len(timed)
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
     def embed(self, images: Images, *, more: bool = False) -> list[OnnxFeatures]:
         if self._cores is None:
             return self._run_in_batches(images)
+        images = list(images)
         by_one, by_all = (partial(self._run_each, session) for session in (self._core_session, self._session))
-        return self._cores.map(list(images), by_one, by_one if more else by_all)
+        if images and images[0].shape[0] * images[0].shape[1] >= LARGE_PIXELS:
+            return by_all(images)  # one core alone would take seconds
+        return self._cores.map(images, by_one, by_one if more else by_all)
 
-    @staticmethod
-    def _run_each(session: Any, images: Sequence[Image]) -> list[OnnxFeatures]:
+    def _run_each(self, session: Any, images: Sequence[Image]) -> list[OnnxFeatures]:
         """Image by image, which on a CPU is as fast as several at once; features are computed where they stay."""
-        return [_run_into_features(session, np.asarray(image)) for image in images]
+        return [_run_into_features(session, np.asarray(image), self._large_run) for image in images]
 
     def _run_in_batches(self, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
@@ -150,12 +161,15 @@ class OnnxEngine:
         del self._session, self._core_session
 
 
-def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
-    """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept."""
+def _run_into_features(session: Any, image: NDArray[np.uint8], large_run: Any) -> OnnxFeatures:
+    """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept.
+
+    `large_run` are the options of a run for a large image: memory of its layers goes back to the system.
+    """
     features = OnnxFeatures(*image.shape[:2])
     binding = session.io_binding()
     binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
     for number, tap in enumerate(features.taps):
         binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
-    session.run_with_iobinding(binding)
+    session.run_with_iobinding(binding, large_run if image.shape[0] * image.shape[1] >= LARGE_PIXELS else None)
     return features.finish()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.errors import ImageError
 from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import cost_of
@@ -25,8 +26,11 @@ CHANNELS: Final = 3  # bytes of a decoded pixel
 class Comparer:
     """Compares the images that stand in a request's slots. It knows requests and their faults, and no weights."""
 
-    def __init__(self, pipeline: Pipeline, door: Door, room: Room, max_pixels: int, max_scored_pixels: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, access: Access, door: Door, room: Room, max_pixels: int, max_scored_pixels: int
+    ) -> None:
         self._pipeline = pipeline
+        self._access = access
         self._door = door
         self._room = room
         self._max_pixels = max_pixels
@@ -56,7 +60,9 @@ class Comparer:
             images.not_held |= {name for name, image in images.named.items() if isinstance(image, HeldImage)} - known
             pixels = await self._pixels(images, resolution, ticket)
             new = [name for name in images.usable() if name not in known]
-            self._door.count(ticket, len(new), sum(cost_of(pixels[name]) for name in new))
+            cost = sum(cost_of(pixels[name]) for name in new)
+            self._door.count(ticket, len(new), cost)
+            self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()), cost)
             names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
             nbytes = {name: int(pixels[name] * self._pipeline.bytes_per_pixel) for name in new}
             width = window(names, nbytes, self._room.share)

@@ -56,6 +56,7 @@ class FakeEngine:
     fingerprint = SHIPPED_FINGERPRINT
     parallel = 1
     batch = 4
+    seconds_per_image = 0.0
 
     def __init__(self) -> None:
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
