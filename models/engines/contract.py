@@ -58,6 +58,8 @@ class Engine(Protocol):
     """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
     CPU. Where it is 1, as on a GPU, all calls come from one thread."""
     batch: int  # images a call of `embed`: with more it is no faster
+    seconds_per_image: float
+    """The pace of a busy engine for images of the size that it was prepared for, as `prepare` measured it; 0 before."""
     on_memory_pressure: Callable[[], None]
     """A callback, set by whoever keeps features. The engine calls it in its own thread when the device's memory has run
     out, before it tries again with less: the callback drops some features, and returns when they are dropped."""

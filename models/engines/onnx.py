@@ -1,6 +1,7 @@
 """The engine on ONNX Runtime: that of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,9 @@ from clpips.models.engines.contract import (
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
-from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, WINOGRAD_GRAPH, AlexNet
+from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
 from clpips.models.engines.onnx_features import OnnxFeatures
-from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory
+from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
 from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone
@@ -65,6 +66,7 @@ class OnnxEngine:
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, without the extra cpu, "
                 f"{install_hint('gpu')}"
             )
+        self.seconds_per_image = 0.0
         self.on_memory_pressure = nothing_to_free
         self._tensors = backbone.tensors  # the sessions read them where they lie
         self.device = device
@@ -74,8 +76,10 @@ class OnnxEngine:
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
         self.batch = 1 if self._cores else GPU_BATCH
-        self._alexnet = AlexNet(self._session)  # of all cores
-        self._core_alexnet = AlexNet(self._open(EMBED_GRAPH, backbone, 1)) if self.parallel > 1 else self._alexnet
+        self._alexnet = AlexNet(self._session, shrinking_run(runtime))  # of all cores
+        self._core_alexnet = self._alexnet
+        if self.parallel > 1:
+            self._core_alexnet = AlexNet(self._open(EMBED_GRAPH, backbone, 1), shrinking_run(runtime))
         if self._cores is not None and convolution != "direct":
             self._take_winograd(backbone, threads or 0, measure=convolution == "auto")
 
@@ -133,13 +137,19 @@ class OnnxEngine:
         self.embed([blank])  # on a CPU one image takes another way than several
         target, *_, candidate = self.embed([blank] * max(2, min(largest, CUDA_RUN)))
         self.compare([target], [candidate])
+        started, timed = time.perf_counter(), [blank] * 2 * self.parallel
+        self.embed(timed)
+        self.seconds_per_image = (time.perf_counter() - started) / len(timed)
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
     def embed(self, images: Images, *, more: bool = False) -> list[OnnxFeatures]:
         if self._cores is None:
             return self._run_in_batches(images)
+        images = list(images)
         by_one, by_all = self._core_alexnet.embed, self._alexnet.embed
-        return self._cores.map(list(images), by_one, by_one if more else by_all)
+        if images and images[0].shape[0] * images[0].shape[1] >= LARGE_PIXELS:
+            return by_all(images)  # one core alone would take seconds
+        return self._cores.map(images, by_one, by_one if more else by_all)
 
     def _run_in_batches(self, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []

@@ -15,6 +15,7 @@ from clpips.models.metric.backbone_file import SHIPPED_BACKBONE
 EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
 WINOGRAD_GRAPH: Final = SHIPPED_BACKBONE.with_name("winograd.onnx")  # written by `models/export/winograd_graph.py`
 
+LARGE_PIXELS: Final = 32 * 256**2  # of an image on a CPU, from which on all cores compute it, whatever else they do
 # Winograd's convolutions are for images of so many pixels. Smaller ones have fewer tiles than make its matrices worth
 # reading; of larger ones the transformed maps would take more memory than the features themselves.
 WINOGRAD_PIXELS: Final = range(160**2, 1024**2 + 1)
@@ -29,13 +30,15 @@ class AlexNet:
     Which of the two runs depends on the image's size alone, and the bits of its features on nothing but its pixels.
     """
 
-    def __init__(self, direct: Any, winograd: Any | None = None) -> None:
+    def __init__(self, direct: Any, large_run: Any, winograd: Any | None = None) -> None:
+        """`large_run` are the options of a run for an image of `LARGE_PIXELS` or more."""
         self._direct = direct
+        self._large_run = large_run
         self._winograd = winograd
 
     def with_winograd(self, winograd: Any) -> "AlexNet":
         """The same, and a session of `winograd.onnx`."""
-        return AlexNet(self._direct, winograd)
+        return AlexNet(self._direct, self._large_run, winograd)
 
     def embed(self, images: Sequence[Image]) -> list[OnnxFeatures]:
         """Features of images of one size, uint8 `(h, w, 3)` each."""
@@ -43,13 +46,14 @@ class AlexNet:
             return []
         height, width, _ = images[0].shape
         if self._winograd is None or height * width not in WINOGRAD_PIXELS:
-            return [_run_into_features(self._direct, np.asarray(image)) for image in images]
+            options = self._large_run if height * width >= LARGE_PIXELS else None
+            return [_run_into_features(self._direct, np.asarray(image), options) for image in images]
         size = min(max(RUN_PIXELS // (height * width), 1), RUN_IMAGES)
         runs = [np.stack([np.asarray(i) for i in images[at : at + size]]) for at in range(0, len(images), size)]
         return [features for run in runs for features in _run_winograd(self._winograd, run)]
 
 
-def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
+def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | None) -> OnnxFeatures:
     """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept.
 
     Several at once would be no faster.
@@ -59,7 +63,7 @@ def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
     binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
     for number, tap in enumerate(features.taps):
         binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
-    session.run_with_iobinding(binding)
+    session.run_with_iobinding(binding, options)
     return features.finish()
 
 

@@ -46,6 +46,13 @@ def load_cuda_libraries(runtime: Any) -> str:
     return f" ({said})" if said else ""
 
 
+def shrinking_run(runtime: Any) -> Any:
+    """Options of a run on the CPU after which the memory of its layers goes back to the system."""
+    options = runtime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
 def release_freed_memory() -> None:
     """Give back to the system what opening a session has allocated and freed: glibc would keep it, some 200 MB.
 
