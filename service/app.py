@@ -84,6 +84,7 @@ def create_app(
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
+    database = Database(settings.database_url)
     opened = None
     if engine is None:
         engine = opened = open_engine(
@@ -92,6 +93,7 @@ def create_app(
             settings.precision,
             settings.backbone,
             settings.threads,
+            convolution=settings.convolution,
             fallback=settings.engine_fallback,
         )
     shipped = ShippedWeights.load(engine.fingerprint)
@@ -124,7 +126,6 @@ def create_app(
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
     comparer = Comparer(pipeline, access, door, room, settings.max_pixels, settings.max_scored_pixels)
 
-    database = Database(settings.database_url)
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry

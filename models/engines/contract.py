@@ -15,6 +15,8 @@ from clpips.models.metric.families import ALL_FAMILIES, Families
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["exact", "fast"]
+Convolution = Literal["direct", "winograd"]
+ConvolutionName = Literal["auto", "direct", "winograd"]
 
 GPU_BATCH: Final = 64  # images
 DEFAULT_FEATURE_BYTES: Final = 512 * 2**20  # main memory for features that are kept, where nobody says how much
@@ -50,6 +52,7 @@ class Engine(Protocol):
     name: str  # "onnx" or "torch"
     device: str  # "cpu" or "cuda"
     precision: Precision
+    convolution: Convolution  # how convolutions of stride 1 are computed: distances differ by their rounding alone
     fingerprint: str  # the backbone's sha256
     parallel: int
     """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
+    Convolution,
     Engine,
     Images,
     JpegDecoder,
@@ -53,6 +54,7 @@ class FakeEngine:
     name = "fake"
     device = "cpu"
     precision: Precision = "exact"
+    convolution: Convolution = "direct"
     fingerprint = SHIPPED_FINGERPRINT
     parallel = 1
     batch = 4

@@ -18,6 +18,7 @@ from torch import Tensor
 from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
+    Convolution,
     EngineError,
     Image,
     Images,
@@ -76,6 +77,7 @@ class TorchEngine:
         backbone = backbone or load_backbone()
         self.device = device
         self.precision = precision
+        self.convolution: Convolution = "direct"
         self.fingerprint = backbone.fingerprint
         self.parallel = self._cores.count if self._cores else 1
         self.batch = CPU_BATCH if self._cores else GPU_BATCH
