@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clpips.models.engines.onnx import EMBED_GRAPH
+from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, WINOGRAD_GRAPH
 from clpips.models.engines.onnx_content import CONTENT_GRAPH
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
@@ -50,6 +50,14 @@ def test_graphs_resize_to_the_pixels_of_the_one_place_that_resizes(size: tuple[i
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
     (resized,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"images": images})
     assert np.array_equal(resized, [resize(image, CONTENT_SIDE) for image in images])
+
+
+def test_the_shipped_winograd_graph_is_the_one_that_the_code_writes() -> None:
+    from clpips.models.export.winograd_graph import winograd_graph
+
+    graph = winograd_graph(SHIPPED_BACKBONE.name, tensor_offsets(SHIPPED_BACKBONE))
+    expected = graph.SerializeToString(deterministic=True)
+    assert WINOGRAD_GRAPH.read_bytes() == expected, "write models/data/winograd.onnx again"
 
 
 def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:
