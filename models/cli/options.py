@@ -27,6 +27,7 @@ class ResolutionParam(click.ParamType[int | None]):
         return resolution
 
 
+image_path = click.Path(path_type=Path)
 weights_option = click.option(
     "--weights",
     default="lpips",

@@ -13,24 +13,21 @@ from rich.table import Table
 from clpips.models.cli.options import (
     backbone_option,
     engine_option,
+    image_path,
     json_option,
     resolution_option,
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.pictures import named, read_images, require_equal_sizes
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
-from clpips.models.images.decoding import load_image
-from clpips.models.images.errors import ImageError
-from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.metric.backbone import CHANNELS
 from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
 from clpips.models.metric.families import FAMILIES, GROUPS
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
-
-image_path = click.Path(path_type=Path)
 
 
 @click.command("distance")
@@ -58,7 +55,7 @@ def distance_command(
     families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
     if as_json:
         parts = {"layers": layers, "families": families}
-        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": _named(resolution)})
+        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named(resolution)})
         return
     table = Table()
     table.add_column("family")
@@ -74,7 +71,7 @@ def distance_command(
     console = Console()
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)
-    print_line(console, f"weights {chosen.name}, resolution {_named(resolution)}")
+    print_line(console, f"weights {chosen.name}, resolution {named(resolution)}")
 
 
 @click.command("rank")
@@ -104,7 +101,7 @@ def rank_command(
         for place, index in enumerate(order, start=1)
     ]
     if as_json:
-        print_json({"ranking": ranking, "weights": chosen.name, "resolution": _named(resolution)})
+        print_json({"ranking": ranking, "weights": chosen.name, "resolution": named(resolution)})
         return
     table = Table()
     table.add_column("rank", justify="right")
@@ -115,7 +112,7 @@ def rank_command(
     console = Console()
     print_line(console, f"most similar to {target}")
     console.print(table)
-    print_line(console, f"weights {chosen.name}, resolution {_named(resolution)}")
+    print_line(console, f"weights {chosen.name}, resolution {named(resolution)}")
 
 
 def _channel_distances(
@@ -123,42 +120,11 @@ def _channel_distances(
 ) -> NDArray[np.float32]:
     """`z` of every candidate against the target, `(n, 6016)`; each image is decoded and embedded once."""
     paths = list(dict.fromkeys([target, *candidates]))
-    pixels = _read_images(paths, resolution)
+    pixels = read_images(paths, resolution)
     if resolution is None:
-        _require_equal_sizes(target, candidates, pixels)
+        require_equal_sizes(target, candidates, pixels)
     weights.require_backbone(engine.fingerprint)
     features = {path: embed_images(engine, pixels[path][np.newaxis], weights.networks)[0] for path in paths}
     return compare_images(
         engine, [features[target]] * len(candidates), [features[path] for path in candidates], weights.families
     )
-
-
-def _read_images(paths: Sequence[Path], resolution: int | None) -> dict[Path, Pixels]:
-    pixels, problems = {}, []
-    for path in paths:
-        try:
-            pixels[path] = load_image(path.read_bytes(), resolution, MAX_PIXELS)
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-        except ImageError as error:
-            problems.append(f"{path}: {error}")
-    if problems:
-        raise ImageError("; ".join(problems))
-    return pixels
-
-
-def _require_equal_sizes(target: Path, candidates: Sequence[Path], pixels: dict[Path, Pixels]) -> None:
-    def size(path: Path) -> str:
-        height, width, _ = pixels[path].shape
-        return f"{width}×{height}"
-
-    others = [f"{path} is {size(path)}" for path in candidates if pixels[path].shape != pixels[target].shape]
-    if others:
-        raise ImageError(
-            f"at native size both images of a pair must be equally large: {target} is {size(target)}, "
-            f"{', '.join(others)}; crop them, or leave --resolution at a number of pixels"
-        )
-
-
-def _named(resolution: int | None) -> int | str:
-    return "native" if resolution is None else resolution
