@@ -23,7 +23,7 @@ from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import Families
 from clpips.service.admission.door import Ticket
-from clpips.service.admission.throughput import Throughput, cost_of
+from clpips.service.admission.throughput import HEAVY_COST, Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.errors import ExpiredError
@@ -42,7 +42,6 @@ log = structlog.get_logger()
 
 AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread of the engine waits for the event loop
 COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a small part of an image
-HEAVY_COST: Final = 32.0  # of an image, in units, from which on one such image is embedded at a time: 1450² pixels
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 448 * 2**20
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
