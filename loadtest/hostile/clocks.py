@@ -90,6 +90,7 @@ async def _a_hundred_slow_bodies(service: Service) -> None:
     held = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(100)]
     for _, writer in held:
         writer.write(_head("POST", "/rank") + b"{")
+    await asyncio.sleep(1.2)  # for a second they have a place
     try:
         reply = await service.send(pair_body(next(pictures), next(pictures)))
         expect(reply.status == 200, f"a pair gets {reply.status} beside them: {reply.content[:200]!r}")

@@ -44,6 +44,7 @@ AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread 
 COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a small part of an image
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 448 * 2**20
+LAYERS_SHARE: Final = 1.3  # bytes of layers for each byte of features, while an image is embedded
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
@@ -235,8 +236,10 @@ class Pipeline:
                 pixels = await self._decoded(undecoded, flight)
                 height, width, _ = pixels.shape
                 cost = came_through.cost = cost_of(height * width)
+                layers = int(height * width * self.bytes_per_pixel * LAYERS_SHARE) if cost >= HEAVY_COST else 0
                 try:
-                    features = await _in_time(self._embedding, pixels, flight, (height, width), cost)
+                    with self._cache.displaced(layers):
+                        features = await _in_time(self._embedding, pixels, flight, (height, width), cost)
                 except EngineRefusedImage as refused:
                     raise self.blame(image.sha256, resolution, refused.__cause__) from refused
             self.bytes_per_pixel = features.nbytes / (height * width)
