@@ -75,6 +75,7 @@ class FeatureCache(Generic[SizedT]):
         self._owners: dict[Hashable, set[Hashable]] = {}  # who has brought what is there or on its way
         self.nbytes = 0  # of all that is held
         self.lent_nbytes = 0  # of what is lent and not held
+        self.forgotten_nbytes = 0  # of all that was held once, and is not any more
 
     def __len__(self) -> int:
         """Images whose features are held."""
@@ -172,6 +173,7 @@ class FeatureCache(Generic[SizedT]):
         features = self._held.pop(key, None)
         if features is not None:
             self.nbytes -= features.nbytes
+            self.forgotten_nbytes += features.nbytes
             if key in self._lent:
                 self.lent_nbytes += features.nbytes
             self._forget_owners(key)
