@@ -2,7 +2,6 @@
 
 import io
 import logging
-import struct
 from typing import Any
 
 import numpy as np
