@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_orig
 import msgspec
 from msgspec import Meta
 
-from clpips.models.engines.contract import EngineName, Precision
+from clpips.models.engines.contract import ConvolutionName, EngineName, Precision
 from clpips.models.images.pixels import PILLOW_MAX_PIXELS
 from clpips.models.metric.backbone import MIN_SIDE
 
@@ -48,9 +48,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "GPUs, and for CPUs with bfloat16 units."
         ),
     ] = "exact"
+    convolution: Annotated[
+        ConvolutionName,
+        Meta(
+            description="How the engine `onnx` convolves on a CPU: `winograd` needs fewer multiplications and some "
+            "120 MB more memory; `auto` measures at the start whether it is 1.2 times as fast as `direct` here."
+        ),
+    ] = "auto"
     backbone: Annotated[
         Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
     ] = None
+    content: Annotated[
+        bool,
+        Meta(
+            description="Whether the content network may be used, which new profiles begin with. It is loaded when it "
+            "is first needed. `false` leaves it out: profiles that use it are then answered with 409, and new profiles "
+            "begin without it."
+        ),
+    ] = True
     threads: Annotated[
         Count | None, Meta(description="Threads that the engine computes with; unset, one for each core.")
     ] = None
@@ -110,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None,
         Meta(
             description="Most images in a forward pass, of which a CPU runs one on each core; unset, what the engine "
-            "gains from: 1 (ONNX Runtime) or 4 (PyTorch) on a CPU, 64 on a GPU."
+            "gains from: 1 or 2 (ONNX Runtime) or 4 (PyTorch) on a CPU, 64 on a GPU."
         ),
     ] = None
     max_delay_ms: Annotated[
@@ -194,11 +209,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, description="A new version of a profile is in use on every replica within so many seconds.")
     ] = 2.0
     profile_cache: Annotated[
-        Count, Meta(description="Profiles whose weights are held in memory, some 14 KB each; the least used leave.")
+        Count, Meta(description="Profiles whose weights are held in memory, some 24 KB each; the least used leave.")
     ] = 10_000
     max_profiles: Annotated[Count, Meta(description="Most profiles that a tenant may keep (403 above it).")] = 10_000
     max_rankings: Annotated[
-        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 70 KB.")
+        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 120 KB.")
     ] = 100_000
     comparison_ttl: Annotated[
         Count, Meta(description="Seconds for which an answer of `/rank` can be re-ordered without sending the images.")
@@ -223,6 +238,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None,
         Meta(description="Requests a minute that each API key may send (429 above it)."),
     ] = None
+    rate_limit_images: Annotated[
+        Count | None,
+        Meta(
+            description="Images a minute that each API key may send or name, each once a request (429 above it). A "
+            "request of more is taken where nothing else came in the minute before."
+        ),
+    ] = None
+    rate_limit_cost: Annotated[
+        Count | None,
+        Meta(
+            description="Cost a minute of each API key, in units (429 above it): an image that is embedded at 256×256 "
+            "pixels costs one, at 1024×1024 sixteen; one whose features are held costs nothing."
+        ),
+    ] = None
+    rate_limit_by: Annotated[
+        Literal["key", "tenant"],
+        Meta(description="Whether each API key has these rates for itself, or all keys of a tenant share them."),
+    ] = "key"
     allow_open: Annotated[
         bool, Meta(description="Serve without API keys on an address that other machines can reach.")
     ] = False

@@ -90,7 +90,10 @@ def service() -> Iterator[Service]:
 
 
 def test_it_says_where_it_listens_and_what_it_runs(service: Service) -> None:
-    opened, ready, listening = service.lines
+    measured, opened, ready, listening = service.lines
+    assert measured["level"] == "info"
+    assert "convolutions: an image takes a core" in measured["event"]
+    assert ready["convolution"] == ("winograd" if measured["event"].startswith("Winograd's") else "direct")
     assert opened["level"] == "warning"
     assert opened["event"].startswith("open: there are no API keys")
     assert ready["event"] == "engine ready"

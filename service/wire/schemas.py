@@ -170,6 +170,10 @@ class EngineInfo(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(examples=["onnx"])]
     device: Annotated[str, Meta(examples=["cpu"])]
     precision: Literal["exact", "fast"]
+    convolution: Annotated[
+        Literal["direct", "winograd"],
+        Meta(description="How it convolves; distances of the two differ by rounding, some 1e-7."),
+    ]
     backbone: Annotated[str, Meta(description="sha256 of the backbone's weights file.", examples=["112f026b…"])]
 
 
@@ -217,7 +221,11 @@ class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: ProfileInfo
     engine: EngineInfo
     layers: Annotated[
-        list[LayerShares] | None, Meta(description="For each pair, what the five layers add; they sum to the distance.")
+        list[LayerShares] | None,
+        Meta(
+            description="For each pair, what AlexNet's five layers add; with what the content network's families add "
+            "they sum to the distance."
+        ),
     ] = None
     families: Annotated[
         list[FamilyShares] | None,
