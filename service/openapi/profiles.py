@@ -13,6 +13,7 @@ from clpips.service.problems import (
     BackboneMismatch,
     BodyTooLarge,
     ComparisonNotFound,
+    ContentLeftOut,
     FitFailed,
     InvalidRequest,
     LimitReached,
@@ -73,6 +74,7 @@ class CreateOperation(ContractedOperation):
             **kinds(ProfileExists, LimitReached),
             UnknownProfile: "There is no profile of the parent's name.",
             BackboneMismatch: "The parent was taught on another backbone than the one that the service runs.",
+            ContentLeftOut: "The parent uses the content network alone, which the service leaves out.",
         },
     )
 
@@ -109,7 +111,7 @@ class RankingOperation(ContractedOperation):
         problems={
             **OWNED,
             **RECEIVED,
-            **kinds(ComparisonNotFound, LimitReached, FitFailed),
+            **kinds(ComparisonNotFound, LimitReached, FitFailed, ContentLeftOut),
             BackboneMismatch: "The profile, or the comparison, is of another backbone than the one that the service "
             "runs.",
         },
@@ -210,7 +212,7 @@ class ImportOperation(ContractedOperation):
         },
         problems={
             **STORED,
-            **kinds(BodyTooLarge, UnsupportedContent, LimitReached),
+            **kinds(BodyTooLarge, UnsupportedContent, LimitReached, ContentLeftOut),
             ProfileExists: OWNED[ProfileExists],
             InvalidRequest: "The body is no weights file of the backbone that the service runs, the path is no name "
             f"that a profile can have, or {UNKNOWN_PARAMETER}.",
