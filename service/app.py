@@ -119,7 +119,10 @@ def create_app(
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
     comparer = Comparer(pipeline, door, room, settings.max_pixels, settings.max_scored_pixels)
 
-    database = Database(settings.database_url)
+    database = Database(
+        settings.database_url, lambda operation, seconds: telemetry.db_seconds.labels(operation).observe(seconds)
+    )
+    database.require_usable()
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
@@ -141,7 +144,7 @@ def create_app(
             room.most = Need(settings.inflight_pixel_bytes, lent_bytes)
             readiness.warm = True
             following = asyncio.create_task(follow_keys(settings, access))
-            catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
+            catching_up = asyncio.create_task(learner.keep_up(engine.fingerprint))
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info(
@@ -167,6 +170,7 @@ def create_app(
 
     if settings.key_metrics:
         access.used = lambda name: telemetry.key_last_used.labels(name).set_to_current_time()
+    telemetry.db_up.set_function(lambda: float(database.breaker.is_up))
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
         route_handlers=[
