@@ -1,6 +1,7 @@
 """Composition root: `create_app` wires the parts together and owns their lifetimes."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -26,6 +27,8 @@ from clpips.service.admission.room import Need, Room
 from clpips.service.admission.rotation import follow_keys
 from clpips.service.admission.throughput import Throughput
 from clpips.service.batching.running import Running
+from clpips.service.decoding.limits import DecoderLimits
+from clpips.service.decoding.processes import DecoderProcesses
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
@@ -40,7 +43,7 @@ from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
 from clpips.service.scoring.comparer import Comparer
-from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
@@ -81,6 +84,10 @@ def create_app(
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
+    database = Database(
+        settings.database_url, lambda operation, seconds: telemetry.db_seconds.labels(operation).observe(seconds)
+    )
+    database.require_usable()
     opened = None
     if engine is None:
         engine = opened = open_engine(
@@ -89,6 +96,7 @@ def create_app(
             settings.precision,
             settings.backbone,
             settings.threads,
+            convolution=settings.convolution,
             fallback=settings.engine_fallback,
         )
     shipped = ShippedWeights.load(engine.fingerprint)
@@ -100,7 +108,9 @@ def create_app(
     telemetry.describe(engine)
     throughput = Throughput()
     door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
-    decoder = Decoder(settings.decode_threads or core_count(), _jpeg_decoder(settings, engine, jpegs))
+    decoder = Decoder(
+        settings.decode_threads or core_count(), _decoder_processes(settings), _jpeg_decoder(settings, engine, jpegs)
+    )
     running = Running()
     engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures, running)
     readiness = Readiness(engine_threads.health, door, running, settings.stall_seconds)
@@ -117,12 +127,8 @@ def create_app(
         cache_bytes=settings.feature_cache_bytes,
     )
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
-    comparer = Comparer(pipeline, door, room, settings.max_pixels, settings.max_scored_pixels)
+    comparer = Comparer(pipeline, access, door, room, settings.max_pixels, settings.max_scored_pixels)
 
-    database = Database(
-        settings.database_url, lambda operation, seconds: telemetry.db_seconds.labels(operation).observe(seconds)
-    )
-    database.require_usable()
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
         shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
@@ -140,7 +146,11 @@ def create_app(
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await database.prepare()
+            decoders = asyncio.create_task(
+                asyncio.to_thread(decoder.start)
+            )  # while the engine computes for the first time
             lent_bytes = await pipeline.warm_up(settings.inflight_feature_bytes)
+            await decoders
             room.most = Need(settings.inflight_pixel_bytes, lent_bytes)
             readiness.warm = True
             following = asyncio.create_task(follow_keys(settings, access))
@@ -160,6 +170,8 @@ def create_app(
             await asyncio.wait([following, catching_up])
         finally:
             door.closed = True
+            if decoder.processes is not None:
+                await asyncio.to_thread(decoder.processes.close)  # what they decode, nobody waits for any more
             await pipeline.close()
             decoder.close()
             engine_threads.close()
@@ -209,6 +221,17 @@ def create_app(
     # For the server: when to stop.
     app.state.door, app.state.engine_health, app.state.running = door, engine_threads.health, running
     return app
+
+
+def _decoder_processes(settings: Settings) -> DecoderProcesses | None:
+    """The processes that the settings ask for; None where there are to be none, or the system cannot fork."""
+    count = core_count() + SPARE_PROCESSES if settings.decode_processes is None else settings.decode_processes
+    if count and not hasattr(os, "fork"):
+        log.warning("this system cannot fork: images are decoded in threads, which nothing ends")
+        return None
+    limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
+    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels)
+    return DecoderProcesses(count, limits, capacity) if count else None
 
 
 def _jpeg_decoder(settings: Settings, engine: Engine, jpegs: JpegDecoder | None) -> JpegDecoder | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_orig
 import msgspec
 from msgspec import Meta
 
-from clpips.models.engines.contract import EngineName, Precision
+from clpips.models.engines.contract import ConvolutionName, EngineName, Precision
 from clpips.models.images.pixels import PILLOW_MAX_PIXELS
 from clpips.models.metric.backbone import MIN_SIDE
 
@@ -48,6 +48,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "GPUs, and for CPUs with bfloat16 units."
         ),
     ] = "exact"
+    convolution: Annotated[
+        ConvolutionName,
+        Meta(
+            description="How the engine `onnx` convolves on a CPU: `winograd` needs fewer multiplications and some "
+            "120 MB more memory; `auto` measures at the start whether it is 1.2 times as fast as `direct` here."
+        ),
+    ] = "auto"
     backbone: Annotated[
         Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
     ] = None
@@ -55,8 +62,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None, Meta(description="Threads that the engine computes with; unset, one for each core.")
     ] = None
     decode_threads: Annotated[
-        Count | None, Meta(description="Threads that decode and resize images; unset, one for each core.")
+        Count | None,
+        Meta(description="Threads that decode and resize plain PNG and `.npy` files; unset, one for each core."),
     ] = None
+    decode_processes: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="Processes that decode and resize all other images, each of which ends with the image that it "
+            "does not survive; unset, two more than cores. 0 decodes everything in threads, which nothing ends."
+        ),
+    ] = None
+    decode_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Processor time that a process may take for one image, in seconds (422 above it).",
+        ),
+    ] = 10.0
+    decode_bytes: Annotated[
+        int,
+        Meta(ge=2**27, description="Memory that a process may take for one image, in bytes (422 above it)."),
+    ] = 768 * 2**20
     jpeg_decoder: Annotated[
         Literal["host", "device"],
         Meta(
@@ -91,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None,
         Meta(
             description="Most images in a forward pass, of which a CPU runs one on each core; unset, what the engine "
-            "gains from: 1 (ONNX Runtime) or 4 (PyTorch) on a CPU, 64 on a GPU."
+            "gains from: 1 or 2 (ONNX Runtime) or 4 (PyTorch) on a CPU, 64 on a GPU."
         ),
     ] = None
     max_delay_ms: Annotated[
@@ -204,6 +230,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count | None,
         Meta(description="Requests a minute that each API key may send (429 above it)."),
     ] = None
+    rate_limit_images: Annotated[
+        Count | None,
+        Meta(
+            description="Images a minute that each API key may send or name, each once a request (429 above it). A "
+            "request of more is taken where nothing else came in the minute before."
+        ),
+    ] = None
+    rate_limit_cost: Annotated[
+        Count | None,
+        Meta(
+            description="Cost a minute of each API key, in units (429 above it): an image that is embedded at 256×256 "
+            "pixels costs one, at 1024×1024 sixteen; one whose features are held costs nothing."
+        ),
+    ] = None
+    rate_limit_by: Annotated[
+        Literal["key", "tenant"],
+        Meta(description="Whether each API key has these rates for itself, or all keys of a tenant share them."),
+    ] = "key"
     allow_open: Annotated[
         bool, Meta(description="Serve without API keys on an address that other machines can reach.")
     ] = False

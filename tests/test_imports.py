@@ -57,10 +57,11 @@ SERVICE = {
     "openapi": "problems wire",
     "admission": "batching settings problems wire storage ops",
     "profiles": "batching settings problems wire storage ops admission",
-    "scoring": "batching settings problems wire storage ops admission profiles",
+    "decoding": "",
+    "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
     "routes": "batching settings problems wire storage ops openapi admission profiles scoring teaching",
-    "app": "batching settings problems wire storage ops openapi admission profiles scoring teaching routes",
+    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",
     "cli": "settings storage admission server",
 }
@@ -75,6 +76,7 @@ METRIC = {
     "openapi": "metric",
     "admission": "",
     "profiles": "metric",
+    "decoding": "images",
     "scoring": "metric images engines",
     "teaching": "metric rankings fitting",
     "routes": "rankings",
@@ -83,7 +85,7 @@ METRIC = {
     "cli": "engines cli",
 }
 WEB = ("litestar", "uvicorn", "starlette", "multipart")
-WITHOUT_THE_WEB = ("batching", "settings", "problems", "storage", "profiles", "scoring", "teaching")
+WITHOUT_THE_WEB = ("batching", "settings", "problems", "storage", "profiles", "decoding", "scoring", "teaching")
 DATABASE = ("sqlalchemy", "alembic", "advanced_alchemy")
 LONGEST_CHAIN = 14  # files
 

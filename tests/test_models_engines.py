@@ -20,13 +20,13 @@ from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import picture, variation
 
-SIZES = [(64, 64), (256, 256), (97, 131), (31, 45)]
+SIZES = [(64, 64), (256, 256), (97, 131), (31, 45), (163, 201)]
 WEIGHTS = load_weights("lpips").values
 
 
-@pytest.fixture(scope="module", params=["onnx", pytest.param("torch", marks=pytest.mark.torch)])
+@pytest.fixture(scope="module", params=["onnx", "winograd", pytest.param("torch", marks=pytest.mark.torch)])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    opened = open_engine(request.param)
+    opened = open_engine("onnx", convolution="winograd") if request.param == "winograd" else open_engine(request.param)
     yield opened
     opened.close()
 

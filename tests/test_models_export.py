@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clpips.models.engines.onnx import EMBED_GRAPH
+from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, WINOGRAD_GRAPH
 from clpips.models.engines.opening import open_engine
 from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, load_backbone, tensor_offsets
 from clpips.models.metric.distance import weigh
@@ -20,6 +20,14 @@ def test_the_shipped_graph_is_the_one_that_the_code_writes() -> None:
 
     graph = embed_graph(SHIPPED_BACKBONE.name, tensor_offsets(SHIPPED_BACKBONE))
     assert EMBED_GRAPH.read_bytes() == graph.SerializeToString(deterministic=True), "write models/data/embed.onnx again"
+
+
+def test_the_shipped_winograd_graph_is_the_one_that_the_code_writes() -> None:
+    from clpips.models.export.winograd_graph import winograd_graph
+
+    graph = winograd_graph(SHIPPED_BACKBONE.name, tensor_offsets(SHIPPED_BACKBONE))
+    expected = graph.SerializeToString(deterministic=True)
+    assert WINOGRAD_GRAPH.read_bytes() == expected, "write models/data/winograd.onnx again"
 
 
 def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:

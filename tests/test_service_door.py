@@ -4,11 +4,13 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Throughput
+from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import Overloaded
 
@@ -114,3 +116,70 @@ async def test_who_would_be_late_is_refused_and_told_when_to_come_back() -> None
             pass
         with door.admit(now + 30):
             pass
+
+
+async def test_bodies_have_room_for_so_many_bytes_and_a_body_that_is_alone_for_any() -> None:
+    door = Door(20, Throughput(), Telemetry(), max_body_bytes=100)
+    with door.admit(NEVER, 500) as alone:
+        door.receive(alone, 500)
+        with pytest.raises(Overloaded, match="as many bytes of requests"), door.admit(NEVER, 10):
+            pass
+    with door.admit(NEVER, 90) as ticket:
+        door.receive(ticket, 90)
+        with door.admit(NEVER, 10) as other:
+            door.receive(other, 10)
+            with pytest.raises(Overloaded):
+                door.receive(other, 1)
+
+
+async def test_the_largest_body_that_is_on_its_way_is_given_up_for_a_smaller_one() -> None:
+    door = Door(20, Throughput(), Telemetry(), max_body_bytes=100)
+    given_up: list[str] = []
+    with door.admit(NEVER) as large, door.admit(NEVER) as whole, door.admit(NEVER) as small:
+        for name, ticket, nbytes in (("large", large, 50), ("whole", whole, 45)):
+            door.receive(ticket, nbytes)
+            ticket.give_up_body = partial(given_up.append, name)
+        whole.give_up_body = None  # it has come: its request is being answered
+        door.receive(small, 20)
+        assert given_up == ["large"]
+        with pytest.raises(Overloaded):
+            door.receive(small, 40)
+
+
+async def test_bulk_has_half_the_room() -> None:
+    door = Door(20, Throughput(), Telemetry(), max_body_bytes=100)
+    bulk = Place(None, bulk=True)
+    with door.admit(NEVER) as ticket:
+        door.count(ticket, 9)
+        door.receive(ticket, 45)
+        with door.admit(NEVER, 5, bulk), pytest.raises(Overloaded), door.admit(NEVER, 0, bulk):
+            pass
+        with pytest.raises(Overloaded), door.admit(NEVER, 10, bulk):
+            pass
+        with door.admit(NEVER, 10):
+            pass
+
+
+async def test_cost_counts_for_the_prediction_and_not_the_number_of_images_alone() -> None:
+    throughput = Throughput()
+    throughput.seed(1.0)
+    door = Door(20, throughput, Telemetry())
+    now = asyncio.get_running_loop().time()
+    with door.admit(now + 100) as ticket:
+        door.count(ticket, 2, cost=60.0)
+        with pytest.raises(Overloaded, match="try again in 60 s"), door.admit(now + 80):
+            pass
+        with door.admit(now + 100):
+            pass
+
+
+async def test_a_request_without_images_needs_room_for_its_body_alone() -> None:
+    door = Door(2, Throughput(), Telemetry())
+    with door.admit(NEVER) as ticket:
+        door.count(ticket, 2)
+        with pytest.raises(Overloaded), door.admit(NEVER):
+            pass
+        with door.admit(NEVER, scores=False):
+            assert len(door) == 2
+    with door.admit(NEVER, scores=False), door.admit(NEVER) as large:
+        door.count(large, 50)  # no other has images: it is alone

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Images
 from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
+from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import Throughput
@@ -78,7 +79,7 @@ async def comparer_of(engine: Engine, max_batch: int, yield_seconds: float) -> A
         yield_seconds=yield_seconds,
     )
     room = Room(Need(10**9, await pipeline.warm_up()), telemetry)
-    yield door, Comparer(pipeline, door, room, max_pixels=10**6, max_scored_pixels=10**8)
+    yield door, Comparer(pipeline, Access(()), door, room, max_pixels=10**6, max_scored_pixels=10**8)
     await pipeline.close()
     decoder.close()
     threads.close()

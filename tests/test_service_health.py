@@ -71,8 +71,8 @@ def test_an_engine_that_fails_its_warm_up_stops_the_start() -> None:
 
 
 def test_metrics_say_what_runs(client: TestClient[Any]) -> None:
-    labels = {"version": __version__, "engine": "onnx", "device": "cpu", "backbone": SHIPPED_FINGERPRINT}
-    assert value(client, "clpips_build_info", **labels) == 1
+    what = {"engine": "onnx", "device": "cpu", "convolution": "direct", "backbone": SHIPPED_FINGERPRINT}
+    assert value(client, "clpips_build_info", version=__version__, **what) == 1
 
 
 def test_metrics_count_distinct_images_and_the_work_done_for_them() -> None:

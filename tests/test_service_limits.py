@@ -109,3 +109,14 @@ def test_the_pixels_of_all_images_together_are_bounded_at_native_size() -> None:
         body = rank_body("json", images[0], images[1:], resolution=None)
         problem = assert_problem(post(client, body), 422, "bad-images")
         assert pointers(problem) == ["/target", "/candidates/0", "/candidates/1"]
+
+
+@pytest.mark.parametrize("name", ["order", "ranks", "top"])
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_a_list_of_far_more_numbers_than_images_is_refused_before_it_is_decoded(form: Form, name: str) -> None:
+    with serving() as client:
+        assert client.post("/profiles", json={"name": "ada"}).status_code == 201
+        body = tree(form, {"comparison": "x", name: [1] * 2_000_000})
+        problem = assert_problem(post(client, body, "/profiles/ada/rankings"), 422, "invalid-request")
+        assert pointers(problem) == [f"/{name}"]
+        assert "more than 256" in problem["detail"]

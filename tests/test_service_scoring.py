@@ -140,6 +140,7 @@ def test_replies_say_whose_weights_and_which_engine(client: TestClient[Any], eng
         "name": "onnx",
         "device": "cpu",
         "precision": "exact",
+        "convolution": "direct",
         "backbone": engine.fingerprint,
     }
 

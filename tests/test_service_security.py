@@ -14,6 +14,7 @@ from clpips.models.cli.commands import commands
 from clpips.service.admission.access import Access, Caller
 from clpips.service.admission.binding import is_reachable, require_safe_binding
 from clpips.service.admission.keys import KeyScope, new_key, parse_keys
+from clpips.service.admission.rates import Bounds, Rates
 from clpips.service.problems import TooManyRequests
 from clpips.service.settings import Settings, SettingsError
 from tests.support.pictures import npy, picture
@@ -141,7 +142,7 @@ def test_more_requests_than_the_rate_are_told_when_to_come_back() -> None:
 
 def test_a_rate_is_refilled_evenly() -> None:
     now = 100.0
-    access = Access(parse_keys(LINES, "test"), requests_per_minute=60, clock=lambda: now)
+    access = Access(parse_keys(LINES, "test"), Rates(Bounds(requests=60), clock=lambda: now))
     caller: Caller = access.caller(bearer("ada")["authorization"])
     for _ in range(60):
         access.require_rate(caller)
@@ -151,6 +152,47 @@ def test_a_rate_is_refilled_evenly() -> None:
     access.require_rate(caller)
     with pytest.raises(TooManyRequests):
         access.require_rate(caller)
+
+
+def test_the_keys_of_a_tenant_share_a_rate_where_that_is_set() -> None:
+    with serving(api_keys=LINES, rate_limit=3, rate_limit_by="tenant") as client:
+        names = ["ada", "viewer", "ada", "viewer"]
+        assert [client.get("/profiles", headers=bearer(name)).status_code for name in names] == [200, 200, 200, 429]
+        assert client.get("/profiles", headers=bearer("eve")).status_code == 200
+
+
+def test_images_have_a_rate_of_their_own_held_or_not() -> None:
+    with serving(api_keys=LINES, rate_limit_images=7) as client:
+        assert [rank(client, "ada", "lpips").status_code for _ in range(3)] == [200, 200, 429]  # of three images
+        problem = assert_problem(rank(client, "ada", "lpips"), 429, "too-many-requests")
+        assert "the key 'ada' may send 7 images a minute" in problem["detail"]
+        assert rank(client, "eve", "lpips").status_code == 200
+        assert client.get("/profiles", headers=bearer("ada")).status_code == 200, "it has no images"
+
+
+def test_cost_counts_pixels_that_are_embedded() -> None:
+    def at(client: TestClient[Any], resolution: int) -> int:
+        body, content_type = rank_body("msgpack", IMAGES[0], IMAGES[1:], resolution=resolution)
+        headers = {"content-type": content_type, **bearer("ada")}
+        return client.post("/rank", content=body, headers=headers).status_code
+
+    with serving(api_keys=LINES, rate_limit_cost=20) as client:
+        assert at(client, 512) == 200  # three images of four units
+        assert at(client, 512) == 200, "held features cost nothing"
+        assert at(client, 511) == 429
+        assert at(client, 256) == 200  # three units of eight
+
+
+def test_a_request_above_the_rate_is_taken_alone_and_what_it_owes_is_waited_for() -> None:
+    now = 0.0
+    rates = Rates(Bounds(images=10), clock=lambda: now)
+    rates.take_images("ada", "studio", 30, 0)
+    with pytest.raises(TooManyRequests, match="wait 120 s"):
+        rates.take_request("ada", "studio")
+    now = 121.0
+    rates.take_request("ada", "studio")
+    with pytest.raises(TooManyRequests):
+        rates.take_images("ada", "studio", 30, 0)
 
 
 def test_a_key_is_configured_by_its_hash_alone() -> None:

@@ -1,5 +1,6 @@
 """How exactly the engines compute: distances of many pairs against `lpips` in float64, and half precision's price."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from clpips.models.engines.pytorch.kernels import PlainKernels
 from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import TorchFeatures
+from clpips.models.metric.backbone import CONVOLUTIONS, EPSILON, GAIN, OFFSET
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import PLACES
@@ -89,3 +91,33 @@ def _distances(dtype: torch.dtype, images: Pixels, pairs: NDArray[np.intp]) -> N
     kernels.store(network(kernels.blocks(torch.from_numpy(images))), features)
     z = kernels.compare([features[one] for one in pairs[:, 0]], [features[one] for one in pairs[:, 1]])
     return weigh(z.numpy(), WEIGHTS[PLACES["aligned"]])
+
+
+def distances_in_float64(
+    targets: Sequence[Pixels], candidates: Sequence[Pixels], weights: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Distances of n pairs of images `(h, w, 3)` by `weights` `(z,)`, all of it in float64."""
+    z = []
+    for pair in zip(targets, candidates, strict=True):
+        a, b = (_maps_in_float64(image) for image in pair)  # of each tap (c, h'*w')
+        families = (
+            [((x - y) ** 2).mean(axis=1) for x, y in zip(a, b, strict=True)],
+            [(x.mean(axis=1) - y.mean(axis=1)) ** 2 for x, y in zip(a, b, strict=True)],
+            [(x.std(axis=1) - y.std(axis=1)) ** 2 for x, y in zip(a, b, strict=True)],
+        )
+        z.append(np.concatenate([layer for layers in families for layer in layers]))
+    return np.stack(z) @ weights[: len(z[0])].astype(np.float64)
+
+
+@torch.inference_mode()
+def _maps_in_float64(image: Pixels) -> list[NDArray[np.float64]]:
+    tensors = {name: torch.from_numpy(tensor).double() for name, tensor in load_backbone().tensors.items()}
+    gain, offset = (torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1) for values in (GAIN, OFFSET))
+    x = torch.from_numpy(image).permute(2, 0, 1)[None].double() * gain + offset
+    maps = []
+    for key, _, _, _, stride, padding, pooled in CONVOLUTIONS:
+        x = torch.nn.functional.max_pool2d(x, 3, 2) if pooled else x
+        x = torch.relu(torch.nn.functional.conv2d(x, tensors[f"{key}.weight"], tensors[f"{key}.bias"], stride, padding))
+        unit = x / (x.square().sum(1, keepdim=True).sqrt() + EPSILON)
+        maps.append(unit[0].flatten(1).numpy())
+    return maps

@@ -15,6 +15,8 @@ from clpips.models.metric.families import ALL_FAMILIES, Families
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["exact", "fast"]
+Convolution = Literal["direct", "winograd"]
+ConvolutionName = Literal["auto", "direct", "winograd"]
 
 GPU_BATCH: Final = 64  # images
 DEFAULT_FEATURE_BYTES: Final = 512 * 2**20  # main memory for features that are kept, where nobody says how much
@@ -50,11 +52,14 @@ class Engine(Protocol):
     name: str  # "onnx" or "torch"
     device: str  # "cpu" or "cuda"
     precision: Precision
+    convolution: Convolution  # how convolutions of stride 1 are computed: distances differ by their rounding alone
     fingerprint: str  # the backbone's sha256
     parallel: int
     """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
     CPU. Where it is 1, as on a GPU, all calls come from one thread."""
     batch: int  # images a call of `embed`: with more it is no faster
+    seconds_per_image: float
+    """The pace of a busy engine for images of the size that it was prepared for, as `prepare` measured it; 0 before."""
     on_memory_pressure: Callable[[], None]
     """A callback, set by whoever keeps features. The engine calls it in its own thread when the device's memory has run
     out, before it tries again with less: the callback drops some features, and returns when they are dropped."""

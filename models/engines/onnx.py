@@ -1,7 +1,9 @@
 """The engine on ONNX Runtime: that of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
+import logging
+import time
 from collections.abc import Sequence
-from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,22 +12,27 @@ from numpy.typing import NDArray
 from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
+    Convolution,
+    ConvolutionName,
     EngineError,
-    Image,
     Images,
     Precision,
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
-from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime
+from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
+from clpips.models.engines.onnx_features import OnnxFeatures
+from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
+from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
-from clpips.models.metric.backbone import CHANNELS, TOTAL_CHANNELS, tap_sizes
-from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, Backbone, load_backbone
-from clpips.models.metric.distance import channel_distances, statistics
+from clpips.models.metric.backbone_file import Backbone, load_backbone
+from clpips.models.metric.distance import channel_distances
 from clpips.models.metric.families import ALL_FAMILIES, Families
 
-EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
+WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
+
+logger = logging.getLogger(__name__)
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
 # more than it gains, and may choose ones that round more.
@@ -35,36 +42,23 @@ PROVIDERS: Final = {
 }
 
 
-class OnnxFeatures:
-    """An image's five feature maps, float32 `(c, h, w)`, in one buffer of their own, undefined until written.
-
-    `finish` computes their statistics, float32 `(2, 1152)`, once they are.
-    """
-
-    __slots__ = ("nbytes", "statistics", "taps")
-
-    def __init__(self, height: int, width: int) -> None:
-        shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
-        ends = np.cumsum([np.prod(shape) for shape in shapes])  # (5,), elements
-        buffer = np.empty(ends[-1], np.float32)  # (elements,)
-        self.taps = [part.reshape(shape) for part, shape in zip(np.split(buffer, ends[:-1]), shapes, strict=True)]
-        self.statistics: NDArray[np.float32]
-        self.nbytes = buffer.nbytes + 2 * TOTAL_CHANNELS * 4
-
-    def finish(self) -> "OnnxFeatures":
-        """The same features, their maps written, with statistics."""
-        self.statistics = statistics(self.taps)
-        return self
-
-
 class OnnxEngine:
     """Float32 throughout (`precision="exact"`); `threads` is the number of cores a run may use (None: all)."""
 
     name = "onnx"
     precision: Precision = "exact"
 
-    def __init__(self, device: str = "cpu", backbone: Backbone | None = None, threads: int | None = None) -> None:
-        """Open the session. Raises `EngineError` where ONNX Runtime or the device's provider is missing."""
+    def __init__(
+        self,
+        device: str = "cpu",
+        backbone: Backbone | None = None,
+        threads: int | None = None,
+        convolution: ConvolutionName = "direct",
+    ) -> None:
+        """Open the sessions; on a CPU, `convolution="auto"` measures which one is faster there.
+
+        Raises `EngineError` where ONNX Runtime or the device's provider is missing.
+        """
         runtime = load_runtime()
         backbone = backbone or load_backbone()
         if PROVIDERS[device][0] not in runtime.get_available_providers():
@@ -72,17 +66,47 @@ class OnnxEngine:
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, without the extra cpu, "
                 f"{install_hint('gpu')}"
             )
+        self.seconds_per_image = 0.0
         self.on_memory_pressure = nothing_to_free
         self._tensors = backbone.tensors  # the sessions read them where they lie
         self.device = device
         self.fingerprint = backbone.fingerprint
-        self._session = self._open(runtime, threads or 0)  # of all cores
+        self.convolution: Convolution = "direct"
+        self._session = self._open(EMBED_GRAPH, backbone, threads or 0)  # of all cores
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
         self.batch = 1 if self._cores else GPU_BATCH
-        self._core_session = self._open(runtime, 1) if self.parallel > 1 else self._session
+        self._alexnet = AlexNet(self._session, shrinking_run(runtime))  # of all cores
+        self._core_alexnet = self._alexnet
+        if self.parallel > 1:
+            self._core_alexnet = AlexNet(self._open(EMBED_GRAPH, backbone, 1), shrinking_run(runtime))
+        if self._cores is not None and convolution != "direct":
+            self._take_winograd(backbone, threads or 0, measure=convolution == "auto")
 
-    def _open(self, runtime: Any, threads: int) -> Any:
+    def _take_winograd(self, backbone: Backbone, threads: int, *, measure: bool) -> None:
+        """Convolve by Winograd's algorithm from now on; with `measure`, only where that is faster."""
+        core_alexnet = self._core_alexnet.with_winograd(self._open(WINOGRAD_GRAPH, backbone, 1))
+        if not measure or self._is_faster(core_alexnet):
+            alexnet = core_alexnet
+            if self.parallel > 1:
+                alexnet = self._alexnet.with_winograd(self._open(WINOGRAD_GRAPH, backbone, threads))
+            self._alexnet, self._core_alexnet = alexnet, core_alexnet
+            self.convolution, self.batch = "winograd", WINOGRAD_BATCH
+        release_freed_memory()
+
+    def _is_faster(self, winograd: AlexNet) -> bool:
+        choice = measured(self._core_alexnet.embed, winograd.embed)
+        logger.info(
+            "%s convolutions: an image takes a core %.1f ms directly, %.1f ms by Winograd's algorithm",
+            "Winograd's" if choice.winograd else "direct",
+            choice.direct_ms,
+            choice.winograd_ms,
+        )
+        return choice.winograd
+
+    def _open(self, graph: Path, backbone: Backbone, threads: int) -> Any:
+        """A session that runs a graph on the tensors of its network's file. Raises `EngineError`."""
+        runtime = load_runtime()
         provider, settings = PROVIDERS[self.device]
         said = load_cuda_libraries(runtime) if self.device == "cuda" else ""
         options = runtime.SessionOptions()
@@ -90,11 +114,11 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are for decoding
         options.add_external_initializers(
-            list(self._tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in self._tensors.values()]
+            list(backbone.tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in backbone.tensors.values()]
         )
         try:
             session = runtime.InferenceSession(
-                EMBED_GRAPH.read_bytes(),
+                graph.read_bytes(),
                 options,
                 providers=[(provider, settings)],
                 enable_fallback=0,  # to the CPU, with a banner on stdout
@@ -113,18 +137,19 @@ class OnnxEngine:
         self.embed([blank])  # on a CPU one image takes another way than several
         target, *_, candidate = self.embed([blank] * max(2, min(largest, CUDA_RUN)))
         self.compare([target], [candidate])
+        started, timed = time.perf_counter(), [blank] * 2 * self.parallel
+        self.embed(timed)
+        self.seconds_per_image = (time.perf_counter() - started) / len(timed)
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
     def embed(self, images: Images, *, more: bool = False) -> list[OnnxFeatures]:
         if self._cores is None:
             return self._run_in_batches(images)
-        by_one, by_all = (partial(self._run_each, session) for session in (self._core_session, self._session))
-        return self._cores.map(list(images), by_one, by_one if more else by_all)
-
-    @staticmethod
-    def _run_each(session: Any, images: Sequence[Image]) -> list[OnnxFeatures]:
-        """Image by image, which on a CPU is as fast as several at once; features are computed where they stay."""
-        return [_run_into_features(session, np.asarray(image)) for image in images]
+        images = list(images)
+        by_one, by_all = self._core_alexnet.embed, self._alexnet.embed
+        if images and images[0].shape[0] * images[0].shape[1] >= LARGE_PIXELS:
+            return by_all(images)  # one core alone would take seconds
+        return self._cores.map(images, by_one, by_one if more else by_all)
 
     def _run_in_batches(self, images: Images) -> list[OnnxFeatures]:
         features: list[OnnxFeatures] = []
@@ -147,15 +172,4 @@ class OnnxEngine:
     def close(self) -> None:
         if self._cores is not None:
             self._cores.close()
-        del self._session, self._core_session
-
-
-def _run_into_features(session: Any, image: NDArray[np.uint8]) -> OnnxFeatures:
-    """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept."""
-    features = OnnxFeatures(*image.shape[:2])
-    binding = session.io_binding()
-    binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
-    for number, tap in enumerate(features.taps):
-        binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
-    session.run_with_iobinding(binding)
-    return features.finish()
+        del self._session, self._alexnet, self._core_alexnet

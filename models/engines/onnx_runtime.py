@@ -1,8 +1,10 @@
 """Loading ONNX Runtime: the package that must be there, once, without its telemetry, with CUDA's libraries found."""
 
 import contextlib
+import ctypes
 import io
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -42,6 +44,23 @@ def load_cuda_libraries(runtime: Any) -> str:
     runtime.set_default_logger_severity(4)  # else it says the same again, in four lines on stderr
     said = " ".join(printed.getvalue().split())
     return f" ({said})" if said else ""
+
+
+def shrinking_run(runtime: Any) -> Any:
+    """Options of a run on the CPU after which the memory of its layers goes back to the system."""
+    options = runtime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
+def release_freed_memory() -> None:
+    """Give back to the system what opening a session has allocated and freed: glibc would keep it, some 200 MB.
+
+    Where the C library is another, nothing happens.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_installed(distribution: str) -> bool:

@@ -5,7 +5,15 @@ import logging
 import sys
 from pathlib import Path
 
-from clpips.models.engines.contract import DeviceName, Engine, EngineError, EngineName, JpegDecoder, Precision
+from clpips.models.engines.contract import (
+    ConvolutionName,
+    DeviceName,
+    Engine,
+    EngineError,
+    EngineName,
+    JpegDecoder,
+    Precision,
+)
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone
 
@@ -19,15 +27,17 @@ def open_engine(
     backbone: Path | None = None,
     threads: int | None = None,
     *,
+    convolution: ConvolutionName = "direct",
     fallback: bool = False,
 ) -> Engine:
     """Open an engine.
 
     `auto` takes PyTorch on CUDA where it sees a card, else ONNX Runtime on the CPU for `exact` and PyTorch for `fast`;
     the engine `onnx` takes CUDA only when asked. `backbone` names another backbone file; `threads` bounds the cores
-    that a run uses (None: all). With `fallback`, an engine that is asked for on CUDA and cannot be had there runs on
-    the CPU, with a warning. Raises `EngineError` where something is missing, with what to install, and
-    `BackboneError` for a backbone file that is not sound.
+    that a run uses (None: all). `convolution` is for the engine `onnx` on the CPU: `winograd` needs fewer
+    multiplications and half a second more to open, `auto` measures whether it is faster here. With `fallback`, an
+    engine that is asked for on CUDA and cannot be had there runs on the CPU, with a warning. Raises `EngineError` where
+    something is missing, with what to install, and `BackboneError` for a backbone file that is not sound.
 
     >>> import numpy as np
     >>> engine = open_engine("onnx", "cpu")
@@ -38,12 +48,12 @@ def open_engine(
     """
     weights = load_backbone(backbone)
     try:
-        return _open(name, device, precision, weights, threads)
+        return _open(name, device, precision, weights, threads, convolution)
     except EngineError as error:
         if device != "cuda" or not fallback:
             raise
         logger.warning("no engine on cuda, going on with the CPU: %s", error)
-    return _open(name, "cpu", precision, weights, threads)
+    return _open(name, "cpu", precision, weights, threads, convolution)
 
 
 def open_jpeg_decoder(engine: Engine) -> JpegDecoder:
@@ -63,12 +73,22 @@ def open_jpeg_decoder(engine: Engine) -> JpegDecoder:
 
 
 def _open(
-    name: EngineName, device: DeviceName, precision: Precision, backbone: Backbone, threads: int | None
+    name: EngineName,
+    device: DeviceName,
+    precision: Precision,
+    backbone: Backbone,
+    threads: int | None,
+    convolution: ConvolutionName,
 ) -> Engine:
     if device == "auto":
         device = "cuda" if name != "onnx" and _torch_sees_cuda() else "cpu"
     if name == "auto":
         name = "torch" if precision == "fast" or device == "cuda" else "onnx"
+    if convolution == "winograd" and (name, device) != ("onnx", "cpu"):
+        raise EngineError(
+            f"Winograd's convolutions are for the engine onnx on the CPU, and this is {name} on {device}: choose that "
+            "one, or convolution auto"
+        )
     if name == "torch":
         try:
             from clpips.models.engines.pytorch.engine import TorchEngine
@@ -81,7 +101,7 @@ def _open(
         raise EngineError("the engine onnx has no precision fast: choose the engine torch, or precision exact")
     from clpips.models.engines.onnx import OnnxEngine
 
-    return OnnxEngine(device, backbone, threads)
+    return OnnxEngine(device, backbone, threads, convolution)
 
 
 def _torch_sees_cuda() -> bool:

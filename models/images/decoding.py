@@ -1,32 +1,121 @@
-"""Image decoding: the bytes of a file → 8-bit RGB pixels → the scoring resolution.
+"""Image decoding: the bytes of a file → 8-bit sRGB pixels → the scoring resolution.
 
-Pixels are what Pillow gives. Whatever cannot be scored is refused by name, and before its pixels are decoded where
-the header already tells. EXIF orientation, alpha and colour modes are dealt with here.
+A file is looked at before it is decoded: what its head says of pixels, and of what it costs to get at them, is held
+against bounds. Each format has a module that reads its head and opens its pixels; orientation, colour profiles, alpha
+and colour modes are dealt with here, for all formats alike. Whatever cannot be scored is refused by name.
 """
 
-import io
+import struct
+import zlib
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from clpips.models.images.avif import read_avif
+from clpips.models.images.bmp import read_bmp
+from clpips.models.images.bounds import MAX_SIDE
 from clpips.models.images.errors import (
     EmptyImageError,
-    PixelTypeError,
+    ImageError,
     TooManyPixelsError,
     TooSmallError,
     TruncatedImageError,
     UnknownFormatError,
 )
-from clpips.models.images.formats import FORMATS, NPY, format_of
+from clpips.models.images.flattening import flatten
+from clpips.models.images.formats import NPY, PNG, format_of, name_of_other
+from clpips.models.images.gif import open_gif, read_gif
+from clpips.models.images.jpeg_decoding import open_jpeg
+from clpips.models.images.jpeg_segments import read_jpeg
 from clpips.models.images.npy import read_pixel_header, read_pixels
+from clpips.models.images.orientation import orientation_of, upright
+from clpips.models.images.outline import Outline
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
-from clpips.models.images.png import decode_plain_png, plain_png_size
-from clpips.models.images.resize import require_native_size, resize
+from clpips.models.images.png import is_plain, open_plain_png, open_png
+from clpips.models.images.png_chunks import read_png
+from clpips.models.images.resize import require_native_size, require_resolution, resize
+from clpips.models.images.tiff import outline_tiff
+from clpips.models.images.webp import read_webp
 
+LIGHT_PIXELS: Final = 2**22  # of a PNG that costs little: some 30 ms
+LIGHT_BYTES: Final = 2**24
+_OF_DECODERS: Final = (  # what Pillow, its libraries and numpy raise for files that are damaged
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 _SENDABLE: Final = "PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or a uint8 .npy array"
-_COLOUR_MODES: Final = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"}
-_ALPHA_MODES: Final = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+
+class EncodedImage:
+    """An image file of which the head has been read: its size is known and within bounds, no pixel is decoded yet."""
+
+    def __init__(self, content: bytes, max_pixels: int = MAX_PIXELS) -> None:
+        """Raises a subclass of `ImageError`."""
+        if not content:
+            raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
+        self._content = content
+        self._format = _format(content)
+        self._outline = _OUTLINES[self._format](content)
+        self.width, self.height = self._outline.width, self._outline.height  # as stored
+        _check_size(self.width, self.height, max_pixels)
+
+    @property
+    def light(self) -> bool:
+        """Whether decoding costs little at worst, and needs no decoder that a file may crash: see `begins_light`."""
+        return self._outline.light
+
+    def load(self, resolution: int | None) -> Pixels:
+        """The pixels as `load_image` has them."""
+        if resolution is not None:
+            require_resolution(resolution)
+            return resize(self._upright(), resolution)
+        pixels = np.asarray(self._upright())
+        require_native_size(pixels)
+        return pixels
+
+    def decode(self) -> Pixels:
+        """The pixels as `decode` has them."""
+        return np.asarray(self._upright())
+
+    def _upright(self) -> Image.Image | Pixels:
+        """The pixels upright in sRGB: mode RGB, or an array `(h, w, 3)` where decoding gives one."""
+        outline = self._outline
+        try:
+            stored = outline.open()
+        except ImageError:
+            raise
+        except _OF_DECODERS as error:
+            raise TruncatedImageError(
+                f"the {self._format} image is truncated or damaged ({len(self._content):,} bytes came); send the whole "
+                "file"
+            ) from error
+        if not isinstance(stored, Image.Image):
+            if outline.orientation == 1 and outline.profile is None:
+                return stored
+            stored = Image.fromarray(stored)
+        return upright(flatten(stored, outline.profile), outline.orientation)
+
+
+def begins_light(content: bytes) -> bool:
+    """Whether the first bytes are of a file that is likely `light`: a `.npy` file, or an 8-bit RGB PNG of usual size.
+
+    They tell at once, and wrongly for a PNG in which something is odd.
+    """
+    if content.startswith(PNG) and len(content) <= LIGHT_BYTES:
+        return (
+            content[24:26] == b"\x08\x02"
+            and int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big") <= LIGHT_PIXELS
+        )
+    return content.startswith(NPY)
 
 
 def load_image(content: bytes, resolution: int | None, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -35,79 +124,91 @@ def load_image(content: bytes, resolution: int | None, max_pixels: int = MAX_PIX
     Returns uint8 RGB `(resolution, resolution, 3)`, or `(height, width, 3)` as stored for `resolution=None` (native
     size). Raises a subclass of `ImageError` for anything that cannot be scored.
 
+    >>> import io
     >>> file = io.BytesIO()
     >>> Image.new("L", (640, 480)).save(file, "PNG")
     >>> load_image(file.getvalue(), 256).shape
     (256, 256, 3)
     """
-    pixels = decode(content, max_pixels)
-    if resolution is not None:
-        return resize(pixels, resolution)
-    require_native_size(pixels)
-    return pixels
+    return EncodedImage(content, max_pixels).load(resolution)
 
 
 def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF (first frame) or `.npy` bytes to uint8 RGB `(height, width, 3)`.
 
-    EXIF orientation is applied; alpha is composited on white; of 16-bit samples the high byte is kept; grey, palette
-    and CMYK become RGB as Pillow converts them. Raises a subclass of `ImageError`.
+    The orientation is applied, a colour profile is converted to sRGB, and alpha is composited on white; of 16-bit
+    samples the high byte is kept; grey, palette and CMYK become RGB. Raises a subclass of `ImageError`.
     """
-    _require_bytes(content)
-    if content.startswith(NPY):
-        return _decode_npy(content, max_pixels)
-    if size := plain_png_size(content):
-        _check_size(*size, max_pixels)
-        if (pixels := decode_plain_png(content)) is not None:
-            return pixels
-    with _open(content, max_pixels) as image:
-        return np.asarray(_rgb(_decoded(image, content)))
+    return EncodedImage(content, max_pixels).decode()
 
 
 def image_size(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height in pixels, as stored, read from the header alone. Raises a subclass of `ImageError`.
 
+    >>> import io
     >>> file = io.BytesIO()
     >>> Image.new("L", (640, 480)).save(file, "GIF")
     >>> image_size(file.getvalue())
     (640, 480)
     """
-    _require_bytes(content)
+    image = EncodedImage(content, max_pixels)
+    return image.width, image.height
+
+
+def _format(content: bytes) -> str:
+    """The format of the file, a key of `_OUTLINES`. Raises `UnknownFormatError` that says what it is instead."""
     if content.startswith(NPY):
-        height, width, _ = _decode_npy(content, max_pixels).shape
-        return width, height
-    with _open(content, max_pixels) as image:
-        return image.size
+        return ".npy"
+    name = format_of(content)
+    if name is None:
+        other = name_of_other(content)
+        what = (
+            f"this is {other}, and no image in a format that is read"
+            if other
+            else "these bytes are no image in a format that is read"
+        )
+        raise UnknownFormatError(f"{what}; send {_SENDABLE}")
+    return name
 
 
-def _require_bytes(content: bytes) -> None:
-    if not content:
-        raise EmptyImageError("the image is empty (0 bytes); send the bytes of an image file")
+def _png(content: bytes) -> Outline:
+    png = read_png(content)
+
+    def pixels() -> Image.Image | Pixels:
+        plain = open_plain_png(content, png)
+        return open_png(content, png) if plain is None else plain
+
+    light = is_plain(png) and png.profile is None and begins_light(content)
+    return Outline(png.width, png.height, pixels, orientation_of(png.exif, png.xmp), png.profile, light)
 
 
-def _decode_npy(content: bytes, max_pixels: int) -> Pixels:
+def _jpeg(content: bytes) -> Outline:
+    jpeg = read_jpeg(content)
+    orientation = orientation_of(jpeg.exif, jpeg.xmp)
+    return Outline(jpeg.width, jpeg.height, lambda: open_jpeg(jpeg), orientation, jpeg.profile)
+
+
+def _npy(content: bytes) -> Outline:
     header = read_pixel_header(content)
     height, width, _ = header.shape
-    _check_size(width, height, max_pixels)
-    return read_pixels(content, header)
+    return Outline(width, height, lambda: read_pixels(content, header), light=True)
 
 
-def _open(content: bytes, max_pixels: int) -> Image.Image:
-    """Read the header alone: format and size are known, no pixel is decoded yet."""
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooManyPixelsError(f"the image has more than {max_pixels:,} pixels; send a smaller one") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        if known := format_of(content):
-            raise TruncatedImageError(
-                f"the image begins like {known} and is truncated or damaged; send the whole file"
-            ) from error
-        raise UnknownFormatError(f"these bytes are no image in a format that is read; send {_SENDABLE}") from error
-    _check_size(*image.size, max_pixels)
-    return image
+def _gif(content: bytes) -> Outline:
+    gif = read_gif(content)
+    return Outline(gif.width, gif.height, lambda: open_gif(gif))
+
+
+_OUTLINES: Final = {
+    "PNG": _png,
+    "JPEG": _jpeg,
+    "WEBP": read_webp,
+    "AVIF": read_avif,
+    "BMP": read_bmp,
+    "TIFF": outline_tiff,
+    "GIF": _gif,
+    ".npy": _npy,
+}
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -118,35 +219,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
     if width * height == 0:
         raise TooSmallError(f"the image is {width}×{height} pixels: it has none; send one with pixels")
-
-
-def _decoded(image: Image.Image, content: bytes) -> Image.Image:
-    """The first frame's pixels, upright: EXIF orientation is applied here."""
-    try:
-        image.load()
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise TruncatedImageError(
-            f"the {image.format} image is truncated or damaged ({len(content):,} bytes came); send the whole file"
-        ) from error
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001  a damaged EXIF block names no orientation; the pixels are sound
-        return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode as 8-bit RGB, alpha on white. Raises `PixelTypeError` for modes that need guessing."""
-    if image.mode.startswith("I;16"):
-        high_byte = (np.asarray(image) >> 8).astype(np.uint8)  # (h, w)
-        return Image.fromarray(high_byte).convert("RGB")
-    if image.mode in _ALPHA_MODES or (image.mode in _COLOUR_MODES and image.has_transparency_data):
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    if image.mode in _COLOUR_MODES:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    raise PixelTypeError(
-        f"the {image.format} image holds {image.mode!r} pixels (floats, 32-bit integers or a colour space that is not "
-        "converted here); save it as 8-bit or 16-bit RGB or grey"
-    )
+    if max(width, height) > MAX_SIDE:
+        raise TooManyPixelsError(
+            f"the image is {width}×{height} pixels, the limit of a side is {MAX_SIDE:,}; send a smaller part of it"
+        )

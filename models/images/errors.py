@@ -25,5 +25,22 @@ class TooSmallError(ImageError):
     """No pixels, or a side too short for AlexNet's five stages."""
 
 
+class TooCostlyError(ImageError):
+    """It is built so that decoding it costs far more than its pixels do: chunks, scans, strips, tiles, metadata."""
+
+
 class PixelTypeError(ImageError):
     """Pixels that are not 8-bit RGB and do not become it without guessing: floats, 32-bit integers, other layouts."""
+
+
+class DecoderError(ImageError):
+    """The decoder did not survive the file: it crashed, or took more memory or time than an image may."""
+
+
+def require_at_most(limit: int, count: int, what: str) -> None:
+    """Raise `TooCostlyError` where the file has more than `limit` of something; `what` names it, in the plural."""
+    if count > limit:
+        raise TooCostlyError(
+            f"the file has {count:,} {what}, the limit is {limit:,}: to decode it would cost more than its pixels are "
+            "worth; save the image anew"
+        )

@@ -57,12 +57,9 @@ def read_pixel_header(content: bytes) -> Header:
     if dtype.hasobject:
         raise PixelTypeError("the .npy array holds pickled Python objects, which are never read; send uint8 (H, W, 3)")
     if dtype != np.uint8:
-        raise PixelTypeError(
-            f"the .npy array is {dtype}, expected uint8: for floats in [0, 1] send (x * 255).round().astype('uint8')"
-        )
+        raise PixelTypeError(f"the .npy array is {dtype}, expected uint8: {_type_hint(dtype)}")
     if len(shape) != 3 or shape[2] != 3:
-        hint = ": that is (3, H, W), send x.transpose(1, 2, 0)" if len(shape) == 3 and shape[0] == 3 else ""
-        raise PixelTypeError(f"the .npy array has the shape {shape}, expected (H, W, 3){hint}")
+        raise PixelTypeError(f"the .npy array has the shape {shape}, expected (H, W, 3){_shape_hint(shape)}")
     return header
 
 
@@ -100,6 +97,42 @@ def read_header(content: bytes) -> Header:
     dtype = _dtype(values["type"]) if "type" in values else None
     shape = tuple(int(side.strip(b" L")) for side in values["shape"].split(b",") if side.strip())
     return Header(shape, values["order"] == b"True", dtype, size)
+
+
+def _type_hint(dtype: "np.dtype[Any]") -> str:
+    """What makes 8-bit levels of an array of another type."""
+    if dtype == np.bool_:
+        return "for black and white send x.astype('uint8') * 255"
+    if dtype.kind == "f":
+        return "for floats in [0, 1] send (x * 255).round().astype('uint8')"
+    if dtype == np.uint16:
+        return "for 16-bit levels send (x >> 8).astype('uint8'), for levels up to 255 x.astype('uint8')"
+    if dtype.kind in "iu":
+        return "for levels from 0 to 255 send x.astype('uint8')"
+    return "send the levels from 0 to 255 as x.astype('uint8')"
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    """What makes (H, W, 3) of a shape that is often sent in its place; empty where none is known."""
+    match shape:
+        case (3, _, _):
+            return ": that is (3, H, W), send x.transpose(1, 2, 0)"
+        case (_, _):
+            return ": that is grey, send np.stack([x] * 3, axis=-1)"
+        case (_, _, 1):
+            return ": that is grey, send np.repeat(x, 3, axis=2)"
+        case (1, _, _):
+            return ": that is grey, send np.stack([x[0]] * 3, axis=-1)"
+        case (_, _, 4):
+            return ": that is RGBA, send it as a PNG, or x[..., :3] to leave alpha out"
+        case (4, _, _):
+            return ": that is (4, H, W), send it as a PNG, or x[:3].transpose(1, 2, 0) to leave alpha out"
+        case (_, _, _, 3):
+            return ": that is a batch (B, H, W, 3), send each image by itself, such as x[0]"
+        case (_, 3, _, _):
+            return ": that is a batch (B, 3, H, W), send each image by itself, such as x[0].transpose(1, 2, 0)"
+        case _:
+            return ""
 
 
 def _values(text: bytes) -> dict[str, bytes]:

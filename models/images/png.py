@@ -1,19 +1,25 @@
-"""PNG decoding, the fast path: imgread for the commonest file, an 8-bit RGB PNG as image generators write it.
+"""PNG decoding: imgread for the commonest file, an 8-bit RGB PNG as image generators write it, and Pillow for others.
 
-imgread's decoder, which is Rust's, inflates and unfilters in a third of Pillow's time, to the same pixels. Only files
-in which nothing but pixels matters come here (*plain* ones); whatever is odd about a file is Pillow's to judge. imgread
-is optional, and has no wheel for every Python: without it Pillow decodes all PNGs.
+imgread's decoder, which is Rust's, inflates and unfilters in a third of Pillow's time, to the same pixels. Pillow gets
+nothing of a file but its header, palette and pixels, so that no text and no profile can stop it. Transparent colours
+are compared with the samples as they are stored, at all depths. imgread is optional, and has no wheel for every Python:
+without it Pillow decodes all PNGs.
 """
 
+import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
+from clpips.models.images.errors import TruncatedImageError
 from clpips.models.images.formats import PNG
 from clpips.models.images.pixels import Pixels
+from clpips.models.images.png_chunks import CHANNELS, END, GREY, PALETTE, RGB, PngFile
 from clpips.models.installing import PYTHON, install_hint
 
 
@@ -26,11 +32,9 @@ def _decoder() -> Callable[[bytes], Pixels] | None:
 
 
 _decode: Final = _decoder()
-RGB_8_BIT: Final = (8, 2, 0, 0)  # bit depth, colour type, compression, filter
-MOST_CHUNKS: Final = 10_000  # a file of more is left to Pillow
-# Chunks that do not change the pixels that Pillow gives. Orientation, transparency, animation are in others.
-HARMLESS: Final = {b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"tIME", b"iCCP", b"sBIT", b"bKGD", b"hIST"}
-ORIENTED_TEXTS: Final = (b"Raw profile type", b"XML:com.adobe.xmp")  # text chunks in which EXIF or XMP may hide
+LONGEST_PLAIN: Final = 2**31 - 1  # bytes that imgread takes
+_PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Adam7: the first column and row of each pass, and its steps."""
 
 
 def png_decoder() -> str:
@@ -43,56 +47,136 @@ def png_decoder() -> str:
     )
 
 
-def plain_png_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height where the file is a sound, still, opaque, upright 8-bit RGB PNG; else None.
+def open_plain_png(content: bytes, png: PngFile) -> Pixels | None:
+    """The pixels, uint8 `(h, w, 3)`, by imgread, of a sound, still, opaque 8-bit RGB PNG in which nothing is odd.
 
-    The chunks' checksums are verified but for those of the pixels, which the decoder verifies.
+    None for any other, without imgread, or where the pixels are damaged, which the chunks' CRC-32 tell, or a stream
+    that does not inflate to the image's size. A wrong Adler-32 within sound chunks, which Pillow refuses, is not seen:
+    no transfer causes it, and the pixels are as stored.
     """
-    if _decode is None or not content.startswith(PNG) or len(content) > 0x7FFFFFFF:
+    if _decode is None or not is_plain(png) or len(content) > LONGEST_PLAIN:
         return None
-    size = None
-    place = len(PNG)
-    for _ in range(MOST_CHUNKS):
-        head = content[place : place + 8]
-        if len(head) < 8:
-            return None
-        length, kind = struct.unpack(">I4s", head)
-        end = place + 12 + length
-        if end > len(content):
-            return None
-        if kind == b"IHDR":
-            size = _header(content[place + 8 : end - 4]) if size is None and length == 13 else None
-        if size is None:
-            return None
-        if kind != b"IDAT":
-            if kind not in HARMLESS and kind not in {b"IHDR", b"IEND"} and not _harmless_text(kind, content, place):
-                return None
-            if zlib.crc32(memoryview(content)[place + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
-                return None
-        if kind == b"IEND":
-            return size
-        place = end
-    return None
-
-
-def decode_plain_png(content: bytes) -> Pixels | None:
-    """The pixels, uint8 `(h, w, 3)`, of a file that `plain_png_size` knows; None where they are damaged.
-
-    Damage is what the chunks' CRC-32 tell, or a stream that does not inflate to the image's size. A wrong Adler-32
-    within sound chunks, which Pillow refuses, is not seen: no transfer causes it, and the pixels are as stored.
-    """
-    assert _decode is not None  # noqa: S101 - plain_png_size has said so
     try:
         pixels = _decode(content)
     except Exception:  # noqa: BLE001  Pillow says what is wrong, in its own words
         return None
-    return pixels if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8 else None
+    return pixels if pixels.shape == (png.height, png.width, 3) and pixels.dtype == np.uint8 else None
 
 
-def _header(fields: bytes) -> tuple[int, int] | None:
-    width, height, *rest, _interlaced = struct.unpack(">IIBBBBB", fields)
-    return (width, height) if tuple(rest) == RGB_8_BIT and width and height else None
+def is_plain(png: PngFile) -> bool:
+    """Whether the file is a sound, still, opaque 8-bit RGB PNG, in which nothing is odd."""
+    return (png.depth, png.colour) == (8, RGB) and png.transparency is None and not png.animated and png.complete
 
 
-def _harmless_text(kind: bytes, content: bytes, place: int) -> bool:
-    return kind == b"tEXt" and not content.startswith(ORIENTED_TEXTS, place + 8)
+def open_png(content: bytes, png: PngFile) -> Image.Image:
+    """The pixels as Pillow's image, with alpha where the file has a transparent colour.
+
+    16-bit RGB has the high bytes. Raises what Pillow raises, and `TruncatedImageError` where rows are missing.
+    """
+    stored = memoryview(content)[png.begin : png.end]
+    # Where the last chunk of pixels is cut short, nothing may stand in for what is missing of it.
+    image = _by_pillow([png.header, png.palette, _transparent_palette(png), stored, b"" if png.cut_short else END])
+    _require_all_rows(image, stored, png)
+    if png.transparency is None or png.colour == PALETTE:
+        return image
+    if png.colour == GREY:
+        (level,) = struct.unpack(">H", png.transparency[:2])
+        samples = np.asarray(image)  # (h, w)
+        scale = {1: 1, 2: 85, 4: 17, 8: 1, 16: 1}[png.depth]
+        see_through = samples == (level & (2**png.depth - 1)) * scale
+        grey = Image.fromarray((samples >> 8).astype(np.uint8)) if png.depth == 16 else image.convert("L")
+        return _with_alpha(grey, see_through)
+    colour = struct.unpack(">HHH", png.transparency[:6])
+    if png.depth == 8:
+        return _with_alpha(image, _equal(image, [value & 0xFF for value in colour]))
+    low = _by_pillow(_split(stored, png, offset=1))
+    see_through = _equal(image, [value >> 8 for value in colour]) & _equal(low, [value & 0xFF for value in colour])
+    return _with_alpha(image, see_through)
+
+
+def _by_pillow(chunks: list[bytes | memoryview]) -> Image.Image:
+    image = Image.open(io.BytesIO(b"".join([PNG, *chunks])), formats=("PNG",))
+    image.load()
+    return image
+
+
+def _transparent_palette(png: PngFile) -> bytes:
+    if png.transparency is None or png.colour != PALETTE:
+        return b""
+    return _chunk(b"tRNS", png.transparency[: (len(png.palette) - 12) // 3])
+
+
+def _equal(image: Image.Image, colour: list[int]) -> NDArray[np.bool_]:  # (h, w)
+    equal: NDArray[np.bool_] = (np.asarray(image) == np.array(colour, np.uint8)).all(axis=-1)
+    return equal
+
+
+def _with_alpha(image: Image.Image, see_through: NDArray[np.bool_]) -> Image.Image:
+    image.putalpha(Image.fromarray(np.where(see_through, 0, 255).astype(np.uint8)))
+    return image
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _require_all_rows(image: Image.Image, stored: memoryview, png: PngFile) -> None:
+    """Raise `TruncatedImageError` where the stream ends before the last row: Pillow leaves what is missing at 0.
+
+    A last row that is not all 0 has been decoded. Any other, and the rows of an interlaced file, which come in seven
+    passes, are counted by inflating the stream once more.
+    """
+    if not png.interlaced and image.crop((0, png.height - 1, png.width, png.height)).tobytes().strip(b"\0"):
+        return
+    size = _size(png)
+    if len(_inflated(stored, size)) < size:
+        raise TruncatedImageError("the PNG image is truncated or damaged: rows are missing; send the whole file")
+
+
+def _rows(png: PngFile) -> Iterator[tuple[int, int]]:
+    """Rows of each pass, and the bytes of a row without its filter; one pass where the file is not interlaced."""
+    bits = png.depth * CHANNELS[png.colour]
+    for x, y, step_x, step_y in _PASSES if png.interlaced else ((0, 0, 1, 1),):
+        width, height = -(-(png.width - x) // step_x), -(-(png.height - y) // step_y)
+        if width > 0 and height > 0:
+            yield height, (width * bits + 7) // 8
+
+
+def _streams(stored: memoryview) -> Iterator[memoryview]:
+    """What the pixel chunks hold."""
+    place = 0
+    while place + 8 <= len(stored):
+        length = int.from_bytes(stored[place : place + 4], "big")
+        yield stored[place + 8 : min(place + 8 + length, len(stored))]
+        place += 12 + length
+
+
+def _size(png: PngFile) -> int:
+    """Bytes of all rows, each with its filter."""
+    return sum(height * (1 + stride) for height, stride in _rows(png))
+
+
+def _inflated(stored: memoryview, size: int) -> bytes:
+    """What the pixel chunks inflate to, at most `size` bytes of it."""
+    stream, inflated = zlib.decompressobj(), bytearray()
+    for part in _streams(stored):
+        if stream.eof or len(inflated) >= size:
+            break
+        inflated += stream.decompress(part, size - len(inflated))
+    return bytes(inflated)
+
+
+def _split(stored: memoryview, png: PngFile, offset: int) -> list[bytes | memoryview]:
+    """The chunks of an 8-bit RGB PNG that has one byte of each sample of a 16-bit RGB one: 0 the high, 1 the low.
+
+    A filter predicts each byte from bytes of the same place in other pixels, so that the bytes may be taken apart as
+    they are stored, without knowing the filters.
+    """
+    filtered = _inflated(stored, _size(png))
+    place, halves = 0, []
+    for height, stride in _rows(png):
+        rows = np.frombuffer(filtered, np.uint8, height * (1 + stride), place).reshape(height, 1 + stride)
+        halves.append(np.concatenate([rows[:, :1], rows[:, 1 + offset :: 2]], axis=1).tobytes())
+        place += rows.size
+    header = _chunk(b"IHDR", png.header[8:16] + b"\x08" + png.header[17:21])
+    return [header, _chunk(b"IDAT", zlib.compress(b"".join(halves), 1)), END]

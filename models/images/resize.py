@@ -8,19 +8,28 @@ from clpips.models.images.pixels import Pixels
 from clpips.models.metric.backbone import MIN_SIDE
 
 
-def resize(pixels: Pixels, resolution: int) -> Pixels:
-    """Resize uint8 RGB `(h, w, 3)` to `(resolution, resolution, 3)`; pixels of that size are returned as they are.
+def resize(image: Image.Image | Pixels, resolution: int) -> Pixels:
+    """Resize RGB, `(h, w, 3)` or an image, to `(resolution, resolution, 3)`; pixels of that size stay as they are.
 
     Raises `TooSmallError` for a resolution below `MIN_SIDE`.
 
     >>> resize(np.zeros((40, 50, 3), np.uint8), 64).shape
     (64, 64, 3)
     """
+    require_resolution(resolution)
+    if not isinstance(image, Image.Image):
+        if image.shape[:2] == (resolution, resolution):
+            return image
+        image = Image.fromarray(image)
+    if image.size != (resolution, resolution):
+        image = image.resize((resolution, resolution), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def require_resolution(resolution: int) -> None:
+    """Raise `TooSmallError` for a resolution below `MIN_SIDE`."""
     if resolution < MIN_SIDE:
         raise TooSmallError(f"a resolution of {resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more")
-    if pixels.shape[:2] == (resolution, resolution):
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((resolution, resolution), Image.Resampling.BICUBIC))
 
 
 def require_native_size(pixels: Pixels) -> None:

@@ -68,8 +68,7 @@ def aligned_distances(
     z = np.empty(TOTAL_CHANNELS, np.float32)  # (1152,)
     for channels, layer, a, b in zip(CHANNELS, LAYERS, target, candidate, strict=True):  # a, b: (c, h, w)
         difference = (a - b).reshape(channels, -1)  # (c, h*w)
-        np.einsum("cs,cs->c", difference, difference, out=z[layer])  # (c,), sums of squares
-        z[layer] /= difference.shape[1]  # (c,), means
+        z[layer] = _sum_products(difference, difference) / difference.shape[1]  # (c,), means of squares
     return z
 
 

@@ -1,7 +1,6 @@
 """Access control: a bearer token tells who the caller is, a guard checks its scope and its rate."""
 
 import hmac
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Self
@@ -11,8 +10,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from clpips.service.admission.keys import SCOPES, ApiKey, KeyScope, hash_of, listed, read_keys
-from clpips.service.admission.token_bucket import TokenBucket
-from clpips.service.problems import Forbidden, TooManyRequests, Unauthenticated
+from clpips.service.admission.rates import Bounds, Rates
+from clpips.service.problems import Forbidden, Unauthenticated
 from clpips.service.settings import Settings
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
@@ -41,21 +40,18 @@ class Access:
     def __init__(
         self,
         keys: Iterable[ApiKey],
-        requests_per_minute: int | None,
-        clock: Callable[[], float] = time.monotonic,
+        rates: Rates | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._keys = tuple(keys)
-        self._requests_per_minute = requests_per_minute
-        self._buckets: dict[str, TokenBucket] = {}  # by the key's name; each is made when the key is first used
-        self._clock = clock
+        self._rates = rates or Rates(Bounds())
         self._now = now
         self.used: Callable[[str], None] = _nothing  # called with the name of each key that opens
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Raises `SettingsError` for a key that is not written as it should be."""
-        return cls(read_keys(settings), settings.rate_limit)
+        return cls(read_keys(settings), Rates.from_settings(settings))
 
     @property
     def is_open(self) -> bool:
@@ -65,8 +61,7 @@ class Access:
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Let these keys open from now on, and no other; rates go on as they are. Without any, nothing changes."""
         self._keys = tuple(keys) or self._keys
-        known = {key.name for key in self._keys}
-        self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in known}
+        self._rates.keep({key.name for key in self._keys}, {key.tenant for key in self._keys})
 
     def caller(self, authorization: str | None) -> Caller:
         """Who sends this header. Raises `Unauthenticated`."""
@@ -86,21 +81,14 @@ class Access:
         return Caller(valid[0].name, valid[0].tenant, valid[0].scopes)
 
     def require_rate(self, caller: Caller) -> None:
-        """Count a request against the rate limit of the caller's key.
+        """Count a request against the rates of the caller. Raises `TooManyRequests`."""
+        if not self.is_open:
+            self._rates.take_request(caller.key, caller.tenant)
 
-        Raises `TooManyRequests`, whose `Retry-After` says for how many seconds to wait.
-        """
-        bucket = self._buckets.get(caller.key)
-        if bucket is None and self._requests_per_minute and not self.is_open:
-            bucket = self._buckets[caller.key] = TokenBucket(self._requests_per_minute)
-        wait = bucket.take(self._clock()) if bucket else 0.0
-        if wait:
-            seconds = max(1, round(wait + 0.5))
-            raise TooManyRequests(
-                f"the key {caller.key!r} may send {bucket.per_minute if bucket else 0:,} requests a minute; "
-                f"wait {seconds} s",
-                headers={"retry-after": str(seconds)},
-            )
+    def require_image_rate(self, key: str, tenant: str, images: int, cost: float) -> None:
+        """Count images of a request, and what new ones cost, in units. Raises `TooManyRequests`."""
+        if not self.is_open:
+            self._rates.take_images(key, tenant, images, cost)
 
 
 def _nothing(_: str) -> None:

@@ -5,11 +5,10 @@ from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import httptools
-import msgspec
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from clpips.service.ops.refusals import refusal
 from clpips.service.ops.slow_heads import HeadTimeoutProtocol
-from clpips.service.problems import MEDIA_TYPE, unnamed
 
 HOP_BY_HOP: Final = frozenset({b"upgrade", b"http2-settings"})
 INVALID: Final = "this is not HTTP/1.1 as RFC 9112 has it; the connection is closed"
@@ -115,16 +114,3 @@ class HttpProtocol(HeadTimeoutProtocol):
             return
         self.transport.write(refusal(HTTPStatus.BAD_REQUEST, INVALID))
         self.transport.close()
-
-
-def refusal(status: HTTPStatus, detail: str) -> bytes:
-    """A whole answer that refuses a request before the app knows of it, and closes the connection."""
-    body = msgspec.json.encode(unnamed(status, detail))
-    lines = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        f"content-type: {MEDIA_TYPE}",
-        f"content-length: {len(body)}",
-        "x-content-type-options: nosniff",
-        "connection: close",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -1,49 +1,129 @@
-"""Slowloris protection: a connection whose request head does not arrive in time is closed.
+"""Slowloris protection: bounds in time and bytes for what arrives on a connection, whoever answers it.
 
-uvicorn itself waits for a head without end, so clients that never finish theirs could take up every connection.
+uvicorn itself waits for a head without end, takes a head of any size, and lets the rest of a body that nobody reads
+trickle in for ever: clients that never finish could take up every connection, and the memory too.
 """
 
 import asyncio
-from typing import ClassVar
+from http import HTTPStatus
+from typing import ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from clpips.service.ops.refusals import refusal
+
+LONGEST_TARGET: Final = 8 * 2**10  # bytes of a request's path and query
+LONGEST_HEAD: Final = 64 * 2**10  # bytes of its headers together
 
 
 class HeadTimeoutProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with a timeout for the head of each request: its request line and headers.
+    """uvicorn's HTTP/1.1 with bounds for each request's head, and for what is left of its body after the answer.
 
-    The time runs from the connection for the first head, and from the first byte for the next ones. The time for a body
-    is bounded by the request's deadline, that of an idle connection by uvicorn's `timeout_keep_alive`.
+    The time of a head runs from the connection for the first one, and from the first byte for the next ones. The time
+    for a body is bounded by the request's deadline until it is answered, and from then on by `linger_seconds`, in which
+    what still comes is dropped: a connection that is closed while the client sends is reset, and the client may never
+    see its answer. The time of an idle connection is bounded by uvicorn's `timeout_keep_alive`.
     """
 
     head_seconds: ClassVar = 20.0
-    _head_timer: asyncio.TimerHandle | None = None
+    linger_seconds: ClassVar = 5.0
+    _timer: asyncio.TimerHandle | None = None  # until when the head, or the rest of a body, must have come
+    _head_began = False  # and has not ended
+    _came_bytes = 0  # of it, in parts that are of nothing else
+    _read_bytes = 0  # of its headers that are whole
+    _in_body = False
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_head()
+        self._expect_within(self.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
+        self._came()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        began_before = self._head_began
+        super().data_received(data)
+        if began_before and self._head_began:  # all of it is of one head
+            self._came_bytes += len(data)
+            self._require_short(self._came_bytes)
+
+    def eof_received(self) -> None:
+        if self._refused:
+            self.transport.close()
+        super().eof_received()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._head_timer is None:
-            self._expect_head()
+        self._head_began, self._came_bytes, self._read_bytes = True, 0, 0
+        if self._timer is None:
+            self._expect_within(self.head_seconds)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > LONGEST_TARGET:
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"the path and query have more than {LONGEST_TARGET:,} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._read_bytes += len(name) + len(value) + len(b": \r\n")
+        self._require_short(self._read_bytes)
 
     def on_headers_complete(self) -> None:
-        self._head_came()
+        self._head_began = False
+        if self._refused:
+            return
+        self._came()
+        self._in_body = True
         super().on_headers_complete()
 
-    def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
 
-    def _head_came(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def on_message_complete(self) -> None:
+        if self._refused:
+            return
+        self._in_body = False
+        self._came()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._expect_within(self.linger_seconds)
+
+    def _require_short(self, nbytes: int) -> None:
+        if nbytes > LONGEST_HEAD:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers have more than {LONGEST_HEAD:,} bytes"
+            )
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer what is too large, and drop what still comes of it."""
+        if self._refused:
+            return
+        self._refused = True
+        self._came()
+        earlier: RequestResponseCycle | None = self.cycle
+        if earlier is not None and not earlier.response_complete:
+            self.transport.abort()
+            return
+        self.transport.write(refusal(status, detail))
+        self._expect_within(self.linger_seconds)
+
+    def _expect_within(self, seconds: float) -> None:
+        self._came()
+        self._timer = self.loop.call_later(seconds, self._give_up)
+
+    def _came(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _give_up(self) -> None:
-        self._head_timer = None
+        self._timer = None
         self.transport.abort()

@@ -174,7 +174,13 @@ class Telemetry:
     def describe(self, engine: Engine) -> None:
         """Say what runs: `clpips_build_info`."""
         self.build.info(
-            {"version": __version__, "engine": engine.name, "device": engine.device, "backbone": engine.fingerprint}
+            {
+                "version": __version__,
+                "engine": engine.name,
+                "device": engine.device,
+                "convolution": engine.convolution,
+                "backbone": engine.fingerprint,
+            }
         )
 
     def decoded(self, report: BatchReport) -> None:

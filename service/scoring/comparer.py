@@ -1,15 +1,15 @@
 """Comparison of a request's images: each distinct image → features, once; each pair of them → channel distances."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.images.decoding import image_size
 from clpips.models.images.errors import ImageError
 from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import cost_of
@@ -26,8 +26,11 @@ CHANNELS: Final = 3  # bytes of a decoded pixel
 class Comparer:
     """Compares the images that stand in a request's slots. It knows requests and their faults, and no weights."""
 
-    def __init__(self, pipeline: Pipeline, door: Door, room: Room, max_pixels: int, max_scored_pixels: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, access: Access, door: Door, room: Room, max_pixels: int, max_scored_pixels: int
+    ) -> None:
         self._pipeline = pipeline
+        self._access = access
         self._door = door
         self._room = room
         self._max_pixels = max_pixels
@@ -55,9 +58,11 @@ class Comparer:
                 and self._pipeline.knows(name, resolution, loan)
             }
             images.not_held |= {name for name, image in images.named.items() if isinstance(image, HeldImage)} - known
-            pixels = await self._pixels(images, resolution)
+            pixels = await self._pixels(images, resolution, ticket)
             new = [name for name in images.usable() if name not in known]
-            self._door.count(ticket, len(new), sum(cost_of(pixels[name]) for name in new))
+            cost = sum(cost_of(pixels[name]) for name in new)
+            self._door.count(ticket, len(new), cost)
+            self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()), cost)
             names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
             nbytes = {name: int(pixels[name] * self._pipeline.bytes_per_pixel) for name in new}
             width = window(names, nbytes, self._room.share)
@@ -70,7 +75,7 @@ class Comparer:
                 z = await (work.all_at_once(pairs) if width >= len(names) else work.in_windows(pairs, width))
         return z
 
-    async def _pixels(self, images: RequestImages, resolution: int | None) -> dict[str, int]:
+    async def _pixels(self, images: RequestImages, resolution: int | None, ticket: Ticket) -> dict[str, int]:
         """How many pixels each image has when it is scored; those that have too many become faults.
 
         Raises `InvalidRequest` where the request's resolution is too high for so many.
@@ -86,22 +91,17 @@ class Comparer:
                 )
             return dict.fromkeys(images.named, resolution**2)
         most = min(self._max_scored_pixels // max(count, 1), self._max_pixels)
-        sizes = await asyncio.to_thread(
-            _sizes, most, [one for one in images.named.values() if isinstance(one, SentImage)]
+        pixels = dict.fromkeys(images.named, 0)
+        sent = [image for image in images.named.values() if isinstance(image, SentImage)]
+        sizes = await asyncio.gather(
+            *(self._pipeline.size(image, most, ticket) for image in sent), return_exceptions=True
         )
-        images.bad |= {name: str(size) for name, size in sizes.items() if isinstance(size, ImageError)}
-        return dict.fromkeys(images.named, 0) | {
-            name: size for name, size in sizes.items() if not isinstance(size, ImageError)
-        }
-
-
-def _sizes(max_pixels: int, images: Iterable[SentImage]) -> dict[str, int | ImageError]:
-    """How many pixels each image has, by its hash, or what is wrong with it."""
-    found: dict[str, int | ImageError] = {}
-    for image in images:
-        try:
-            width, height = image_size(image.content, max_pixels)
-            found[image.sha256] = width * height
-        except ImageError as error:
-            found[image.sha256] = error
-    return found
+        for image, size in zip(sent, sizes, strict=True):
+            if isinstance(size, ImageError):
+                images.bad[image.sha256] = str(size)
+            elif isinstance(size, BaseException):
+                raise size
+            else:
+                width, height = size
+                pixels[image.sha256] = width * height
+        return pixels

@@ -1,20 +1,69 @@
-"""Decoding threads: a pool for every format, and one thread for JPEGs that the engine's device decodes."""
+"""Decoders: threads for light files, processes for all others, and one thread for JPEGs that the device decodes.
 
+A light file is one whose cost at worst follows from its head, and is little. Any other is decoded in a process that can
+be ended. The threads of `apart` do nothing but wait for theirs.
+"""
+
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from clpips.models.engines.contract import JpegDecoder
+from clpips.models.images.decoding import EncodedImage, begins_light, image_size, load_image
+from clpips.models.images.pixels import Pixels
+from clpips.service.decoding.processes import DecoderProcesses
+
+SPARE_PROCESSES: Final = 2  # more than cores, so that two images that take long do not hold up the others
 
 
 class Decoder:
-    """Threads that turn the bytes of images into pixels: `pool`, and `jpeg_thread` for `jpegs`."""
+    """Turns the bytes of images into pixels. `load_light` is for threads of `pool`, `load` for those of `apart`."""
 
-    def __init__(self, threads: int, jpegs: JpegDecoder | None = None) -> None:
+    def __init__(
+        self, threads: int, processes: DecoderProcesses | None = None, jpegs: JpegDecoder | None = None
+    ) -> None:
+        """Without `processes` the threads decode everything, and nothing ends them."""
         self.threads = threads
+        self.processes = processes
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.waiters = processes.count if processes is not None else threads
+        self.apart = ThreadPoolExecutor(self.waiters, thread_name_prefix="decode-apart") if processes else self.pool
         self.jpegs = jpegs  # None where all images are decoded on the host
         self.jpeg_thread = ThreadPoolExecutor(1, thread_name_prefix="jpeg")
 
+    def start(self) -> None:
+        """Start the processes. Raises what `DecoderProcesses.start` raises."""
+        if self.processes is not None:
+            self.processes.start()
+
+    def may_be_light(self, content: bytes) -> bool:
+        """Whether `load_light` is worth trying: told at once, by the first bytes."""
+        return self.processes is None or begins_light(content)
+
+    def load_light(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels | None:
+        """The pixels as `load_image` gives them; None where the file is to be decoded apart. Raises `ImageError`."""
+        image = EncodedImage(content, max_pixels)
+        return image.load(resolution) if image.light or self.processes is None else None
+
+    def load(self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
+        """The pixels as `load_image` gives them; decoding ends when nobody wants them any more.
+
+        Raises `ImageError`, or what `DecoderProcesses.decode` raises.
+        """
+        if self.processes is None:
+            return load_image(content, resolution, max_pixels)
+        return self.processes.decode(content, resolution, max_pixels, wanted)
+
+    def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> tuple[int, int]:
+        """Width and height as `image_size` gives them, read where `load` would decode. Raises what `load` raises."""
+        if self.processes is None or begins_light(content):
+            return image_size(content, max_pixels)
+        return self.processes.size(content, max_pixels, wanted)
+
     def close(self) -> None:
-        """Let the work in hand finish; what waits is dropped."""
+        """Let the threads' work finish, and end the processes with what they decode; what waits is dropped."""
+        if self.processes is not None:
+            self.processes.close()
         self.pool.shutdown(cancel_futures=True)
+        self.apart.shutdown(cancel_futures=True)
         self.jpeg_thread.shutdown(cancel_futures=True)

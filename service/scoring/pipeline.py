@@ -1,14 +1,14 @@
 """Staged pipeline with a queue before each stage: bytes → features, a pair of features → channel distances.
 
-    bytes → held? on its way? → decode (thread pool) → embed (engine threads) → pair → compare (engine thread)
+    bytes → held? on its way? → decode (threads, processes) → embed (engine threads) → pair → compare (engine thread)
 
 Decoding the next images overlaps the engine's work on these. Each stage serves the waiting keys and their requests in
-turn. Where the engine's device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the
-thread pool.
+turn. Light files are decoded in threads, all others in processes, which have a line of their own. Where the engine's
+device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the processes.
 """
 
 import asyncio
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -18,7 +18,6 @@ import structlog
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import DevicePixels, Image
-from clpips.models.images.decoding import load_image
 from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
@@ -30,6 +29,7 @@ from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.errors import ExpiredError
 from clpips.service.batching.feature_cache import FeatureCache, Flight, Loan
 from clpips.service.batching.turns import Place
+from clpips.service.decoding.processes import AbandonedError
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
@@ -68,6 +68,7 @@ class _Undecoded(NamedTuple):
     content: bytes
     resolution: int | None
     max_pixels: int
+    wanted: Callable[[], bool]  # whether somebody still waits for it
 
 
 class _Pair(NamedTuple):
@@ -104,14 +105,25 @@ class Pipeline:
         self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
         )
-        self._decoding: Batcher[_Undecoded, Pixels] = Batcher(
-            _decode,
+        self._decoder = decoder
+        self._decoding: Batcher[_Undecoded, Pixels | None] = Batcher(
+            lambda images: [decoder.load_light(*one[:3]) for one in images],
             decoder.pool,
             max_batch=1,
             max_queue=max_queue,
             parallel=decoder.threads,
             observe=lambda report: _count_decoded(report, telemetry),
             watched=partial(engine.running.work, "decode"),
+            place=_place,
+        )
+        # Not watched: what hangs there is ended by itself.
+        self._decoding_apart: Batcher[_Undecoded, Pixels] = Batcher(
+            lambda images: [decoder.load(*one) for one in images],
+            decoder.apart,
+            max_batch=1,
+            max_queue=max_queue,
+            parallel=decoder.waiters,
+            observe=lambda report: _count_decoded(report, telemetry),
             place=_place,
         )
         self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
@@ -216,7 +228,10 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             if not isinstance(image, SentImage):
                 raise NotHeldError(image.sha256)
-            undecoded = _Undecoded(image.content, resolution, self._max_pixels)
+            clock = asyncio.get_running_loop().time
+            undecoded = _Undecoded(
+                image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
+            )
             with self._throughput.image() as came_through:
                 pixels = await self._decoded(undecoded, flight)
                 height, width, _ = pixels.shape
@@ -229,6 +244,13 @@ class Pipeline:
             return Embedded(features, (height, width))
 
         return await self._cache.fetch(loan, key, make)
+
+    async def size(self, image: SentImage, max_pixels: int, ticket: Ticket) -> tuple[int, int]:
+        """Width and height of an image, from its head alone. Raises `ImageError`, or what `Decoder.size` raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._decoder.apart, self._decoder.size, image.content, max_pixels, lambda: loop.time() < ticket.deadline
+        )
 
     async def compare(
         self, target: Embedded, candidate: Embedded, families: Families, ticket: Ticket
@@ -253,27 +275,27 @@ class Pipeline:
             await queue.close()
 
     async def _decoded(self, image: _Undecoded, flight: Flight[Embedded]) -> Image:
-        """The image's pixels, from the device where it decodes this file, else from the pool."""
+        """The image's pixels, from the device where it decodes this file, else from a thread or a process."""
         pixels: Image | None = None
         if self._jpegs is not None and image.content.startswith(JPEG):
             pixels = await _in_time(self._jpegs, image, flight, shape=image.resolution)
-        if pixels is None:
+        if pixels is None and self._decoder.may_be_light(image.content):
             pixels = await _in_time(self._decoding, image, flight)
+        if pixels is None:
+            pixels = await _in_time(self._decoding_apart, image, flight)
         return pixels
 
     def _stages(self) -> dict[str, Batcher[Any, Any]]:
         jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
-        return {**jpegs, "decode": self._decoding, "embed": self._embedding, "compare": self._comparing}
+        decoding: dict[str, Batcher[Any, Any]] = {"decode": self._decoding, "decode_apart": self._decoding_apart}
+        return {**jpegs, **decoding, "embed": self._embedding, "compare": self._comparing}
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
     telemetry.decoded(report)
-    inputs = sum(isinstance(error, ImageError) for error in report.errors)
-    telemetry.failed("decode", inputs=inputs, service=len(report.errors) - inputs)
-
-
-def _decode(images: Sequence[_Undecoded]) -> list[Pixels]:
-    return [load_image(*image) for image in images]
+    errors = [error for error in report.errors if not isinstance(error, AbandonedError)]
+    inputs = sum(isinstance(error, ImageError) for error in errors)
+    telemetry.failed("decode", inputs=inputs, service=len(errors) - inputs)
 
 
 def _place(turn: Hashable) -> Place:

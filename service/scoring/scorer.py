@@ -100,7 +100,7 @@ class Scorer:
 
 def describe_engine(engine: Engine) -> EngineInfo:
     """What replies say of the engine."""
-    return EngineInfo(engine.name, engine.device, engine.precision, engine.fingerprint)
+    return EngineInfo(engine.name, engine.device, engine.precision, engine.convolution, engine.fingerprint)
 
 
 def _name(slot: Slot) -> str:

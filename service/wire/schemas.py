@@ -170,6 +170,10 @@ class EngineInfo(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(examples=["onnx"])]
     device: Annotated[str, Meta(examples=["cpu"])]
     precision: Literal["exact", "fast"]
+    convolution: Annotated[
+        Literal["direct", "winograd"],
+        Meta(description="How it convolves; distances of the two differ by rounding, some 1e-7."),
+    ]
     backbone: Annotated[str, Meta(description="sha256 of the backbone's weights file.", examples=["112f026b…"])]
 
 

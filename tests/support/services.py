@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
+    Convolution,
     Engine,
     Images,
     JpegDecoder,
@@ -53,9 +54,11 @@ class FakeEngine:
     name = "fake"
     device = "cpu"
     precision: Precision = "exact"
+    convolution: Convolution = "direct"
     fingerprint = SHIPPED_FINGERPRINT
     parallel = 1
     batch = 4
+    seconds_per_image = 0.0
 
     def __init__(self) -> None:
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
@@ -104,9 +107,14 @@ def document() -> dict[str, Any]:
 def app_for_tests(folder: str, engine: Engine | None, jpegs: JpegDecoder | None = None, **settings: Any) -> Litestar:
     """An app with these settings, by default with a database in this folder.
 
-    It has time enough for a machine that is busy with something else, where fits of low priority would hardly run.
+    It has time enough for a machine that is busy with something else, where fits of low priority would hardly run, and
+    decodes in its own threads: to start processes for each would take most of the time.
     """
-    defaults: dict[str, Any] = {"database_url": f"sqlite:///{folder}/clpips.db", "request_seconds": 100.0}
+    defaults: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder}/clpips.db",
+        "request_seconds": 100.0,
+        "decode_processes": 0,
+    }
     return create_app(Settings(**{**defaults, **settings}), engine or FakeEngine(), jpegs, fit_niceness=0)
 
 

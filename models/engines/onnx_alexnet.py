@@ -1,0 +1,87 @@
+"""AlexNet in sessions of ONNX Runtime: images → features, by direct convolutions or by Winograd's."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.engines.contract import Image
+from clpips.models.engines.onnx_features import OnnxFeatures
+from clpips.models.engines.winograd.tiles import FIVE, THREE, places
+from clpips.models.metric.backbone import tap_sizes
+from clpips.models.metric.backbone_file import SHIPPED_BACKBONE
+
+EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
+WINOGRAD_GRAPH: Final = SHIPPED_BACKBONE.with_name("winograd.onnx")  # written by `models/export/winograd_graph.py`
+
+LARGE_PIXELS: Final = 32 * 256**2  # of an image on a CPU, from which on all cores compute it, whatever else they do
+# Winograd's convolutions are for images of so many pixels. Smaller ones have fewer tiles than make its matrices worth
+# reading; of larger ones the transformed maps would take more memory than the features themselves.
+WINOGRAD_PIXELS: Final = range(160**2, 1024**2 + 1)
+# Images that share a run: their matrices, 50 MB, are read from memory once for all of them.
+RUN_IMAGES: Final = 4
+RUN_PIXELS: Final = RUN_IMAGES * 256**2
+
+
+class AlexNet:
+    """Sessions of the same number of threads: `direct` for every image, `winograd` for those that gain by it.
+
+    Which of the two runs depends on the image's size alone, and the bits of its features on nothing but its pixels.
+    """
+
+    def __init__(self, direct: Any, large_run: Any, winograd: Any | None = None) -> None:
+        """`large_run` are the options of a run for an image of `LARGE_PIXELS` or more."""
+        self._direct = direct
+        self._large_run = large_run
+        self._winograd = winograd
+
+    def with_winograd(self, winograd: Any) -> "AlexNet":
+        """The same, and a session of `winograd.onnx`."""
+        return AlexNet(self._direct, self._large_run, winograd)
+
+    def embed(self, images: Sequence[Image]) -> list[OnnxFeatures]:
+        """Features of images of one size, uint8 `(h, w, 3)` each."""
+        if not images:
+            return []
+        height, width, _ = images[0].shape
+        if self._winograd is None or height * width not in WINOGRAD_PIXELS:
+            options = self._large_run if height * width >= LARGE_PIXELS else None
+            return [_run_into_features(self._direct, np.asarray(image), options) for image in images]
+        size = min(max(RUN_PIXELS // (height * width), 1), RUN_IMAGES)
+        runs = [np.stack([np.asarray(i) for i in images[at : at + size]]) for at in range(0, len(images), size)]
+        return [features for run in runs for features in _run_winograd(self._winograd, run)]
+
+
+def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | None) -> OnnxFeatures:
+    """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept.
+
+    Several at once would be no faster.
+    """
+    features = OnnxFeatures(*image.shape[:2])
+    binding = session.io_binding()
+    binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
+    for number, tap in enumerate(features.taps):
+        binding.bind_output(f"features_{number}", "cpu", 0, np.float32, (1, *tap.shape), tap.ctypes.data)
+    session.run_with_iobinding(binding, options)
+    return features.finish()
+
+
+def _run_winograd(session: Any, images: NDArray[np.uint8]) -> list[OnnxFeatures]:
+    """The features of images `(n, h, w, 3)`, computed together."""
+    count, height, width, _ = images.shape
+    _, second, third, *_ = tap_sizes(height, width)  # those behind the third are as large
+    feed: dict[str, Any] = {"images": images}
+    for tiling, size in ((FIVE, second), (THREE, third)):
+        found = places(tiling, count, *size)
+        feed |= {f"inputs_{tiling.kernel}": found.inputs, f"outputs_{tiling.kernel}": found.outputs}
+    maps = session.run(None, feed)  # five (n, c, h'*w')
+    return [_copied(taps, height, width) for taps in zip(*maps, strict=True)]
+
+
+def _copied(taps: Sequence[NDArray[np.float32]], height: int, width: int) -> OnnxFeatures:
+    """Features of one image with these maps, whose memory goes when they go."""
+    features = OnnxFeatures(height, width)
+    for kept, computed in zip(features.taps, taps, strict=True):
+        kept.reshape(computed.shape)[:] = computed
+    return features.finish()

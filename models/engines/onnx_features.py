@@ -1,0 +1,29 @@
+"""Features of the ONNX Runtime engine: an image's feature maps in main memory, and their statistics."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.metric.backbone import CHANNELS, TOTAL_CHANNELS, tap_sizes
+from clpips.models.metric.distance import statistics
+
+
+class OnnxFeatures:
+    """An image's five feature maps, float32 `(c, h, w)`, in one buffer of their own, undefined until written.
+
+    `finish` computes their statistics, float32 `(2, 1152)`, once they are.
+    """
+
+    __slots__ = ("nbytes", "statistics", "taps")
+
+    def __init__(self, height: int, width: int) -> None:
+        shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
+        ends = np.cumsum([np.prod(shape) for shape in shapes])  # (5,), elements
+        buffer = np.empty(ends[-1], np.float32)  # (elements,)
+        self.taps = [part.reshape(shape) for part, shape in zip(np.split(buffer, ends[:-1]), shapes, strict=True)]
+        self.statistics: NDArray[np.float32]
+        self.nbytes = buffer.nbytes + 2 * TOTAL_CHANNELS * 4
+
+    def finish(self) -> "OnnxFeatures":
+        """The same features, their maps written, with statistics."""
+        self.statistics = statistics(self.taps)
+        return self

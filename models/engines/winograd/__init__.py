@@ -1,0 +1,1 @@
+"""Winograd's convolutions on ONNX Runtime: tiles, runs, and whether this machine gains from them."""

@@ -1,0 +1,48 @@
+"""JPEG decoding by Pillow, which gets nothing of a file but what its decoder needs, and a look at how the pixels end.
+
+libjpeg fills in what is missing where a scan ends too early, and says nothing that Pillow would pass on: the picture is
+grey from there on, or lacks detail. A file is found out by decoding it once more with further bytes behind each scan.
+Where a scan is whole, they change nothing. Where it is not, they are decoded into what is missing.
+"""
+
+import io
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.jpeg_segments import ARITHMETIC, JpegFile, decodable
+
+CORNER: Final = 8  # pixels a side; coded pixels end at the lower right
+PADDING: Final = bytes(range(1, 255, 7)) * 8  # any codes but markers
+
+
+def open_jpeg(jpeg: JpegFile) -> Image.Image:
+    """The pixels as Pillow's image: L, RGB or CMYK.
+
+    Raises what Pillow raises, and `TruncatedImageError` where the coded pixels of a scan end too early.
+    """
+    image = _by_pillow(decodable(jpeg))
+    if jpeg.frame not in ARITHMETIC and _may_lack_pixels(image, jpeg):
+        padded = _by_pillow(decodable(jpeg, PADDING))
+        if padded.tobytes() != image.tobytes():
+            raise TruncatedImageError(
+                "the JPEG image is truncated or damaged: coded pixels are missing; send the whole file"
+            )
+    return image
+
+
+def _by_pillow(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=("JPEG",))
+    image.load()
+    return image
+
+
+def _may_lack_pixels(image: Image.Image, jpeg: JpegFile) -> bool:
+    """Whether the corner is as flat as libjpeg leaves it, or several scans hold its parts."""
+    if len(jpeg.scans) > 1:
+        return True
+    width, height = image.size
+    corner = np.asarray(image.crop((max(width - CORNER, 0), max(height - CORNER, 0), width, height)))
+    return bool((corner == corner[-1, -1]).all())

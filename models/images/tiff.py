@@ -1,0 +1,155 @@
+"""TIFF decoding: uncompressed samples are read here, compressed ones by libtiff through Pillow.
+
+Pillow's own reader of uncompressed files takes some layouts for others. libtiff gets a directory of those tags that
+pixels need, and no other, behind the file that it stands for.
+"""
+
+import io
+import struct
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clpips.models.images import tiff_tags as tags
+from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.outline import Outline
+from clpips.models.images.packing import unpack_12, unpack_small
+from clpips.models.images.tiff_tags import TiffFile, damaged, read_tiff, require_sound_tiles
+
+_DECODABLE: Final = frozenset(
+    {
+        *(tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.FILL_ORDER, tags.STRIP_OFFSETS),
+        *(tags.SAMPLES, tags.ROWS_PER_STRIP, tags.STRIP_BYTES, tags.PLANAR, tags.PALETTE, tags.TILE_WIDTH),
+        *(tags.TILE_HEIGHT, tags.TILE_OFFSETS, tags.TILE_BYTES, tags.INKS, tags.EXTRAS, tags.FORMATS),
+        *(tags.SUBSAMPLING, tags.REFERENCE),
+        *(292, 293),  # options of facsimile compressions
+        317,  # predictor
+        347,  # tables of JPEG
+        *(529, 531),  # coefficients and position of YCbCr
+    }
+)
+
+
+def outline_tiff(content: bytes) -> Outline:
+    """The file's outline. Raises `TruncatedImageError`, `PixelTypeError` or `TooCostlyError`."""
+    tiff = read_tiff(content)
+    return Outline(tiff.width, tiff.height, lambda: _decode(content, tiff), tiff.orientation, tiff.profile)
+
+
+def _decode(content: bytes, tiff: TiffFile) -> Image.Image:
+    require_sound_tiles(tiff)
+    if tiff.compression == tags.UNCOMPRESSED:
+        return _image(_samples(content, tiff), tiff)
+    image = Image.open(io.BytesIO(_for_libtiff(content, tiff)), formats=("TIFF",))
+    image.load()
+    if tiff.photometric == tags.WHITE_IS_ZERO and tiff.bits == 16:
+        return Image.fromarray(65535 - np.asarray(image).astype(np.uint16))
+    if tiff.photometric == tags.BY_PALETTE:
+        image.putpalette(_palette(tiff).tobytes())
+    if tiff.alpha == tags.ASSOCIATED:
+        return Image.frombytes(image.mode.replace("A", "a"), image.size, image.tobytes())
+    return image
+
+
+def _image(samples: NDArray[Any], tiff: TiffFile) -> Image.Image:
+    """Samples `(h, w, samples)` as Pillow's image."""
+    if tiff.bits == 12:
+        samples = samples << 4
+    if tiff.bits == 16 and tiff.photometric not in {tags.WHITE_IS_ZERO, tags.BLACK_IS_ZERO}:
+        samples = (samples >> 8).astype(np.uint8)
+    if tiff.photometric in {tags.WHITE_IS_ZERO, tags.BLACK_IS_ZERO}:
+        if tiff.bits < 8:
+            samples = samples * (255 // (2**tiff.bits - 1))
+        if tiff.photometric == tags.WHITE_IS_ZERO:
+            samples = np.iinfo(samples.dtype).max - samples
+    if tiff.photometric == tags.BY_PALETTE:
+        samples = np.concatenate([_palette(tiff)[samples[..., 0]], samples[..., 1:]], axis=2)
+    colours = {tags.CMYK: 4, tags.RGB: 3, tags.BY_PALETTE: 3, tags.YCBCR: 3}.get(tiff.photometric, 1)
+    samples = np.ascontiguousarray(samples[..., : colours + bool(tiff.alpha)])
+    if tiff.photometric == tags.CMYK or tiff.photometric == tags.YCBCR:
+        mode = "CMYK" if tiff.photometric == tags.CMYK else "YCbCr"
+    else:
+        mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+        if tiff.alpha == tags.ASSOCIATED:
+            mode = mode.replace("A", "a")
+    if samples.dtype == np.uint16:
+        return Image.fromarray(samples[..., 0])
+    return Image.frombytes(mode, (tiff.width, tiff.height), samples.tobytes())
+
+
+def _palette(tiff: TiffFile) -> NDArray[np.uint8]:
+    """The palette, `(256, 3)`. Its levels have 16 bits; some writers mean 8, and none of theirs is above 255."""
+    count = 2**tiff.bits
+    stored = tiff.directory.integers(tags.PALETTE)
+    if stored is None or len(stored) < 3 * count:
+        raise damaged("colours by number, and no whole palette")
+    levels = np.array(stored[: 3 * count], np.uint32).reshape(3, count).T  # (colours, 3)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:count] = levels >> 8 if levels.max() > 255 else levels
+    return colours
+
+
+def _samples(content: bytes, tiff: TiffFile) -> NDArray[Any]:
+    """The samples of an uncompressed file, uint8 or uint16 `(h, w, samples)`, as they are stored."""
+    width, height = tiff.tile
+    planes, each = (tiff.samples, 1) if tiff.planar else (1, tiff.samples)
+    stride = (width * each * tiff.bits + 7) // 8
+    across, down = -(-tiff.width // width), -(-tiff.height // height)
+    stored = np.zeros((tiff.height, tiff.width, tiff.samples), np.uint8 if tiff.bits <= 8 else np.uint16)
+    for number, place in enumerate(tiff.offsets[: across * down * planes]):
+        plane, index = divmod(number, across * down)
+        top, left = index // across * height, index % across * width
+        rows = min(height, tiff.height - top)
+        size = rows * stride
+        if place + size > len(content) or (tiff.sizes and number < len(tiff.sizes) and tiff.sizes[number] < size):
+            raise damaged("fewer rows than its size needs")
+        packed = np.frombuffer(content, np.uint8, size, place).reshape(rows, stride)
+        unpacked = _unpacked(packed, width * each, tiff).reshape(rows, width, each)
+        part = stored[top : top + rows, left : left + width]
+        part[..., plane : plane + each] = unpacked[:, : part.shape[1]]
+    return stored
+
+
+def _unpacked(packed: NDArray[np.uint8], count: int, tiff: TiffFile) -> NDArray[Any]:
+    """Samples `(rows, count)` of rows of bytes."""
+    if tiff.bits == 16:
+        return np.ascontiguousarray(packed).view(tiff.directory.order + "u2").astype(np.uint16)
+    if tiff.fill_order == 2:
+        packed = np.packbits(np.unpackbits(packed, axis=1, bitorder="little"), axis=1)
+    if tiff.bits == 8:
+        return packed
+    return unpack_12(packed, count) if tiff.bits == 12 else unpack_small(packed, tiff.bits)[:, :count]
+
+
+def _for_libtiff(content: bytes, tiff: TiffFile) -> bytes:
+    """The file with a directory of `_DECODABLE` tags at its end, in place of its own."""
+    order, big = tiff.directory.order, content[2:4] in {b"+\x00", b"\x00+"}
+    inline, form = (8, "Q") if big else (4, "I")
+    values, entries = bytearray(), []
+    kept = {tag: entry for tag, entry in tiff.directory.entries.items() if tag in _DECODABLE}
+    padded = content + bytes(-len(content) % 8)
+    head = struct.calcsize(order + ("Q" if big else "H"))
+    directory_bytes = head + len(kept) * (4 + 2 * inline) + inline
+    values_at = len(padded) + directory_bytes
+    for tag, entry in sorted(kept.items()):
+        packed = tiff.directory.raw(tag)
+        if packed is None:
+            raise damaged(f"a value of tag {tag} behind its last byte")
+        if tag == tags.EXTRAS and tiff.alpha == tags.ASSOCIATED:
+            # Pillow divides by alpha, and loses half a level; it leaves the other kind as it is.
+            packed = struct.pack(order + "H", tags.UNASSOCIATED) + packed[2:]
+        if tag == tags.PHOTOMETRIC and (tiff.photometric, tiff.bits) == (tags.WHITE_IS_ZERO, 16):
+            packed = struct.pack(order + "H", tags.BLACK_IS_ZERO) if entry.kind == 3 else packed
+        field = packed.ljust(inline, b"\0")
+        if len(packed) > inline:
+            field = struct.pack(order + form, values_at + len(values))
+            values += packed + bytes(-len(packed) % 8)
+        entries.append(struct.pack(order + "HH" + form, tag, entry.kind, entry.count) + field)
+    directory = struct.pack(order + ("Q" if big else "H"), len(entries)) + b"".join(entries) + bytes(inline)
+    start = 8 if big else 4
+    first = struct.pack(order + form, len(padded))
+    if not big and values_at + len(values) >= 2**32:
+        raise TruncatedImageError("the TIFF image is too long; save it as PNG")
+    return padded[:start] + first + padded[start + inline :] + directory + bytes(values)

@@ -1,0 +1,84 @@
+"""Limits of a decoder process: memory, and processor time for each job. The kernel ends what goes beyond them."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1  # the number of prctl's option
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLimits:
+    """What one image may take of a decoder process."""
+
+    nbytes: int  # of memory, beyond what the process has when it starts
+    seconds: float  # of processor time
+
+
+def limit_memory(nbytes: int) -> None:
+    """Let this process have so many bytes more than it has now."""
+    _set(resource.RLIMIT_CORE, 0)
+    if (size := _address_space()) is not None:
+        _set(resource.RLIMIT_AS, size + nbytes)
+
+
+def memory_was_short(allowed: int) -> bool:
+    """Whether this process has had more than half of what it is allowed: what fails then may have wanted the rest."""
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        peak, _ = resource.getrlimit(resource.RLIMIT_AS)
+        return peak - int(fields["VmPeak"].split()[0]) * 1024 < allowed // 2
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def allow_seconds(seconds: float) -> None:
+    """Let this process compute for so many seconds from now on: then a signal ends it that nobody handles."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def die_with_parent() -> None:
+    """End this process when its parent ends, where the system can do that."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def why_it_ended(status: int, limits: DecoderLimits) -> str:
+    """What an image did to the process that decoded it, by its wait status."""
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if ended_by == signal.SIGPROF:
+        return (
+            f"the image takes more than {limits.seconds:g} s of processor time to decode; send a smaller one, or save "
+            "it anew as PNG or JPEG"
+        )
+    if ended_by == signal.SIGKILL:
+        return "the decoder was ended in the middle of the image, likely for want of memory; send a smaller one"
+    return "the decoder crashed on the image: the file is damaged in a way that it does not survive; save it anew"
+
+
+def needs_too_much_memory(limits: DecoderLimits) -> str:
+    return (
+        f"the image takes more than {limits.nbytes / 2**20:.0f} MiB of memory to decode; send a smaller one, or save "
+        "it anew as PNG or JPEG"
+    )
+
+
+def _set(what: int, limit: int) -> None:
+    _, hard = resource.getrlimit(what)
+    with contextlib.suppress(OSError, ValueError):  # a limit that is lower already
+        resource.setrlimit(what, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def _address_space() -> int | None:
+    """Bytes of this process's address space; None where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return None

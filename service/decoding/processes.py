@@ -1,0 +1,186 @@
+"""Decoder processes: each decodes one image at a time, is ended when nobody waits for the image any more, and replaced.
+
+A thread that decodes cannot be stopped, and shares its memory and its crashes with everybody. These processes have
+bounds on memory and on processor time. An image that goes beyond them, or that a decoder does not survive, is refused.
+"""
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from clpips.models.images.errors import DecoderError
+from clpips.models.images.pixels import Pixels
+from clpips.service.decoding.forking import Nursery, NurseryError, Worker
+from clpips.service.decoding.limits import DecoderLimits, needs_too_much_memory, why_it_ended
+from clpips.service.decoding.messages import Job, Outcome, Reply, receive_reply, send_job
+
+LOOK_SECONDS: Final = 0.2  # between two looks at whether somebody still waits
+ANSWER_SECONDS: Final = 10.0  # for the rest of a reply that has begun
+PATIENT_SECONDS: Final = 1.0  # after which an image gives way to others
+NICENESS: Final = 15  # of a process that decodes such an image
+ENDED_BY_OTHERS: Final = 9  # SIGKILL: as the kernel ends processes for want of memory, and people do
+
+log = structlog.get_logger()
+
+
+class AbandonedError(Exception):
+    """Nobody waits for the image any more: its process has been ended."""
+
+
+class DecoderProcesses:
+    """Up to `count` processes, which `decode` uses from as many threads as call it."""
+
+    def __init__(self, count: int, limits: DecoderLimits, capacity: int) -> None:
+        """`capacity` bounds the bytes of a file, and of its pixels, that a process shares with the service."""
+        self.count = count
+        self._limits = limits
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._nursery: Nursery | None = None
+        self._idle: list[Worker] = []
+        self._closed = False
+
+    def start(self) -> None:
+        """Start all processes. Raises `NurseryError` or `OSError`."""
+        started = [self._fork() for _ in range(self.count)]
+        with self._lock:
+            self._idle += started
+
+    @property
+    def idle(self) -> list[int]:
+        """The ids of the processes that wait for an image."""
+        with self._lock:
+            return [worker.process for worker in self._idle]
+
+    def decode(
+        self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool] = lambda: True
+    ) -> Pixels:
+        """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
+
+        Raises `ImageError`, `AbandonedError`, or `RuntimeError` where the processes do not work.
+        """
+        worker, reply = self._run(Job(len(content), resolution, max_pixels), content, wanted)
+        try:
+            pixels = worker.memory.read_pixels(reply.height, reply.width)
+        finally:
+            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
+        return pixels
+
+    def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> tuple[int, int]:
+        """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
+        worker, reply = self._run(Job(len(content), None, max_pixels, size_alone=True), content, wanted)
+        self._give_back(worker, reply, len(content))
+        return reply.width, reply.height
+
+    def close(self) -> None:
+        """End all processes. Those that decode are ended too."""
+        with self._lock:
+            self._closed = True
+            nursery, self._nursery = self._nursery, None
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.close()
+        if nursery is not None:
+            nursery.close()
+
+    def _run(self, job: Job, content: bytes, wanted: Callable[[], bool]) -> tuple[Worker, Reply]:
+        """The worker that did the job, to be given back, and its reply. Raises what `decode` raises."""
+        worker = self._take()
+        reply = self._ask(worker, job, content, wanted)
+        if reply == ENDED_BY_OTHERS:  # the image may have no part in it: once more, by a process that is surely there
+            worker = self._start_one()
+            reply = self._ask(worker, job, content, wanted)
+        if not isinstance(reply, Reply):
+            raise DecoderError(why_it_ended(reply, self._limits))
+        if reply.outcome == Outcome.DONE:
+            return worker, reply
+        self._give_back(worker, reply, job.nbytes)
+        if reply.outcome == Outcome.REFUSED:
+            raise reply.error(reply.text)
+        if reply.outcome == Outcome.NO_MEMORY:
+            raise DecoderError(needs_too_much_memory(self._limits))
+        raise RuntimeError(f"the decoder failed: {reply.text}")
+
+    def _take(self) -> Worker:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._start_one()
+
+    def _start_one(self) -> Worker:
+        try:
+            return self._fork()
+        except (NurseryError, OSError) as error:
+            raise RuntimeError(f"no decoder process could be started: {error}") from error
+
+    def _fork(self) -> Worker:
+        """A new process, of a new fork server where the last one has ended."""
+        nursery = self._running()
+        try:
+            return nursery.fork(self._capacity)
+        except NurseryError as error:
+            log.warning("the server that forks decoders has ended; it is started again", reason=str(error))
+            self._forget(nursery)
+            return self._running().fork(self._capacity)
+
+    def _running(self) -> Nursery:
+        with self._lock:
+            if self._closed:
+                raise NurseryError("the service is stopping")
+            if self._nursery is None:
+                self._nursery = Nursery(self._limits)
+            return self._nursery
+
+    def _forget(self, nursery: Nursery) -> None:
+        with self._lock:
+            if self._nursery is not nursery:
+                return
+            self._nursery = None
+            stale, self._idle = self._idle, []
+        for worker in stale:
+            worker.close()
+        nursery.close()
+
+    def _ask(self, worker: Worker, job: Job, content: bytes, wanted: Callable[[], bool]) -> Reply | int:
+        """The worker's reply, or the wait status with which it ended. Raises `AbandonedError`."""
+        worker.memory.write(content)
+        started = time.monotonic()
+        try:
+            send_job(worker.connection, job)
+            readable = select.poll()
+            readable.register(worker.connection, select.POLLIN)
+            while not readable.poll(LOOK_SECONDS * 1000):
+                if not wanted():
+                    self._end(worker)
+                    raise AbandonedError("nobody waits for the image any more")
+                if not worker.nice and time.monotonic() - started > PATIENT_SECONDS:
+                    worker.nice = True
+                    with contextlib.suppress(OSError):
+                        os.setpriority(os.PRIO_PROCESS, worker.process, NICENESS)
+            worker.connection.settimeout(ANSWER_SECONDS)
+            reply = receive_reply(worker.connection)
+        except (ConnectionError, TimeoutError):
+            reply = None
+        return self._end(worker) if reply is None else reply
+
+    def _give_back(self, worker: Worker, reply: Reply, nbytes: int) -> None:
+        """Let the worker wait for its next image, where it is as good as new."""
+        if reply.last or worker.nice or self._closed:
+            self._end(worker)
+            return
+        worker.memory.release(nbytes)
+        with self._lock:
+            self._idle.append(worker)
+
+    def _end(self, worker: Worker) -> int:
+        """End a worker; its wait status, as that of one that others ended where it cannot be known."""
+        try:
+            return worker.nursery.end(worker)
+        except NurseryError:
+            return ENDED_BY_OTHERS
