@@ -3,7 +3,9 @@
 #   docker build --target cpu -t clpips:cpu .     ONNX Runtime, no PyTorch
 #   docker build --target gpu -t clpips:gpu .     PyTorch and ONNX Runtime on CUDA; the CUDA libraries come from the wheels
 #
-# The weights are inside: nothing is fetched at start. Any base with Python 3.11 or newer and its `venv` module will do.
+# The weights are inside: nothing is fetched at start. The label of licences counts theirs: EfficientNet-Lite0's is
+# Apache-2.0, AlexNet's BSD-3-Clause, LPIPS's BSD-2-Clause (NOTICE has them).
+# Any base with Python 3.11 or newer and its `venv` module will do.
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
 
 # --- build: one wheel of the project, one virtual environment a target -------------------------------------------------
@@ -39,7 +41,7 @@ ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="clpips" \
       org.opencontainers.image.description="The image-similarity service that learns what you mean by similar" \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND BSD-2-Clause" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 ENV PATH=/opt/clpips/bin:$PATH \

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import compare_images, embed_images
 from clpips.models.images.decoding import load_image
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.distance import weigh
@@ -31,14 +32,14 @@ CREATED = "2026-11-27T00:00:00+00:00"  # fixed: the same images make the same fi
 
 
 def channel_means(contents: list[bytes]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of `z` and of its square, `(3456,)` each, over all pairs of the images."""
+    """Mean of `z` and of its square, `(6016,)` each, over all pairs of the images."""
     engine = open_engine("onnx", "cpu")
-    features = engine.embed([load_image(content, DEFAULT_RESOLUTION, MAX_PIXELS) for content in contents])
+    features = embed_images(engine, [load_image(content, DEFAULT_RESOLUTION, MAX_PIXELS) for content in contents])
     total, squares = np.zeros(Z_LENGTH), np.zeros(Z_LENGTH)  # (z,) each
     pairs = list(combinations(range(len(features)), 2))
     for first in range(len(features) - 1):
         rest = features[first + 1 :]
-        z = engine.compare([features[first]] * len(rest), rest).astype(np.float64)  # (n, z)
+        z = compare_images(engine, [features[first]] * len(rest), rest).astype(np.float64)  # (n, z)
         total += z.sum(axis=0)
         squares += np.square(z).sum(axis=0)
     engine.close()
@@ -46,7 +47,7 @@ def channel_means(contents: list[bytes]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def balanced(mean: NDArray[np.float64], lpips: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights, float32 `(3456,)`, under which families are alike at the mean `z`, `(3456,)`, and as far as `lpips`."""
+    """Weights, float32 `(6016,)`, under which families are alike at the mean `z`, `(6016,)`, and as far as `lpips`."""
     share = float(weigh(mean[np.newaxis].astype(np.float32), lpips)[0]) / len(FAMILIES)  # a family's part of a distance
     return combine_families(
         {
@@ -72,7 +73,7 @@ def main() -> None:
     mean = np.mean(means, axis=0)  # (z,)
     for family in FAMILIES:
         layers = [mean[group.place].mean() for group in GROUPS if group.family == family.name]
-        print(f'    "{family.name}": ({", ".join(f"{value:.3e}" for value in layers)}),')
+        print(f'    "{family.name}": ({", ".join(f"{value:.3e}" for value in layers)}{"," * (len(layers) == 1)}),')
     counts = " and ".join(str(len(each)) for each in sets)
     weights = LayerWeights(
         balanced(mean, load_weights("lpips").values),

@@ -16,6 +16,7 @@ from clpips.models.engines.contract import Engine, EngineError, JpegDecoder
 from clpips.models.engines.cores import core_count
 from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.models.images.png import png_decoder
+from clpips.models.metric.families import ALL_NETWORKS, CONTENT
 from clpips.service.admission.access import Access
 from clpips.service.admission.binding import is_reachable
 from clpips.service.admission.door import Door
@@ -99,6 +100,7 @@ def create_app(
             convolution=settings.convolution,
             fallback=settings.engine_fallback,
         )
+    networks = ALL_NETWORKS if settings.content else ALL_NETWORKS - {CONTENT}
     shipped = ShippedWeights.load(engine.fingerprint)
     described = describe_engine(engine)
     access = Access.from_settings(settings)
@@ -125,13 +127,20 @@ def create_app(
         max_queue=max(settings.max_queue, settings.max_images),  # the door admits a lone request of any size
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
+        networks=networks,
     )
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
     comparer = Comparer(pipeline, access, door, room, settings.max_pixels, settings.max_scored_pixels)
 
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
-        shipped, store, engine.fingerprint, settings.profile_refresh_seconds, settings.profile_cache, telemetry
+        shipped,
+        store,
+        engine.fingerprint,
+        settings.profile_refresh_seconds,
+        settings.profile_cache,
+        telemetry,
+        networks=networks,
     )
     # Replicas share PostgreSQL alone.
     shared = None if database.is_sqlite else ComparisonStore(database, settings.comparison_ttl)
@@ -152,6 +161,8 @@ def create_app(
             lent_bytes = await pipeline.warm_up(settings.inflight_feature_bytes)
             await decoders
             room.most = Need(settings.inflight_pixel_bytes, lent_bytes)
+            if settings.content and await store.any_uses_content():
+                await pipeline.load(networks)
             readiness.warm = True
             following = asyncio.create_task(follow_keys(settings, access))
             catching_up = asyncio.create_task(learner.keep_up(engine.fingerprint))

@@ -121,6 +121,12 @@ class BackboneMismatch(Problem):
     status, kind, title = HTTPStatus.CONFLICT, "backbone-mismatch", "The backbone is another one"
 
 
+class ContentLeftOut(Problem):
+    """Weights that use the content network, which this service leaves out."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "content-left-out", "The content network is left out here"
+
+
 class LimitReached(Problem):
     """The tenant keeps as much as it may."""
 

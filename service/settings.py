@@ -58,6 +58,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backbone: Annotated[
         Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
     ] = None
+    content: Annotated[
+        bool,
+        Meta(
+            description="Whether the content network may be used, which new profiles begin with. It is loaded when it "
+            "is first needed. `false` leaves it out: profiles that use it are then answered with 409, and new profiles "
+            "begin without it."
+        ),
+    ] = True
     threads: Annotated[
         Count | None, Meta(description="Threads that the engine computes with; unset, one for each core.")
     ] = None
@@ -201,11 +209,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0, description="A new version of a profile is in use on every replica within so many seconds.")
     ] = 2.0
     profile_cache: Annotated[
-        Count, Meta(description="Profiles whose weights are held in memory, some 14 KB each; the least used leave.")
+        Count, Meta(description="Profiles whose weights are held in memory, some 24 KB each; the least used leave.")
     ] = 10_000
     max_profiles: Annotated[Count, Meta(description="Most profiles that a tenant may keep (403 above it).")] = 10_000
     max_rankings: Annotated[
-        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 70 KB.")
+        Count, Meta(description="Most rankings that a tenant may keep (403 above it); ten candidates take 120 KB.")
     ] = 100_000
     comparison_ttl: Annotated[
         Count, Meta(description="Seconds for which an answer of `/rank` can be re-ordered without sending the images.")

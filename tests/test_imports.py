@@ -17,6 +17,7 @@ WITH_TORCH = {
         f"models/engines/pytorch/{part}.py"
         for part in (
             "cuda_graphs",
+            "content",
             "engine",
             "jpeg",
             "kernels",
@@ -24,6 +25,7 @@ WITH_TORCH = {
             "memory",
             "network",
             "precision",
+            "resizing",
             "slots",
             "triton_kernels",
         )
@@ -72,7 +74,7 @@ METRIC = {
     "problems": "",
     "wire": "metric",
     "storage": "installing metric",
-    "ops": "engines",
+    "ops": "metric engines",
     "openapi": "metric",
     "admission": "",
     "profiles": "metric",
@@ -80,7 +82,7 @@ METRIC = {
     "scoring": "metric images engines",
     "teaching": "metric rankings fitting",
     "routes": "rankings",
-    "app": "images engines",
+    "app": "metric images engines",
     "server": "engines",
     "cli": "engines cli",
 }

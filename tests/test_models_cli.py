@@ -109,14 +109,14 @@ def test_equal_distances_keep_the_order_given(capsys: pytest.CaptureFixture[str]
 
 
 def test_other_weights_give_other_distances(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    save_weights(LayerWeights(np.full(3456, 2, np.float32), name="twos"), folder / "twos.safetensors")
+    save_weights(LayerWeights(np.full(6016, 2, np.float32), name="twos"), folder / "twos.safetensors")
     answer = run_json(capsys, "distance", "target.png", "near.jpg", "--weights", "twos.safetensors")
     assert answer["weights"] == "twos"
     assert answer["distance"] != run_json(capsys, "distance", "target.png", "near.jpg")["distance"]
 
 
 def test_weights_of_another_backbone_are_refused(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    save_weights(LayerWeights(np.ones(3456, np.float32), name="w", backbone="ab" * 32), folder / "w.safetensors")
+    save_weights(LayerWeights(np.ones(6016, np.float32), name="w", backbone="ab" * 32), folder / "w.safetensors")
     assert run("distance", "target.png", "near.jpg", "--weights", "w.safetensors") == 2
     assert "belong to the backbone" in capsys.readouterr().err
 

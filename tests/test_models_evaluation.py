@@ -37,7 +37,7 @@ def data_set(raters: list[Observer], targets: int, candidates: int, seed: int) -
 
 def votes(counts: list[tuple[int, int]]) -> MeasuredRankings:
     """Two candidates a target; LPIPS prefers the first."""
-    z = np.stack([np.full(3456, 0.001), np.full(3456, 0.002)]).astype(np.float32)
+    z = np.stack([np.full(6016, 0.001), np.full(6016, 0.002)]).astype(np.float32)
     rankings = [Ranking(f"{target}", ("a", "b"), votes=pair) for target, pair in enumerate(counts)]
     return MeasuredRankings(rankings, z, [np.array([0, 1])] * len(counts), np.arange(len(counts)), [None] * len(counts))
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import compare_images, embed_images
+from clpips.models.metric.families import ALEXNET, Families
 from clpips.models.metric.packing import pack_z, unpack_z
 from clpips.models.rankings.distance_cache import DistanceCache
 from clpips.models.rankings.files import Ranking, RankingsError
@@ -32,13 +34,15 @@ class Counting:
         self.opened += 1
         return cast("Engine", self)  # as much of one as measuring needs
 
-    def embed(self, images: NDArray[np.uint8]) -> Sequence[Any]:
-        self.images += len(images)
-        return self._engine.embed(images)
+    def embed(self, images: NDArray[np.uint8], *, network: str = ALEXNET) -> Sequence[Any]:
+        self.images += len(images) if network == ALEXNET else 0
+        return self._engine.embed(images, network=network)
 
-    def compare(self, targets: Sequence[Any], candidates: Sequence[Any]) -> NDArray[np.float32]:
-        self.pairs += len(targets)
-        return self._engine.compare(targets, candidates)
+    def compare(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        self.pairs += len(targets) if families is None or "aligned" in families else 0
+        return self._engine.compare(targets, candidates, families)
 
     def close(self) -> None:
         pass
@@ -70,8 +74,8 @@ def run(
 
 def test_rows_are_the_engines_channel_distances(folder: Path, engine: Counting) -> None:
     measured = run([ranking(folder, 0, 1, 2)], engine)
-    features = engine.embed(np.stack([picture(name, SIDE) for name in (0, 1, 2)]))
-    expected = engine.compare([features[0]] * 2, features[1:])
+    features = embed_images(engine.open(), np.stack([picture(name, SIDE) for name in (0, 1, 2)]))
+    expected = compare_images(engine.open(), [features[0]] * 2, features[1:])
     assert np.allclose(measured.rows[measured.rows_of[0]], expected, atol=1e-7)
 
 
@@ -133,8 +137,8 @@ def test_a_disk_that_fills_up_only_costs_time() -> None:
 
     connection = sqlite3.connect(":memory:")  # no table: every write fails as on a full disk
     cache = DistanceCache(connection, "f", 64)
-    cache.write({("a", "b"): np.zeros(3456, np.float32)})
-    cache.write({("a", "b"): np.zeros(3456, np.float32)})
+    cache.write({("a", "b"): np.zeros(6016, np.float32)})
+    cache.write({("a", "b"): np.zeros(6016, np.float32)})
     assert cache.read([("a", "b")]) == {}
 
 
@@ -176,7 +180,7 @@ def test_at_native_size_a_candidate_must_be_as_large_as_its_target(folder: Path,
 
 
 def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
-    z = pack_z(np.random.default_rng(0).random((3, 3456), np.float32))
+    z = pack_z(np.random.default_rng(0).random((3, 6016), np.float32))
     rankings = [Ranking(name, ranks=(2, 1, 3), z=z) for name in ("x", "y", "x")]
     measured = run(rankings, engine)
     assert engine.opened == 0
@@ -187,7 +191,7 @@ def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
 
 
 def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counting) -> None:
-    z = np.zeros((2, 3456), np.float16)
+    z = np.zeros((2, 6016), np.float16)
     with pytest.raises(RankingsError, match="another backbone or resolution"):
         run([Ranking("t", ranks=(1, 2), z=z, backbone="ff", resolution=SIDE, line=3)], engine)
 

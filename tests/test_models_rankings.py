@@ -137,7 +137,7 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    z = np.random.default_rng(0).random((2, 3456)).astype(np.float16)
+    z = np.random.default_rng(0).random((2, 6016)).astype(np.float16)
     rankings = [
         Ranking(str(tmp_path / "t"), (str(tmp_path / "a"), str(tmp_path / "b")), ranks=(1.5, 1.5), set="1"),
         Ranking("/elsewhere/t", (str(tmp_path / "x" / "a"), "/b"), votes=(2, 0), rater="r"),
@@ -153,7 +153,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -> None:
-    z = np.zeros((2, 3456), np.float16)
+    z = np.zeros((2, 6016), np.float16)
     z[1, 0] = 1
     assert decode_z(encode_z(z), 2)[1, 0] == 1
     assert encode_z(z)["aligned"] == base64.b64encode(z[:, :1152].astype("<f2").tobytes()).decode()
@@ -162,7 +162,7 @@ def test_channel_distances_in_a_line_are_little_endian_float16(tmp_path: Path) -
 
 
 def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    z = np.zeros((2, 3456), np.float16)
+    z = np.zeros((2, 6016), np.float16)
     infinite = z.copy()
     infinite[0, 0] = np.inf
     found = problems(
@@ -177,14 +177,14 @@ def test_channel_distances_that_cannot_be_are_refused(tmp_path: Path) -> None:
     )
     assert len(found) == 7
     assert "aligned of 3 candidates needs 6,912 bytes (float16, 1152 each), 4,608 came" in found[1]
-    assert "expected the families aligned, mean, std, found aligned" in found[5]
+    assert "expected the families aligned, mean, std or content_mean, content_std, or both, found aligned" in found[5]
     assert "std is not base64" in found[6]
 
 
 def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> None:
     line = {
         "target": "t",
-        "z": encode_z(np.zeros((2, 3456), np.float16)),
+        "z": encode_z(np.zeros((2, 6016), np.float16)),
         "ranks": [1, 2],
         "backbone": "aa",
         "resolution": 256,
@@ -253,13 +253,13 @@ def test_where_images_recur_so_much_that_no_split_keeps_them_apart_targets_are()
 
 
 def test_images_without_names_are_split_by_target() -> None:
-    z = np.zeros((2, 3456), np.float16)
+    z = np.zeros((2, 6016), np.float16)
     assert split_rankings([Ranking(f"{n}", ranks=(1, 2), z=z) for n in range(4)]).words == "targets not seen"
 
 
 def test_rankings_without_images_cannot_be_split_by_image() -> None:
     with pytest.raises(RankingsError, match="split them by target"):
-        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 3456), np.float16))], by="image")
+        split_rankings([Ranking("t", ranks=(1, 2), z=np.zeros((2, 6016), np.float16))], by="image")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 2.0])

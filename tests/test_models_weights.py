@@ -24,7 +24,7 @@ from clpips.models.metric.weights_files import (
     shipped_weights,
 )
 
-ONES = np.ones(3456, np.float32)
+ONES = np.ones(6016, np.float32)
 FAMILY = np.ones(1152, np.float32)
 METADATA = {"format": FORMAT, "name": "x", "backbones": '{"alexnet": "b"}', "resolution": "256"}
 
@@ -51,21 +51,21 @@ def test_a_file_holds_the_families_that_count_and_no_other() -> None:
     assert parse_weights(format_weights(weights)).families == {"std"}
 
 
-def test_balanced_gives_each_channel_of_a_family_the_same_and_each_family_a_third_of_a_typical_distance() -> None:
+def test_balanced_gives_each_channel_of_a_family_the_same_and_each_family_a_fifth_of_a_typical_distance() -> None:
     weights = load_weights("balanced")
-    assert [len(np.unique(weights.values[place])) for place in PLACES.values()] == [1, 1, 1]
-    assert weights.family_shares() == pytest.approx(dict.fromkeys(PLACES, 1 / 3), abs=1e-3)
-    assert sum(weights.layer_shares()) == pytest.approx(1)
+    assert [len(np.unique(weights.values[place])) for place in PLACES.values()] == [1, 1, 1, 1, 1]
+    assert weights.family_shares() == pytest.approx(dict.fromkeys(PLACES, 1 / 5), abs=1e-3)
+    assert sum(weights.layer_shares()) == pytest.approx(3 / 5, abs=1e-3)
 
 
 def test_shares_are_of_a_typical_distance_and_not_of_the_weights() -> None:
     layer_1_aligned, layer_5_mean = GROUPS[0], GROUPS[9]
-    values = np.zeros(3456, np.float32)
+    values = np.zeros(6016, np.float32)
     values[layer_1_aligned.place] = 1 / TYPICAL["aligned"][0] / 64
     values[layer_5_mean.place] = 3 / TYPICAL["mean"][4] / 256
     weights = LayerWeights(values, name="x")
     assert weights.layer_shares() == pytest.approx([0.25, 0, 0, 0, 0.75])
-    assert weights.family_shares() == pytest.approx({"aligned": 0.25, "mean": 0.75, "std": 0})
+    assert weights.family_shares() == pytest.approx({**dict.fromkeys(PLACES, 0), "aligned": 0.25, "mean": 0.75})
 
 
 def test_equal_weights_are_equal_bytes() -> None:
@@ -89,7 +89,7 @@ def test_every_group_has_a_typical_distance() -> None:
 
 def test_a_file_keeps_the_weights_and_their_provenance(tmp_path: Path) -> None:
     weights = LayerWeights(
-        np.random.default_rng(0).random(3456, np.float32),
+        np.random.default_rng(0).random(6016, np.float32),
         name="ada",
         parent="lpips",
         resolution=None,
@@ -108,7 +108,7 @@ def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-@given(arrays(np.float32, 3456, elements=st.floats(0, 1e6, width=32)))
+@given(arrays(np.float32, 6016, elements=st.floats(0, 1e6, width=32)))
 def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -> None:
     assert np.array_equal(parse_weights(format_weights(LayerWeights(values, name="x"))).values, values)
 
@@ -116,13 +116,13 @@ def test_any_sound_weights_survive_the_round_trip(values: NDArray[np.float32]) -
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.ones(3455, np.float32), r"\(3456,\), these have \(3455,\)"),
-        (np.ones((1, 3456), np.float32), r"\(1, 3456\)"),
-        (np.ones(3456, np.int64), "floating-point"),
-        (np.where(np.arange(3456) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
-        (np.where(np.arange(3456) == 5, np.nan, ONES), "finite"),
-        (np.where(np.arange(3456) == 5, np.inf, ONES), "finite"),
-        (np.full(3456, 1e300), "float32"),
+        (np.ones(6015, np.float32), r"\(6016,\), these have \(6015,\)"),
+        (np.ones((1, 6016), np.float32), r"\(1, 6016\)"),
+        (np.ones(6016, np.int64), "floating-point"),
+        (np.where(np.arange(6016) == 5, -1e-3, ONES), "≥ 0, the smallest of these is -0.001"),
+        (np.where(np.arange(6016) == 5, np.nan, ONES), "finite"),
+        (np.where(np.arange(6016) == 5, np.inf, ONES), "finite"),
+        (np.full(6016, 1e300), "float32"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")

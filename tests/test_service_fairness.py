@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Images
-from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
+from clpips.models.metric.families import ALEXNET, ALL_NETWORKS, FAMILIES_OF, Z_LENGTH, Families
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
 from clpips.service.admission.room import Need, Room
@@ -39,15 +39,15 @@ class Diary(FakeEngine):
         self.calls: list[str] = []
         self.works = threading.Event()
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         bright = sum(int(np.asarray(image).min()) == 255 for image in images)
         self.calls.append(f"embed {bright} of the pair" if bright else "embed")
         self.works.set()
         time.sleep(0.02)  # the engine's own work
-        return super().embed(images, more=more)
+        return super().embed(images, more=more, network=network)
 
     def compare(
-        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
         self.calls.append("compare")
         return super().compare(targets, candidates, families)
@@ -76,6 +76,7 @@ async def comparer_of(engine: Engine, max_batch: int, yield_seconds: float) -> A
         max_queue=512,
         max_pixels=10**6,
         cache_bytes=None,
+        networks=ALL_NETWORKS,
         yield_seconds=yield_seconds,
     )
     room = Room(Need(10**9, await pipeline.warm_up()), telemetry)
@@ -101,7 +102,8 @@ async def test_a_pair_is_compared_before_the_next_images_of_a_large_request_are_
         async def compare(images: Sequence[bytes]) -> NDArray[np.float32]:
             target, *candidates = slots(images)
             with door.admit(math.inf) as ticket:
-                return await comparer.compare("a", [(target, candidate) for candidate in candidates], 256, ticket)
+                pairs = [(target, candidate) for candidate in candidates]
+                return await comparer.compare("a", pairs, 256, ticket, FAMILIES_OF[ALEXNET])
 
         engine.calls.clear()
         engine.works.clear()

@@ -9,6 +9,7 @@ import pytest
 from clpips.models.engines.contract import Engine, EngineError
 from clpips.models.images.decoding import load_image
 from clpips.models.images.jpeg import plain_jpeg_size
+from clpips.models.metric.families import ALEXNET
 from clpips.service.app import create_app
 from clpips.service.settings import Settings
 from tests.support.pictures import Pixels, encode, picture
@@ -45,9 +46,9 @@ class SeeingEngine(FakeEngine):
         super().__init__()
         self.seen: list[Pixels] = []
 
-    def embed(self, images: Sequence[Any] | Pixels, *, more: bool = False) -> Any:
+    def embed(self, images: Sequence[Any] | Pixels, *, more: bool = False, network: str = ALEXNET) -> Any:
         self.seen += list(images)
-        return super().embed(images)
+        return super().embed(images, network=network)
 
 
 def rank(engine: Engine, jpegs: FakeDecoder | None, target: bytes, candidates: Sequence[bytes], **settings: Any) -> Any:

@@ -7,6 +7,7 @@ from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from clpips.models.engines.contract import Images
+from clpips.models.metric.families import ALEXNET
 from tests.support.pictures import encode, picture
 from tests.support.services import FakeEngine, FakeFeatures, distance_body, serving
 
@@ -28,11 +29,11 @@ class SmallEngine(FakeEngine):
         self.asked.append((side, largest, feature_bytes))
         return self.room * BYTES
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         if self.full:
             self.on_memory_pressure()
             self.full = False
-        return super().embed(images, more=more)
+        return super().embed(images, more=more, network=network)
 
 
 def held(client: TestClient[Any]) -> int:
@@ -60,7 +61,7 @@ def test_the_engine_chooses_the_cache_where_no_setting_does() -> None:
 
 
 def test_no_more_features_are_kept_than_the_engine_can_keep() -> None:
-    with serving(SmallEngine(room=4)) as client:
+    with serving(SmallEngine(room=4), content=False) as client:
         for image in range(0, 8, 2):
             assert score(client, image, image + 1).status_code == 200
         assert held(client) == 4
@@ -68,7 +69,7 @@ def test_no_more_features_are_kept_than_the_engine_can_keep() -> None:
 
 def test_when_memory_runs_out_half_of_what_is_kept_goes_and_the_request_is_answered() -> None:
     engine = SmallEngine(room=8)
-    with serving(engine) as client:
+    with serving(engine, content=False) as client:
         for image in range(0, 6, 2):
             score(client, image, image + 1)
         assert held(client) == 6
@@ -81,7 +82,7 @@ def test_when_memory_runs_out_half_of_what_is_kept_goes_and_the_request_is_answe
 
 def test_features_that_were_dropped_are_computed_again() -> None:
     engine = SmallEngine(room=8)
-    with serving(engine) as client:
+    with serving(engine, content=False) as client:
         first = score(client, 0, 1).json()["distances"]
         score(client, 2, 3)
         engine.full = True

@@ -94,10 +94,14 @@ def test_what_scoring_refuses_is_described(client: TestClient[Any]) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "conflicts"),
     [
-        ("post", "/rank", {"images-not-held", "backbone-mismatch"}),
-        ("post", "/distance", {"images-not-held", "backbone-mismatch"}),
-        ("post", "/profiles", {"profile-exists", "backbone-mismatch"}),
-        ("post", "/profiles/{name}/rankings", {"images-not-held", "backbone-mismatch", "profile-exists"}),
+        ("post", "/rank", {"content-left-out", "images-not-held", "backbone-mismatch"}),
+        ("post", "/distance", {"content-left-out", "images-not-held", "backbone-mismatch"}),
+        ("post", "/profiles", {"content-left-out", "profile-exists", "backbone-mismatch"}),
+        (
+            "post",
+            "/profiles/{name}/rankings",
+            {"images-not-held", "backbone-mismatch", "profile-exists", "content-left-out"},
+        ),
         ("post", "/profiles/{name}/fit", {"backbone-mismatch", "profile-exists"}),
         ("delete", "/profiles/{name}", {"profile-exists"}),
         ("delete", "/profiles/{name}/rankings/{number}", {"backbone-mismatch", "profile-exists"}),

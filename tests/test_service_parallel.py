@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from clpips.models.engines.contract import Images
+from clpips.models.metric.families import ALEXNET
 from clpips.service.batching.batch import BatchReport
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.engine_threads import EngineThreads
@@ -28,7 +29,7 @@ class Meeting(FakeEngine):
         self.broken = False
         self.seconds: list[float] = []
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         if self.broken:
             raise RuntimeError("the device is gone")
         if len(images) == 1:
@@ -36,7 +37,7 @@ class Meeting(FakeEngine):
             self.both.wait()
             time.sleep(0.02)  # work, of which the metrics tell
             self.seconds.append(time.perf_counter() - started)
-        return super().embed(images, more=more)
+        return super().embed(images, more=more, network=network)
 
 
 def busy_seconds(metrics: str) -> float:
@@ -92,9 +93,9 @@ class Listener(FakeEngine):
         super().__init__()
         self.told: list[bool] = []
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         self.told.append(more)
-        return super().embed(images, more=more)
+        return super().embed(images, more=more, network=network)
 
 
 def test_it_hears_whether_more_images_are_on_their_way() -> None:

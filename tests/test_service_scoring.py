@@ -11,8 +11,10 @@ import pytest
 from litestar.testing import TestClient
 
 from clpips.models.engines.contract import Engine, Images
+from clpips.models.engines.several import compare_images, embed_images
 from clpips.models.images.decoding import load_image
 from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
+from clpips.models.metric.families import ALEXNET, NETWORK_PLACES, PLACES
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import encode, npy, picture, variation
 from tests.support.services import (
@@ -40,8 +42,8 @@ def post(client: TestClient[Any], path: str, body: tuple[bytes, str], **headers:
 
 def expected(engine: Engine, target: bytes, candidate: bytes, resolution: int | None = 256) -> np.ndarray[Any, Any]:
     images = [load_image(image, resolution)[np.newaxis] for image in (target, candidate)]
-    features = [engine.embed(image)[0] for image in images]
-    return engine.compare(features[:1], features[1:])
+    features = [embed_images(engine, image)[0] for image in images]
+    return compare_images(engine, features[:1], features[1:])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -94,7 +96,7 @@ def test_layers_add_up_to_the_distance(client: TestClient[Any], engine: Engine) 
     assert np.sum(reply["layers"], axis=1) == pytest.approx(reply["distances"], abs=1e-6)
     own = distance_by_layer(expected(engine, encode(TARGET), CANDIDATES[0]), load_weights().values)
     assert reply["layers"][0] == pytest.approx(own[0].tolist(), abs=1e-6)
-    assert [set(row) for row in reply["families"]] == [{"aligned", "mean", "std"}] * len(CANDIDATES)
+    assert [set(row) for row in reply["families"]] == [set(PLACES)] * len(CANDIDATES)
     assert [row["aligned"] for row in reply["families"]] == pytest.approx(reply["distances"], abs=1e-6)
 
 
@@ -134,7 +136,7 @@ def test_replies_name_images_by_the_hash_of_their_bytes(client: TestClient[Any])
 
 def test_replies_say_whose_weights_and_which_engine(client: TestClient[Any], engine: Engine) -> None:
     reply = post(client, "/rank", rank_body("json", encode(TARGET), CANDIDATES)).json()
-    fingerprint = hashlib.sha256(load_weights().values.tobytes()).hexdigest()
+    fingerprint = hashlib.sha256(load_weights().values[NETWORK_PLACES[ALEXNET]].tobytes()).hexdigest()
     assert reply["profile"] == {"name": "lpips", "version": 1, "fingerprint": fingerprint}
     assert reply["engine"] == {
         "name": "onnx",
@@ -278,11 +280,11 @@ def test_the_service_answers_others_while_the_engine_computes() -> None:
     class SlowEngine(FakeEngine):
         begun, released = threading.Event(), threading.Event()
 
-        def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+        def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
             if self.compared:  # the warm-up is over
                 self.begun.set()
                 assert self.released.wait(30)
-            return super().embed(images, more=more)
+            return super().embed(images, more=more, network=network)
 
     engine = SlowEngine()
     with serving(engine) as client, ThreadPoolExecutor(1) as other:

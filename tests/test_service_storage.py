@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.families import ALEXNET, NETWORK_PLACES, Z_LENGTH
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database, newest_revision
 from clpips.service.storage.errors import (
@@ -30,7 +30,14 @@ from clpips.service.storage.errors import (
 )
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import Comparison, KeptRanking, NewVersion, Profile, TenantQuota
-from clpips.service.storage.tables import ComparisonRow, Row
+from clpips.service.storage.tables import (
+    ComparisonRow,
+    Row,
+    pack_channel_distances,
+    pack_weights,
+    unpack_channel_distances,
+    unpack_weights,
+)
 from tests.support.databases import BACKBONE, distances, fresh_database, ranking, version
 
 T = "studio"
@@ -477,3 +484,17 @@ async def test_the_migrations_make_the_tables_that_the_code_describes(database: 
 
     async with database.read() as session:
         assert await (await session.connection()).run_sync(differences) == []
+
+
+def test_rows_of_alexnets_families_alone_are_read_as_those_and_no_others() -> None:
+    alexnet = NETWORK_PLACES[ALEXNET]
+    kept = np.random.default_rng(0).random((3, alexnet.stop)).astype(np.float16)
+    assert np.array_equal(unpack_channel_distances(pack_channel_distances(kept), 3), kept)
+    weights = np.zeros(Z_LENGTH, np.float32)
+    weights[alexnet] = 1
+    assert len(pack_weights(weights)) == 4 * alexnet.stop
+    assert np.array_equal(unpack_weights(pack_weights(weights)), weights)
+    weights[-1] = 1
+    assert np.array_equal(unpack_weights(pack_weights(weights)), weights)
+    with pytest.raises(ValueError, match="3 weights belong to no networks"):
+        unpack_weights(np.ones(3, np.float32).tobytes())

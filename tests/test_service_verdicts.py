@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Images
-from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.models.metric.families import ALEXNET, Families
 from clpips.service.scoring.quarantine import Quarantine
 from tests.support.pictures import npy, picture
 from tests.support.services import (
@@ -37,14 +37,14 @@ class Picky(FakeEngine):
         self.broken = False  # whether it fails on all images in that way
         self.tried = 0  # red images, or all where it is broken
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
-        features = super().embed(images, more=more)
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
+        features = super().embed(images, more=more, network=network)
         if self.way == "embed" and any(self._fails(one) for one in features):
             raise RuntimeError("no kernel for this image")
         return features
 
     def compare(
-        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
         z = super().compare(targets, candidates, families)
         failing = [self._fails(a) or self._fails(b) for a, b in zip(targets, candidates, strict=True)]
@@ -131,10 +131,10 @@ def test_an_image_without_memory_for_it_is_at_no_fault() -> None:
     class Full(FakeEngine):
         full = False
 
-        def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+        def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
             if self.full:
                 raise MemoryError
-            return super().embed(images, more=more)
+            return super().embed(images, more=more, network=network)
 
     engine = Full()
     with serving(engine) as client:

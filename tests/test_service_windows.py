@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Images
+from clpips.models.metric.families import ALEXNET, FAMILIES_OF
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door
 from clpips.service.admission.room import Need, Room
@@ -45,8 +46,8 @@ class Heavy(FakeFeatures):
 
 
 class HeavyEngine(FakeEngine):
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
-        features = [Heavy(one.colour) for one in super().embed(images, more=more)]
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
+        features = [Heavy(one.colour) for one in super().embed(images, more=more, network=network)]
         Heavy.alive.update(map(id, features))
         Heavy.most_alive = max(Heavy.most_alive, len(Heavy.alive))
         return list(features)
@@ -68,6 +69,7 @@ async def comparer_with_room_for(images: int, engine: Engine, cached: int = 0) -
         max_queue=512,
         max_pixels=10**6,
         cache_bytes=cached * FEATURE_BYTES,
+        networks=frozenset({ALEXNET}),
     )
     room.most = Need(10**9, math.ceil(await pipeline.warm_up(math.ceil(images * FEATURE_BYTES * 8 / 3))))
     yield Comparer(pipeline, Access(()), door, room, max_pixels=10**6, max_scored_pixels=10**8)
@@ -86,7 +88,7 @@ def sent(content: bytes) -> SentImage:
 
 async def compare(comparer: Comparer, pairs: Sequence[tuple[Slot, Slot]], resolution: int | None = 64) -> Any:
     with comparer._door.admit(math.inf) as ticket:
-        return await comparer.compare("tenant", pairs, resolution, ticket)
+        return await comparer.compare("tenant", pairs, resolution, ticket, FAMILIES_OF[ALEXNET])
 
 
 IMAGES = [npy(picture(seed, 64)) for seed in range(20)]
@@ -159,10 +161,10 @@ async def test_a_named_image_whose_flight_ends_without_features_must_be_sent() -
     async with comparer_with_room_for(1000, HeavyEngine()) as comparer:
         pipeline = comparer._pipeline
         with comparer._door.admit(math.inf) as ticket, pipeline.borrow("tenant", ticket) as loan:
-            flight = asyncio.create_task(pipeline.embed(sent(IMAGES[0]), 64, loan))
+            flight = asyncio.create_task(pipeline.embed(sent(IMAGES[0]), 64, frozenset({ALEXNET}), loan))
             await asyncio.sleep(0)
             named = Slot("/0", HeldImage(sent(IMAGES[0]).sha256))
-            assert pipeline.knows_from("tenant", named.sha256, 64)
+            assert pipeline.may_name("tenant", named.sha256, 64)
             second = asyncio.create_task(_compare_after(flight, comparer, named))
             with pytest.raises(ImagesNotHeld):
                 await second
@@ -171,7 +173,9 @@ async def test_a_named_image_whose_flight_ends_without_features_must_be_sent() -
 async def _compare_after(flight: "asyncio.Task[Any]", comparer: Comparer, named: Slot) -> None:
     """Compare a named image that is on its way, and whose flight is given up before it is joined."""
     with comparer._door.admit(math.inf) as ticket:
-        comparing = asyncio.create_task(comparer.compare("tenant", [(named, slot(1, IMAGES[1]))], 64, ticket))
+        comparing = asyncio.create_task(
+            comparer.compare("tenant", [(named, slot(1, IMAGES[1]))], 64, ticket, FAMILIES_OF[ALEXNET])
+        )
         flight.cancel()
         await comparing
 
@@ -182,8 +186,8 @@ async def test_a_pair_that_shares_an_image_with_a_large_ranking_does_not_wait_fo
             super().__init__()
             self.order: list[float] = []
 
-        def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
-            features = super().embed(images, more=more)
+        def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
+            features = super().embed(images, more=more, network=network)
             self.order += [round(float(one.colour.sum()), 4) for one in features]
             return features
 

@@ -137,7 +137,7 @@ def evaluate(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Evaluation:
-    """Compare two weights, float32 `(3456,)`, on the same rankings; `seed` and `resamples` are of what is random."""
+    """Compare two weights, float32 `(6016,)`, on the same rankings; `seed` and `resamples` are of what is random."""
     raters = [ranking.rater for ranking in measured.rankings]
     clusters, cells = cluster_rankings(measured.targets, raters)  # cells (m,)
     sides = _Side(measured, weights, cells), _Side(measured, baseline, cells)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rich_click as click
@@ -21,6 +20,7 @@ from clpips.models.cli.options import (
 from clpips.models.cli.output import print_json, print_line
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import compare_images, embed_images
 from clpips.models.images.decoding import load_image
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
@@ -121,20 +121,16 @@ def rank_command(
 def _channel_distances(
     target: Path, candidates: Sequence[Path], resolution: int | None, engine: Engine, weights: LayerWeights
 ) -> NDArray[np.float32]:
-    """`z` of every candidate against the target, `(n, 3456)`; each image is decoded and embedded once."""
+    """`z` of every candidate against the target, `(n, 6016)`; each image is decoded and embedded once."""
     paths = list(dict.fromkeys([target, *candidates]))
     pixels = _read_images(paths, resolution)
     if resolution is None:
         _require_equal_sizes(target, candidates, pixels)
     weights.require_backbone(engine.fingerprint)
-    features = {path: _embed_one(engine, pixels[path]) for path in paths}
-    return engine.compare(
-        [features[target]] * len(candidates), [features[path] for path in candidates], weights.families
+    features = {path: embed_images(engine, pixels[path][np.newaxis], weights.networks)[0] for path in paths}
+    return compare_images(
+        engine, [features[target]] * len(candidates), [features[path] for path in candidates], weights.families
     )
-
-
-def _embed_one(engine: Engine, pixels: Pixels) -> Any:
-    return engine.embed(pixels[np.newaxis])[0]
 
 
 def _read_images(paths: Sequence[Path], resolution: int | None) -> dict[Path, Pixels]:

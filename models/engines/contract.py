@@ -1,5 +1,8 @@
 """The interface of engines (protocols): images → features, and pairs of features → channel distances.
 
+An engine runs the networks of `metric/families.py`, each by itself: features are one network's, and who needs two
+networks of an image asks for both (`several.py`). AlexNet is there from the start, another network from its first use.
+
 An engine is used from as many threads at a time as its `parallel` says; the features it returns may be handed between
 threads. `opening.py` chooses one; `onnx.py` and `pytorch/` implement it.
 """
@@ -10,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, Networks
 
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -38,7 +41,12 @@ Images = Sequence[Image] | NDArray[np.uint8]  # n of one size, (h, w, 3) each
 
 
 class Features(Protocol):
-    """What an engine knows of one image. Opaque: it goes back into `compare` of the engine that made it."""
+    """What a network says of one image. Opaque: it goes back into `compare` of the engine that made it."""
+
+    @property
+    def network(self) -> str:
+        """The network that made them."""
+        ...
 
     @property
     def nbytes(self) -> int:
@@ -47,16 +55,22 @@ class Features(Protocol):
 
 
 class Engine(Protocol):
-    """The frozen backbone on a device."""
+    """The frozen networks on a device."""
 
     name: str  # "onnx" or "torch"
     device: str  # "cpu" or "cuda"
     precision: Precision
     convolution: Convolution  # how convolutions of stride 1 are computed: distances differ by their rounding alone
-    fingerprint: str  # the backbone's sha256
+    fingerprint: str  # AlexNet's sha256
     parallel: int
     """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
     CPU. Where it is 1, as on a GPU, all calls come from one thread."""
+
+    @property
+    def loaded(self) -> Networks:
+        """The networks that are in memory."""
+        ...
+
     batch: int  # images a call of `embed`: with more it is no faster
     seconds_per_image: float
     """The pace of a busy engine for images of the size that it was prepared for, as `prepare` measured it; 0 before."""
@@ -65,15 +79,18 @@ class Engine(Protocol):
     out, before it tries again with less: the callback drops some features, and returns when they are dropped."""
 
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
-        """Warm up: pay now for what is paid once, for batches of up to `largest` images of `side` × `side` pixels.
+        """Warm up AlexNet: pay now for what is paid once, for up to `largest` images of `side` × `side` pixels at once.
 
         Returns the bytes of features that may be kept at a time: `feature_bytes`, or less where the device has less;
         where None is asked for, the engine's own choice. Images of other sizes are welcome afterwards.
         """
         ...
 
-    def embed(self, images: Images, *, more: bool = False) -> Sequence[Features]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> Sequence[Features]:
         """Features of each of n images of one size, uint8 RGB with both sides ≥ 31: `(n, h, w, 3)`, or n `(h, w, 3)`.
+
+        `network` makes them. The content network sees every image resized to `CONTENT_SIDE`, as `images/resize.py`
+        does it; it is loaded when it is asked for the first time.
 
         `more` says that others are about to be embedded beside these: a single image then leaves them their cores.
 
@@ -83,17 +100,37 @@ class Engine(Protocol):
         ...
 
     def compare(
-        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
-        """Channel distances of n pairs of features of equally large images: float32 `(n, 3456)`, ≥ 0.
+        """Channel distances of n pairs of one network's features of equally large images: float32 `(n, 6016)`, ≥ 0.
 
-        Families that are not asked for are not computed, and are 0.
+        `families` are some of that network's, None is all of them. All others are not computed, and are 0. Raises
+        `ValueError` for families of another network, and for features of several networks.
         """
         ...
 
     def close(self) -> None:
         """Give the device's memory back. The engine cannot be used afterwards."""
         ...
+
+
+def families_asked(
+    targets: Sequence[Features], candidates: Sequence[Features], families: Families | None
+) -> tuple[str, Families]:
+    """The network that made these features, and which of its families are asked for (`Engine.compare`).
+
+    Raises `ValueError` for features of several networks, and for families of another.
+    """
+    made_by = {one.network for side in (targets, candidates) for one in side} or {ALEXNET}
+    if len(made_by) > 1:
+        raise ValueError(f"a comparison takes features of one network, these are of {', '.join(sorted(made_by))}")
+    (network,) = made_by
+    known = FAMILIES_OF[network]
+    if families is None:
+        return network, known
+    if unknown := families - known:
+        raise ValueError(f"features of {network} say nothing of the families {', '.join(sorted(unknown))}")
+    return network, families
 
 
 class JpegDecoder(Protocol):

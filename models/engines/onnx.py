@@ -1,6 +1,7 @@
 """The engine on ONNX Runtime: that of the default install, on the CPU and, with onnxruntime-gpu, on CUDA."""
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +18,19 @@ from clpips.models.engines.contract import (
     EngineError,
     Images,
     Precision,
+    families_asked,
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
+from clpips.models.engines.onnx_content import CONTENT_GRAPH, OnnxContent
 from clpips.models.engines.onnx_features import OnnxFeatures
 from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
 from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
-from clpips.models.metric.backbone_file import Backbone, load_backbone
-from clpips.models.metric.distance import channel_distances
-from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
+from clpips.models.metric.distance import channel_distances, content_distances
+from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
@@ -68,7 +71,10 @@ class OnnxEngine:
             )
         self.seconds_per_image = 0.0
         self.on_memory_pressure = nothing_to_free
-        self._tensors = backbone.tensors  # the sessions read them where they lie
+        self._tensors = [backbone.tensors]  # of each network: the sessions read them where they lie
+        self._threads = threads or 0
+        self._content: OnnxContent | None = None  # until it is asked for
+        self._loading = threading.Lock()
         self.device = device
         self.fingerprint = backbone.fingerprint
         self.convolution: Convolution = "direct"
@@ -132,6 +138,10 @@ class OnnxEngine:
             )
         return session
 
+    @property
+    def loaded(self) -> Networks:
+        return frozenset({ALEXNET} if self._content is None else {ALEXNET, CONTENT})
+
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         blank = np.zeros((side, side, 3), np.uint8)
         self.embed([blank])  # on a CPU one image takes another way than several
@@ -142,7 +152,9 @@ class OnnxEngine:
         self.seconds_per_image = (time.perf_counter() - started) / len(timed)
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
-    def embed(self, images: Images, *, more: bool = False) -> list[OnnxFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[Any]:
+        if network == CONTENT:
+            return self._content_network().embed(images, more=more)
         if self._cores is None:
             return self._run_in_batches(images)
         images = list(images)
@@ -164,8 +176,13 @@ class OnnxEngine:
         return features
 
     def compare(
-        self, targets: Sequence[OnnxFeatures], candidates: Sequence[OnnxFeatures], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
+        network, families = families_asked(targets, candidates, families)
+        if network == CONTENT:
+            return content_distances(
+                [one.statistics for one in targets], [one.statistics for one in candidates], families
+            )
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances(known[0], known[1], families)
 
@@ -173,3 +190,15 @@ class OnnxEngine:
         if self._cores is not None:
             self._cores.close()
         del self._session, self._alexnet, self._core_alexnet
+        self._content = None
+
+    def _content_network(self) -> OnnxContent:
+        """The content network, loaded by whoever asks first."""
+        with self._loading:
+            if self._content is None:
+                backbone = load_content()
+                self._tensors.append(backbone.tensors)
+                session = self._open(CONTENT_GRAPH, backbone, self._threads)
+                core_session = self._open(CONTENT_GRAPH, backbone, 1) if self.parallel > 1 else session
+                self._content = OnnxContent(session, core_session, self._cores)
+            return self._content

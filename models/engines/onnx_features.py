@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import CHANNELS, TOTAL_CHANNELS, tap_sizes
 from clpips.models.metric.distance import statistics
+from clpips.models.metric.families import ALEXNET
 
 
 class OnnxFeatures:
@@ -14,6 +15,7 @@ class OnnxFeatures:
     """
 
     __slots__ = ("nbytes", "statistics", "taps")
+    network = ALEXNET
 
     def __init__(self, height: int, width: int) -> None:
         shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]

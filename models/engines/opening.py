@@ -43,7 +43,7 @@ def open_engine(
     >>> engine = open_engine("onnx", "cpu")
     >>> black, white = engine.embed(np.stack([np.full((64, 64, 3), level, np.uint8) for level in (0, 255)]))
     >>> engine.compare([black, black], [black, white]).shape
-    (2, 3456)
+    (2, 6016)
     >>> engine.close()
     """
     weights = load_backbone(backbone)

@@ -2,24 +2,26 @@
 
 Tracing PyTorch gives the same numbers with a hundred nodes more; here every node is one line of the paper. A graph
 holds no weights: its initializers are *external data* that point into the backbone's safetensors file, so that one
-file serves every engine. Of the three graphs `embed` ships with the project, for the ONNX Runtime engine
+file serves every engine. Of these graphs `embed` ships with the project, for the ONNX Runtime engine
 (`models/data/embed.onnx`, a few kilobytes); all are written by `clpips export`.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from clpips.models.export.content_graph import add_content, add_content_comparison
+from clpips.models.export.onnx_parts import GraphNodes, external_tensors, make_model
 from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, EPSILON, GAIN, OFFSET, tensor_shapes
+from clpips.models.metric.content import CONTENT_CHANNELS, content_shapes
 from clpips.models.metric.families import FAMILIES, Z_LENGTH
 
-OPSET: Final = 17
-IR_VERSION: Final = 10
+Offsets = dict[str, tuple[int, int]]  # of tensors in a file: first byte, number of bytes
 
 
-def embed_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.ModelProto:
+def embed_graph(location: str, offsets: Offsets) -> onnx.ModelProto:
     """Images → features.
 
     uint8 RGB `images` `(n, h, w, 3)` → float32 `features_0..4` `(n, c, h', w')`, of unit length along c.
@@ -33,34 +35,45 @@ def embed_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.Mode
         helper.make_tensor_value_info(f"features_{tap}", TensorProto.FLOAT, ["images", channels, f"h{tap}", f"w{tap}"])
         for tap, channels in enumerate(CHANNELS)
     ]
-    return _model("embed", nodes, [images], features, constants + _backbone_tensors(location, offsets))
+    return make_model(
+        "embed", nodes, [images], features, constants + external_tensors(location, offsets, tensor_shapes())
+    )
 
 
 def compare_graph() -> onnx.ModelProto:
     """Pairs of features → channel distances.
 
-    float32 `target_0..4` and `candidate_0..4`, each `(n, c, h', w')` → `channel_distances` `(n, 3456)`.
+    float32 `target_0..4` and `candidate_0..4`, each `(n, c, h', w')`, and `target_content` and `candidate_content`,
+    the content network's last maps → `channel_distances` `(n, 6016)`.
     """
     sides = [
         helper.make_tensor_value_info(f"{side}_{tap}", TensorProto.FLOAT, ["pairs", channels, f"h{tap}", f"w{tap}"])
         for side in ("target", "candidate")
         for tap, channels in enumerate(CHANNELS)
     ]
+    sides += [
+        helper.make_tensor_value_info(f"{side}_content", TensorProto.FLOAT, ["pairs", CONTENT_CHANNELS, "h5", "w5"])
+        for side in ("target", "candidate")
+    ]
     z = helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", Z_LENGTH])
-    return _model("compare", _comparison("target", "candidate"), sides, [z], [])
+    return make_model("compare", _comparison("target", "candidate"), sides, [z], [])
 
 
-def metric_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.ModelProto:
+def metric_graph(location: str, offsets: Offsets, content_location: str, content_offsets: Offsets) -> onnx.ModelProto:
     """The whole metric in one graph, for other runtimes.
 
-    uint8 RGB `target` and `candidate`, both `(n, h, w, 3)`, and float32 `weights` `(3456,)` → float32 `distances`
-    `(n,)` and `channel_distances` `(n, 3456)`.
+    uint8 RGB `target` and `candidate`, both `(n, h, w, 3)`, and float32 `weights` `(6016,)` → float32 `distances`
+    `(n,)` and `channel_distances` `(n, 6016)`.
     """
     left, constants = _embedding("target", "target_features", "target_")
     right, _ = _embedding("candidate", "candidate_features", "candidate_")
+    content = GraphNodes()
+    for side in ("target", "candidate"):
+        content_constants = add_content(content, side, f"{side}_features_content", f"{side}_")
     nodes = [
         *left,
         *right,
+        *content.nodes,
         *_comparison("target_features", "candidate_features"),
         helper.make_node("MatMul", ["channel_distances", "weights"], ["distances"]),
     ]
@@ -73,7 +86,9 @@ def metric_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.Mod
         helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["pairs"]),
         helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", Z_LENGTH]),
     ]
-    return _model("metric", nodes, inputs, outputs, constants + _backbone_tensors(location, offsets))
+    tensors = external_tensors(location, offsets, tensor_shapes())
+    tensors += external_tensors(content_location, content_offsets, content_shapes())
+    return make_model("metric", nodes, inputs, outputs, [*constants, *content_constants, *tensors])
 
 
 def _embedding(images: str, features: str, prefix: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -139,30 +154,9 @@ def _comparison(target: str, candidate: str) -> list[onnx.NodeProto]:
         for name, (a, b) in (("mean", means), ("std", deviations)):
             squares = squared_difference(a, b, f"{name}_{tap}")  # (n, c, 1, 1)
             distances[name].append(mean(squares, f"{name}_{tap}", keepdims=0))
+    content = GraphNodes()
+    parts = add_content_comparison(content, f"{target}_content", f"{candidate}_content")
+    nodes += content.nodes
+    distances |= {name: [part] for name, part in parts.items()}
     node("Concat", [part for family in FAMILIES for part in distances[family.name]], "channel_distances", axis=1)
     return nodes
-
-
-def _backbone_tensors(location: str, offsets: dict[str, tuple[int, int]]) -> list[onnx.TensorProto]:
-    """The backbone's tensors as external data: where they lie in its file, and no numbers."""
-    tensors = []
-    for name, shape in tensor_shapes().items():
-        offset, length = offsets[name]
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
-        tensor.data_location = TensorProto.EXTERNAL
-        for entry, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
-            tensor.external_data.add(key=entry, value=value)
-        tensors.append(tensor)
-    return tensors
-
-
-def _model(
-    name: str,
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    outputs: list[onnx.ValueInfoProto],
-    initializers: list[onnx.TensorProto],
-) -> onnx.ModelProto:
-    graph = helper.make_graph(nodes, name, inputs, outputs, initializers)
-    opset = helper.make_opsetid("", OPSET)
-    return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="clpips")

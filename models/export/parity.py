@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.onnx_runtime import load_runtime
 from clpips.models.engines.pytorch.engine import TorchEngine
+from clpips.models.engines.several import compare_images, embed_images
 from clpips.models.metric.backbone_file import Backbone
 from clpips.models.metric.distance import weigh
 
@@ -29,7 +30,7 @@ def measure_parity(
 ) -> list[Parity]:
     """Compare distances of the exported metric with the PyTorch engine's (float32, CPU), at each of `SIZES`.
 
-    `graph` is the whole metric as `export_onnx` wrote it, `weights` float32 `(3456,)`. Images are smooth random fields
+    `graph` is the whole metric as `export_onnx` wrote it, `weights` float32 `(6016,)`. Images are smooth random fields
     with noise, and their partners blended with others, so that distances cover the range that real pairs have.
     """
     session = load_runtime().InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -41,7 +42,7 @@ def measure_parity(
         share = np.linspace(0.02, 1, pairs).reshape(-1, 1, 1, 1)  # (n, 1, 1, 1)
         candidate = (target * (1 - share) + other * share).round().astype(np.uint8)  # (n, h, w, 3)
         (exported,) = session.run(["distances"], {"target": target, "candidate": candidate, "weights": weights})  # (n,)
-        z = engine.compare(engine.embed(target), engine.embed(candidate))  # (n, 3456)
+        z = compare_images(engine, embed_images(engine, target), embed_images(engine, candidate))  # (n, 6016)
         difference = float(np.abs(exported - weigh(z, weights)).max())
         report.append(Parity((height, width), pairs, difference))
     engine.close()

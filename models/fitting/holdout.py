@@ -20,7 +20,7 @@ from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The evaluation, on what was held out, of `weights`, float32 `(3456,)`, fitted on the rest."""
+    """The evaluation, on what was held out, of `weights`, float32 `(6016,)`, fitted on the rest."""
 
     weights: NDArray[np.float32]
     evaluation: Evaluation

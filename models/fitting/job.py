@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 class FitJob:
     """k rankings of one person, and the weights that the fit starts from."""
 
-    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, 3456)
+    channel_distances: Sequence[NDArray[np.float16]]  # k of (n, known), packed
     ranks: Sequence[Sequence[int]]  # k of (n,)
     targets: Sequence[str]  # (k,) sha256
     candidates: Sequence[Sequence[str]]  # k of (n,) sha256
-    base: NDArray[np.float32]  # (3456,)
+    base: NDArray[np.float32]  # (6016,)
     resolution: int | None  # that belongs to `base`
 
 
@@ -24,7 +24,7 @@ class FitJob:
 class FitResult:
     """Weights, unless the rankings support none; and whether they may be taken into use, with the reason."""
 
-    weights: NDArray[np.float32] | None  # (3456,)
+    weights: NDArray[np.float32] | None  # (6016,)
     resolution: int | None
     taken: bool
     reason: str

@@ -25,7 +25,7 @@ VALIDATION: Final = 0.3  # of the targets
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PaperFit:
-    """`weights`, float32 `(3456,)`, of the `best_epoch` (0: the parent), and each epoch's agreement on validation."""
+    """`weights`, float32 `(6016,)`, of the `best_epoch` (0: the parent), and each epoch's agreement on validation."""
 
     weights: NDArray[np.float32]
     best_epoch: int

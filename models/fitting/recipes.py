@@ -21,7 +21,7 @@ DEFAULT_PARENTS: Final[dict[Recipe, str]] = {"convex": "balanced", "personal": "
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Outcome:
-    """What a recipe gives: weights, float32 `(3456,)`, and how it came to them.
+    """What a recipe gives: weights, float32 `(6016,)`, and how it came to them.
 
     Where the pairs support no fit, `reason` says why, and `weights` are the parent's. `validation` is None where
     nothing could be held out, and for `paper`, whose own validation chose its epoch.

@@ -27,10 +27,10 @@ Pair = tuple[int, int]  # candidates' places, the lower first
 def suggest_pair(z: NDArray[np.float32], asked: Collection[Pair] = ()) -> Pair | None:
     """The two candidates whose order would teach the most; None where all have been asked about, or look the same.
 
-    `z` are the candidates' channel distances from their target, float32 `(k, 3456)`; `asked` the pairs whose order is
+    `z` are the candidates' channel distances from their target, float32 `(k, 6016)`; `asked` the pairs whose order is
     known already. Deterministic; of equal pairs the first.
 
-    >>> z = np.outer([1, 2, 5], np.full(3456, 0.001)).astype(np.float32)
+    >>> z = np.outer([1, 2, 5], np.full(6016, 0.001)).astype(np.float32)
     >>> suggest_pair(z), suggest_pair(z, asked=[(0, 2)])
     ((0, 2), (1, 2))
     """

@@ -1,10 +1,11 @@
-"""The backbone's file: safetensors, read, checked against the description, and known by its sha256.
+"""The networks' files: safetensors, read, checked against their description, and known by their sha256.
 
-One file serves every engine: PyTorch takes the tensors, ONNX graphs point into the file at their offsets.
+A file serves every engine: PyTorch takes the tensors, ONNX graphs point into the file at their offsets.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,8 +15,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, tensor_shapes
+from clpips.models.metric.content import CONTENT_FINGERPRINT, content_shapes
 
 SHIPPED_BACKBONE: Final = Path(__file__).parent.parent / "data" / "alexnet-imagenet1k-v1.safetensors"
+SHIPPED_CONTENT: Final = SHIPPED_BACKBONE.with_name("efficientnet-lite0-imagenet1k.safetensors")
 
 
 class BackboneError(ValueError):
@@ -24,7 +27,7 @@ class BackboneError(ValueError):
 
 @dataclass(frozen=True)
 class Backbone:
-    """The ten tensors of the five convolutions, float32 (`tensor_shapes`), and the sha256 of their file."""
+    """A network's tensors, float32, as its description has them, and the sha256 of their file."""
 
     path: Path
     fingerprint: str
@@ -41,21 +44,38 @@ def load_backbone(path: Path | None = None) -> Backbone:
     (64,)
     """
     path = path or SHIPPED_BACKBONE
+    expected = SHIPPED_FINGERPRINT if path == SHIPPED_BACKBONE else None
+    return _load(path, expected, tensor_shapes(), "torchvision's AlexNet keys")
+
+
+def load_content() -> Backbone:
+    """Read and check the content network's file, which ships with the project.
+
+    Raises `BackboneError` where it cannot be read or is damaged.
+
+    >>> load_content().tensors["head.bias"].shape
+    (1280,)
+    """
+    return _load(SHIPPED_CONTENT, CONTENT_FINGERPRINT, content_shapes(), "those of EfficientNet-Lite0")
+
+
+def _load(path: Path, expected: str | None, shapes: Mapping[str, tuple[int, ...]], keys: str) -> Backbone:
+    """A network's file; `expected` is its sha256 where it is known, `keys` says what tensors it should have."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BackboneError(f"cannot read the backbone {path}: {error.strerror}") from error
     fingerprint = hashlib.sha256(content).hexdigest()
-    if path == SHIPPED_BACKBONE and fingerprint != SHIPPED_FINGERPRINT:
+    if expected is not None and fingerprint != expected:
         raise BackboneError(
-            f"{path} is damaged: its sha256 is {fingerprint}, expected {SHIPPED_FINGERPRINT}; install clpips again"
+            f"{path} is damaged: its sha256 is {fingerprint}, expected {expected}; install clpips again"
         )
     try:
         tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise BackboneError(f"{path} is not a safetensors file: {error}") from error
     return Backbone(
-        path, fingerprint, {name: _checked(path, tensors, name, shape) for name, shape in tensor_shapes().items()}
+        path, fingerprint, {name: _checked(path, tensors, name, shape, keys) for name, shape in shapes.items()}
     )
 
 
@@ -78,11 +98,11 @@ def tensor_offsets(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _checked(
-    path: Path, tensors: dict[str, NDArray[np.generic]], name: str, shape: tuple[int, ...]
+    path: Path, tensors: dict[str, NDArray[np.generic]], name: str, shape: tuple[int, ...], keys: str
 ) -> NDArray[np.float32]:
     tensor = tensors.get(name)
     if tensor is None:
-        raise BackboneError(f"{path} has no tensor {name!r}; expected torchvision's AlexNet keys")
+        raise BackboneError(f"{path} has no tensor {name!r}; expected {keys}")
     if tensor.shape != shape or tensor.dtype != np.float32:
         raise BackboneError(f"{path}: {name} is {tensor.dtype}{tensor.shape}, expected float32{shape}")
     if not np.isfinite(tensor).all():

@@ -1,6 +1,6 @@
-"""The distance (LPIPS, and statistics of the same maps): from features to `z`, and from `z` to `w · z`.
+"""The distance (LPIPS, and statistics of feature maps): from features to `z`, and from `z` to `w · z`.
 
-For a pair of images, `z` are 3456 numbers: what each family of `families.py` says of each of AlexNet's 1152 channels.
+For a pair of images, `z` are 6016 numbers: what each family of `families.py` says of each channel of its network.
 LPIPS (Zhang et al., CVPR 2018, eq. 1) is `w · z` with the weights that it learned on the family `aligned`, and 0 on the
 others.
 """
@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import CHANNELS, LAYERS, TOTAL_CHANNELS
-from clpips.models.metric.families import ALL_FAMILIES, FAMILIES, GROUPS, PLACES, Z_LENGTH, Families
+from clpips.models.metric.families import (
+    ALEXNET,
+    CONTENT,
+    FAMILIES,
+    FAMILIES_OF,
+    GROUPS,
+    NETWORK_PLACES,
+    PLACES,
+    Z_LENGTH,
+    Families,
+    layer_groups,
+)
 
 CANCELLED: Final = 0.01  # of a mean square: a variance below it has lost digits to the subtraction it comes from
 POSITIONS_A_SUM: Final = 4096  # are summed in float32, by BLAS on this one thread, and their sums in float64
@@ -85,11 +96,11 @@ def statistic_distances(target: NDArray[np.float32], candidate: NDArray[np.float
 def channel_distances(
     targets: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
     candidates: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
-    families: Families = ALL_FAMILIES,
+    families: Families = FAMILIES_OF[ALEXNET],
 ) -> NDArray[np.float32]:
-    """`z` of n pairs of images, float32 `(n, 3456)`, from the feature maps and the statistics of each image.
+    """AlexNet's part of `z` of n pairs of images, float32 `(n, 6016)`, from each image's feature maps and statistics.
 
-    Families that are not asked for are not computed, and are 0.
+    Families that are not asked for, and those of other networks, are not computed, and are 0.
     """
     z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
     if not targets:
@@ -105,15 +116,34 @@ def channel_distances(
     return z
 
 
+def content_distances(
+    targets: Sequence[NDArray[np.float32]],
+    candidates: Sequence[NDArray[np.float32]],
+    families: Families = FAMILIES_OF[CONTENT],
+) -> NDArray[np.float32]:
+    """The content network's part of `z` of n pairs, float32 `(n, 6016)`, from `content_statistics` `(2, 1280)` of each.
+
+    Families that are not asked for, and those of other networks, are not computed, and are 0.
+    """
+    z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+    if not targets:
+        return z
+    place = NETWORK_PLACES[CONTENT]
+    z[:, place] = np.square(np.stack(targets) - np.stack(candidates)).reshape(len(targets), -1)  # (n, 2560)
+    for name in FAMILIES_OF[CONTENT] - families:
+        z[:, PLACES[name]] = 0
+    return z
+
+
 def weigh(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Distances of n pairs: the weighted sums `w · z`.
 
-    `z` is float32 `(n, 3456)`; `weights` is float32 `(3456,)` for all pairs alike, or `(n, 3456)`, one row a pair (or
+    `z` is float32 `(n, 6016)`; `weights` is float32 `(6016,)` for all pairs alike, or `(n, 6016)`, one row a pair (or
     both are of some of the channels).
     Returns float32 `(n,)`, summed in float64, so that a pair's distance does not depend on its neighbours.
 
-    >>> weigh(np.full((2, 3456), 0.25, np.float32), np.ones(3456, np.float32))
-    array([864., 864.], dtype=float32)
+    >>> weigh(np.full((2, 6016), 0.25, np.float32), np.ones(6016, np.float32))
+    array([1504., 1504.], dtype=float32)
     """
     rows = np.broadcast_to(weights, z.shape)  # (n, z)
     distances: NDArray[np.float64] = np.einsum("nc,nc->n", z, rows, dtype=np.float64)  # (n,)
@@ -121,21 +151,23 @@ def weigh(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def distance_by_layer(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each of the backbone's five layers adds to the distances of n pairs, over all families.
+    """What each of AlexNet's five layers adds to the distances of n pairs, over its families.
 
-    `z` and `weights` as in `weigh`. Returns float32 `(n, 5)`, whose rows sum to `weigh`.
+    `z` and `weights` as in `weigh`. Returns float32 `(n, 5)`, whose rows sum to `weigh` less what the content network's
+    families add.
 
-    >>> distance_by_layer(np.full((1, 3456), 0.25, np.float32), np.ones(3456, np.float32))
+    >>> distance_by_layer(np.full((1, 6016), 0.25, np.float32), np.ones(6016, np.float32))
     array([[ 48., 144., 288., 192., 192.]], dtype=float32)
     """
-    return _sums(z, weights, [[g.place for g in GROUPS if g.layer == layer] for layer in range(len(CHANNELS))])
+    layers = [[g.place for g in layer_groups(layer)] for layer in range(len(CHANNELS))]
+    return _sums(z, weights, layers)
 
 
 def distance_by_family(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """What each family adds to the distances of n pairs: float32 `(n, families)`, whose rows sum to `weigh`.
 
-    >>> distance_by_family(np.full((1, 3456), 0.25, np.float32), np.ones(3456, np.float32))
-    array([[288., 288., 288.]], dtype=float32)
+    >>> distance_by_family(np.full((1, 6016), 0.25, np.float32), np.ones(6016, np.float32))
+    array([[288., 288., 288., 320., 320.]], dtype=float32)
     """
     return _sums(z, weights, [[PLACES[family.name]] for family in FAMILIES])
 

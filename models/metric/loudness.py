@@ -21,7 +21,7 @@ NATURAL_LOUDNESS: Final = Path(__file__).parent.parent / "data" / "natural_loudn
 
 @cache
 def natural_loudness() -> NDArray[np.float32]:
-    """Root mean square of each channel distance over pairs of photographs: float32 `(3456,)`, > 0.
+    """Root mean square of each channel distance over pairs of photographs: float32 `(6016,)`, > 0.
 
     >>> bool((natural_loudness() > 0).all())
     True
@@ -30,5 +30,5 @@ def natural_loudness() -> NDArray[np.float32]:
 
 
 def save_loudness(values: NDArray[np.float32], path: Path) -> None:
-    """Write root mean squares, float32 `(3456,)`, as such a file."""
+    """Write root mean squares, float32 `(6016,)`, as such a file."""
     path.write_bytes(safetensors.numpy.save({name: values[place] for name, place in PLACES.items()}))

@@ -9,8 +9,11 @@ become comparable when each is multiplied by the distance that it meets.
 
 from typing import Final
 
-TYPICAL: Final = {  # conv1 to conv5, as `python -m loadtest.make_balanced FOLDER...` prints them
+# conv1 to conv5, and the content network's last map, as `python -m loadtest.make_balanced FOLDER...` prints them
+TYPICAL: Final = {
     "aligned": (1.417e-02, 5.726e-03, 3.034e-03, 4.348e-03, 4.262e-03),
     "mean": (4.128e-03, 8.543e-04, 3.866e-04, 5.423e-04, 7.457e-04),
     "std": (2.006e-03, 9.610e-04, 6.223e-04, 8.186e-04, 1.443e-03),
+    "content_mean": (7.636e-04,),
+    "content_std": (6.818e-04,),
 }

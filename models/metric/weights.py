@@ -1,7 +1,7 @@
 """Layer-combination weights: the numbers that are learned, one a channel of each family, and where they came from."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,7 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import CHANNELS, DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
-from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH, Families, Group
+from clpips.models.metric.families import (
+    CONTENT,
+    FAMILIES,
+    GROUPS,
+    NETWORK_PLACES,
+    PLACES,
+    Z_LENGTH,
+    Families,
+    Group,
+    Networks,
+    layer_groups,
+    networks_of,
+)
 from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.typical import TYPICAL
 
@@ -25,14 +37,14 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LayerWeights:
-    """Layer-combination weights, float32 `(3456,)`, finite and ≥ 0, with their provenance.
+    """Layer-combination weights, float32 `(6016,)`, finite and ≥ 0, with their provenance.
 
-    `backbone` is the fingerprint of the backbone that they were learned on, `resolution` the scoring resolution in
-    pixels (None: native size), `agreement` what they reached on what was held out of the fit, `trained_on` what they,
-    and the weights that they began as, were fitted to. Raises `WeightsError` for values of another shape, of integers,
-    or that are negative, not finite or too large for float32.
+    `backbone` is the fingerprint of the AlexNet that they were learned on (the content network is always the shipped
+    one), `resolution` the scoring resolution in pixels (None: native size), `agreement` what they reached on what was
+    held out of the fit, `trained_on` what they, and the weights that they began as, were fitted to. Raises
+    `WeightsError` for values of another shape, of integers, or that are negative, not finite or too large for float32.
 
-    >>> LayerWeights(np.ones(3456), "equal").values.dtype
+    >>> LayerWeights(np.ones(6016), "equal").values.dtype
     dtype('float32')
     """
 
@@ -50,20 +62,38 @@ class LayerWeights:
         object.__setattr__(self, "values", _checked(self.values))
 
     def layer_shares(self) -> list[float]:
-        """Each layer's share of a typical distance: five numbers that add up to 1 (all 0 for all-zero weights)."""
-        layers = range(len(CHANNELS))
-        return _shares([self._typical([group for group in GROUPS if group.layer == layer]) for layer in layers])
+        """The share of each of AlexNet's layers of a typical distance: five numbers (all 0 for all-zero weights).
+
+        With the shares of the content network's families they add up to 1.
+        """
+        whole = self._typical(GROUPS)
+        parts = [self._typical(layer_groups(layer)) for layer in range(len(CHANNELS))]
+        return [part / whole if whole else 0.0 for part in parts]
 
     def family_shares(self) -> dict[str, float]:
         """Each family's share of a typical distance, by its name (all 0 for all-zero weights)."""
         parts = [[group for group in GROUPS if group.family == family.name] for family in FAMILIES]
-        shares = _shares([self._typical(groups) for groups in parts])
-        return {family.name: share for family, share in zip(FAMILIES, shares, strict=True)}
+        sums = [self._typical(groups) for groups in parts]
+        whole = math.fsum(sums)
+        return {family.name: part / whole if whole else 0.0 for family, part in zip(FAMILIES, sums, strict=True)}
 
     @cached_property
     def families(self) -> Families:
         """The families that count: those with a weight above 0."""
         return frozenset(name for name, place in PLACES.items() if self.values[place].any())
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks that must run: those of the families that count."""
+        return networks_of(self.families)
+
+    def without(self, networks: Networks) -> NDArray[np.float32]:
+        """The weights, float32 `(6016,)`, of the other networks' families alone: a typical distance stays as it is."""
+        kept = self.values.copy()  # (z,)
+        for name in networks:
+            kept[NETWORK_PLACES[name]] = 0
+        share = 1 - sum(part for name, part in self.family_shares().items() if networks_of({name}) <= networks)
+        return kept / np.float32(share) if kept.any() else kept
 
     def _typical(self, groups: Iterable[Group]) -> float:
         """What these groups add to the distance of two natural images."""
@@ -73,8 +103,8 @@ class LayerWeights:
         )
 
     def require_backbone(self, fingerprint: str) -> None:
-        """Raise `WeightsError` unless the weights were learned on the backbone with this fingerprint."""
-        if self.backbone != fingerprint:
+        """Raise `WeightsError` unless the weights were learned on the AlexNet with this fingerprint, or use none."""
+        if self.backbone != fingerprint and self.networks != {CONTENT}:
             raise WeightsError(
                 f"the weights {self.name!r} belong to the backbone {self.backbone[:12]}…, this one is "
                 f"{fingerprint[:12]}…, and distances would mean nothing: load their backbone, or fit again"
@@ -82,7 +112,7 @@ class LayerWeights:
 
 
 def combine_families(families: Mapping[str, NDArray[np.floating[Any]]]) -> NDArray[np.float32]:
-    """Weights, float32 `(3456,)`, from those of each family, `(c,)`; a family that is not named counts for nothing.
+    """Weights, float32 `(6016,)`, from those of each family, `(c,)`; a family that is not named counts for nothing.
 
     Raises `WeightsError` for a family that there is not, or of another length.
 
@@ -101,13 +131,8 @@ def combine_families(families: Mapping[str, NDArray[np.floating[Any]]]) -> NDArr
     return values
 
 
-def _shares(sums: Sequence[float]) -> list[float]:
-    total = math.fsum(sums)
-    return [share / total if total else 0.0 for share in sums]
-
-
 def _checked(values: NDArray[Any]) -> NDArray[np.float32]:
-    """`values` as a read-only float32 `(3456,)`. Raises `WeightsError` for a wrong shape, dtype or value."""
+    """`values` as a read-only float32 `(6016,)`. Raises `WeightsError` for a wrong shape, dtype or value."""
     if values.shape != (Z_LENGTH,):
         raise WeightsError(f"weights must have the shape ({Z_LENGTH},), these have {values.shape}")
     if not np.issubdtype(values.dtype, np.floating):

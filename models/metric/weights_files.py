@@ -1,20 +1,22 @@
 """Weights files: safetensors with a tensor for each family that counts, and the provenance in the metadata.
 
-`aligned`, `mean`, `std` are float32 `(1152,)`; a family without a tensor counts for nothing. Files of the format
-before, `clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
+`aligned`, `mean`, `std` are float32 `(1152,)`, `content_mean`, `content_std` are `(1280,)`; a family without a tensor
+counts for nothing. `backbones` has the sha256 of each network whose families count. Files of the format before,
+`clpips-weights-1`, have one tensor `weights`, which is read as `aligned`.
 
 Never a pickle. The files that ship with the project are in `models/data/weights`, and known by their names.
 """
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import safetensors.numpy
 
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.backbone import MIN_SIDE, SHIPPED_FINGERPRINT
+from clpips.models.metric.content import CONTENT_FINGERPRINT
+from clpips.models.metric.families import ALEXNET, CONTENT, FAMILIES, NETWORKS, PLACES
 from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 
@@ -67,11 +69,12 @@ def format_weights(weights: LayerWeights) -> bytes:
     >>> parse_weights(format_weights(load_weights("lpips"))).name
     'lpips'
     """
+    prints = {ALEXNET: weights.backbone, CONTENT: CONTENT_FINGERPRINT}
     metadata = {
         "format": FORMAT,
         "name": weights.name,
         "parent": weights.parent or "",
-        "backbones": json.dumps({ALEXNET: weights.backbone}),
+        "backbones": json.dumps({name: prints[name] for name in NETWORKS if name in (weights.networks or {ALEXNET})}),
         "resolution": "native" if weights.resolution is None else str(weights.resolution),
         "created": weights.created,
         "recipe": weights.recipe,
@@ -103,27 +106,41 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
         for name, tensor in tensors.items():
             if not np.issubdtype(tensor.dtype, np.floating):
                 raise WeightsError(f"{source}: {name!r} must be floating-point numbers, these are {tensor.dtype}")
-        backbones = json.loads(metadata["backbones"])
+        backbones = dict(json.loads(metadata["backbones"]))
         resolution = None if metadata["resolution"] == "native" else _resolution(metadata["resolution"])
         agreement = json.loads(metadata.get("agreement") or "{}")
         trained_on = json.loads(metadata.get("trained_on") or "{}")
-        return LayerWeights(
+        weights = LayerWeights(
             combine_families(tensors),
             name=metadata["name"],
             parent=metadata.get("parent") or None,
-            backbone=str(backbones[ALEXNET]),
+            backbone=str(backbones.get(ALEXNET, SHIPPED_FINGERPRINT)),
             resolution=resolution,
             recipe=metadata.get("recipe", ""),
             created=metadata.get("created", ""),
             agreement=agreement if isinstance(agreement, dict) else {},
             trained_on=TrainedOn.of_metadata(trained_on if isinstance(trained_on, dict) else {}),
         )
+        _require_backbones(weights, backbones, source)
     except (KeyError, TypeError) as error:
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
     except RecursionError:
         raise WeightsError(f"{source} has metadata that is nested too deeply") from None
     except ValueError as error:
         raise error if isinstance(error, WeightsError) else WeightsError(f"{source}: {error}") from error
+    return weights
+
+
+def _require_backbones(weights: LayerWeights, backbones: dict[str, Any], source: str) -> None:
+    """Raise `WeightsError` where a network that counts is not named, or is another content network than the shipped."""
+    for name in NETWORKS:
+        if name in weights.networks and name not in backbones:
+            raise WeightsError(f"{source} lacks the sha256 of {name} in its `backbones`")
+    if CONTENT in weights.networks and backbones[CONTENT] != CONTENT_FINGERPRINT:
+        raise WeightsError(
+            f"{source} belongs to the content network {str(backbones[CONTENT])[:12]}…, this is "
+            f"{CONTENT_FINGERPRINT[:12]}…, and distances would mean nothing: fit again"
+        )
 
 
 def _resolution(text: str) -> int:

@@ -1,4 +1,4 @@
-"""On-disk cache of channel distances, by the two images' hashes, the backbone and the resolution."""
+"""On-disk cache of channel distances, by the two images' hashes, the networks and the resolution."""
 
 import os
 import sqlite3
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clpips.models.metric.content import CONTENT_FINGERPRINT, CONTENT_SIDE
 from clpips.models.metric.families import Z_LENGTH
 
 PairKey = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
@@ -28,10 +29,11 @@ class DistanceCache:
 
     def __init__(self, connection: sqlite3.Connection | None, fingerprint: str, resolution: int | None) -> None:
         self._connection = connection
-        self._scope = (fingerprint, -1 if resolution is None else resolution)
+        networks = f"{fingerprint}+{CONTENT_FINGERPRINT}@{CONTENT_SIDE}"
+        self._scope = (networks, -1 if resolution is None else resolution)
 
     def read(self, wanted: Iterable[PairKey]) -> dict[PairKey, NDArray[np.float32]]:
-        """Those of the wanted channel distances that are known, float32 `(3456,)` each."""
+        """Those of the wanted channel distances that are known, float32 `(6016,)` each."""
         if self._connection is None:
             return {}
         statement = "SELECT z FROM distances WHERE backbone = ? AND resolution = ? AND first = ? AND second = ?"
@@ -43,7 +45,7 @@ class DistanceCache:
         return found
 
     def write(self, distances: Mapping[PairKey, NDArray[np.float32]]) -> None:
-        """Keep channel distances, float32 `(3456,)` each; where that fails, nothing more is kept."""
+        """Keep channel distances, float32 `(6016,)` each; where that fails, nothing more is kept."""
         if self._connection is None:
             return
         rows = [(*self._scope, *key, z.astype("<f4").tobytes()) for key, z in distances.items()]

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from clpips.models.engines.contract import Engine
+from clpips.models.engines.several import ImageFeatures, embed_images, nbytes_of
 from clpips.models.images.decoding import load_image
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import Pixels
@@ -17,10 +17,10 @@ from clpips.models.images.pixels import Pixels
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """One image's features, as its engine made them, and its height and width in pixels."""
+    """One image's features by every network, as its engine made them, and its height and width in pixels."""
 
     size: tuple[int, int]
-    features: Any
+    features: ImageFeatures
 
 
 class ImageEmbedder:
@@ -58,7 +58,7 @@ class ImageEmbedder:
         for (height, width), images in by_size.items():
             for start in range(0, len(images), self._batch):
                 digests, arrays = zip(*images[start : start + self._batch], strict=True)
-                embedded = self._engine.embed(np.stack(arrays))  # from (n, h, w, 3)
+                embedded = embed_images(self._engine, np.stack(arrays))  # from (n, h, w, 3)
                 for digest, features in zip(digests, embedded, strict=True):
                     self._kept[digest] = EmbeddedImage((height, width), features)
         self._evict(needed)
@@ -79,12 +79,12 @@ class ImageEmbedder:
         return by_size, problems
 
     def _evict(self, needed: Collection[str]) -> None:
-        held = sum(image.features.nbytes for image in self._kept.values())
+        held = sum(nbytes_of(image.features) for image in self._kept.values())
         for digest in list(self._kept):
             if held <= self._max_bytes:
                 break
             if digest not in needed:
-                held -= self._kept.pop(digest).features.nbytes
+                held -= nbytes_of(self._kept.pop(digest).features)
 
 
 def load_pixels(path: str, resolution: int | None) -> Pixels | str:

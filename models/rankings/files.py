@@ -14,11 +14,12 @@ rest is tied. A tie says nothing: it is no pair to learn from, and none to agree
 ICC) give ties the mean of their places, and so stay below 1 where a metric tells apart what people tied.
 
 The last form needs no images: `z` are the candidates' channel distances from the target, by family
-(`models/metric/families.py`), as the service keeps them: base64 of float16 little-endian, `(candidates, channels)` in
-row order, in units of 2⁻¹⁵; `target`, and `candidates` where they are known, are then any names, equal for equal
-images; `backbone` (sha256 of its file) and `resolution` (pixels, or null for native size), where
-given, say what they were measured with, and mixing is refused. `set`, `rater`, `comparison` (which of the service's it
-was) and `at` (when it was said, ISO 8601) may be left out; other fields are ignored.
+(`models/metric/families.py`; all of AlexNet's, all of the content network's, or both), as the service keeps them:
+base64 of float16 little-endian, `(candidates, channels)` in row order, in units of 2⁻¹⁵; `target`, and `candidates`
+where they are known, are then any names, equal for equal images; `backbone` (sha256 of AlexNet's file) and `resolution`
+(pixels, or null for native size), where given, say what they were measured with, and mixing is refused. `set`, `rater`,
+`comparison` (which of the service's it was) and `at` (when it was said, ISO 8601) may be left out; other fields are
+ignored.
 """
 
 import base64
@@ -34,7 +35,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import PLACES, Z_LENGTH
+from clpips.models.metric.families import FAMILIES, FAMILIES_OF, NETWORKS, PLACES, Z_LENGTH, networks_of
+from clpips.models.metric.packing import fill_z, known_networks, trim_z
 from clpips.models.rankings.orders import OrderError, ranks_of_top
 
 FEWEST = 2  # candidates
@@ -53,8 +55,8 @@ class RankingsError(ValueError):
 class Ranking:
     """One person's order of k candidates, or the votes of several on two, for one target.
 
-    `target` and `candidates` are paths; with `z`, float16 `(k, 3456)` as `pack_z` has it, they are names, and there may
-    be no candidates. Either `ranks` or `votes`, k numbers, is there. `comparison` is the service's id of what was
+    `target` and `candidates` are paths; with `z`, float16 `(k, known)` as `pack_z` has it, they are names, and there
+    may be no candidates. Either `ranks` or `votes`, k numbers, is there. `comparison` is the service's id of what was
     ordered, `at` the moment, with its time zone.
     """
 
@@ -165,30 +167,40 @@ def format_ranking(ranking: Ranking) -> str:
 
 
 def encode_z(packed: NDArray[np.float16]) -> dict[str, str]:
-    """Packed channel distances `(k, 3456)` as a ranking file holds them: by family, base64 of float16 little-endian.
+    """Packed channel distances `(k, known)` as a ranking file holds them: by family, base64 of float16 little-endian.
+
+    Families of networks that were not run are left out.
 
     >>> decode_z(encode_z(np.ones((2, Z_LENGTH), np.float16)), candidates=2).shape
-    (2, 3456)
+    (2, 6016)
     """
+    networks, whole = known_networks(packed.shape[1]), fill_z(packed)
     return {
-        name: base64.b64encode(np.ascontiguousarray(packed[:, place], dtype="<f2").tobytes()).decode("ascii")
-        for name, place in PLACES.items()
+        family.name: base64.b64encode(
+            np.ascontiguousarray(whole[:, PLACES[family.name]], dtype="<f2").tobytes()
+        ).decode("ascii")
+        for family in FAMILIES
+        if family.backbone in networks
     }
 
 
 def decode_z(families: Mapping[str, str], candidates: int) -> NDArray[np.float16]:
-    """The reverse: float16 `(candidates, 3456)`.
+    """The reverse: float16 `(candidates, known)`.
 
-    Raises `ValueError` where a family is missing or unknown, for another length, or for values that cannot be.
+    Raises `ValueError` where a network's families are not all there, or none are, for a family that there is not, for
+    another length, or for values that cannot be.
     """
-    if families.keys() != PLACES.keys():
-        raise ValueError(f"z: expected the families {', '.join(PLACES)}, found {', '.join(families) or 'none'}")
-    packed = np.empty((candidates, Z_LENGTH), np.float16)  # (k, z)
-    for name, place in PLACES.items():
-        packed[:, place] = _decode_family(name, families[name], candidates, place.stop - place.start)
-    if not (np.isfinite(packed).all() and (packed >= 0).all()):
+    networks = networks_of(families)
+    if not networks or families.keys() != frozenset().union(*(FAMILIES_OF[name] for name in networks)):
+        expected = " or ".join(", ".join(f.name for f in FAMILIES if f.backbone == name) for name in NETWORKS)
+        raise ValueError(f"z: expected the families {expected}, or both, found {', '.join(families) or 'none'}")
+    whole = np.zeros((candidates, Z_LENGTH), np.float16)  # (k, z)
+    for name, text in families.items():
+        place = PLACES[name]
+        whole[:, place] = _decode_family(name, text, candidates, place.stop - place.start)
+    if not (np.isfinite(whole).all() and (whole >= 0).all()):
         raise ValueError("z: channel distances must be finite and ≥ 0")
-    return packed
+    return trim_z(whole, networks)
 
 
 def _decode_family(name: str, text: str, candidates: int, channels: int) -> NDArray[np.float16]:

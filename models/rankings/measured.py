@@ -14,7 +14,7 @@ from clpips.models.rankings.pairs import RankedPairs, expand_ranks, expand_votes
 class MeasuredRankings:
     """Rankings with their channel distances.
 
-    `rows` is float32 `(r, 3456)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
+    `rows` is float32 `(r, 6016)`; `rows_of[i]`, intp `(k,)`, names the rows of ranking i's candidates; `targets[i]`
     numbers its target image, `candidates_of[i]`, `(k,)`, those of its candidates, None where they are not known. Images
     of the same bytes are one image, whatever they are called; `names` has each image's `sha256:` and hash, by its
     number, or another name where its bytes are not known, and may be left out.

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
+from clpips.models.engines.several import ImageFeatures, compare_images
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.packing import unpack_z
 from clpips.models.rankings.distance_cache import PairKey, open_cache, pair_key
@@ -115,7 +116,9 @@ def _compute(
     for start in range(0, len(ordered), batch_size):
         batch = ordered[start : start + batch_size]
         problems = images.load([path for _, paths in batch for path in paths])
-        found: dict[tuple[int, int], list[tuple[PairKey, Any, Any]]] = {}  # by size: one run takes equally large images
+        found: dict[
+            tuple[int, int], list[tuple[PairKey, ImageFeatures, ImageFeatures]]
+        ] = {}  # by size: one run takes equally large images
         for key, (target, candidate) in batch:
             first, second = images.get(target), images.get(candidate)
             if first is None or second is None:
@@ -130,7 +133,7 @@ def _compute(
         done: dict[PairKey, NDArray[np.float32]] = {}
         for group in found.values():
             keys, targets, candidates = zip(*group, strict=True)
-            z = engine.compare(targets, candidates)  # (n, z)
+            z = compare_images(engine, targets, candidates)  # (n, z)
             done |= dict(zip(keys, z, strict=True))
         yield done, problems
 

@@ -16,7 +16,7 @@ from clpips.models.metric.families import Z_LENGTH
 class RankedPairs:
     """n ordered pairs over r rows of channel distances.
 
-    `rows` is float32 `(r, 3456)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
+    `rows` is float32 `(r, 6016)`, one row a (target, candidate); `better` and `worse`, intp `(n,)`, name the rows of
     the candidate that people call more similar and of the other; `counts`, float64 `(n,)`, > 0, says how many people
     do; `targets`, intp `(n,)`, is the same number for all pairs of one target image: cross-validation keeps a
     target's pairs together. People who disagree are pairs in both directions. `sizes`, intp `(n,)`, ≥ 2, is how many
@@ -128,7 +128,7 @@ def join_pairs(sets: Sequence[RankedPairs]) -> RankedPairs:
 def pairs_of_ranking(
     rows: NDArray[np.float32], ranks: ArrayLike, target: int, candidates: Sequence[int] | None = None
 ) -> RankedPairs:
-    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 3456)`, `ranks` `(k,)`.
+    """One person's ranking of k candidates as pairs: `rows` float32 `(k, 6016)`, `ranks` `(k,)`.
 
     `target` and `candidates`, `(k,)`, are the images' numbers.
     """

@@ -14,7 +14,7 @@ from clpips.models.rankings.measured import MeasuredRankings
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """`weights` and `baseline`, float32 `(3456,)`, judged by `evaluation` on `judged`.
+    """`weights` and `baseline`, float32 `(6016,)`, judged by `evaluation` on `judged`.
 
     `curve` may be empty, and `people`, one fit a person, None.
     `where` says what was judged: "images not seen". `made` says how, by name: version, command, seed, fingerprints.

@@ -83,6 +83,10 @@ class FeatureCache(Generic[SizedT]):
         """Whether the features are held, lent or on their way, so that `fetch` need not make them."""
         return key in self._held or key in self._lent or key in self._flights
 
+    def peek(self, key: Hashable) -> SizedT | None:
+        """What is held or lent under this key, if anything is; nobody has used it."""
+        return self._held[key] if key in self._held else self._lent.get(key)
+
     def known_to(self, owner: Hashable, key: Hashable) -> bool:
         """Whether the features are there or on their way, and `owner` has asked for them before."""
         return owner in self._owners.get(key, ())
@@ -105,11 +109,17 @@ class FeatureCache(Generic[SizedT]):
         return key in self
 
     async def fetch(
-        self, loan: Loan[SizedT], key: Hashable, make: Callable[[Flight[SizedT]], Awaitable[SizedT]]
+        self,
+        loan: Loan[SizedT],
+        key: Hashable,
+        make: Callable[[Flight[SizedT]], Awaitable[SizedT]],
+        *,
+        counted: bool = True,
     ) -> SizedT:
         """Lend the features that `key` names; what is not held `make(flight)` makes, once for all who ask.
 
-        From then on the request's owner, who has the image, is known to have it.
+        From then on the request's owner, who has the image, is known to have it. With `counted` unset `served` is not
+        told: of what belongs to an image that has been counted.
 
         A call that is cancelled leaves the flight to the others; the last to leave cancels it. `flight.deadline` tells
         `make` until when somebody waits, and `flight.claims` who. Raises what `make` raises.
@@ -118,7 +128,8 @@ class FeatureCache(Generic[SizedT]):
         found = self._find(key)
         if found is not None:
             self._lend(loan, key, found)
-            self._served("cache")
+            if counted:
+                self._served("cache")
             return found
         flight = self._flights.get(key)
         source: Source = "decoded" if flight is None else "inflight"
@@ -139,7 +150,8 @@ class FeatureCache(Generic[SizedT]):
                 self._forget_owners(key)
         features = flight.task.result()
         self._lend(loan, key, features)
-        self._served(source)
+        if counted:
+            self._served(source)
         return features
 
     def give_back(self, loan: Loan[SizedT], key: Hashable) -> None:

@@ -13,6 +13,7 @@ from clpips.service.problems import (
     BackboneMismatch,
     BodyTooLarge,
     ComparisonNotFound,
+    ContentLeftOut,
     FitFailed,
     FitPostponed,
     InvalidRequest,
@@ -74,6 +75,7 @@ class CreateOperation(ContractedOperation):
             **kinds(ProfileExists, LimitReached),
             UnknownProfile: "There is no profile of the parent's name.",
             BackboneMismatch: "The parent was taught on another backbone than the one that the service runs.",
+            ContentLeftOut: "The parent uses the content network alone, which the service leaves out.",
         },
     )
 
@@ -110,7 +112,7 @@ class RankingOperation(ContractedOperation):
         problems={
             **OWNED,
             **RECEIVED,
-            **kinds(ComparisonNotFound, LimitReached, FitFailed),
+            **kinds(ComparisonNotFound, LimitReached, FitFailed, ContentLeftOut),
             BackboneMismatch: "The profile, or the comparison, is of another backbone than the one that the service "
             "runs.",
         },
@@ -212,7 +214,7 @@ class ImportOperation(ContractedOperation):
         },
         problems={
             **STORED,
-            **kinds(BodyTooLarge, UnsupportedContent, LimitReached),
+            **kinds(BodyTooLarge, UnsupportedContent, LimitReached, ContentLeftOut),
             ProfileExists: OWNED[ProfileExists],
             InvalidRequest: "The body is no weights file of the backbone that the service runs, the path is no name "
             f"that a profile can have, or {UNKNOWN_PARAMETER}.",

@@ -8,13 +8,14 @@ from clpips.service.openapi.headers import PRIORITY, TARGET_HASH, TIMEOUT
 from clpips.service.openapi.problems import KEYED, RECEIVED, kinds
 from clpips.service.problems import (
     BackboneMismatch,
+    ContentLeftOut,
     UnknownProfile,
 )
 from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.schemas import DistanceBody, DistanceForm, DistanceReply, RankBody, RankReply
 
 MESSAGEPACK: Final = f"MessagePack (`{'`, `'.join(MSGPACK[:-1])}` or `{MSGPACK[-1]}`)"
-SCORED: Final = {**KEYED, **RECEIVED, **kinds(UnknownProfile, BackboneMismatch)}
+SCORED: Final = {**KEYED, **RECEIVED, **kinds(UnknownProfile, BackboneMismatch, ContentLeftOut)}
 
 
 class RankOperation(ContractedOperation):

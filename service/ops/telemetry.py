@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from clpips import __version__
 from clpips.models.engines.contract import Engine
+from clpips.models.metric.families import ALEXNET, NETWORKS
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.feature_cache import Source
 from clpips.service.ops.memory import MemoryCollector
@@ -27,6 +28,15 @@ REJECTIONS: Final = (
 )
 INFLIGHT: Final = ("body", "pixels", "features")
 HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
+
+
+def embed_stage(network: str) -> str:
+    """The value of the label `stage` of a network's batches.
+
+    >>> embed_stage("alexnet"), embed_stage("efficientnet-lite0")
+    ('embed', 'embed_content')
+    """
+    return "embed" if network == ALEXNET else "embed_content"
 
 
 class Telemetry:
@@ -151,16 +161,17 @@ class Telemetry:
         self.http_in_progress = Gauge(
             "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
         )
-        for stage in ("queue", "decode", "embed", "compare"):
+        embedding = [embed_stage(network) for network in NETWORKS]
+        for stage in ("queue", "decode", *embedding, "compare"):
             self.stage_seconds.labels(stage)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
         for result in ("hit", "refreshed", "loaded"):
             self.profile_lookups.labels(result)
-        for stage in ("embed", "compare"):
+        for stage in (*embedding, "compare"):
             self.batch_items.labels(stage)
             self.engine_failures.labels(stage)
-        for stage in ("decode", "embed", "compare"):
+        for stage in ("decode", *embedding, "compare"):
             self.batch_running_seconds.labels(stage)
             for fault in ("input", "service"):
                 self.failures.labels(stage, fault)
@@ -198,13 +209,13 @@ class Telemetry:
         self._ran("jpeg", report)
         self.batch_items.labels("jpeg").observe(report.items)
 
-    def embedded(self, report: BatchReport, busy_seconds: float) -> None:
-        """Count a batch of images that the engine embedded.
+    def embedded(self, report: BatchReport, busy_seconds: float, network: str = ALEXNET) -> None:
+        """Count a batch of images that the engine embedded by a network.
 
         `busy_seconds` is what the batch adds to the engine's busy time: the seconds that it ran, divided by the number
         of threads that embed at the same time.
         """
-        self._engine_ran("embed", report, busy_seconds)
+        self._engine_ran(embed_stage(network), report, busy_seconds)
 
     def compared(self, report: BatchReport, busy_seconds: float) -> None:
         """Count a batch of pairs that the engine compared.

@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from clpips.models.metric.families import Networks
 from clpips.models.metric.packing import pack_z
 from clpips.service.problems import ComparisonNotFound
 from clpips.service.storage.comparisons import ComparisonStore
@@ -87,13 +88,17 @@ def comparison_of(
     target: Slot,
     candidates: Sequence[Slot],
     channel_distances: NDArray[np.float32],
+    networks: Networks,
     resolution: int | None,
     backbone: str,
 ) -> Comparison:
-    """What came of comparing the images in these slots, `(n, 3456)`; of the images it keeps the hashes alone."""
+    """What came of comparing the images in these slots by some networks, `(n, 6016)`.
+
+    Of the images it keeps the hashes alone.
+    """
     return Comparison(
         tenant,
-        pack_z(channel_distances),
+        pack_z(channel_distances, networks),
         target.sha256,
         [candidate.sha256 for candidate in candidates],
         resolution,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 
+from clpips.models.metric.packing import trim_weights
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights, shipped_weights
 from clpips.service.storage.records import Profile, WeighedVersion
@@ -20,8 +21,12 @@ class NamedWeights(NamedTuple):
 
     @classmethod
     def of(cls, name: str, version: int, weights: LayerWeights) -> Self:
-        """These weights as version `version` of `name`; the fingerprint is the hash of their values."""
-        return cls(ProfileInfo(name, version, hashlib.sha256(weights.values.tobytes()).hexdigest()), weights)
+        """These weights as version `version` of `name`; the fingerprint is the hash of their values.
+
+        Where no family of the content network counts, of AlexNet's families' alone.
+        """
+        values = trim_weights(weights.values)
+        return cls(ProfileInfo(name, version, hashlib.sha256(values.tobytes()).hexdigest()), weights)
 
     @classmethod
     def stored(cls, profile: Profile, version: WeighedVersion) -> Self:

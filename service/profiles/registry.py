@@ -9,8 +9,10 @@ from uuid import UUID
 
 import structlog
 
+from clpips.models.metric.families import ALL_NETWORKS, Networks
+from clpips.models.metric.weights import LayerWeights
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import BackboneMismatch, Fault, ProfileExists, UnknownProfile
+from clpips.service.problems import BackboneMismatch, ContentLeftOut, Fault, ProfileExists, UnknownProfile
 from clpips.service.profiles.named_weights import NamedWeights, ShippedWeights
 from clpips.service.storage.errors import ProfileMissingError, StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
@@ -32,7 +34,7 @@ class Registry:
 
     In between the answer comes from memory, where the `capacity` most recently used profiles are. When the database
     cannot be reached, or takes longer than `PATIENCE_SECONDS`, what is held goes on serving. `backbone` is the
-    fingerprint of the one that the service runs.
+    fingerprint of the AlexNet that the service runs, `networks` are all that it may run.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Registry:
         capacity: int,
         telemetry: Telemetry,
         clock: Callable[[], float] = time.monotonic,
+        networks: Networks = ALL_NETWORKS,
     ) -> None:
         self.shipped = shipped
+        self.networks = networks
         self.backbone = backbone
         self._store = store
         self._refresh_seconds = refresh_seconds
@@ -103,6 +107,15 @@ class Registry:
                 f"{what} belongs to the backbone {backbone[:12]}…, this service runs {self.backbone[:12]}…: its "
                 "distances would mean nothing; serve its backbone, or teach a new profile"
             )
+
+    def require_networks(self, weights: LayerWeights, pointer: str = "") -> None:
+        """Raise `ContentLeftOut` where these weights need a network that the service does not run."""
+        if weights.networks - self.networks:
+            detail = (
+                f"{weights.name!r} uses the content network, which this service leaves out (CLPIPS_CONTENT=false): "
+                "name weights without it, such as `lpips`, or ask whoever runs the service to take it in"
+            )
+            raise ContentLeftOut(detail, [Fault(pointer, detail)])
 
     async def _load(self, key: Key) -> NamedWeights:
         started = self._clock()

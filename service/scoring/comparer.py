@@ -1,18 +1,17 @@
 """Comparison of a request's images: each distinct image → features, once; each pair of them → channel distances."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.images.errors import ImageError
-from clpips.models.metric.families import ALL_FAMILIES, Families
+from clpips.models.metric.families import Families, networks_of
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
-from clpips.service.admission.throughput import cost_of
 from clpips.service.scoring.comparison import Comparison
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of
@@ -42,25 +41,27 @@ class Comparer:
         pairs: Sequence[SlotPair],
         resolution: int | None,
         ticket: Ticket,
-        families: Families = ALL_FAMILIES,
+        families: Families,
     ) -> NDArray[np.float32]:
         """Channel distances `(n, z)` of n pairs of target and candidate; families that are not asked for are 0.
+
+        The networks that the families need are run, and no other.
 
         Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
         nobody learns what others rank. Raises a `Problem`.
         """
         with self._pipeline.borrow(tenant, ticket) as loan:
             images = RequestImages({slot.pointer: slot for pair in pairs for slot in pair}.values())
-            known = {
+            networks = networks_of(families)
+            images.not_held |= {
                 name
                 for name, image in images.named.items()
-                if (isinstance(image, SentImage) or self._pipeline.knows_from(tenant, name, resolution))
-                and self._pipeline.knows(name, resolution, loan)
+                if isinstance(image, HeldImage) and not self._pipeline.may_name(tenant, name, resolution)
             }
-            images.not_held |= {name for name, image in images.named.items() if isinstance(image, HeldImage)} - known
+            missing = {name: self._pipeline.missing(name, resolution, networks, loan) for name in images.usable()}
             pixels = await self._pixels(images, resolution, ticket)
-            new = [name for name in images.usable() if name not in known]
-            cost = sum(cost_of(pixels[name]) for name in new)
+            new = [name for name in images.usable() if missing[name]]
+            cost = sum(self._pipeline.cost(pixels[name], missing[name]) for name in new)
             self._door.count(ticket, len(new), cost)
             self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()), cost)
             names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
@@ -74,6 +75,10 @@ class Comparer:
                 work = Comparison(self._pipeline, images, loan, resolution, families, ticket)
                 z = await (work.all_at_once(pairs) if width >= len(names) else work.in_windows(pairs, width))
         return z
+
+    def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None) -> bool:
+        """Whether the tenant may have images, by their sha256, compared without sending them."""
+        return all(self._pipeline.may_name(tenant, image, resolution) for image in images)
 
     async def _pixels(self, images: RequestImages, resolution: int | None, ticket: Ticket) -> dict[str, int]:
         """How many pixels each image has when it is scored; those that have too many become faults.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import Families
+from clpips.models.metric.families import Families, networks_of
 from clpips.service.admission.door import Ticket
 from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
 from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of, require_equal_sizes
@@ -31,6 +31,7 @@ class Comparison:
         self._loan = loan
         self._resolution = resolution
         self._families = families
+        self._networks = networks_of(families)
         self._ticket = ticket
 
     async def all_at_once(self, pairs: Sequence[SlotPair]) -> NDArray[np.float32]:
@@ -93,7 +94,7 @@ class Comparison:
         return self._stacked(results)
 
     async def _embed(self, name: str) -> Embedded:
-        return await self._pipeline.embed(self._images.named[name], self._resolution, self._loan)
+        return await self._pipeline.embed(self._images.named[name], self._resolution, self._networks, self._loan)
 
     async def _compare(self, embedded: Mapping[str, Embedded], pair: SlotPair) -> NDArray[np.float32] | None:
         """Channel distances of a pair `(z,)`; None where the engine refuses one of the two, which is then noted."""

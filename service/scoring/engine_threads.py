@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,10 +13,10 @@ import structlog
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Image
-from clpips.models.metric.families import ALL_FAMILIES, Z_LENGTH, Families
+from clpips.models.metric.families import ALEXNET, Z_LENGTH, Families
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.running import Running
-from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.telemetry import Telemetry, embed_stage
 from clpips.service.scoring.engine_health import EngineHealth
 from clpips.service.scoring.verdicts import (
     USUAL_SIDE,
@@ -53,14 +54,14 @@ class EngineThreads:
         self._one_comparison = threading.Lock()  # an engine compares in one thread at a time
         self.health = EngineHealth(self._run_small_batch, telemetry, max_failures)
 
-    def embed(self, images: Sequence[Image], *, more: bool = False) -> Sequence[Any]:
-        """Features of each of n images of one size; `more` as `Engine.embed` has it."""
-        return self._engine.embed(images, more=more)
+    def embed(self, images: Sequence[Image], *, more: bool = False, network: str = ALEXNET) -> Sequence[Any]:
+        """Features of each of n images of one size by a network; `more` as `Engine.embed` has it."""
+        return self._engine.embed(images, more=more, network=network)
 
     def compare(
-        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
-        """Channel distances `(n, z)` of n pairs; families that are not asked for are 0.
+        """Channel distances `(n, z)` of n pairs of one network's features; families not asked for are 0.
 
         Raises `NotFiniteError` where one is NaN or infinite: that is no distance.
         """
@@ -72,19 +73,23 @@ class EngineThreads:
             raise NotFiniteError
         return channel_distances
 
-    def judge_images(self, errors: Sequence[BaseException], *, some_worked: bool) -> Sequence[BaseException]:
+    def judge_images(
+        self, errors: Sequence[BaseException], *, some_worked: bool, network: str = ALEXNET
+    ) -> Sequence[BaseException]:
         """What the waiters of images get on which `embed` failed. Belongs in a thread of `embedding`."""
-        return judge_images(errors, self._is_well, some_worked=some_worked)
+        return judge_images(errors, partial(self._is_well, network), some_worked=some_worked)
 
     def judge_pairs(
         self, pairs: Sequence[tuple[Any, Any]], errors: Sequence[BaseException], *, some_worked: bool
     ) -> Sequence[BaseException]:
         """What the waiters of pairs of features get on which `compare` failed. Belongs in the thread of `comparing`."""
 
+        network = pairs[0][0].network
+
         def is_well() -> bool:
             if self.comparing is self.embedding:
-                return self._is_well()
-            return self.embedding.submit(self._is_well).result()
+                return self._is_well(network)
+            return self.embedding.submit(self._is_well, network).result()
 
         def compare(target: Any, candidate: Any) -> None:
             self.compare([target], [candidate])
@@ -116,10 +121,19 @@ class EngineThreads:
         self._engine.on_memory_pressure = relieved
         return await loop.run_in_executor(self.embedding, prepare)
 
-    def embedded(self, report: BatchReport) -> None:
-        """Count a batch of images that has run. Belongs on the event loop."""
-        self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel)
-        self._note("embed", report)
+    async def load(self, network: str) -> None:
+        """Load a network that else is loaded when it is first used."""
+
+        def work() -> None:
+            with self.running.work("warm-up", WARM_UP_PATIENCE):
+                self._do_known_images(network)
+
+        await asyncio.get_running_loop().run_in_executor(self.embedding, work)
+
+    def embedded(self, report: BatchReport, network: str = ALEXNET) -> None:
+        """Count a batch of images that a network has seen. Belongs on the event loop."""
+        self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel, network=network)
+        self._note(embed_stage(network), report)
 
     def compared(self, report: BatchReport) -> None:
         """Count a batch of pairs that has run. Belongs on the event loop."""
@@ -142,17 +156,17 @@ class EngineThreads:
         elif any(not is_at_fault(error) and not isinstance(error, MemoryError) for error in report.errors):
             self.health.note(stage, failed=True)
 
-    def _is_well(self) -> bool:
+    def _is_well(self, network: str) -> bool:
         """Whether the engine does two known images. Belongs in a thread of `embedding`."""
         try:
-            self._do_known_images()
+            self._do_known_images(network)
         except Exception as error:  # noqa: BLE001  whatever it is, the engine is not well
             log.warning("the engine fails on known images", reason=repr(error))
             return False
         return True
 
-    def _do_known_images(self) -> None:
-        target, candidate = self.embed(known_images())
+    def _do_known_images(self, network: str = ALEXNET) -> None:
+        target, candidate = self.embed(known_images(), network=network)
         self.compare([target], [candidate])
 
     async def _run_small_batch(self) -> None:

@@ -5,10 +5,14 @@
 Decoding the next images overlaps the engine's work on these. Each stage serves the waiting keys and their requests in
 turn. Light files are decoded in threads, all others in processes, which have a line of their own. Where the engine's
 device decodes JPEGs, a thread of their own hands them to it; those that it refuses go to the processes.
+
+Each network has a line of its own, so that a batch is of images that need this network. An image is seen by the
+networks that the first request for it needs; its pixels stay beside its features where these are not all, and a later
+request that needs another network has it see those.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -21,7 +25,7 @@ from clpips.models.engines.contract import DevicePixels, Image
 from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
-from clpips.models.metric.families import Families
+from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
@@ -30,7 +34,7 @@ from clpips.service.batching.errors import ExpiredError
 from clpips.service.batching.feature_cache import FeatureCache, Flight, Loan
 from clpips.service.batching.turns import Place
 from clpips.service.decoding.processes import AbandonedError
-from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.telemetry import Telemetry, embed_stage
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.errors import NotHeldError, UnscorableImageError
@@ -45,20 +49,25 @@ COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a sm
 HEAVY_COST: Final = 32.0  # of an image, in units, from which on one such image is embedded at a time: 1450² pixels
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 448 * 2**20
+CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
 
 class Embedded(NamedTuple):
-    """An embedded image: its features, opaque, and the size at which it was scored."""
+    """An embedded image: its features by network, opaque, and the size at which it was scored.
 
-    features: Any
+    `pixels` are there where further networks may be asked for.
+    """
+
+    features: Mapping[str, Any]
     size: tuple[int, int]  # height and width in pixels
+    pixels: Any = None
 
     @property
     def nbytes(self) -> int:
-        nbytes: int = self.features.nbytes
-        return nbytes
+        pixels = 0 if self.pixels is None else int(self.pixels.nbytes)
+        return sum(int(one.nbytes) for one in self.features.values()) + pixels
 
 
 Borrowed = Loan[Embedded]  # what a request has borrowed of the features
@@ -92,9 +101,12 @@ class Pipeline:
         max_queue: int,
         max_pixels: int,
         cache_bytes: int | None,
+        networks: Networks,
         yield_seconds: float = YIELD_SECONDS,
         quarantine: Quarantine | None = None,
     ) -> None:
+        """`networks` are those that may be asked for."""
+        self._networks = networks
         self._engine = engine
         self._throughput = throughput
         self._max_batch = max_batch
@@ -137,22 +149,27 @@ class Pipeline:
                 watched=partial(engine.running.work, "jpeg"),
                 place=_place,
             )
-        self._embedding: Batcher[Image, Any] = Batcher(
-            lambda images: engine.embed(images, more=throughput.in_work > len(images)),
-            engine.embedding,
-            max_batch=max_batch,
-            max_queue=max_queue,
-            max_delay=max_delay,
-            parallel=engine.parallel + AHEAD if engine.parallel > 1 else 1,
-            # One thread embeds and compares: a request whose features are all there is compared before the next batch.
-            yield_seconds=yield_seconds if engine.parallel == 1 else 0.0,
-            observe=engine.embedded,
-            watched=partial(engine.running.work, "embed"),
-            judge=lambda _, errors, some_worked: engine.judge_images(errors, some_worked=some_worked),
-            place=_place,
-            max_cost=max_batch,
-            heavy_cost=HEAVY_COST,
-        )
+        self._embedding: dict[str, Batcher[Image, Any]] = {
+            network: Batcher(
+                partial(self._embed_batch, network),
+                engine.embedding,
+                max_batch=max_batch,
+                max_queue=max_queue,
+                max_delay=max_delay,
+                parallel=engine.parallel + AHEAD if engine.parallel > 1 else 1,
+                # One thread embeds and compares: a request whose features are all there is compared before the next
+                # batch.
+                yield_seconds=yield_seconds if engine.parallel == 1 else 0.0,
+                observe=partial(engine.embedded, network=network),
+                watched=partial(engine.running.work, embed_stage(network)),
+                judge=partial(self._judge_batch, network),
+                place=_place,
+                max_cost=max_batch,
+                heavy_cost=HEAVY_COST,
+            )
+            for network in NETWORKS
+            if network in networks
+        }
         self._comparing: Batcher[_Pair, NDArray[np.float32]] = Batcher(
             lambda pairs: [*engine.compare([p.target for p in pairs], [p.candidate for p in pairs], pairs[0].families)],
             engine.comparing,
@@ -185,6 +202,11 @@ class Pipeline:
         self._cache.max_bytes, self._cache.most_bytes = kept, max(kept, lent_bytes)
         return lent_bytes
 
+    async def load(self, networks: Networks) -> None:
+        """Load these networks now, which else are loaded when they are first used."""
+        for network in networks - {ALEXNET}:
+            await self._engine.load(network)
+
     def _forget_half(self) -> None:
         self._cache.shrink(self._cache.nbytes // 2)
 
@@ -194,30 +216,51 @@ class Pipeline:
         with self._cache.loan(ticket, ticket.deadline, tenant) as loan:
             yield loan
 
-    def knows_from(self, tenant: str, sha256: str, resolution: int | None) -> bool:
-        """Whether the image's features are held or on their way, and this tenant has sent it: it may name the image."""
+    def may_name(self, tenant: str, sha256: str, resolution: int | None) -> bool:
+        """Whether this tenant has sent the image, and what is known of it is at hand: it need not be sent again.
+
+        What networks say of it that have not seen it is made from its pixels.
+        """
         return self._cache.known_to(tenant, (sha256, resolution))
 
-    def knows(self, sha256: str, resolution: int | None, loan: Borrowed) -> bool:
-        """Whether the image's features are held or on their way. Such an image costs no work, and need not be sent.
+    def missing(self, sha256: str, resolution: int | None, networks: Networks, loan: Borrowed) -> Networks:
+        """Those of these networks whose features of the image are neither held nor on their way: they cost work.
 
         What is held is lent to the request, and stays.
         """
-        return self._cache.reserve(loan, (sha256, resolution))
+        key = (sha256, resolution)
+        if not self._cache.reserve(loan, key):
+            return networks
+        base = self._cache.peek(key)
+        if base is None:  # it is on its way, and whatever it lacks is made from its pixels
+            return frozenset()
+        return frozenset(
+            network
+            for network in networks
+            if network not in base.features and not self._cache.reserve(loan, (*key, network))
+        )
 
     def give_back(self, sha256: str, resolution: int | None, loan: Borrowed) -> None:
         """The request does not need the features of this image any more."""
-        self._cache.give_back(loan, (sha256, resolution))
+        for key in self._keys(sha256, resolution):
+            self._cache.give_back(loan, key)
 
     def blame(self, sha256: str, resolution: int | None, reason: BaseException | None) -> UnscorableImageError:
         """Keep out an image at which a sound engine failed, and forget its features."""
         self._quarantine.add((sha256, resolution))
-        self._cache.forget((sha256, resolution))
+        for key in self._keys(sha256, resolution):
+            self._cache.forget(key)
         log.error("image quarantined", sha256=sha256, resolution=resolution, reason=repr(reason))
         return UnscorableImageError()
 
-    async def embed(self, image: SentImage | HeldImage, resolution: int | None, loan: Borrowed) -> Embedded:
-        """The image's features, lent to a request.
+    def cost(self, pixels: int, networks: Networks) -> float:
+        """What an image of so many pixels costs these networks, in units."""
+        return sum(cost_of(pixels) if network == ALEXNET else CONTENT_COST for network in networks)
+
+    async def embed(
+        self, image: SentImage | HeldImage, resolution: int | None, networks: Networks, loan: Borrowed
+    ) -> Embedded:
+        """The image's features by these networks, lent to a request.
 
         Raises `ImageError`, `NotHeldError`, an error of the engine, or a `BatcherError`.
         """
@@ -226,24 +269,53 @@ class Pipeline:
             raise UnscorableImageError
 
         async def make(flight: Flight[Embedded]) -> Embedded:
-            if not isinstance(image, SentImage):
-                raise NotHeldError(image.sha256)
-            clock = asyncio.get_running_loop().time
-            undecoded = _Undecoded(
-                image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
-            )
             with self._throughput.image() as came_through:
-                pixels = await self._decoded(undecoded, flight)
-                height, width, _ = pixels.shape
-                cost = came_through.cost = cost_of(height * width)
-                try:
-                    features = await _in_time(self._embedding, pixels, flight, (height, width), cost)
-                except EngineRefusedImage as refused:
-                    raise self.blame(image.sha256, resolution, refused.__cause__) from refused
-            self.bytes_per_pixel = features.nbytes / (height * width)
-            return Embedded(features, (height, width))
+                pixels = await self._decoded(image, resolution, flight)
+                came_through.cost = self.cost(pixels.shape[0] * pixels.shape[1], networks)
+                features = await self._seen(key, pixels, networks, flight)
+            height, width, _ = pixels.shape
+            kept = None if networks == self._networks else pixels
+            made = Embedded(features, (height, width), kept)
+            if ALEXNET in networks:
+                self.bytes_per_pixel = made.nbytes / (height * width)
+            return made
 
-        return await self._cache.fetch(loan, key, make)
+        base = await self._cache.fetch(loan, key, make)
+        features = dict(base.features)
+        for network in sorted(networks - base.features.keys()):
+            features |= (await self._completed(image, key, base, network, loan)).features
+        return Embedded({network: features[network] for network in networks}, base.size)
+
+    async def _completed(
+        self, image: SentImage | HeldImage, key: tuple[str, int | None], base: Embedded, network: str, loan: Borrowed
+    ) -> Embedded:
+        """What a network says of an image that others have seen."""
+
+        async def make(flight: Flight[Embedded]) -> Embedded:
+            with self._throughput.image() as came_through:
+                came_through.cost = self.cost(base.size[0] * base.size[1], frozenset({network}))
+                pixels = base.pixels if base.pixels is not None else await self._decoded(image, key[1], flight)
+                return Embedded(await self._seen(key, pixels, frozenset({network}), flight), base.size)
+
+        return await self._cache.fetch(loan, (*key, network), make, counted=False)
+
+    async def _seen(
+        self, key: tuple[str, int | None], pixels: Image, networks: Networks, flight: Flight[Embedded]
+    ) -> dict[str, Any]:
+        """The image's features by each of these networks, one after the other: a flight stands in one line at a time.
+
+        Raises `UnscorableImageError` for an image on which a sound engine fails.
+        """
+        features: dict[str, Any] = {}
+        height, width, _ = pixels.shape
+        for network in (one for one in NETWORKS if one in networks):
+            cost = cost_of(height * width) if network == ALEXNET else 1.0
+            try:
+                queue = self._embedding[network]
+                features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
+            except EngineRefusedImage as refused:
+                raise self.blame(*key, refused.__cause__) from refused
+        return features
 
     async def size(self, image: SentImage, max_pixels: int, ticket: Ticket) -> tuple[int, int]:
         """Width and height of an image, from its head alone. Raises `ImageError`, or what `Decoder.size` raises."""
@@ -257,38 +329,66 @@ class Pipeline:
     ) -> NDArray[np.float32]:
         """Channel distances `(z,)` of two images of one size; families that are not asked for are 0.
 
-        Raises `EngineRefusedPair`, another error of the engine, or a `BatcherError`.
+        Both must have been embedded by the networks that the families need. Raises `EngineRefusedPair`, another error
+        of the engine, or a `BatcherError`.
         """
-        pair = _Pair(target.features, candidate.features, families)
+        z: NDArray[np.float32] | None = None
         height, width = target.size
-        return await self._comparing.submit(
-            pair,
-            turn=ticket,
-            deadline=ticket.deadline,
-            shape=(target.size, families),
-            cost=cost_of(height * width),
-        )
+        for network in networks_of(families):
+            own = families & FAMILIES_OF[network]
+            part = await self._comparing.submit(
+                _Pair(target.features[network], candidate.features[network], own),
+                turn=ticket,
+                deadline=ticket.deadline,
+                shape=(target.size, own),
+                cost=cost_of(height * width),
+            )
+            z = part if z is None else z + part
+        assert z is not None  # noqa: S101 - some family is always asked for
+        return z
 
     async def close(self) -> None:
         """Let what runs end; fail what waits."""
         for queue in self._stages().values():
             await queue.close()
 
-    async def _decoded(self, image: _Undecoded, flight: Flight[Embedded]) -> Image:
-        """The image's pixels, from the device where it decodes this file, else from a thread or a process."""
+    async def _decoded(self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded]) -> Image:
+        """The image's pixels, from the device where it decodes this file, else from a thread or a process.
+
+        Raises `NotHeldError` where the image was not sent.
+        """
+        if not isinstance(image, SentImage):
+            raise NotHeldError(image.sha256)
+        clock = asyncio.get_running_loop().time
+        undecoded = _Undecoded(
+            image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
+        )
         pixels: Image | None = None
         if self._jpegs is not None and image.content.startswith(JPEG):
-            pixels = await _in_time(self._jpegs, image, flight, shape=image.resolution)
+            pixels = await _in_time(self._jpegs, undecoded, flight, shape=resolution)
         if pixels is None and self._decoder.may_be_light(image.content):
-            pixels = await _in_time(self._decoding, image, flight)
+            pixels = await _in_time(self._decoding, undecoded, flight)
         if pixels is None:
-            pixels = await _in_time(self._decoding_apart, image, flight)
+            pixels = await _in_time(self._decoding_apart, undecoded, flight)
         return pixels
+
+    def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
+        return self._engine.embed(images, more=self._throughput.in_work > len(images), network=network)
+
+    def _judge_batch(
+        self, network: str, _: Sequence[Image], errors: Sequence[BaseException], some_worked: bool
+    ) -> Sequence[BaseException]:
+        return self._engine.judge_images(errors, some_worked=some_worked, network=network)
+
+    def _keys(self, sha256: str, resolution: int | None) -> list[Hashable]:
+        """Under which the cache may hold something of an image."""
+        return [(sha256, resolution), *((sha256, resolution, network) for network in NETWORKS)]
 
     def _stages(self) -> dict[str, Batcher[Any, Any]]:
         jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
         decoding: dict[str, Batcher[Any, Any]] = {"decode": self._decoding, "decode_apart": self._decoding_apart}
-        return {**jpegs, **decoding, "embed": self._embedding, "compare": self._comparing}
+        embedding = {embed_stage(network): queue for network, queue in self._embedding.items()}
+        return {**jpegs, **decoding, **embedding, "compare": self._comparing}
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:

@@ -1,12 +1,13 @@
 """Scoring: the weights of a profile turn channel distances into distances, and distances into an order."""
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
 from clpips.models.engines.contract import Engine
 from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
-from clpips.models.metric.families import FAMILIES
+from clpips.models.metric.families import ALEXNET, FAMILIES, families_of
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
@@ -21,6 +22,8 @@ from clpips.service.wire.schemas import (
     RankRequest,
     Slot,
 )
+
+ALIGNED: Final = frozenset({"aligned"})  # what weights of zeros alone are answered by: images must be readable
 
 
 class Scorer:
@@ -47,9 +50,11 @@ class Scorer:
         Raises a `Problem` or `StorageError`.
         """
         profile = await self._registry.resolve(tenant, request.options.profile)
+        self._registry.require_networks(profile.weights, "/profile")
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        # All families, whatever the profile uses: the person may teach it from this comparison.
-        z = await self._comparer.compare(tenant, pairs, request.options.resolution, ticket)  # (n, z)
+        # All families of the networks that must run: the person may teach the profile from this comparison.
+        resolution, networks = request.options.resolution, profile.weights.networks | {ALEXNET}
+        z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks))  # (n, z)
         distances = weigh(z, profile.weights.values)  # (n,)
         base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
         base_ranks = np.empty(len(distances), np.intp)  # (n,)
@@ -68,7 +73,7 @@ class Scorer:
         if profile.info.name not in self._registry.shipped:
             self._expect_ranking()
         compared = comparison_of(
-            tenant, request.target, request.candidates, z, request.options.resolution, self._engine.backbone
+            tenant, request.target, request.candidates, z, networks, resolution, self._engine.backbone
         )
         return RankReply(
             comparison=await self._comparisons.keep(compared),
@@ -81,8 +86,10 @@ class Scorer:
     async def distance(self, tenant: str, request: DistanceRequest, ticket: Ticket) -> DistanceReply:
         """The distances of a request's pairs. Raises a `Problem` or `StorageError`."""
         profile = await self._registry.resolve(tenant, request.options.profile)
+        self._registry.require_networks(profile.weights, "/profile")
         resolution, weights = request.options.resolution, profile.weights
-        z = await self._comparer.compare(tenant, request.pairs, resolution, ticket, weights.families)  # (n, z)
+        counting = weights.families or ALIGNED
+        z = await self._comparer.compare(tenant, request.pairs, resolution, ticket, counting)  # (n, z)
         layers = families = None
         if request.options.layers:
             layers = distance_by_layer(z, weights.values).tolist()  # (n, 5)

@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import defer
 
 from clpips.service.storage.breaker import Breaker, operation
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import ProfileMissingError, RankingMissingError, VersionMissingError
 from clpips.service.storage.records import JudgedRanking, KeptRanking, Profile, Version, WeighedVersion
-from clpips.service.storage.tables import ProfileRow, RankingRow, VersionRow
+from clpips.service.storage.tables import ALEXNET_LENGTH, ProfileRow, RankingRow, VersionRow
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
-PAGE: Final = 200  # rankings read at once: some 5 MB of ten candidates each
+ALEXNET_BYTES: Final = 4 * ALEXNET_LENGTH  # of packed weights that leave the content network out
+PAGE: Final = 200  # rankings read at once: some 24 MB of ten candidates each
 
 
 class ProfileReader:
@@ -52,6 +53,17 @@ class ProfileReader:
         )
         async with self._database.read() as session:
             return [row.record() for row in await session.scalars(behind)]
+
+    @operation
+    async def any_uses_content(self) -> bool:
+        """Whether the version in use of any tenant's profile gives weight to the content network's families."""
+        long = select(VersionRow.number).where(
+            VersionRow.profile_id == ProfileRow.id,
+            VersionRow.number == ProfileRow.current_version,
+            func.length(VersionRow.weights) > ALEXNET_BYTES,
+        )
+        async with self._database.read() as session:
+            return await session.scalar(select(ProfileRow.id).where(long.exists()).limit(1)) is not None
 
     @operation
     async def version(self, profile_id: UUID, number: int) -> WeighedVersion:

@@ -44,7 +44,7 @@ class Profile:
 class NewVersion:
     """Weights to be kept as a version."""
 
-    weights: NDArray[np.float32]  # (3456,)
+    weights: NDArray[np.float32]  # (6016,)
     origin: Origin
     resolution: int | None  # pixels a side; none is native size
     report: dict[str, Any]
@@ -68,7 +68,7 @@ class Version:
 class WeighedVersion(Version):
     """A version with its weights."""
 
-    weights: NDArray[np.float32]  # (3456,)
+    weights: NDArray[np.float32]  # (6016,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -88,7 +88,7 @@ class Judgment:
 class NewRanking(Judgment):
     """A ranking to be kept: what a person said, and what the candidates' channel distances are."""
 
-    channel_distances: NDArray[np.float16]  # (n, 3456)
+    channel_distances: NDArray[np.float16]  # (n, known), packed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -119,7 +119,7 @@ class Comparison:
     """Candidates compared with a target."""
 
     tenant: str
-    channel_distances: NDArray[np.float16]  # (n, 3456)
+    channel_distances: NDArray[np.float16]  # (n, known), packed
     target: str  # sha256
     candidates: Sequence[str]  # (n,) sha256
     resolution: int | None

@@ -29,7 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.families import ALEXNET, NETWORK_PLACES
+from clpips.models.metric.packing import fill_weights, trim_weights
 from clpips.service.storage.records import (
     Comparison,
     JudgedRanking,
@@ -41,6 +42,7 @@ from clpips.service.storage.records import (
 )
 
 NAME_LENGTH: Final = 128
+ALEXNET_LENGTH: Final = NETWORK_PLACES[ALEXNET].stop  # weights of AlexNet's families, which come first
 NAMING: Final = {  # of constraints, as the migrations write them
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -124,7 +126,7 @@ class VersionRow(Row):
     resolution: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32 (3456,)
+    weights: Mapped[bytes] = mapped_column(LargeBinary)  # float32, see `pack_weights`
 
     def record(self) -> Version:
         return Version(**_values(self, Version))
@@ -150,13 +152,13 @@ class RankingRow(Row):
     guessed: Mapped[float] = mapped_column(Float)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     # Last: SQLite reads a row from its beginning, and what is asked for most must not lie behind the largest.
-    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, known)
 
     def judged(self) -> JudgedRanking:
         return JudgedRanking(**_values(self, JudgedRanking))
 
     def record(self) -> KeptRanking:
-        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
+        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances, len(self.candidates))}
         return KeptRanking(**_values(self, KeptRanking) | unpacked)
 
 
@@ -172,10 +174,10 @@ class ComparisonRow(Row):
     resolution: Mapped[int | None]
     backbone: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
-    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, 3456)
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, known)
 
     def record(self) -> Comparison:
-        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances)}
+        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances, len(self.candidates))}
         return Comparison(**_values(self, Comparison) | unpacked)
 
 
@@ -185,20 +187,20 @@ def _values(row: Row, record: type[Any]) -> dict[str, Any]:
 
 
 def pack_weights(weights: NDArray[np.float32]) -> bytes:
-    """Weights `(3456,)` as a column keeps them."""
-    return weights.astype("<f4").tobytes()
+    """Weights `(6016,)` as a column keeps them: those of AlexNet's families alone where no other's count."""
+    return trim_weights(weights).astype("<f4").tobytes()
 
 
 def unpack_weights(content: bytes) -> NDArray[np.float32]:
-    """The weights of a column, `(3456,)`."""
-    return np.frombuffer(content, "<f4").astype(np.float32, copy=False)
+    """The weights of a column, `(6016,)`. Raises `ValueError` where it holds another number of them."""
+    return fill_weights(np.frombuffer(content, "<f4").astype(np.float32, copy=False))
 
 
 def pack_channel_distances(channel_distances: NDArray[np.float16]) -> bytes:
-    """Channel distances `(n, 3456)` as a column keeps them."""
+    """Packed channel distances `(n, known)` as a column keeps them."""
     return channel_distances.astype("<f2").tobytes()
 
 
-def unpack_channel_distances(content: bytes) -> NDArray[np.float16]:
-    """The channel distances of a column, `(n, 3456)`."""
-    return np.frombuffer(content, "<f2").reshape(-1, Z_LENGTH)
+def unpack_channel_distances(content: bytes, candidates: int) -> NDArray[np.float16]:
+    """The packed channel distances of a column, `(n, known)`, of so many candidates."""
+    return np.frombuffer(content, "<f2").reshape(candidates, -1)

@@ -43,7 +43,7 @@ class Exchange:
     async def import_weights(self, tenant: str, name: str, content: bytes) -> tuple[ProfileSummary, bool]:
         """Take a weights file into use, and whether that made the profile.
 
-        Raises `ProfileExists` for shipped weights, `InvalidRequest`, or `QuotaReachedError`.
+        Raises `ProfileExists` for shipped weights, `InvalidRequest`, `ContentLeftOut` or `QuotaReachedError`.
         """
         self._registry.require_own(name)
         if not NAME.fullmatch(name):
@@ -88,6 +88,7 @@ class Exchange:
         try:
             weights = parse_weights(content, "the body")
             weights.require_backbone(self._registry.backbone)
+            self._registry.require_networks(weights)
         except WeightsError as error:
             raise InvalidRequest(str(error), [Fault("", str(error))]) from error
         return weights

@@ -21,8 +21,8 @@ from clpips.service.storage.records import KeptRanking
 from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
 from clpips.service.teaching.scheduling import give_way, pausing
 
-# A fit takes some 56 KB for each candidate and 0.5 KB for each ordered pair of them, beside 150 MiB for the process.
-MOST_ROWS: Final = 5_000  # candidates: 500 rankings of ten
+# A fit takes some 150 KB for each candidate and 0.5 KB for each ordered pair of them, beside 150 MiB for the process.
+MOST_ROWS: Final = 2_500  # candidates: 250 rankings of ten
 MOST_PAIRS: Final = 100_000  # three rankings of 255
 MOST_BYTES: Final = 768 * 2**20
 PAGE: Final = 50  # rankings read at once

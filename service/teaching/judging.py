@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -9,12 +10,13 @@ import structlog
 from numpy.typing import NDArray
 
 from clpips.models.fitting.suggesting import Pair, suggest_pair
-from clpips.models.metric.packing import unpack_z
+from clpips.models.metric.families import families_of, networks_of
+from clpips.models.metric.packing import known_networks, pack_z, unpack_z
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.orders import OrderError, competition_ranks, ranks_of_order, ranks_of_top
 from clpips.models.rankings.pairs import expand_ranks, pairs_of_ranking
 from clpips.service.admission.door import Ticket
-from clpips.service.problems import FitPostponed
+from clpips.service.problems import FitPostponed, ImagesNotHeld
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
@@ -22,10 +24,11 @@ from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import Comparison, JudgedRanking, NewRanking
 from clpips.service.teaching.learner import FitOutcome, Learner
-from clpips.service.teaching.replies import ranking_info, taught
+from clpips.service.teaching.replies import ranking_info, taught, unknown_families
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.profile_schemas import Forgotten, RankingFields, RankingInfo, Suggestion, TaughtRanking
 from clpips.service.wire.ranking_bodies import RankingRequest
+from clpips.service.wire.schemas import HeldImage, Slot
 
 log = structlog.get_logger()
 
@@ -63,10 +66,11 @@ class Judging:
         self._registry.require_own(name)
         profile = await self._store.find(tenant, name)  # an unknown profile is no reason to embed images
         self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
+        used = await self._registry.resolve(tenant, name)
+        self._registry.require_networks(used.weights)
         compared = await self._compared(tenant, request, ticket)
         request.drop_images()  # a fit takes long, and needs none of their bytes
         ranks = _ranks(request.fields, len(compared.candidates))
-        used = await self._registry.resolve(tenant, name)
         receipt = await self._store.add_ranking(
             tenant,
             name,
@@ -87,7 +91,9 @@ class Judging:
             self._learner.postpone()
             outcome = FitOutcome(receipt.profile, None, f"the ranking is kept, and is learned from later: {error}")
         changed = msgspec.structs.asdict(taught(outcome.profile, outcome.version, outcome.reason))
-        return TaughtRanking(**changed, ranking=receipt.number, guessed=receipt.guessed), not receipt.repeated
+        unknown = unknown_families(compared.channel_distances)
+        reply = TaughtRanking(**changed, ranking=receipt.number, guessed=receipt.guessed, unknown=unknown)
+        return reply, not receipt.repeated
 
     async def look(self, tenant: str, name: str, number: int) -> RankingInfo:
         """One ranking."""
@@ -136,13 +142,32 @@ class Judging:
         if request.target is None:
             comparison = await self._comparisons.find(tenant, request.fields.comparison or "")
             self._registry.require_backbone(comparison.backbone, "the comparison")
-            return comparison
-        resolution = request.fields.resolution
+            return await self._completed(comparison, ticket)
+        resolution, networks = request.fields.resolution, self._registry.networks
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        channel_distances = await self._comparer.compare(tenant, pairs, resolution, ticket)
+        z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks))  # (n, z)
         return comparison_of(
-            tenant, request.target, request.candidates, channel_distances, resolution, self._registry.backbone
+            tenant, request.target, request.candidates, z, networks, resolution, self._registry.backbone
         )
+
+    async def _completed(self, comparison: Comparison, ticket: Ticket) -> Comparison:
+        """The comparison with what networks say that had not seen its images, where these are still at hand."""
+        known = known_networks(comparison.channel_distances.shape[1])
+        families = families_of(self._registry.networks - known)
+        images = {comparison.target, *comparison.candidates}
+        if not families or not self._comparer.at_hand(comparison.tenant, images, comparison.resolution):
+            return comparison
+        target = Slot("/target", HeldImage(comparison.target))
+        candidates = [Slot(f"/candidates/{place}", HeldImage(one)) for place, one in enumerate(comparison.candidates)]
+        pairs = [(target, candidate) for candidate in candidates]
+        try:
+            added = await self._comparer.compare(
+                comparison.tenant, pairs, comparison.resolution, ticket, families
+            )  # (n, z)
+        except ImagesNotHeld:  # they have been forgotten meanwhile
+            return comparison
+        whole = unpack_z(comparison.channel_distances) + added  # each is 0 where the other is not
+        return replace(comparison, channel_distances=pack_z(whole, known | networks_of(families)))
 
 
 def _ranks(fields: RankingFields, count: int) -> list[int]:

@@ -1,8 +1,11 @@
 """Operations on profiles: make, look at, teach, take back. One method an operation."""
 
 import msgspec
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
+from clpips.models.metric.weights import LayerWeights
 from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.profiles import ProfileStore
@@ -42,15 +45,30 @@ class Teaching:
         self._workers = workers
 
     async def create(self, tenant: str, new: NewProfile) -> ProfileSummary:
-        """Raises `UnknownProfile` for the parent, `NameTakenError` or `QuotaReachedError`."""
+        """A new profile; where the content network is left out, it begins with the rest of its parent's weights.
+
+        Raises `UnknownProfile` for the parent, `ContentLeftOut`, `NameTakenError` or `QuotaReachedError`.
+        """
         self._registry.require_own(new.name)
         parent = await self._registry.resolve(tenant, new.parent)
-        first = NewVersion(parent.weights.values, "created", parent.weights.resolution, {})
+        first = NewVersion(self._begun(parent.weights), "created", parent.weights.resolution, {})
         profile = await self._store.create(tenant, new.name, new.parent, self._registry.backbone, first)
         self._registry.forget(tenant, new.name)
         self._workers.expect()  # who makes a profile teaches it next
         log.info("profile created", tenant=tenant, profile=new.name, parent=new.parent)
         return summary(profile)
+
+    def _begun(self, parent: LayerWeights) -> NDArray[np.float32]:
+        """What a new profile begins with, `(6016,)`: its parent's weights, less those of networks that are left out.
+
+        The others grow, so that typical distances stay as large. Raises `ContentLeftOut` where nothing would be left.
+        """
+        networks = self._registry.networks
+        if parent.networks <= networks:
+            return parent.values
+        if not parent.networks & networks:
+            self._registry.require_networks(parent, "/parent")
+        return parent.without(parent.networks - networks)
 
     async def page(self, tenant: str, after: str, limit: int) -> ProfileList:
         """The tenant's profiles by name, those that come after `after`, and the shipped weights."""

@@ -4,7 +4,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from clpips.models.metric.families import FAMILIES
+from clpips.models.metric.packing import known_networks
 from clpips.models.metric.weights import LayerWeights
 from clpips.service.storage.records import JudgedRanking, Profile, Version
 from clpips.service.wire.profile_schemas import (
@@ -92,6 +96,12 @@ def ranking_info(profile: Profile, ranking: JudgedRanking) -> RankingInfo:
         at=ranking.created_at,
         guessed=ranking.guessed,
     )
+
+
+def unknown_families(channel_distances: NDArray[np.float16]) -> list[str]:
+    """The families that packed channel distances, `(n, known)`, say nothing of."""
+    known = known_networks(channel_distances.shape[1])
+    return [family.name for family in FAMILIES if family.backbone not in known]
 
 
 def taught(profile: Profile, version: Version | None, reason: str) -> Taught:

@@ -219,7 +219,10 @@ class ProfileDetail(ProfileSummary, frozen=True):
 
     layer_shares: Annotated[
         LayerShares,
-        Meta(description="Each layer's share of the distance of two natural images, by the version in use."),
+        Meta(
+            description="Each of AlexNet's layers' share of the distance of two natural images, by the version in use. "
+            "With the shares of the content network's families they add up to 1."
+        ),
     ]
     family_shares: Annotated[FamilyShares, Meta(description="Each family's share of the same.")]
     lpips_layer_shares: Annotated[LayerShares, Meta(description="The same of plain LPIPS.")]
@@ -251,6 +254,14 @@ class TaughtRanking(Taught, frozen=True):
     ranking: Annotated[int, Meta(description="The ranking's number.")]
     guessed: Annotated[
         Share, Meta(description="Share of its pairs that the version in use before had ordered as the person does.")
+    ]
+    unknown: Annotated[
+        list[str],
+        Meta(
+            description="Families of channels that the ranking teaches nothing of: the images were compared without "
+            "the network that makes them, and are no longer at hand. Send the images to teach all.",
+            examples=[["content_mean", "content_std"]],
+        ),
     ]
 
 

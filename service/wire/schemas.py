@@ -221,7 +221,11 @@ class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: ProfileInfo
     engine: EngineInfo
     layers: Annotated[
-        list[LayerShares] | None, Meta(description="For each pair, what the five layers add; they sum to the distance.")
+        list[LayerShares] | None,
+        Meta(
+            description="For each pair, what AlexNet's five layers add; with what the content network's families add "
+            "they sum to the distance."
+        ),
     ] = None
     families: Annotated[
         list[FamilyShares] | None,

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from clpips.models.engines.contract import Images
+from clpips.models.metric.families import ALEXNET
 from clpips.service.server import serve
 from clpips.service.settings import Settings
 from tests.support.services import FakeEngine, FakeFeatures
@@ -24,10 +25,10 @@ class GatedEngine(FakeEngine):
         super().__init__()
         self._gate = gate
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         if os.read(self._gate, 1) != RUN:
             raise RuntimeError("the device is gone")
-        return super().embed(images, more=more)
+        return super().embed(images, more=more, network=network)
 
 
 class Gated:

@@ -25,10 +25,20 @@ from clpips.models.engines.contract import (
     Images,
     JpegDecoder,
     Precision,
+    families_asked,
     nothing_to_free,
 )
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
-from clpips.models.metric.families import ALL_FAMILIES, PLACES, Z_LENGTH, Families
+from clpips.models.metric.families import (
+    ALEXNET,
+    ALL_FAMILIES,
+    ALL_NETWORKS,
+    CONTENT,
+    PLACES,
+    Z_LENGTH,
+    Families,
+    Networks,
+)
 from clpips.service.app import create_app
 from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
@@ -39,9 +49,10 @@ FORMS: tuple[Form, ...] = ("json", "msgpack", "multipart")
 
 
 class FakeFeatures(NamedTuple):
-    """The mean colour of an image."""
+    """The mean colour of an image, as one of the networks sees it."""
 
     colour: NDArray[np.float32]  # (3,)
+    network: str = ALEXNET
 
     @property
     def nbytes(self) -> int:
@@ -62,26 +73,35 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
-        self.embedded = 0
+        self.embedded = 0  # images, by AlexNet
+        self.embedded_content = 0
         self.compared: list[int] = []
         self.failure: Exception | None = None
         self.closed = False
+
+    @property
+    def loaded(self) -> Networks:
+        return ALL_NETWORKS if self.embedded_content else ALL_NETWORKS - {CONTENT}
 
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         target, *_, candidate = self.embed(np.zeros((max(2, min(largest, 4)), side, side, 3), np.uint8))
         self.compare([target], [candidate])
         return DEFAULT_FEATURE_BYTES if feature_bytes is None else feature_bytes
 
-    def embed(self, images: Images, *, more: bool = False) -> list[FakeFeatures]:
+    def embed(self, images: Images, *, more: bool = False, network: str = ALEXNET) -> list[FakeFeatures]:
         if self.failure is not None:
             raise self.failure
-        self.embedded += len(images)
+        if network == ALEXNET:
+            self.embedded += len(images)
+        else:
+            self.embedded_content += len(images)
         batch = np.stack([np.asarray(image) for image in images])
-        return [FakeFeatures(colour) for colour in batch.mean(axis=(1, 2)).astype(np.float32) / 255]
+        return [FakeFeatures(colour, network) for colour in batch.mean(axis=(1, 2)).astype(np.float32) / 255]
 
     def compare(
-        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families = ALL_FAMILIES
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
+        _, families = families_asked(targets, candidates, families)
         self.compared.append(len(targets))
         difference = [
             np.square(target.colour - candidate.colour).mean()

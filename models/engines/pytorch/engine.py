@@ -6,9 +6,11 @@ does not suffice is halved (`memory.py`). Nothing waits for the card but `compar
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,19 +25,33 @@ from clpips.models.engines.contract import (
     Image,
     Images,
     Precision,
+    families_asked,
     nothing_to_free,
 )
 from clpips.models.engines.cores import Cores, core_count
+from clpips.models.engines.pytorch.content import TorchContent, TorchContentFeatures, compare_content
 from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder, exact_convolutions, read_on
 from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels_for
 from clpips.models.engines.pytorch.layout import Layout, layout_of, places_by_layout
-from clpips.models.engines.pytorch.memory import in_halves, largest_that_fits, release_cached_memory
+from clpips.models.engines.pytorch.memory import OutOfMemoryError, in_halves, largest_that_fits, release_cached_memory
 from clpips.models.engines.pytorch.network import AlexNetTaps
-from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.precision import compute_dtype, content_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.resizing import resize_to_square
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
+from clpips.models.images.resize import resize
 from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.backbone_file import Backbone, load_backbone
-from clpips.models.metric.families import ALL_FAMILIES, PLACES, Z_LENGTH, Families
+from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
+from clpips.models.metric.content import CONTENT_SIDE
+from clpips.models.metric.families import (
+    ALEXNET,
+    CONTENT,
+    FAMILIES_OF,
+    NETWORK_PLACES,
+    PLACES,
+    Z_LENGTH,
+    Families,
+    Networks,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +104,14 @@ class TorchEngine:
         self._kernels: Kernels = kernels or kernels_for(device, self._dtype)
         self.pool: SlotPool | None = None  # of the prepared size
         self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
+        self._content: TorchContent | None = None  # until it is asked for
+        self._loading = threading.Lock()
+        self._largest = self.batch  # images a run
         self._limits: dict[Layout, int] = {}  # most images a run, learned when memory ran out
+
+    @property
+    def loaded(self) -> Networks:
+        return frozenset({ALEXNET} if self._content is None else {ALEXNET, CONTENT})
 
     @torch.inference_mode()
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
@@ -99,6 +122,7 @@ class TorchEngine:
         their own.
         """
         self.pool = self.graphs = None
+        self._largest = largest
         layout = layout_of(side, side)
         kernels = self._kernels
         if isinstance(kernels, GraphKernels):
@@ -123,12 +147,22 @@ class TorchEngine:
         reserved = self.pool.slots if self.pool is not None else 0
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
-    def embed(self, images: Images, *, more: bool = False) -> list[TorchFeatures]:  # noqa: ARG002
+    def embed(
+        self,
+        images: Images,
+        *,
+        more: bool = False,  # noqa: ARG002
+        network: str = ALEXNET,
+    ) -> list[Any]:
         rows = list(images)
-        if self._cores is None or not rows:
-            return self._embed_all(rows)
-        _layout_of_all(rows)  # each core sees a part of them alone
-        return self._cores.map(rows, self._embed_all, self._embed_all)
+        if not rows:
+            return []
+        layout = _layout_of_all(rows)  # each core sees a part of them alone
+        if network == CONTENT:
+            content = self._content_network()
+            embed = partial(self._embed_content, content, layout)
+            return embed(rows) if self._cores is None else self._cores.map(rows, embed, embed)
+        return self._embed_all(rows) if self._cores is None else self._cores.map(rows, self._embed_all, self._embed_all)
 
     @torch.inference_mode()
     def _embed_all(self, rows: Sequence[Image]) -> list[TorchFeatures]:
@@ -142,26 +176,69 @@ class TorchEngine:
     @torch.inference_mode()
     def compare(
         self,
-        targets: Sequence[TorchFeatures],
-        candidates: Sequence[TorchFeatures],
-        families: Families = ALL_FAMILIES,
+        targets: Sequence[Any],
+        candidates: Sequence[Any],
+        families: Families | None = None,
     ) -> NDArray[np.float32]:
+        network, families = families_asked(targets, candidates, families)
         z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+        if network == CONTENT:
+            if targets:
+                z[:, NETWORK_PLACES[CONTENT]] = compare_content(targets, candidates)
+            for name in FAMILIES_OF[CONTENT] - families:
+                z[:, PLACES[name]] = 0
+            return z
         for places in places_by_layout([one.layout for one in targets], [one.layout for one in candidates]):
             for start in range(0, len(places), PAIRS_A_RUN):
                 run = places[start : start + PAIRS_A_RUN]
                 pairs = [(targets[place], candidates[place]) for place in run]
                 compare = partial(self._compare, families=families)
-                z[run] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
+                z[run, NETWORK_PLACES[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
         return z
 
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
-        self.pool = self.graphs = None
+        self.pool = self.graphs = self._content = None
         if self._cores is not None:
             self._cores.close()
         del self._network, self._kernels
         release_cached_memory(self.device)
+
+    def _content_network(self) -> TorchContent:
+        """The content network, loaded by whoever asks first."""
+        with self._loading, torch.inference_mode():
+            if self._content is None:
+                backbone, dtype = load_content(), content_dtype(self.device, self.precision)
+                self._content = largest_that_fits(
+                    lambda size: TorchContent(backbone, dtype, self.device, size), self._largest, self.device
+                )
+            if self._content is None:
+                raise OutOfMemoryError("the device's memory does not suffice for the content network")
+            return self._content
+
+    @torch.inference_mode()
+    def _embed_content(
+        self, content: TorchContent, layout: Layout, rows: Sequence[Image]
+    ) -> list[TorchContentFeatures]:
+        def run(images: Sequence[Image]) -> list[TorchContentFeatures]:
+            return content.embed(self._content_pixels(layout, images))
+
+        size = content.largest if self._cores is None else CPU_BATCH
+        features: list[TorchContentFeatures] = []
+        for start in range(0, len(rows), size):
+            features += in_halves(run, rows[start : start + size], self._relieve, _nothing_to_lower)
+        return features
+
+    def _content_pixels(self, layout: Layout, images: Sequence[Image]) -> Tensor:
+        """Scoring pixels at the content network's side, `(n, s, s, 3)` on the device: those of `images/resize.py`."""
+        if self.device == "cuda" and layout.height == layout.width:
+            hosted = [image for image in images if isinstance(image, np.ndarray)]
+            landed = [image for image in images if isinstance(image, Tensor)]
+            order = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
+            pixels = resize_to_square(self._batch(layout, hosted, landed), CONTENT_SIDE)
+            return pixels if order == list(range(len(order))) else pixels[np.argsort(order)]
+        hosts = [image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image) for image in images]
+        return torch.from_numpy(np.stack([resize(image, CONTENT_SIDE) for image in hosts])).to(self.device)
 
     def _embed(self, images: Sequence[Image]) -> list[TorchFeatures]:
         layout = _layout_of_all(images)
@@ -196,7 +273,7 @@ class TorchEngine:
         self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]], families: Families
     ) -> list[NDArray[np.float32]]:
         targets, candidates = zip(*pairs, strict=True)
-        z = torch.zeros((len(pairs), Z_LENGTH), device=self.device)  # (n, z)
+        z = torch.zeros((len(pairs), NETWORK_PLACES[ALEXNET].stop), device=self.device)  # (n, 3456)
         if "aligned" in families:
             z[:, PLACES["aligned"]] = self._kernels.compare(targets, candidates)  # (n, 1152)
         if families & {"mean", "std"}:

@@ -19,6 +19,19 @@ def compute_dtype(device: str, precision: Precision) -> torch.dtype:
     return torch.float16 if device == "cuda" else torch.bfloat16
 
 
+def content_dtype(device: str, precision: Precision) -> torch.dtype:
+    """What the content network's convolutions compute in: as AlexNet's, but never bfloat16.
+
+    Its seventeen blocks in bfloat16 move distances by up to 0.004 and Spearman's correlation with float32's to 0.9987;
+    in float16 by 0.0007, to 0.99996.
+
+    >>> content_dtype("cpu", "fast")
+    torch.float32
+    """
+    dtype = compute_dtype(device, precision)
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
 def cpu_has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 in hardware."""
     return any(has for unit, has in torch.cpu.get_capabilities().items() if "bf16" in unit or unit == "amx_tile")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clpips.models.engines.pytorch.layout import Layout
 from clpips.models.metric.backbone import TOTAL_CHANNELS
+from clpips.models.metric.families import ALEXNET
 
 STATISTICS: Final = (2, TOTAL_CHANNELS)  # shape of an image's means and standard deviations
 
@@ -21,6 +22,7 @@ class TorchFeatures:
     """
 
     __slots__ = ("_free", "_slot", "buffer", "layout", "measured", "statistics")
+    network = ALEXNET
 
     def __init__(
         self,

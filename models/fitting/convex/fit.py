@@ -85,9 +85,9 @@ VOTES: Final = ConvexRecipe(
 class Fit:
     """Weights fitted to pairs.
 
-    `weights` is float32 `(3456,)`, ≥ 0; `members`, `(k, 3456)`, are the fits that they average, and `shares`, `(k,)`,
+    `weights` is float32 `(6016,)`, ≥ 0; `members`, `(k, 6016)`, are the fits that they average, and `shares`, `(k,)`,
     what each counts. `validation` compares such fits with the parent and LPIPS on what they had not seen: whether these
-    weights are any better is for the caller to judge by. `blind[target]`, `(3456,)`, are weights, up to a factor, that
+    weights are any better is for the caller to judge by. `blind[target]`, `(6016,)`, are weights, up to a factor, that
     have seen nothing of a target, where its comparisons were held out whole.
     """
 
@@ -108,7 +108,7 @@ def fit_convex(
 ) -> Fit:
     """Fit weights to people's ordered pairs.
 
-    `parent`, float32 `(3456,)`, is what to start from; without one, `balanced`. Without a recipe, `VOTES` for choices
+    `parent`, float32 `(6016,)`, is what to start from; without one, `balanced`. Without a recipe, `VOTES` for choices
     between two alone, and `RANKINGS` otherwise. The fitted weights are scaled so that
     the mean distance over the pairs' rows is the parent's: 0.3 stays as far as it was. Deterministic. Raises
     `NoFitError` where the pairs support no fit, and `ValueError` for a parent of another shape.

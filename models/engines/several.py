@@ -1,0 +1,53 @@
+"""Several networks at once, for callers that have whole images at hand: each image's features by network, and `z`.
+
+The service keeps and computes each network's features by themselves (`service/scoring/pipeline.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clpips.models.engines.contract import Engine, Features, Images
+from clpips.models.metric.families import (
+    ALL_FAMILIES,
+    ALL_NETWORKS,
+    FAMILIES_OF,
+    NETWORKS,
+    Z_LENGTH,
+    Families,
+    Networks,
+    networks_of,
+)
+
+ImageFeatures = Mapping[str, Features]  # of one image, by network
+
+
+def embed_images(engine: Engine, images: Images, networks: Networks = ALL_NETWORKS) -> list[ImageFeatures]:
+    """Each image's features by each of these networks; images as `Engine.embed` takes them."""
+    made = {name: engine.embed(images, network=name) for name in NETWORKS if name in networks}
+    return [{name: features[place] for name, features in made.items()} for place in range(len(images))]
+
+
+def compare_images(
+    engine: Engine,
+    targets: Sequence[ImageFeatures],
+    candidates: Sequence[ImageFeatures],
+    families: Families = ALL_FAMILIES,
+) -> NDArray[np.float32]:
+    """Channel distances of n pairs, float32 `(n, 6016)`; families that are not asked for are 0.
+
+    Raises `KeyError` where an image has no features of a network that the families need.
+    """
+    z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+    for name in NETWORKS:
+        if name in networks_of(families):
+            sides: list[list[Any]] = [[one[name] for one in side] for side in (targets, candidates)]
+            z += engine.compare(sides[0], sides[1], families & FAMILIES_OF[name])
+    return z
+
+
+def nbytes_of(features: ImageFeatures) -> int:
+    """Bytes of memory that keeping an image's features costs."""
+    return sum(one.nbytes for one in features.values())
