@@ -67,8 +67,8 @@ def explain_command(
     for family in (family for family in FAMILIES if family.name in parts):
         part = parts[family.name]
         own = [share for group, share in zip(GROUPS, groups, strict=True) if group.family == family.name]
-        layers = [f"{share:.0%}" for share in own] if family.backbone == ALEXNET else [""] * len(CHANNELS)
-        table.add_row(family.name, *layers, f"{part.share:.0%}", f"{part.level:.2f}", f"{part.closer:.0%}")
+        cells = [f"{share:.0%}" for share in own] if family.backbone == ALEXNET else [""] * len(CHANNELS)
+        table.add_row(family.name, *cells, f"{part.share:.0%}", f"{part.level:.2f}", f"{part.closer:.0%}")
     console = Console()
     print_line(console, sentence)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")

@@ -9,6 +9,7 @@ A weight of the last layer's `mean` moves a distance less than the same weight o
 become comparable when each is multiplied by the distance that it meets.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -38,7 +39,7 @@ LEVELS: Final = {
 def typical_sum(family: str) -> float:
     """The sum of a family's channel distances over a typical pair of natural images."""
     own = [group for group in GROUPS if group.family == family]
-    return sum(TYPICAL[family][group.layer] * (group.place.stop - group.place.start) for group in own)
+    return math.fsum(TYPICAL[family][group.layer] * (group.place.stop - group.place.start) for group in own)
 
 
 def share_closer(family: str, level: float) -> float:
