@@ -40,7 +40,8 @@ def test_the_mean_of_a_nearest_map_is_the_aligned_part_of_the_distance(
 ) -> None:
     layers, part = located(engine, *size, weights)
     values = heat_map(layers, *size)
-    assert (values.shape, values.dtype) == (size, np.float32)
+    assert values.shape == size
+    assert values.dtype == np.float32
     assert values.mean(dtype=np.float64) == pytest.approx(part, abs=1e-6)
 
 
@@ -53,8 +54,7 @@ def test_a_bilinear_map_is_the_one_of_the_package(engine: Engine, size: tuple[in
 
     target = picture(1, *size)
     pair = (target, variation(target, 2, 0.5))
-    reference = load_lpips()
-    reference.spatial = True
+    reference = load_lpips(spatial=True)
     inputs = [torch.from_numpy(one).permute(2, 0, 1)[None].float() / 127.5 - 1 for one in pair]
     expected = reference(*inputs)[0, 0].numpy()
     layers, _ = located(engine, *size, LPIPS)

@@ -15,7 +15,7 @@ from clpips.models.cli.options import (
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
-from clpips.models.cli.pictures import named, read_images, require_equal_sizes
+from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
 from clpips.models.engines.contract import EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
@@ -95,10 +95,12 @@ def heatmap_command(
     if as_json:
         legend = {"low": 0.0, "high": high}
         parts = {"families": families, "unplaced": unplaced, "legend": legend, "out": str(out)}
-        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named(resolution)})
+        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named_resolution(resolution)})
         return
     console = Console()
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     print_line(console, f"in the map {families['aligned']:.4f}, without a place {unplaced:.1%} of the distance")
-    print_line(console, f"colours from 0 to {high:.4g}, weights {chosen.name}, resolution {named(resolution)}")
+    print_line(
+        console, f"colours from 0 to {high:.4g}, weights {chosen.name}, resolution {named_resolution(resolution)}"
+    )
     print_line(console, f"wrote {out}")

@@ -38,6 +38,6 @@ def require_equal_sizes(target: Path, candidates: Sequence[Path], pixels: dict[P
         )
 
 
-def named(resolution: int | None) -> int | str:
+def named_resolution(resolution: int | None) -> int | str:
     """A resolution as commands name it."""
     return "native" if resolution is None else resolution

@@ -20,7 +20,7 @@ ORIENTATION, INKS, EXTRAS, FORMATS, SUBSAMPLING, REFERENCE, PROFILE = 274, 332, 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, BY_PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 UNCOMPRESSED, JPEG = 1, 7
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha
-_COMPRESSIONS: Final = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001}
+_COMPRESSIONS: Final = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
 _PHOTOMETRICS: Final = {
     4: "a transparency mask",
     8: "CIELab",
@@ -68,6 +68,12 @@ class TiffFile:
     tiled: bool
     offsets: tuple[int, ...]  # of strips or tiles
     sizes: tuple[int, ...] | None  # their bytes
+
+    @property
+    def tiles(self) -> int:
+        """Strips or tiles of one plane."""
+        width, height = self.tile
+        return -(-self.width // width) * -(-self.height // height)
 
     @property
     def orientation(self) -> int:
@@ -196,7 +202,7 @@ def require_sound_tiles(tiff: TiffFile) -> None:
         raise damaged("strips or tiles of no size")
     if tiff.tiled:
         require_at_most(max(MAX_TILE_PIXELS, tiff.width * tiff.height), width * height, "pixels in a tile")
-    expected = -(-tiff.width // width) * -(-tiff.height // height) * (tiff.samples if tiff.planar else 1)
+    expected = tiff.tiles * (tiff.samples if tiff.planar else 1)
     if len(tiff.offsets) < expected:
         raise damaged(f"{len(tiff.offsets):,} strips or tiles, where its size needs {expected:,}")
     if tiff.sizes is not None and tiff.compression != UNCOMPRESSED:
@@ -213,5 +219,7 @@ def _require_readable(tiff: TiffFile) -> None:
             raise PixelTypeError("the TIFF image holds YCbCr at several resolutions without JPEG; save it as RGB")
     if tiff.bits == 12 and tiff.compression != UNCOMPRESSED:
         raise PixelTypeError("the TIFF image has 12 bits a sample, compressed, which is not read; save it with 16 bits")
+    if tiff.fill_order == 2 and tiff.compression >= 34925:
+        raise PixelTypeError("the TIFF image has its bits in reverse, compressed; save it with LZW or as PNG")
     if tiff.compression == JPEG and tiff.bits != 8:
         raise PixelTypeError(f"the TIFF image holds a JPEG of {tiff.bits} bits, which is not read; save it with 8")

@@ -21,6 +21,7 @@ from clpips.service.scoring.windows import live_bytes, window
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.schemas import HeldImage, SentImage
 
+ALIGNED: Final = frozenset({"aligned"})  # what weights of zeros alone are answered by: images must be readable
 CHANNELS: Final = 3  # bytes of a decoded pixel
 
 

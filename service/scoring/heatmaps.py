@@ -14,8 +14,7 @@ from clpips.models.metric.spatial import heat_map
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.comparer import Comparer, Located
-from clpips.service.scoring.scorer import ALIGNED
+from clpips.service.scoring.comparer import ALIGNED, Comparer, Located
 from clpips.service.wire.heatmaps import Heatmap, HeatmapOptions, HeatmapRequest, media_type_of
 
 
