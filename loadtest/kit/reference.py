@@ -14,8 +14,8 @@ from clpips.models.metric.backbone_file import load_backbone
 def load_lpips(*, spatial: bool = False) -> nn.Module:
     """`lpips.LPIPS(net="alex")`, v0.1, in eval mode and without gradients.
 
-    Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`, or where `spatial`, maps `(n, 1, h, w)`. The package would download its backbone; the
-    project's own file holds the same numbers.
+    Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`, or where `spatial`, maps `(n, 1, h, w)`.
+    The package would download its backbone; the project's own file holds the same numbers.
     """
     declare_torchvision_operators()
     import lpips
