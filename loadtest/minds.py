@@ -29,7 +29,7 @@ LEAST: Final = 1e-9  # a distance, before its logarithm is taken
 Vector = NDArray[np.float64]
 
 
-def hidden_weights(families: Families, rng: np.random.Generator) -> Vector:
+def weights_of(families: Families, rng: np.random.Generator) -> Vector:
     """Weights, `(6016,)`, of somebody who looks at a tenth of some families' channels, some more than others."""
     balanced, weights = load_weights("balanced").values, np.zeros(Z_LENGTH)
     for name in sorted(families):
@@ -61,7 +61,7 @@ def try_mind(
 ) -> list[float]:
     """Shares of judged pairs: LPIPS, `balanced`, the fit, the one that was told; then 1 where the guard takes it."""
     rng = np.random.default_rng(number)
-    distances = rows @ hidden_weights(families, rng)  # (r,)
+    distances = rows @ weights_of(families, rng)  # (r,)
     order = rng.permutation(np.unique([each.target for each in shown]))
     learning, judging = np.split(order, [round(LEARNED * len(order))])
     lesson = draw(says(shown, distances, noise, rng), learning, rankings, rng)

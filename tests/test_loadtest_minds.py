@@ -5,14 +5,14 @@ import pytest
 
 from clpips.models.fitting.convex.fit import LOOKS, WHAT
 from clpips.models.metric.families import PLACES, Families
-from loadtest.minds import hidden_weights, only, says, try_mind
+from loadtest.minds import weights_of, only, says, try_mind
 from loadtest.people import opinions_of
 from tests.test_loadtest_people import simulated
 
 
 @pytest.mark.parametrize("families", [LOOKS, WHAT])
 def test_somebody_looks_at_a_tenth_of_their_own_channels_and_at_no_others(families: Families) -> None:
-    weights = hidden_weights(families, np.random.default_rng(0))
+    weights = weights_of(families, np.random.default_rng(0))
     looked_at = {name for name, place in PLACES.items() if weights[place].any()}
     channels = sum(place.stop - place.start for name, place in PLACES.items() if name in families)
     assert looked_at == set(families)
@@ -21,7 +21,7 @@ def test_somebody_looks_at_a_tenth_of_their_own_channels_and_at_no_others(famili
 
 def test_what_somebody_says_without_noise_is_the_order_of_their_distances() -> None:
     measured = simulated(1)
-    distances = measured.rows @ hidden_weights(LOOKS, np.random.default_rng(1))
+    distances = measured.rows @ weights_of(LOOKS, np.random.default_rng(1))
     for opinion in says(opinions_of(measured)["p0"], distances, 0, np.random.default_rng(2)):
         assert (np.argsort(opinion.ranks) == np.argsort(distances[opinion.rows])).all()
 
