@@ -5,7 +5,7 @@ import pytest
 
 from clpips.models.fitting.convex.fit import LOOKS, WHAT
 from clpips.models.metric.families import PLACES, Families
-from loadtest.minds import weights_of, only, says, try_mind
+from loadtest.minds import only, says, try_mind, weights_of
 from loadtest.people import opinions_of
 from tests.test_loadtest_people import simulated
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -89,6 +90,31 @@ class ProfileReader:
                 rows = (await session.scalars(chosen.order_by(RankingRow.number).limit(page))).all()
             for row in rows:
                 yield row.record()
+            if len(rows) < page:
+                return
+            after = rows[-1].number
+
+    async def beginning(self, profile_id: UUID, number: int) -> Version:
+        """What the fits of a version started from: the newest before it that is no fit. Raises as `version` does."""
+        chosen = select(VersionRow).where(
+            VersionRow.profile_id == profile_id, VersionRow.number < number, VersionRow.origin != "fitted"
+        )
+        chosen = chosen.options(defer(VersionRow.weights, raiseload=True)).order_by(VersionRow.number.desc()).limit(1)
+        async with self._database.read() as session:
+            row = await session.scalar(chosen)
+            if row is None:
+                raise VersionMissingError(number, None)
+            return row.record()
+
+    async def judged_until(self, profile_id: UUID, then: datetime, page: int = PAGE) -> AsyncIterator[JudgedRanking]:
+        """The rankings that were kept by then, by number, without their channel distances; a page is in memory."""
+        after = 0
+        while True:
+            chosen = judged(profile_id).where(RankingRow.number > after, RankingRow.created_at <= then)
+            async with self._database.read() as session:
+                rows = [row.judged() for row in await session.scalars(chosen.order_by(RankingRow.number).limit(page))]
+            for row in rows:
+                yield row
             if len(rows) < page:
                 return
             after = rows[-1].number
