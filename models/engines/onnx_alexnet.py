@@ -73,15 +73,13 @@ def _run_winograd(session: Any, images: NDArray[np.uint8]) -> list[OnnxFeatures]
     _, second, third, *_ = tap_sizes(height, width)  # those behind the third are as large
     feed: dict[str, Any] = {"images": images}
     for tiling, size in ((FIVE, second), (THREE, third)):
-        found = places(tiling, count, *size)
-        feed |= {f"inputs_{tiling.kernel}": found.inputs, f"outputs_{tiling.kernel}": found.outputs}
-    maps = session.run(None, feed)  # five (n, c, h'*w')
-    return [_copied(taps, height, width) for taps in zip(*maps, strict=True)]
-
-
-def _copied(taps: Sequence[NDArray[np.float32]], height: int, width: int) -> OnnxFeatures:
-    """Features of one image with these maps, whose memory goes when they go."""
-    features = OnnxFeatures(height, width)
-    for kept, computed in zip(features.taps, taps, strict=True):
-        kept.reshape(computed.shape)[:] = computed
-    return features.finish()
+        rows = places(tiling, count, *size)
+        feed |= {f"inputs_{tiling.kernel}": rows.inputs, f"outputs_{tiling.kernel}": rows.outputs}
+    found = session.run(None, feed)  # of each tap maps (n, c, h'*w') and their lengths (n, 1, h'*w')
+    every = []
+    for number in range(count):
+        features = OnnxFeatures(height, width)  # in memory of its own, that goes with it
+        for tap, maps, lengths in zip(features.taps, found[::2], found[1::2], strict=True):
+            np.divide(maps[number], lengths[number], out=tap.reshape(maps[number].shape))
+        every.append(features.finish())
+    return every

@@ -1,9 +1,9 @@
 """ONNX graph of AlexNet with Winograd's convolutions, for the CPU: matrix products in place of convolutions.
 
-The same function as `embed` of `onnx_graphs.py`, of standard operators alone. The convolutions of stride 1 are computed
-tile by tile (`engines/winograd/tiles.py`, `winograd_matrices.py`): each tile's inputs are gathered and transformed,
-each of the 49 or 64 products is multiplied by its own matrix of filters, and the sums are transformed back. Maps are
-rows `(positions, channels)`, so that what is gathered is a vector that lies in one piece.
+The function of `embed` of `onnx_graphs.py` but for its last division, of standard operators alone. The convolutions of
+stride 1 are computed tile by tile (`engines/winograd/tiles.py`, `winograd_matrices.py`): each tile's inputs are
+gathered and transformed, each of the 49 or 64 products is multiplied by its own matrix of filters, and the sums are
+transformed back. Maps are rows `(positions, channels)`, so that what is gathered is a vector that lies in one piece.
 
 The graph holds no weights: it points into the backbone's safetensors file, and the transforms of the filters are
 operators on constants. ONNX Runtime computes those when it opens the graph, and packs each matrix once.
@@ -51,11 +51,11 @@ class _Nodes(GraphNodes):
 
 
 def winograd_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.ModelProto:
-    """Images → features.
+    """Images → maps, and their lengths.
 
     uint8 RGB `images` `(n, h, w, 3)`, and the places of their maps' tiles (`engines/winograd/tiles.py`): `inputs_5` and
     `outputs_5` for the second convolution's maps, `inputs_3` and `outputs_3` for the smaller ones behind it → float32
-    `features_0..4` `(n, c, h' * w')`, of unit length along c.
+    `maps_0..4` `(n, c, h' * w')`, and `lengths_0..4` `(n, 1, h' * w')` along c: who copies the maps divides by them.
 
     `location` is the backbone file's path relative to the graph; `offsets` names each tensor's first byte and length
     in it (`tensor_offsets`).
@@ -72,7 +72,11 @@ def winograd_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.M
         if tap > 1 and convolution.pooled:
             x = _add_pool(graph, x, size, convolution.inputs, [second, third])  # (n, h, w, c)
         x = _add_convolution(graph, x, convolution, tap)  # (n*h*w, c)
-        _add_features(graph, x, count, convolution.outputs, tap)
+        squares = graph.add("Mul", [x, x], f"squares_{tap}")
+        sums = graph.add("ReduceSum", [squares, second], f"sums_of_{tap}", keepdims=1)  # (n*h*w, 1)
+        lengths = graph.add("Add", [graph.add("Sqrt", [sums], f"norms_{tap}"), "epsilon"], f"rows_of_lengths_{tap}")
+        _add_planes(graph, x, count, convolution.outputs, f"maps_{tap}")
+        _add_planes(graph, lengths, count, 1, f"lengths_{tap}")
 
     inputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, ["images", "height", "width", 3])]
     for kernel, tiling in TILINGS.items():
@@ -80,29 +84,31 @@ def winograd_graph(location: str, offsets: dict[str, tuple[int, int]]) -> onnx.M
         inputs.append(helper.make_tensor_value_info(f"inputs_{kernel}", TensorProto.INT32, shape))
         inputs.append(helper.make_tensor_value_info(f"outputs_{kernel}", TensorProto.INT32, [f"rows_{kernel}"]))
     outputs = [
-        helper.make_tensor_value_info(f"features_{tap}", TensorProto.FLOAT, ["images", channels, f"positions_{tap}"])
+        helper.make_tensor_value_info(f"{name}_{tap}", TensorProto.FLOAT, ["images", width, f"positions_{tap}"])
         for tap, channels in enumerate(CHANNELS)
+        for name, width in (("maps", channels), ("lengths", 1))
     ]
     tensors = external_tensors(location, offsets, tensor_shapes())
     return make_model("winograd", graph.nodes, inputs, outputs, [*graph.constants.values(), *tensors])
 
 
 def _add_first(graph: _Nodes) -> str:
-    """The first convolution, of stride 4, as it is, and its features: `images` → its map `(n, c, h, w)`."""
+    """The first convolution, of stride 4, as it is, and its outputs: `images` → its map `(n, c, h, w)`."""
     key, _, channels, kernel, stride, padding, _ = CONVOLUTIONS[0]
     x = graph.add("Transpose", ["images"], "planes", perm=[0, 3, 1, 2])  # (n, 3, h, w)
     x = graph.add("Cast", [x], "floats", to=TensorProto.FLOAT)
-    x = graph.add("Mul", [x, graph.numbers("pixel_scale", np.reshape(GAIN, (1, 3, 1, 1)))], "scaled")
-    x = graph.add("Sub", [x, graph.numbers("pixel_shift", -np.reshape(OFFSET, (1, 3, 1, 1)))], "normalised")
+    centre = -np.array(OFFSET) / GAIN  # the level that the backbone takes for 0, and pads with
+    x = graph.add("Sub", [x, graph.numbers("pixel_centre", centre.reshape(1, 3, 1, 1))], "centred")
+    gain = graph.numbers("pixel_gain", np.reshape(GAIN, (1, 3, 1, 1)))
+    filters = graph.add("Mul", [f"{key}.weight", gain], f"{key}.filters")  # once, when the graph is opened
     parameters = {"kernel_shape": [kernel, kernel], "strides": [stride, stride], "pads": [padding] * 4}
-    x = graph.add("Conv", [x, f"{key}.weight", f"{key}.bias"], "convolved_0", **parameters)
+    x = graph.add("Conv", [x, filters, f"{key}.bias"], "convolved_0", **parameters)
     x = graph.add("Relu", [x], "tap_0")
-    planes = graph.add("Reshape", [x, graph.whole("planes_of_0", 0, channels, -1)], "planes_0")  # (n, c, h*w)
+    planes = graph.add("Reshape", [x, graph.whole("planes_of_0", 0, channels, -1)], "maps_0")  # (n, c, h*w)
     squares = graph.add("Mul", [planes, planes], "squares_0")
     # As a product of a row of ones the sum has the same rounding however many images there are.
     sums = graph.add("MatMul", [graph.numbers("ones", np.ones((1, channels))), squares], "sums_0")  # (n, 1, h*w)
-    divisor = graph.add("Add", [graph.add("Sqrt", [sums], "norm_0"), "epsilon"], "divisor_0")
-    graph.add("Div", [planes, divisor], "features_0")
+    graph.add("Add", [graph.add("Sqrt", [sums], "norms_0"), "epsilon"], "lengths_0")
     return x
 
 
@@ -196,12 +202,7 @@ def _add_sums(graph: _Nodes, products: str, tiling: Tiling, outputs: int, name: 
     return graph.add("Reshape", [x, graph.whole(f"rows_of_{outputs}", -1, outputs)], f"sums_of_tiles_{name}")
 
 
-def _add_features(graph: _Nodes, x: str, count: str, channels: int, tap: int) -> None:
-    """Rows `(n*h*w, c)` → `features_…` `(n, c, h*w)`, of unit length along c."""
-    squares = graph.add("Mul", [x, x], f"squares_{tap}")
-    sums = graph.add("ReduceSum", [squares, "axis_1"], f"sums_of_{tap}", keepdims=1)  # (n*h*w, 1)
-    divisor = graph.add("Add", [graph.add("Sqrt", [sums], f"norm_{tap}"), "epsilon"], f"divisor_{tap}")
-    x = graph.add("Div", [x, divisor], f"unit_{tap}")
-    shape = graph.add("Concat", [count, graph.whole(f"rest_{tap}", -1, channels)], f"rows_shape_{tap}", axis=0)
-    x = graph.add("Reshape", [x, shape], f"features_rows_{tap}")  # (n, h*w, c)
-    graph.add("Transpose", [x], f"features_{tap}", perm=[0, 2, 1])
+def _add_planes(graph: _Nodes, x: str, count: str, width: int, output: str) -> None:
+    """Rows `(n*h*w, c)` → planes of each image `(n, c, h*w)`."""
+    shape = graph.add("Concat", [count, graph.whole(f"rows_by_{width}", -1, width)], f"{output}_shape", axis=0)
+    graph.add("Transpose", [graph.add("Reshape", [x, shape], f"{output}_rows")], output, perm=[0, 2, 1])

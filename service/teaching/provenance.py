@@ -17,7 +17,7 @@ async def trained_on(store: ProfileStore, profile: Profile, version: Version) ->
     if version.origin != "fitted":
         return TrainedOn.of_metadata(version.report.get("trained_on", {}))
     began = await store.beginning(profile.id, version.number)
-    own = [_hashes(ranking) async for ranking in store.judged_until(profile.id, version.created_at)]
+    own = [_hashes(ranking) for ranking in await store.judged_until(profile.id, version.created_at)]
     return TrainedOn.of_metadata(began.report.get("trained_on", {})) | TrainedOn(
         frozenset(one for each in own for one in each.rankings), frozenset(one for each in own for one in each.images)
     )
