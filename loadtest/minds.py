@@ -51,7 +51,7 @@ def says(shown: Sequence[Opinion], distances: Vector, noise: float, rng: np.rand
     """What somebody says of the same pictures whose own distances, of all rows, are these."""
     felt = np.log(np.maximum(distances, LEAST)) + noise * rng.gumbel(size=len(distances))  # (r,)
     return [
-        Opinion(each.target, each.candidates, each.rows, np.argsort(np.argsort(felt[each.rows])) + 1.0)
+        Opinion(each.target, each.candidates, each.rows, np.argsort(np.argsort(felt[each.rows])).astype(np.float64) + 1)
         for each in shown
     ]
 
