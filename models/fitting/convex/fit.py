@@ -38,19 +38,21 @@ _BLAS: Final = ThreadpoolController()
 class Member(NamedTuple):
     """One fit of the average: the families that may count in it, and how far a channel may go from the start.
 
-    The strength is in scores of a typical comparison; `usual` is what the fit counts before anything has been held out.
+    The strength is in scores of a typical comparison; `usual` is what the fit counts before anything has been held out;
+    `exponent` says how channels share (`space.py`).
     """
 
     families: Families
     strength: float
     usual: float
+    exponent: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvexRecipe:
     """What is tried, and what counts before anything has been learned.
 
-    `members` are what is averaged, those of the same families side by side, the strictest first. `lpips` is LPIPS's
+    `members` are what is averaged, those of one space side by side, the strictest first. `lpips` is LPIPS's
     share of the start, `temper` how much held-out losses count in the average, `folds` how many there are from so many
     targets on. With `natural` the loudness of natural images stands beside that of the rows at hand; with `one_target`
     rankings that share a target support a fit.
@@ -86,7 +88,12 @@ PERSONAL: Final = ConvexRecipe(
 )
 RANKINGS: Final = replace(PERSONAL, one_target=False)
 VOTES: Final = ConvexRecipe(
-    members=(Member(ALL_FAMILIES, 0.2, 0.1), Member(ALL_FAMILIES, 0.4, 0.5), Member(ALL_FAMILIES, 0.8, 0.4)),
+    members=(
+        Member(ALL_FAMILIES, 0.2, 0.1),
+        Member(ALL_FAMILIES, 0.4, 0.25),
+        Member(ALL_FAMILIES, 0.8, 0.15),
+        Member(ALL_FAMILIES, 0.4, 0.5, exponent=0.0),
+    ),
     lpips=0.45,
     coarse=CoarseStrengths(start=0.3, family=0.3, layer=0.3),
     folds=((0, 4),),
@@ -162,8 +169,8 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
     known = natural_loudness().astype(np.float64) if recipe.natural else None
     branches: list[Branch] = []
     counted: list[float] = []
-    for families, grouped in groupby(recipe.members, lambda member: member.families):
-        space = make_space(compared, start, balanced, known, recipe.coarse, families)
+    for (families, exponent), grouped in groupby(recipe.members, lambda member: (member.families, member.exponent)):
+        space = make_space(compared, start, balanced, known, recipe.coarse, families, exponent)
         if space is not None:
             members = list(grouped)
             branches.append((space, [member.strength for member in members]))

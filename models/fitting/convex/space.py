@@ -6,10 +6,10 @@ Weights are a sum of non-negative parts, each measured in a strength of its own,
 only constraint u ≥ 0: shrinkage of one scale, of families and layers, and of channels. The coarse q_j are the start as
 a whole, each family, and each layer of a family; s is how far a channel on its own may go:
 
-    s_c = √(balanced_c / loudness_c)      loudness_c: root mean square of z_c
+    s_c = balanced_c^e · loudness_c^(e − 1)      loudness_c: root mean square of z_c
 
-The variance of what a channel adds to a distance is in proportion to what it adds: to split a channel into two changes
-nothing (an infinitely divisible prior).
+With e = ½ the variance of what a channel adds to a distance is in proportion to what it adds: to split a channel into
+two changes nothing (an infinitely divisible prior). With e = 0 every channel may add about as much.
 
 A space may be of some families alone; the others then count for nothing in it, from its start on.
 
@@ -81,8 +81,9 @@ def make_space(
     known: Vector | None,
     strengths: CoarseStrengths,
     families: Families = ALL_FAMILIES,
+    exponent: float = 0.5,
 ) -> Space | None:
-    """The space of some families around a start, `(c,)`; None where the rows have nothing in any of them.
+    """The space of some families, with some e, around a start, `(c,)`; None where the rows have nothing in any of them.
 
     `balanced` and `known`, the loudness of natural images, are `(c,)`, too.
     """
@@ -99,7 +100,7 @@ def make_space(
     parts = np.array([start_part, *whole, *layers])  # (q, c)
 
     loudness = channel_loudness(z, None if known is None else known[channels])  # (k,)
-    scales = np.sqrt(balanced[channels] / loudness)  # (k,)
+    scales = balanced[channels] ** exponent * loudness ** (exponent - 1)  # (k,)
     x = z * scales.astype(np.float32)  # (r, k)
     typical = _typical_length(compared, x)
     scales = scales / typical
