@@ -27,13 +27,12 @@ class ResolutionParam(click.ParamType[int | None]):
         return resolution
 
 
-weights_option = click.option(
-    "--weights",
-    default="lpips",
-    show_default=True,
-    metavar="FILE|NAME",
-    help=f"A weights file, or a shipped name: {', '.join(shipped_weights())}.",
-)
+def weights_help() -> str:
+    """What `--weights` takes."""
+    return f"A weights file, or a shipped name: {', '.join(shipped_weights())}."
+
+
+weights_option = click.option("--weights", default="lpips", show_default=True, metavar="FILE|NAME", help=weights_help())
 resolution_option = click.option(
     "--resolution",
     type=ResolutionParam(),
@@ -62,10 +61,21 @@ report_option = click.option(
     metavar="DIR",
     help="Write a page with tables and plots, and the same figures as JSON, into this folder.",
 )
+
+
+def _cache_folder() -> Path:
+    try:
+        return default_folder()
+    except RuntimeError as error:  # no HOME, and a user whom the system does not know, as in many containers
+        raise click.UsageError(
+            "there is no home folder to keep channel distances in; name a folder with --cache or CLPIPS_CACHE"
+        ) from error
+
+
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    default=default_folder,
+    default=_cache_folder,
     envvar="CLPIPS_CACHE",
     show_envvar=True,
     metavar="DIR",

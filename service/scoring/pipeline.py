@@ -12,8 +12,8 @@ request that needs another network has it see those.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -27,13 +27,14 @@ from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.service.admission.door import Ticket
-from clpips.service.admission.throughput import Throughput, cost_of
+from clpips.service.admission.throughput import HEAVY_COST, Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.errors import ExpiredError
 from clpips.service.batching.feature_cache import FeatureCache, Flight, Loan
 from clpips.service.batching.turns import Place
 from clpips.service.decoding.processes import AbandonedError
+from clpips.service.ops.memory import release_freed
 from clpips.service.ops.telemetry import Telemetry, embed_stage
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
@@ -46,9 +47,11 @@ log = structlog.get_logger()
 
 AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread of the engine waits for the event loop
 COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a small part of an image
-HEAVY_COST: Final = 32.0  # of an image, in units, from which on one such image is embedded at a time: 1450² pixels
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 448 * 2**20
+LARGE_COST: Final = 12.0  # of an image, in units, whose features find no hole that small ones leave
+RELEASED_BYTES: Final = 32 * 2**20  # that are forgotten before it is worth to give them back to the system
+LAYERS_SHARE: Final = 1.3  # bytes of layers for each byte of features, while AlexNet embeds an image
 CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
@@ -117,6 +120,7 @@ class Pipeline:
         self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
         )
+        self._released_nbytes = 0  # of what the cache has forgotten: they are the system's again
         self._decoder = decoder
         self._decoding: Batcher[_Undecoded, Pixels | None] = Batcher(
             lambda images: [decoder.load_light(*one[:3]) for one in images],
@@ -311,11 +315,25 @@ class Pipeline:
         for network in (one for one in NETWORKS if one in networks):
             cost = cost_of(height * width) if network == ALEXNET else 1.0
             try:
-                queue = self._embedding[network]
-                features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
+                async with self._memory_for(height * width, cost):
+                    queue = self._embedding[network]
+                    features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
             except EngineRefusedImage as refused:
                 raise self.blame(*key, refused.__cause__) from refused
         return features
+
+    @asynccontextmanager
+    async def _memory_for(self, pixels: int, cost: float) -> AsyncIterator[None]:
+        """Memory to embed an image of so many pixels: what is held makes room for a large one beforehand."""
+        if cost < LARGE_COST:
+            yield
+            return
+        nbytes = int(pixels * self.bytes_per_pixel * (1 + LAYERS_SHARE))
+        with self._cache.displaced(nbytes):
+            if self._cache.forgotten_nbytes - self._released_nbytes >= RELEASED_BYTES:
+                self._released_nbytes = self._cache.forgotten_nbytes
+                await asyncio.to_thread(release_freed)
+            yield
 
     async def size(self, image: SentImage, max_pixels: int, ticket: Ticket) -> tuple[int, int]:
         """Width and height of an image, from its head alone. Raises `ImageError`, or what `Decoder.size` raises."""
