@@ -25,11 +25,11 @@ def open_jpeg(jpeg: JpegFile) -> Image.Image:
     Raises what Pillow raises, and `TruncatedImageError` where the coded pixels of a scan end too early.
     """
     image = _by_pillow(decodable(jpeg))
-    if jpeg.frame not in ARITHMETIC and _may_lack_pixels(image, jpeg):
-        if _differ(image, _by_pillow(decodable(jpeg, PADDING))):
-            raise TruncatedImageError(
-                "the JPEG image is truncated or damaged: coded pixels are missing; send the whole file"
-            )
+    questionable = jpeg.frame not in ARITHMETIC and _may_lack_pixels(image, jpeg)
+    if questionable and _differ(image, _by_pillow(decodable(jpeg, PADDING))):
+        raise TruncatedImageError(
+            "the JPEG image is truncated or damaged: coded pixels are missing; send the whole file"
+        )
     return image
 
 
