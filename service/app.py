@@ -245,7 +245,7 @@ def _decoder_processes(settings: Settings) -> DecoderProcesses | None:
         log.warning("this system cannot fork: images are decoded in threads, which nothing ends")
         return None
     limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
-    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels)
+    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels, 3 * settings.max_resolution**2)
     return DecoderProcesses(count, limits, capacity) if count else None
 
 
