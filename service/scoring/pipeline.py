@@ -89,6 +89,12 @@ class _Pair(NamedTuple):
     families: Families  # the same throughout a batch
 
 
+class _Located(NamedTuple):
+    target: Any  # features
+    candidate: Any
+    weights: NDArray[np.float32]  # (1152,), of the family `aligned`
+
+
 class Pipeline:
     """Embeds images, each once for all who need it, and compares them in pairs."""
 
@@ -186,6 +192,15 @@ class Pipeline:
             ),
             place=_place,
             max_cost=COMPARE_BATCH,
+        )
+        self._locating: Batcher[_Located, list[NDArray[np.float32]]] = Batcher(
+            lambda pairs: [engine.locate(*pair) for pair in pairs],
+            engine.comparing,
+            max_batch=1,
+            max_queue=max_queue,
+            observe=partial(engine.compared, stage="locate"),
+            watched=partial(engine.running.work, "locate"),
+            place=_place,
         )
         for stage, queue in self._stages().items():
             telemetry.queue_items.labels(stage).set_function(queue.__len__)
@@ -365,13 +380,45 @@ class Pipeline:
         assert z is not None  # noqa: S101 - some family is always asked for
         return z
 
+    async def locate(
+        self, target: Embedded, candidate: Embedded, weights: NDArray[np.float32], ticket: Ticket
+    ) -> list[NDArray[np.float32]]:
+        """Where two images of one size differ, a map a layer, as `Engine.locate` has it.
+
+        Both must have been embedded by AlexNet. Raises an error of the engine, or a `BatcherError`.
+        """
+        pair = _Located(target.features[ALEXNET], candidate.features[ALEXNET], weights)
+        return await self._locating.submit(pair, turn=ticket, deadline=ticket.deadline)
+
+    async def pixels(
+        self, image: SentImage | HeldImage, resolution: int | None, loan: Borrowed, ticket: Ticket
+    ) -> Pixels:
+        """The image's pixels at the scoring resolution: those that are held, else decoded from what was sent.
+
+        Raises `ImageError`, or `NotHeldError` where they are not held and the image was only named.
+        """
+        held = loan.features.get((image.sha256, resolution))
+        if held is not None and isinstance(held.pixels, np.ndarray):
+            return held.pixels
+        flight: Flight[Embedded] = Flight(ticket, ticket.deadline)
+        flight.waiting = 1
+        try:
+            pixels = await self._decoded(image, resolution, flight, on_host=True)
+        finally:
+            flight.waiting = 0
+        return np.asarray(pixels)
+
     async def close(self) -> None:
         """Let what runs end; fail what waits."""
         for queue in self._stages().values():
             await queue.close()
 
-    async def _decoded(self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded]) -> Image:
+    async def _decoded(
+        self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded], *, on_host: bool = False
+    ) -> Image:
         """The image's pixels, from the device where it decodes this file, else from a thread or a process.
+
+        With `on_host` they lie in main memory.
 
         Raises `NotHeldError` where the image was not sent.
         """
@@ -382,7 +429,7 @@ class Pipeline:
             image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
         )
         pixels: Image | None = None
-        if self._jpegs is not None and image.content.startswith(JPEG):
+        if self._jpegs is not None and not on_host and image.content.startswith(JPEG):
             pixels = await _in_time(self._jpegs, undecoded, flight, shape=resolution)
         if pixels is None and self._decoder.may_be_light(image.content):
             pixels = await _in_time(self._decoding, undecoded, flight)
@@ -406,7 +453,7 @@ class Pipeline:
         jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
         decoding: dict[str, Batcher[Any, Any]] = {"decode": self._decoding, "decode_apart": self._decoding_apart}
         embedding = {embed_stage(network): queue for network, queue in self._embedding.items()}
-        return {**jpegs, **decoding, **embedding, "compare": self._comparing}
+        return {**jpegs, **decoding, **embedding, "compare": self._comparing, "locate": self._locating}
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
