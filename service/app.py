@@ -40,6 +40,7 @@ from clpips.service.profiles.registry import Registry
 from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
+from clpips.service.routes.heatmaps import heatmap
 from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
@@ -47,6 +48,7 @@ from clpips.service.routes.scoring import distance, rank
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.heatmaps import Heatmaps
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
@@ -206,6 +208,7 @@ def create_app(
             root,
             rank,
             distance,
+            heatmap,
             *PROFILE_ROUTES,
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
@@ -219,6 +222,7 @@ def create_app(
             for name, part in {
                 "reception": Reception(door, limits, settings.request_seconds, telemetry),
                 "scorer": scorer,
+                "heatmaps": Heatmaps(comparer, registry),
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
@@ -248,7 +252,7 @@ def _decoder_processes(settings: Settings) -> DecoderProcesses | None:
         log.warning("this system cannot fork: images are decoded in threads, which nothing ends")
         return None
     limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
-    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels)
+    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels, 3 * settings.max_resolution**2)
     return DecoderProcesses(count, limits, capacity) if count else None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,10 @@ class Service:
 
     def stop(self) -> None:
         self._server.stop()
+
+    def signal(self, number: int) -> None:
+        """Send the service's first process a signal."""
+        os.kill(self.pid, number)
 
     @property
     def port(self) -> int:

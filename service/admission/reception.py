@@ -35,11 +35,13 @@ class Reception(NamedTuple):
         score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
         *,
         most_bytes: int | None = None,
-    ) -> Response[AnswerT]:
+        respond: Callable[[Request[Any, Any, Any], AnswerT], Response[Any]] = reply,
+    ) -> Response[Any]:
         """The reply to a request: what `score` answers to what `parse` has read, before the request's deadline.
 
         `parse` runs in a thread, on the content type and the body. `most_bytes` is for a body without images, which is
-        bounded by its bytes alone. Raises a `Problem`, or `ClientGone`.
+        bounded by its bytes alone. `respond` makes the response of an answer that is no struct. Raises a `Problem`, or
+        `ClientGone`.
         """
         if self.door.closed:
             await skip_body(request)
@@ -54,7 +56,7 @@ class Reception(NamedTuple):
                 content_type = request.headers.get("content-type", "")
                 asked = await asyncio.to_thread(parse, content_type, body, self.limits)
                 del body  # the parsed request holds its images
-                answer = reply(request, await score(asked, ticket))
+                answer = respond(request, await score(asked, ticket))
         if self.door.closed:
             answer.headers["Connection"] = "close"  # the client's next request is better sent elsewhere
         return answer

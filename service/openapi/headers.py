@@ -89,6 +89,24 @@ RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
         required=True,
         description="A name for the file.",
     ),
+    "Clpips-Distance": OpenAPIHeader(
+        schema=_text(examples=["0.4770"]), description="The distance of the two images, as `/distance` answers it."
+    ),
+    "Clpips-Families": OpenAPIHeader(
+        schema=_text(examples=["aligned=0.31, mean=0.09, std=0.02, content_mean=0.1, content_std=0.05"]),
+        description="What each family of channels adds to the distance. The map shows the first, `aligned`.",
+    ),
+    "Clpips-Unplaced": OpenAPIHeader(
+        schema=_text(examples=["0.4561"]),
+        description="The share of the distance, from 0 to 1, that has no place and is not in the map: that of all "
+        "families but `aligned`.",
+    ),
+    "Clpips-Legend": OpenAPIHeader(
+        schema=_text(examples=["low=0.0, high=2.5"]), description="The values of the darkest and the lightest colour."
+    ),
+    "Clpips-Profile": OpenAPIHeader(
+        schema=_text(examples=["ada; version=3"]), description="The weights that the map was made by."
+    ),
 }
 
 # What a kind of problem tells in a header.

@@ -1,7 +1,6 @@
 """Scoring: the weights of a profile turn channel distances into distances, and distances into an order."""
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from clpips.service.admission.door import Ticket
 from clpips.service.ops.traces import span
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
-from clpips.service.scoring.comparer import Comparer
+from clpips.service.scoring.comparer import ALIGNED, Comparer
 from clpips.service.wire.schemas import (
     DistanceReply,
     DistanceRequest,
@@ -23,8 +22,6 @@ from clpips.service.wire.schemas import (
     RankRequest,
     Slot,
 )
-
-ALIGNED: Final = frozenset({"aligned"})  # what weights of zeros alone are answered by: images must be readable
 
 
 class Scorer:
