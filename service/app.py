@@ -85,7 +85,10 @@ def create_app(
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
-    database = Database(settings.database_url)
+    database = Database(
+        settings.database_url, lambda operation, seconds: telemetry.db_seconds.labels(operation).observe(seconds)
+    )
+    database.require_usable()
     opened = None
     if engine is None:
         engine = opened = open_engine(
@@ -162,7 +165,7 @@ def create_app(
                 await pipeline.load(networks)
             readiness.warm = True
             following = asyncio.create_task(follow_keys(settings, access))
-            catching_up = asyncio.create_task(learner.catch_up(engine.fingerprint))
+            catching_up = asyncio.create_task(learner.keep_up(engine.fingerprint))
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info(
@@ -190,6 +193,7 @@ def create_app(
 
     if settings.key_metrics:
         access.used = lambda name: telemetry.key_last_used.labels(name).set_to_current_time()
+    telemetry.db_up.set_function(lambda: float(database.breaker.is_up))
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
         route_handlers=[

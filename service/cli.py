@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import get_args
 
 import rich_click as click
@@ -74,6 +75,23 @@ def migrate() -> None:
         asyncio.run(run())
     except (SettingsError, StorageError) as error:
         raise BadSetting(str(error)) from error
+
+
+@commands.command()
+@click.argument("copy", type=click.Path(dir_okay=False, path_type=Path))
+def backup(copy: Path) -> None:
+    """Copy the SQLite database to the file COPY, whole, while a service writes to it.
+
+    `CLPIPS_DATABASE_URL` names the database. PostgreSQL has `pg_dump` for this.
+    """
+    from clpips.service.storage.backup import back_up
+    from clpips.service.storage.errors import StorageError
+
+    try:
+        rows = back_up(Settings.from_environment(os.environ).database_url, copy)
+    except (SettingsError, StorageError) as error:
+        raise BadSetting(str(error)) from error
+    click.echo(f"{copy}: {rows['profiles']:,} profiles, {rows['rankings']:,} rankings")
 
 
 @commands.command()

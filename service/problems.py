@@ -145,6 +145,12 @@ class FitFailed(Problem):
     status, kind, title = HTTPStatus.INTERNAL_SERVER_ERROR, "fit-failed", "The fit failed"
 
 
+class FitPostponed(Problem):
+    """The rankings are kept, but no process can be started to fit weights to them at this moment."""
+
+    status, kind, title = HTTPStatus.SERVICE_UNAVAILABLE, "fit-postponed", "The fit is postponed"
+
+
 class Unauthenticated(Problem):
     """The request has no API key, or one that is not known."""
 

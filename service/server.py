@@ -23,6 +23,8 @@ from clpips.service.ops.memory import share_arenas
 from clpips.service.ops.watchdog import EXIT_CODE, Watchdog
 from clpips.service.scoring.engine_health import EngineHealth
 from clpips.service.settings import Settings, SettingsError
+from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
 
 KEEP_ALIVE_SECONDS: Final = 75  # longer than proxies keep idle connections (60): ours never closes under their request
 BACKLOG: Final = 2048
@@ -47,6 +49,7 @@ def serve(settings: Settings, engine: Engine | None = None) -> None:
     share_arenas()  # before the first thread
     configure_logging(settings)
     require_safe_binding(settings, Access.from_settings(settings))
+    asyncio.run(_require_database(settings.database_url))
     listener = _listen(settings.host, settings.port)
     with listener:
         app = create_app(settings, engine)
@@ -120,6 +123,22 @@ class _Server(uvicorn.Server):
         self._door.closed = True
         self._told_to_stop = time.monotonic()
         self._watchdog.expect_end(self._shutdown_seconds + CLOSE_SECONDS)
+
+
+async def _require_database(url: str) -> None:
+    """See that the database is ready, before anything else is loaded: what is wrong is then one line.
+
+    Raises `StorageError` for a URL of none that is served; exits with 3 where it does not answer.
+    """
+    database = Database(url)
+    database.require_usable()
+    try:
+        await database.prepare()
+    except StorageError as error:
+        log.critical("the database is not ready", database=str(database), reason=str(error))
+        raise SystemExit(3) from None
+    finally:
+        await database.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -193,6 +193,24 @@ def test_a_cpu_upgrade_keeps_every_replica_until_its_successor_is_ready() -> Non
     assert one(render("cpu"), "Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
+def test_the_gpu_overlay_fits_a_cluster_with_one_gpu() -> None:
+    bounds = one(render("gpu"), "HorizontalPodAutoscaler")["spec"]
+    assert (bounds["minReplicas"], bounds["maxReplicas"]) == (1, 1)
+
+
+@overlays
+def test_the_line_of_a_request_is_in_the_log_of_every_installation(overlay: str) -> None:
+    settings = one(render(overlay), "ConfigMap", _settings_of(overlay))["data"]
+    assert settings.get("CLPIPS_LOG_LEVEL", "info") in {"debug", "info"}  # an answer's X-Request-ID leads to it
+
+
+def _settings_of(overlay: str) -> str:
+    """The name of the settings' ConfigMap, which has a hash in it."""
+    container = one(render(overlay), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    name: str = container["envFrom"][0]["configMapRef"]["name"]
+    return name
+
+
 @overlays
 def test_exactly_one_autoscaler_moves_the_deployment(overlay: str) -> None:
     manifests = render(overlay)

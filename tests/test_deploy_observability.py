@@ -107,6 +107,7 @@ def test_every_alert_says_how_urgent_it_is_and_what_it_means() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in {"page", "ticket"}, rule["alert"]
         assert rule["annotations"].keys() >= {"summary", "description"}, rule["alert"]
+        assert rule["annotations"]["runbook_url"].endswith(f"deploy/README.md#{rule['alert'].lower()}")
 
 
 def test_every_alert_has_its_section_in_the_runbook() -> None:
@@ -123,6 +124,12 @@ def test_the_dashboard_has_a_title_a_unit_and_a_query_on_every_panel() -> None:
         assert panel["title"]
         assert panel["targets"], panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_kube_prometheus_stack_finds_the_monitor_and_the_rules_by_its_own_label() -> None:
+    manifests = render("production")
+    for kind in ("ServiceMonitor", "PrometheusRule"):
+        assert one(manifests, kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
 def test_prometheus_finds_the_service_through_its_monitor() -> None:
@@ -143,6 +150,8 @@ def scrape() -> dict[str, set[tuple[str, str]]]:
         httpx.post(f"{url}/rank", content=body, headers={"content-type": content_type}).raise_for_status()
         body, content_type = distance_body("multipart", [(image, image)])
         httpx.post(f"{url}/distance", content=body, headers={"content-type": content_type}).raise_for_status()
+        for path in ("/healthz", "/readyz", "/profiles", "/metrics"):
+            httpx.get(f"{url}{path}").raise_for_status()
         text = httpx.get(f"{url}/metrics").raise_for_status().text
     found: dict[str, set[tuple[str, str]]] = {}
     for family in text_string_to_metric_families(text):

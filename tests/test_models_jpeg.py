@@ -44,7 +44,6 @@ def oriented(orientation: int) -> bytes:
         {"optimize": True},
         {"comment": b"made by a test"},
         {"restart_marker_rows": 1},
-        {"icc_profile": b"a profile, which nobody applies"},
     ],
     ids=str,
 )
@@ -74,6 +73,7 @@ def test_upright_exif_is_plain_and_any_other_is_not() -> None:
         "Adobe's mark of RGB": with_segment(0xEE, b"Adobe\x00\x64" + bytes(4) + b"\x00"),
         "orientation in XMP": with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\x00<x tiff:Orientation='6'/>"),
         "damaged EXIF": with_segment(0xE1, b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff"),
+        "a colour profile": encode(PIXELS, "JPEG", icc_profile=b"a profile, which is applied on the host"),
         "more pictures": with_segment(0xE2, b"MPF\x00"),
         "12 bits": with_frame((0, 12)),
         "no height": with_frame((2, 0)),

@@ -1,8 +1,10 @@
 """The worker processes: what they are asked, what they survive, and what they leave behind."""
 
 import asyncio
+import errno
 import io
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -20,8 +22,14 @@ from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewRanking, NewVersion, Profile, TenantQuota
 from clpips.service.teaching.fit_messages import Task, framed
-from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
-from clpips.service.teaching.fit_worker import read, work
+from clpips.service.teaching.fit_processes import (
+    RECYCLE_BYTES,
+    FitPostponedError,
+    FitWorkerError,
+    FitWorkers,
+    memory_of,
+)
+from clpips.service.teaching.fit_worker import MOST_BYTES, read, work
 from clpips.service.teaching.scheduling import NICENESS
 from tests.support.databases import BACKBONE
 
@@ -224,6 +232,41 @@ async def test_fits_beyond_the_number_of_workers_wait_for_one(workers: Callable[
         assert result.weights is not None
         assert expected is not None
         np.testing.assert_array_equal(result.weights, expected)
+
+
+async def test_a_process_that_holds_much_after_a_fit_is_ended(database_url: str, keep: Keep) -> None:
+    own = FitWorkers(1, database_url, niceness=0, recycle_bytes=2**20)
+    assert isinstance(await own.fit(task_of(await keep(job()))), FitResult)
+    assert own.idle == []
+    await own.close()
+
+
+async def test_a_process_may_hold_so_much_and_no_more(workers: Callable[..., FitWorkers], keep: Keep) -> None:
+    own = workers(1)
+    await own.fit(task_of(await keep(job())))
+    (pid,) = own.idle
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+    assert soft == hard == MOST_BYTES
+    assert 50 * 2**20 < memory_of(pid) < RECYCLE_BYTES
+
+
+async def test_of_too_many_rankings_the_newest_are_learned_from(keep: Keep, store: ProfileStore) -> None:
+    asked = job(rankings=6, candidates=200)
+    found = await read(store, task_of(await keep(asked)))
+    assert found.targets == asked.targets[1:]  # 5 × 19,900 pairs
+
+
+async def test_where_no_process_can_be_started_the_fit_is_postponed(database_url: str, keep: Keep) -> None:
+    async def none_left(*_: object, **__: object) -> asyncio.subprocess.Process:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    own = FitWorkers(1, database_url, spawn=none_left)
+    task = task_of(await keep(job()))
+    for _ in range(2):
+        with pytest.raises(FitPostponedError, match="Too many open files"):
+            await own.fit(task)
+    own.expect()
+    await own.close()
 
 
 async def test_a_worker_ends_when_its_input_does(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -160,6 +161,23 @@ def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> 
     assert "listening" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["mysql://host/clpips", "nonsense"])
-def test_a_database_that_is_not_served_is_named_in_one_line(url: str) -> None:
-    assert "the database must be a URL like" in refused(CLPIPS_DATABASE_URL=url)
+@pytest.mark.parametrize("url", ["mysql://host/clpips", "nonsense", "sqlite://", "sqlite:////", "sqlite:///{folder}"])
+def test_a_database_that_is_not_served_is_named_in_one_line(url: str, tmp_path: Path) -> None:
+    assert "the database must be a URL like" in refused(CLPIPS_DATABASE_URL=url.format(folder=tmp_path))
+
+
+def test_a_file_that_is_no_database_is_named_in_one_line_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    file.write_bytes(IMAGES[0])
+    assert "is no SQLite database" in refused(CLPIPS_DATABASE_URL=f"sqlite:///{file}")
+    assert file.read_bytes() == IMAGES[0]
+
+
+def test_a_database_that_does_not_answer_is_one_line_and_exit_code_3() -> None:
+    command = [sys.executable, "-m", "clpips.service.cli", "serve"]
+    variables = settings(CLPIPS_DATABASE_URL="postgresql://user:secret@127.0.0.1:1/x")
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert json.loads(line)["event"] == "the database is not ready"
+    assert "secret" not in line

@@ -19,10 +19,11 @@ from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.storage.database import Database
+from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import TenantQuota
 from clpips.service.teaching.fit_messages import Task
-from clpips.service.teaching.fit_processes import FitWorkers
+from clpips.service.teaching.fit_processes import FitPostponedError, FitWorkers
 from clpips.service.teaching.judging import Judging
 from clpips.service.teaching.learner import Learner
 from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking
@@ -120,3 +121,41 @@ async def test_nothing_holds_the_bytes_of_a_rankings_images_while_it_is_fitted(s
     workers.may_end.set()
     answer, is_new = await taught
     assert (answer.ranking, answer.rankings, is_new) == (1, 1, True)
+
+
+class Unlucky(HeldFits):
+    """Fits that cannot begin: the system has no descriptor left, or the database does not answer."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error: Exception | None = error
+
+    async def fit(self, task: Task) -> FitResult:
+        if self.error is not None:
+            raise self.error
+        self.may_end.set()
+        return await super().fit(task)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FitPostponedError("no process could be started to fit weights (Too many open files)"), StorageError("away")],
+)
+async def test_a_ranking_that_cannot_be_fitted_now_is_kept_and_its_answer_says_so(
+    store: ProfileStore, error: Exception
+) -> None:
+    workers = Unlucky(error)
+    own = judging(store, workers)
+    body, content_type = body_of("json")
+    asked = parse_ranking(content_type, body, LIMITS)
+    answer, is_new = await own.teach(T, "ada", asked, Ticket(1e9, 0, INTERACTIVE))
+    assert (answer.ranking, answer.rankings, answer.taken, is_new) == (1, 1, False, True)
+    assert answer.reason.startswith("the ranking is kept, and is learned from later: ")
+    assert (await store.find(T, "ada")).fitted_ranking == 0
+    workers.error = None
+    keeping_up = asyncio.create_task(own._learner.keep_up(SHIPPED_FINGERPRINT, after_seconds=0.01))
+    await workers.began.wait()  # without anybody's asking
+    async with asyncio.timeout(10):
+        while (await store.find(T, "ada")).fitted_ranking == 0:  # noqa: ASYNC110 - another task writes it
+            await asyncio.sleep(0.01)
+    keeping_up.cancel()

@@ -10,6 +10,7 @@ from clpips import __version__
 from clpips.models.cli.evaluate import evaluate_command
 from clpips.models.cli.export import export_command
 from clpips.models.cli.fit import fit_command
+from clpips.models.cli.output import write_what_can_be_written
 from clpips.models.cli.scoring import distance_command, rank_command
 from clpips.models.engines.contract import EngineError
 from clpips.models.images.errors import ImageError
@@ -38,6 +39,7 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line. Bad input ends with exit code 2 and one line on standard error, never a traceback."""
+    write_what_can_be_written()
     try:
         code = commands.main(args=arguments, prog_name="clpips", standalone_mode=False)
     except click.Abort:
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(BAD_INPUT)
     except USER_ERRORS as error:
         _fail(str(error), BAD_INPUT)
+    except MemoryError:
+        _fail("there is not enough memory for this; take fewer or smaller images", BAD_INPUT)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror}", BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)

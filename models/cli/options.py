@@ -62,10 +62,21 @@ report_option = click.option(
     metavar="DIR",
     help="Write a page with tables and plots, and the same figures as JSON, into this folder.",
 )
+
+
+def _cache_folder() -> Path:
+    try:
+        return default_folder()
+    except RuntimeError as error:  # no HOME, and a user whom the system does not know, as in many containers
+        raise click.UsageError(
+            "there is no home folder to keep channel distances in; name a folder with --cache or CLPIPS_CACHE"
+        ) from error
+
+
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    default=default_folder,
+    default=_cache_folder,
     envvar="CLPIPS_CACHE",
     show_envvar=True,
     metavar="DIR",

@@ -1,8 +1,10 @@
 """Output of commands: results on standard output, progress on standard error."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from threading import Event, Thread
 from time import perf_counter
 from typing import Final
@@ -15,9 +17,17 @@ LINE_SECONDS: Final = 5.0  # between lines of progress off a terminal
 SHOWN_SECONDS: Final = 0.05  # a part that takes less is not worth a word
 
 
+def write_what_can_be_written() -> None:
+    """Have output streams write `?` for what their encoding has no sign for (cp1252 has no ρ), and never fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def print_json(value: object) -> None:
-    """One JSON object on a line, for programs."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    """One JSON object on a line, for programs; with escapes where the output is not UTF-8, so that nothing is lost."""
+    is_utf8 = (getattr(sys.stdout, "encoding", None) or "").replace("-", "").lower() == "utf8"
+    click.echo(json.dumps(value, ensure_ascii=not is_utf8))
 
 
 def print_line(console: Console, text: str) -> None:

@@ -1,13 +1,14 @@
 """JPEG segments: which files are *plain*, and may be given to a decoder other than Pillow.
 
-A plain file means one thing to every decoder: 8-bit baseline or progressive, grey or YCbCr, upright, and whole. What is
-odd about any other file is Pillow's to judge, in its own words.
+A plain file means one thing to every decoder: 8-bit baseline or progressive, grey or YCbCr, upright, of no colour
+profile, and whole. What is odd about any other file is judged where all others are decoded.
 """
 
 from typing import Final
 
 from PIL import ExifTags, Image
 
+from clpips.models.images.bounds import MAX_SCANS
 from clpips.models.images.formats import JPEG
 
 END: Final = b"\xff\xd9"
@@ -50,7 +51,8 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
                 return None
         elif marker == SCAN:
             # Among coded pixels a byte 0xFF is followed by 0 or a restart, so the first end is the file's.
-            return size if content.find(END, end) == len(content) - len(END) else None
+            few = content.count(b"\xff\xda", end) < MAX_SCANS
+            return size if few and content.find(END, end) == len(content) - len(END) else None
         elif not _harmless(marker, segment):
             return None
         place = end
@@ -82,7 +84,7 @@ def _harmless(marker: int, segment: bytes) -> bool:
     if marker == 0xE1:
         return b"rientation" not in segment  # XMP
     if marker == 0xE2:
-        return not segment.startswith(b"MPF\x00")  # more pictures follow
+        return not segment.startswith((b"MPF\x00", b"ICC_PROFILE\x00"))  # more pictures follow; colours change
     return 0xE0 <= marker <= 0xEF or marker in {0xFE, 0xDB, 0xC4, 0xDD}  # applications, comment, tables, restarts
 
 

@@ -65,6 +65,7 @@ def changes(profile: bytes, mode: str) -> bool:
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    # LittleCMS's own shortcut for greys interpolates between a few of them, and is off by levels in the dark.
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space
@@ -76,7 +77,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             mode,
             "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | (ImageCms.Flags.NOOPTIMIZE if mode == "L" else 0),
         )
         probe = _probe(mode)
         shown = np.asarray(ImageCms.applyTransform(probe, transform)).astype(np.int16)

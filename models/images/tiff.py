@@ -18,9 +18,10 @@ from clpips.models.images.outline import Outline
 from clpips.models.images.packing import unpack_12, unpack_small
 from clpips.models.images.tiff_tags import TiffFile, damaged, read_tiff, require_sound_tiles
 
+_TURNED_BYTES: Final = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little").tobytes()
 _DECODABLE: Final = frozenset(
     {
-        *(tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.FILL_ORDER, tags.STRIP_OFFSETS),
+        *(tags.WIDTH, tags.HEIGHT, tags.BITS, tags.COMPRESSION, tags.PHOTOMETRIC, tags.STRIP_OFFSETS),
         *(tags.SAMPLES, tags.ROWS_PER_STRIP, tags.STRIP_BYTES, tags.PLANAR, tags.PALETTE, tags.TILE_WIDTH),
         *(tags.TILE_HEIGHT, tags.TILE_OFFSETS, tags.TILE_BYTES, tags.INKS, tags.EXTRAS, tags.FORMATS),
         *(tags.SUBSAMPLING, tags.REFERENCE),
@@ -42,8 +43,12 @@ def _decode(content: bytes, tiff: TiffFile) -> Image.Image:
     require_sound_tiles(tiff)
     if tiff.compression == tags.UNCOMPRESSED:
         return _image(_samples(content, tiff), tiff)
-    image = Image.open(io.BytesIO(_for_libtiff(content, tiff)), formats=("TIFF",))
-    image.load()
+    if tiff.fill_order == 2 and tiff.compression != tags.JPEG:
+        content = _reversed(content, tiff)
+    if tiff.planar:
+        planes = [np.asarray(_by_libtiff(content, tiff, _plane(tiff, number))) for number in range(tiff.samples)]
+        return _image(np.stack(planes, axis=-1), tiff)
+    image = _by_libtiff(content, tiff, {})
     if tiff.photometric == tags.WHITE_IS_ZERO and tiff.bits == 16:
         return Image.fromarray(65535 - np.asarray(image).astype(np.uint16))
     if tiff.photometric == tags.BY_PALETTE:
@@ -117,39 +122,82 @@ def _unpacked(packed: NDArray[np.uint8], count: int, tiff: TiffFile) -> NDArray[
     if tiff.bits == 16:
         return np.ascontiguousarray(packed).view(tiff.directory.order + "u2").astype(np.uint16)
     if tiff.fill_order == 2:
-        packed = np.packbits(np.unpackbits(packed, axis=1, bitorder="little"), axis=1)
+        packed = np.frombuffer(packed.tobytes().translate(_TURNED_BYTES), np.uint8).reshape(packed.shape)
     if tiff.bits == 8:
         return packed
     return unpack_12(packed, count) if tiff.bits == 12 else unpack_small(packed, tiff.bits)[:, :count]
 
 
-def _for_libtiff(content: bytes, tiff: TiffFile) -> bytes:
+def _reversed(content: bytes, tiff: TiffFile) -> bytes:
+    """The file with the bits of each byte of its strips or tiles in the usual order."""
+    turned = bytearray(content)
+    for place, size in set(zip(tiff.offsets, tiff.sizes or (), strict=False)):
+        turned[place : place + size] = content[place : place + size].translate(_TURNED_BYTES)
+    return bytes(turned)
+
+
+Replaced = dict[int, tuple[int, ...]]  # tags, and the integers that they have in place of their own; none: no such tag
+
+
+def _by_libtiff(content: bytes, tiff: TiffFile, replaced: Replaced) -> Image.Image:
+    image = Image.open(io.BytesIO(_for_libtiff(content, tiff, replaced)), formats=("TIFF",))
+    image.load()
+    return image
+
+
+def _plane(tiff: TiffFile, number: int) -> Replaced:
+    """The tags of an image of one sample of each pixel, grey, in a file that has a plane for each."""
+    tiles = tiff.tiles
+    part = slice(number * tiles, (number + 1) * tiles)
+    sizes = (tiff.sizes or ())[part]
+    return {
+        tags.BITS: (tiff.bits,),
+        tags.SAMPLES: (1,),
+        tags.PHOTOMETRIC: (tags.BLACK_IS_ZERO,),
+        tags.PLANAR: (1,),
+        (tags.TILE_OFFSETS if tiff.tiled else tags.STRIP_OFFSETS): tiff.offsets[part],
+        (tags.TILE_BYTES if tiff.tiled else tags.STRIP_BYTES): sizes,
+        **dict.fromkeys((tags.PALETTE, tags.INKS, tags.EXTRAS, tags.FORMATS), ()),
+    }
+
+
+def _for_libtiff(content: bytes, tiff: TiffFile, replaced: Replaced) -> bytes:
     """The file with a directory of `_DECODABLE` tags at its end, in place of its own."""
     order, big = tiff.directory.order, content[2:4] in {b"+\x00", b"\x00+"}
-    inline, form = (8, "Q") if big else (4, "I")
-    values, entries = bytearray(), []
-    kept = {tag: entry for tag, entry in tiff.directory.entries.items() if tag in _DECODABLE}
+    inline, form, number_kind = (8, "Q", 16) if big else (4, "I", 4)
+    fields: dict[int, tuple[int, int, bytes]] = {}  # tag: type, count, packed values
+    for tag, entry in tiff.directory.entries.items():
+        if tag in _DECODABLE and tag not in replaced:
+            packed = tiff.directory.raw(tag)
+            if packed is None:
+                raise damaged(f"a value of tag {tag} behind its last byte")
+            fields[tag] = entry.kind, entry.count, packed
+    for tag, values in (_replaced(tiff) | replaced).items():
+        if values:
+            kind, letter = (3, "H") if max(values) < 2**16 else (number_kind, form)
+            fields[tag] = kind, len(values), struct.pack(f"{order}{len(values)}{letter}", *values)
     padded = content + bytes(-len(content) % 8)
-    head = struct.calcsize(order + ("Q" if big else "H"))
-    directory_bytes = head + len(kept) * (4 + 2 * inline) + inline
-    values_at = len(padded) + directory_bytes
-    for tag, entry in sorted(kept.items()):
-        packed = tiff.directory.raw(tag)
-        if packed is None:
-            raise damaged(f"a value of tag {tag} behind its last byte")
-        if tag == tags.EXTRAS and tiff.alpha == tags.ASSOCIATED:
-            # Pillow divides by alpha, and loses half a level; it leaves the other kind as it is.
-            packed = struct.pack(order + "H", tags.UNASSOCIATED) + packed[2:]
-        if tag == tags.PHOTOMETRIC and (tiff.photometric, tiff.bits) == (tags.WHITE_IS_ZERO, 16):
-            packed = struct.pack(order + "H", tags.BLACK_IS_ZERO) if entry.kind == 3 else packed
+    values_at = len(padded) + (8 if big else 2) + len(fields) * (4 + 2 * inline) + inline
+    entries, outside = b"", bytearray()
+    for tag, (kind, count, packed) in sorted(fields.items()):
         field = packed.ljust(inline, b"\0")
         if len(packed) > inline:
-            field = struct.pack(order + form, values_at + len(values))
-            values += packed + bytes(-len(packed) % 8)
-        entries.append(struct.pack(order + "HH" + form, tag, entry.kind, entry.count) + field)
-    directory = struct.pack(order + ("Q" if big else "H"), len(entries)) + b"".join(entries) + bytes(inline)
-    start = 8 if big else 4
-    first = struct.pack(order + form, len(padded))
-    if not big and values_at + len(values) >= 2**32:
+            field = struct.pack(order + form, values_at + len(outside))
+            outside += packed + bytes(-len(packed) % 8)
+        entries += struct.pack(order + "HH" + form, tag, kind, count) + field
+    if not big and values_at + len(outside) >= 2**32:
         raise TruncatedImageError("the TIFF image is too long; save it as PNG")
-    return padded[:start] + first + padded[start + inline :] + directory + bytes(values)
+    directory = struct.pack(order + ("Q" if big else "H"), len(fields)) + entries + bytes(inline) + bytes(outside)
+    start = 8 if big else 4
+    return padded[:start] + struct.pack(order + form, len(padded)) + padded[start + inline :] + directory
+
+
+def _replaced(tiff: TiffFile) -> Replaced:
+    """Tags that Pillow is to take for others, and that are dealt with here."""
+    replaced: Replaced = {tags.FILL_ORDER: (1,)}
+    if (tiff.photometric, tiff.bits) == (tags.WHITE_IS_ZERO, 16):
+        replaced[tags.PHOTOMETRIC] = (tags.BLACK_IS_ZERO,)
+    if tiff.alpha == tags.ASSOCIATED:  # Pillow divides by it, and loses half a level
+        extras = tiff.directory.integers(tags.EXTRAS) or ()
+        replaced[tags.EXTRAS] = (tags.UNASSOCIATED, *extras[1:])
+    return replaced

@@ -70,6 +70,12 @@ class TiffFile:
     sizes: tuple[int, ...] | None  # their bytes
 
     @property
+    def tiles(self) -> int:
+        """Strips or tiles of one plane."""
+        width, height = self.tile
+        return -(-self.width // width) * -(-self.height // height)
+
+    @property
     def orientation(self) -> int:
         named = self.directory.integer(ORIENTATION)
         return named if named is not None and 1 <= named <= 8 else 1
@@ -196,7 +202,7 @@ def require_sound_tiles(tiff: TiffFile) -> None:
         raise damaged("strips or tiles of no size")
     if tiff.tiled:
         require_at_most(max(MAX_TILE_PIXELS, tiff.width * tiff.height), width * height, "pixels in a tile")
-    expected = -(-tiff.width // width) * -(-tiff.height // height) * (tiff.samples if tiff.planar else 1)
+    expected = tiff.tiles * (tiff.samples if tiff.planar else 1)
     if len(tiff.offsets) < expected:
         raise damaged(f"{len(tiff.offsets):,} strips or tiles, where its size needs {expected:,}")
     if tiff.sizes is not None and tiff.compression != UNCOMPRESSED:
@@ -213,5 +219,7 @@ def _require_readable(tiff: TiffFile) -> None:
             raise PixelTypeError("the TIFF image holds YCbCr at several resolutions without JPEG; save it as RGB")
     if tiff.bits == 12 and tiff.compression != UNCOMPRESSED:
         raise PixelTypeError("the TIFF image has 12 bits a sample, compressed, which is not read; save it with 16 bits")
+    if tiff.fill_order == 2 and tiff.compression >= 34925:
+        raise PixelTypeError("the TIFF image has its bits in reverse, compressed; save it with LZW or as PNG")
     if tiff.compression == JPEG and tiff.bits != 8:
         raise PixelTypeError(f"the TIFF image holds a JPEG of {tiff.bits} bits, which is not read; save it with 8")

@@ -132,6 +132,8 @@ def read_rankings(path: Path) -> list[Ranking]:
                 continue
             try:
                 rankings.append(_ranking(_DECODER.decode(content), path.parent, number))
+            except RecursionError:
+                problems.append(f"line {number}: it is nested too deeply to be a ranking")
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 problems.append(f"line {number}: {_plain(error)}")
             except ValueError as error:
@@ -253,6 +255,8 @@ def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice and line.z is None:  # with `z` the same image may have been sent twice
         raise ValueError(f"candidates: {', '.join(twice)} more than once")
+    if any("\0" in name for name in (line.target, *names)):
+        raise ValueError("target, candidates: a name has a NUL, which no file can have")
     if not all(names):
         raise ValueError("candidates: expected names, one is empty")
     if line.z is not None:

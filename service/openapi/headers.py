@@ -6,6 +6,7 @@ from litestar.openapi.spec import OpenAPIHeader, Parameter, Reference, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from clpips.service.problems import (
+    FitPostponed,
     Overloaded,
     Problem,
     StorageUnavailable,
@@ -85,6 +86,7 @@ PROBLEM_HEADERS: Final[dict[type[Problem], str]] = {
     TooManyRequests: "Retry-After",
     Overloaded: "Retry-After",
     StorageUnavailable: "Retry-After",
+    FitPostponed: "Retry-After",
     UnsupportedContent: "Accept",
 }
 

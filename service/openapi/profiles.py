@@ -15,6 +15,7 @@ from clpips.service.problems import (
     ComparisonNotFound,
     ContentLeftOut,
     FitFailed,
+    FitPostponed,
     InvalidRequest,
     LimitReached,
     ProfileExists,
@@ -137,6 +138,7 @@ class ForgetOperation(ContractedOperation):
             **kinds(RankingNotFound),
             FitFailed: "The ranking is forgotten and nothing that learned from it is in use, but the worker that fits "
             "weights to the others failed.",
+            FitPostponed: "The ranking is forgotten, and the others are fitted as soon as a process can be started.",
             BackboneMismatch: OTHER_BACKBONE,
         },
     )
@@ -163,7 +165,7 @@ class FitOperation(ContractedOperation):
         answers={200: Answer("What the fit changed.", Taught)},
         problems={
             **OWNED,
-            **kinds(FitFailed),
+            **kinds(FitFailed, FitPostponed),
             BackboneMismatch: OTHER_BACKBONE,
         },
     )

@@ -129,6 +129,16 @@ class Telemetry:
             "Images that made a sound engine fail and are not tried again for a while",
             registry=registry,
         )
+        self.db_seconds = Histogram(
+            "clpips_db_seconds",
+            "Time of one operation on the database, the wait for a connection or a lock included",
+            ["operation"],
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self.db_up = Gauge(
+            "clpips_db_up", "1 while the database answers, as far as is known; else 0", registry=registry
+        )
         self.key_last_used = Gauge(
             "clpips_key_last_used_timestamp_seconds",
             "When each API key last opened, in Unix time; only if CLPIPS_KEY_METRICS asks for it",

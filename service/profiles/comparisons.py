@@ -1,6 +1,5 @@
 """Cache of the channel distances of recent `/rank` answers: a person's order of one comes back without the images."""
 
-import asyncio
 import re
 import secrets
 import time
@@ -20,7 +19,6 @@ from clpips.service.storage.errors import StorageError
 from clpips.service.storage.records import Comparison
 from clpips.service.wire.schemas import Slot
 
-SHARE_SECONDS: Final = 1.0  # the longest that an answer waits for the database to take its comparison
 OVERHEAD_BYTES: Final = 1024  # of one entry beside its arrays and hashes
 ID_BYTES: Final = 16
 ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -56,11 +54,10 @@ class RecentComparisons:
         self._evict()
         if self._shared is not None:
             try:
-                async with asyncio.timeout(SHARE_SECONDS):
-                    await self._shared.put(name, comparison)
-            except (StorageError, TimeoutError) as error:
+                await self._shared.put(name, comparison)
+            except StorageError as error:
                 # The answer matters more: this replica still knows it, and a client can always send the images.
-                log.warning("comparison not shared", reason=str(error) or "the database took too long")
+                log.warning("comparison not shared", reason=str(error))
         return name
 
     async def find(self, tenant: str, name: str) -> Comparison:

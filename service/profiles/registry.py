@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -20,6 +20,7 @@ from clpips.service.storage.reading import ProfileReader
 log = structlog.get_logger()
 
 Key = tuple[str, str]  # tenant, name
+PATIENCE_SECONDS: Final = 0.5  # that a request waits for the database, where weights are held to answer with
 
 
 class _Held(NamedTuple):
@@ -32,8 +33,8 @@ class Registry:
     """Answers for a name with weights that are at most `refresh_seconds` behind the database.
 
     In between the answer comes from memory, where the `capacity` most recently used profiles are. When the database
-    cannot be reached, what is held goes on serving. `backbone` is the fingerprint of the AlexNet that the service runs,
-    `networks` are all that it may run.
+    cannot be reached, or takes longer than `PATIENCE_SECONDS`, what is held goes on serving. `backbone` is the
+    fingerprint of the AlexNet that the service runs, `networks` are all that it may run.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Registry:
         self._clock = clock
         self._held: OrderedDict[Key, _Held] = OrderedDict()  # the least recently used first
         self._flights: dict[Key, asyncio.Task[NamedWeights]] = {}
+        self._begun: dict[Key, float] = {}  # when each flight began
 
     async def resolve(self, tenant: str, name: str) -> NamedWeights:
         """The profile that a request names. Raises `UnknownProfile`, `BackboneMismatch` or `StorageError`."""
@@ -72,6 +74,11 @@ class Registry:
         if flight is None:
             flight = self._flights[key] = asyncio.create_task(self._load(key))
             flight.add_done_callback(lambda done: self._land(key, done))
+            self._begun[key] = self._clock()
+        if held is not None and not flight.done():
+            patience = PATIENCE_SECONDS - (self._clock() - self._begun[key])
+            if patience <= 0 or not (await asyncio.wait([flight], timeout=patience))[0]:
+                return held.profile  # the database is slow: one finds out, and nobody waits for it
         try:
             return await asyncio.shield(flight)  # others wait for it too: one client that goes must not end it
         except (ProfileMissingError, VersionMissingError):  # the second of a profile that is deleted in between
@@ -143,5 +150,6 @@ class Registry:
     def _land(self, key: Key, flight: asyncio.Task[NamedWeights]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+            self._begun.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # whoever waits gets it; with nobody left it is no news for the log

@@ -8,6 +8,10 @@ class StorageError(Exception):
     """The database cannot be reached, is too busy, is full, or has not been migrated; the message says which."""
 
 
+class DatabaseAwayError(StorageError):
+    """The database cannot be reached, does not answer, or is another than was opened: nobody's operation succeeds."""
+
+
 class RefusedError(Exception):
     """The database answers, and what was asked for cannot be. The subclasses say why."""
 

@@ -7,6 +7,7 @@ from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from clpips.service.storage.breaker import operation
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import (
     NameTakenError,
@@ -38,6 +39,7 @@ class ProfileStore(ProfileReader):
         super().__init__(database)
         self._quota = quota
 
+    @operation
     async def create(self, tenant: str, name: str, parent: str, backbone: str, first: NewVersion) -> Profile:
         """A new profile whose version 1 is `first`. Raises `NameTakenError` or `QuotaReachedError`."""
         async with self._database.write() as session:
@@ -62,6 +64,7 @@ class ProfileStore(ProfileReader):
             _add_version(session, profile, first, taken=True)
         return profile.record()
 
+    @operation
     async def add_ranking(self, tenant: str, name: str, ranking: NewRanking) -> Receipt:
         """Keep a ranking. Raises `ProfileMissingError` or `QuotaReachedError`.
 
@@ -98,6 +101,7 @@ class ProfileStore(ProfileReader):
             )
         return Receipt(profile.record(), profile.latest_ranking, ranking.guessed, repeated=False)
 
+    @operation
     async def forget_ranking(self, tenant: str, name: str, number: int) -> Profile:
         """Remove a ranking; where the version in use learned from it, the one that fits start from is used at once.
 
@@ -114,6 +118,7 @@ class ProfileStore(ProfileReader):
                 profile.waiting = None
         return profile.record()
 
+    @operation
     async def add_fitted(
         self, seen: Profile, version: NewVersion | None, reason: str, *, taken: bool, again: bool
     ) -> tuple[Profile, Version | None] | None:
@@ -140,6 +145,7 @@ class ProfileStore(ProfileReader):
             profile.waiting = None if added is not None and taken else reason
         return profile.record(), None if added is None else added.record()
 
+    @operation
     async def import_version(self, tenant: str, name: str, version: NewVersion) -> Profile:
         """Take imported weights into use; later fits start from them. Raises `ProfileMissingError`."""
         async with self._database.write() as session:
@@ -149,6 +155,7 @@ class ProfileStore(ProfileReader):
             profile.epoch += 1
         return profile.record()
 
+    @operation
     async def rollback(self, tenant: str, name: str, number: int) -> Profile:
         """Use version `number` again.
 
@@ -165,6 +172,7 @@ class ProfileStore(ProfileReader):
             profile.epoch += 1
         return profile.record()
 
+    @operation
     async def reset(self, tenant: str, name: str) -> Profile:
         """Begin again with the weights of version 1, as a new version; the rankings so far are removed.
 
@@ -184,6 +192,7 @@ class ProfileStore(ProfileReader):
             profile.epoch += 1
         return profile.record()
 
+    @operation
     async def delete(self, tenant: str, name: str) -> tuple[int, int]:
         """Remove a profile with all it has; how many versions and rankings that were. Raises `ProfileMissingError`."""
         async with self._database.write() as session:

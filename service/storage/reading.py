@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import defer
 
+from clpips.service.storage.breaker import Breaker, operation
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import ProfileMissingError, RankingMissingError, VersionMissingError
 from clpips.service.storage.records import JudgedRanking, KeptRanking, Profile, Version, WeighedVersion
@@ -24,6 +25,12 @@ class ProfileReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def breaker(self) -> Breaker:
+        """What its operations go through."""
+        return self._database.breaker
+
+    @operation
     async def find(self, tenant: str, name: str) -> Profile:
         """Raises `ProfileMissingError`."""
         if not NAME.fullmatch(name):  # no database has to be asked, and PostgreSQL would refuse a NUL with an error
@@ -31,12 +38,14 @@ class ProfileReader:
         async with self._database.read() as session:
             return found(await session.scalar(by_name(tenant, name)), name).record()
 
+    @operation
     async def page(self, tenant: str, after: str, limit: int) -> Sequence[Profile]:
         """The tenant's profiles whose names come after `after`, by name."""
         chosen = select(ProfileRow).where(ProfileRow.tenant == tenant, ProfileRow.name > after)
         async with self._database.read() as session:
             return [row.record() for row in await session.scalars(chosen.order_by(ProfileRow.name).limit(limit))]
 
+    @operation
     async def unlearned(self, backbone: str) -> Sequence[Profile]:
         """All tenants' profiles on this backbone that have rankings which no fit has considered."""
         behind = select(ProfileRow).where(
@@ -45,6 +54,7 @@ class ProfileReader:
         async with self._database.read() as session:
             return [row.record() for row in await session.scalars(behind)]
 
+    @operation
     async def any_uses_content(self) -> bool:
         """Whether the version in use of any tenant's profile gives weight to the content network's families."""
         long = select(VersionRow.number).where(
@@ -55,6 +65,7 @@ class ProfileReader:
         async with self._database.read() as session:
             return await session.scalar(select(ProfileRow.id).where(long.exists()).limit(1)) is not None
 
+    @operation
     async def version(self, profile_id: UUID, number: int) -> WeighedVersion:
         """One version with its weights. Raises `VersionMissingError`."""
         async with self._database.read() as session:
@@ -64,6 +75,7 @@ class ProfileReader:
                 raise VersionMissingError(number, await session.scalar(latest))
             return row.weighed()
 
+    @operation
     async def versions(self, profile_id: UUID, before: int | None, limit: int) -> Sequence[Version]:
         """Versions below `before`, the newest first."""
         chosen = select(VersionRow).where(VersionRow.profile_id == profile_id)
@@ -82,17 +94,23 @@ class ProfileReader:
         """
         after = 0
         while True:
-            chosen = select(RankingRow).where(
-                RankingRow.profile_id == profile_id, RankingRow.number > after, RankingRow.number <= last
-            )
-            async with self._database.read() as session:
-                rows = (await session.scalars(chosen.order_by(RankingRow.number).limit(page))).all()
-            for row in rows:
-                yield row.record()
-            if len(rows) < page:
+            kept = await self._ranking_page(profile_id, after, last, page)
+            for ranking in kept:  # nothing is held meanwhile: whoever asked may take their time, or never come back
+                yield ranking
+            if len(kept) < page:
                 return
-            after = rows[-1].number
+            after = kept[-1].number
 
+    @operation
+    async def _ranking_page(self, profile_id: UUID, after: int, last: int, page: int) -> Sequence[KeptRanking]:
+        """At most so many rankings above `after`, up to `last`."""
+        chosen = select(RankingRow).where(
+            RankingRow.profile_id == profile_id, RankingRow.number > after, RankingRow.number <= last
+        )
+        async with self._database.read() as session:
+            return [row.record() for row in await session.scalars(chosen.order_by(RankingRow.number).limit(page))]
+
+    @operation
     async def ranking(self, profile: Profile, number: int) -> JudgedRanking:
         """One of a profile's rankings, without its channel distances. Raises `RankingMissingError`."""
         if not 1 <= number <= profile.latest_ranking:  # also what no column holds
@@ -103,6 +121,7 @@ class ProfileReader:
             raise RankingMissingError(number)
         return row.judged()
 
+    @operation
     async def rankings_of(self, profile_id: UUID, target: str) -> Sequence[JudgedRanking]:
         """The rankings of one target, by number, without their channel distances."""
         asked = judged(profile_id).where(RankingRow.target == target).order_by(RankingRow.number)

@@ -6,9 +6,12 @@ module once more, and outlive a parent that is killed. These end when their inpu
 """
 
 import asyncio
+import mmap
 import pickle
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -22,6 +25,8 @@ from clpips.service.teaching.scheduling import NICENESS
 # that the service was started in.
 START: Final = "from clpips.service.teaching.fit_worker import main; main({niceness})"
 
+PAGE_BYTES: Final = mmap.PAGESIZE
+RECYCLE_BYTES: Final = 256 * 2**20  # a worker that has fitted small profiles alone holds some 150 MiB
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
 
 log = structlog.get_logger()
@@ -31,10 +36,30 @@ class FitWorkerError(Exception):
     """A worker failed on a fit, ended in the middle of it, or took too long."""
 
 
-class FitWorkers:
-    """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed."""
+class FitPostponedError(Exception):
+    """No process can be started for a fit at this moment: the system has no descriptor, process or memory left."""
 
-    def __init__(self, count: int, database_url: str, niceness: int = NICENESS) -> None:
+
+Spawn = Callable[..., Awaitable[asyncio.subprocess.Process]]
+
+
+class FitWorkers:
+    """Up to `count` processes, one fit at a time in each; further fits wait. They start when they are needed.
+
+    What a large fit leaves behind in a process's memory goes with the process: one that holds more than
+    `RECYCLE_BYTES` after a fit is ended, and the next fit has another.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        database_url: str,
+        niceness: int = NICENESS,
+        spawn: Spawn = asyncio.create_subprocess_exec,
+        recycle_bytes: int = RECYCLE_BYTES,
+    ) -> None:
+        self._spawn = spawn
+        self._recycle_bytes = recycle_bytes
         self._database_url = database_url
         self._start_code = START.format(niceness=niceness)
         self._free = asyncio.Semaphore(count)
@@ -49,10 +74,14 @@ class FitWorkers:
     async def fit(self, task: Task) -> FitResult | None:
         """What came of a task; None where its profile has been deleted.
 
-        Raises `StorageError` where the rankings cannot be read, or `FitWorkerError`.
+        Raises `StorageError` where the rankings cannot be read, `FitWorkerError`, or `FitPostponedError`.
         """
         async with self._free:
-            process = self._waiting() or await self._start()
+            try:
+                process = self._waiting() or await self._start()
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise FitPostponedError(f"no process could be started to fit weights ({reason})") from error
             try:
                 async with asyncio.timeout(MAX_SECONDS):
                     answer = await _ask(process, task)
@@ -66,7 +95,8 @@ class FitWorkers:
             except TimeoutError as error:
                 raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
             else:
-                self._idle.append(process)
+                if memory_of(process.pid) <= self._recycle_bytes:
+                    self._idle.append(process)
             finally:
                 if process not in self._idle:
                     await _end(process)
@@ -102,7 +132,7 @@ class FitWorkers:
 
     async def _start(self) -> asyncio.subprocess.Process:
         # No session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
-        process = await asyncio.create_subprocess_exec(
+        process = await self._spawn(
             sys.executable, "-P", "-c", self._start_code, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdin is not None  # noqa: S101 - it is a pipe
@@ -115,6 +145,15 @@ class FitWorkers:
             await self._warming
         while self._idle:
             await _end(self._idle.pop())
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * PAGE_BYTES
 
 
 async def _ask(process: asyncio.subprocess.Process, task: Task) -> Answer:

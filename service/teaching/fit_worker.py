@@ -9,15 +9,23 @@ import os
 import pickle
 import sys
 import traceback
-from typing import Any, BinaryIO
+from collections import deque
+from typing import Any, BinaryIO, Final
 
 from clpips.models.fitting.job import FitJob
 from clpips.models.fitting.personal import fit
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
+from clpips.service.storage.records import KeptRanking
 from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
 from clpips.service.teaching.scheduling import give_way, pausing
+
+# A fit takes some 150 KB for each candidate and 0.5 KB for each ordered pair of them, beside 150 MiB for the process.
+MOST_ROWS: Final = 2_500  # candidates: 250 rankings of ten
+MOST_PAIRS: Final = 100_000  # three rankings of 255
+MOST_BYTES: Final = 768 * 2**20
+PAGE: Final = 50  # rankings read at once
 
 
 async def work(tasks: BinaryIO, answers: BinaryIO) -> None:
@@ -55,8 +63,14 @@ async def _answer(reader: ProfileReader, task: Task) -> Answer:
 
 async def read(reader: ProfileReader, task: Task) -> FitJob:
     """What there is to fit. Raises `VersionMissingError` where the profile has been deleted, or `StorageError`."""
-    kept = reader.rankings(task.profile_id, task.last_ranking)
-    rankings = [ranking async for ranking in kept]
+    rankings: deque[KeptRanking] = deque()  # the newest, as many as a fit's memory has room for
+    rows = pairs = 0
+    async for ranking in reader.rankings(task.profile_id, task.last_ranking, page=PAGE):
+        rankings.append(ranking)
+        rows, pairs = rows + len(ranking.ranks), pairs + _most_pairs(ranking)
+        while len(rankings) > 1 and (rows > MOST_ROWS or pairs > MOST_PAIRS):
+            oldest = rankings.popleft()
+            rows, pairs = rows - len(oldest.ranks), pairs - _most_pairs(oldest)
     base = await reader.version(task.profile_id, task.base_version)  # after them: it goes when they go
     return FitJob(
         channel_distances=[ranking.channel_distances for ranking in rankings],
@@ -68,8 +82,22 @@ async def read(reader: ProfileReader, task: Task) -> FitJob:
     )
 
 
+def _most_pairs(ranking: KeptRanking) -> int:
+    """As many ordered pairs as a ranking has without ties."""
+    return len(ranking.ranks) * (len(ranking.ranks) - 1) // 2
+
+
+def _bound_memory() -> None:
+    """Have the kernel refuse this process more than `MOST_BYTES`: its fit then fails, and nothing else does."""
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+
+
 def main(niceness: int) -> None:
     """Work on the pipes that the parent process made."""
+    _bound_memory()
     give_way(niceness)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the service, which ends the worker when it is done with it

@@ -16,13 +16,14 @@ from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.orders import OrderError, competition_ranks, ranks_of_order, ranks_of_top
 from clpips.models.rankings.pairs import expand_ranks, pairs_of_ranking
 from clpips.service.admission.door import Ticket
-from clpips.service.problems import ImagesNotHeld
+from clpips.service.problems import FitPostponed, ImagesNotHeld
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
+from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import Comparison, JudgedRanking, NewRanking
-from clpips.service.teaching.learner import Learner
+from clpips.service.teaching.learner import FitOutcome, Learner
 from clpips.service.teaching.replies import ranking_info, taught, unknown_families
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.profile_schemas import Forgotten, RankingFields, RankingInfo, Suggestion, TaughtRanking
@@ -58,7 +59,8 @@ class Judging:
     ) -> tuple[TaughtRanking, bool]:
         """Keep what a person said and learn from it; whether it is new, or was kept before and has been sent again.
 
-        Once it is kept, nothing loses it. Raises `BackboneMismatch`, `InvalidRequest`, `QuotaReachedError`,
+        Once it is kept, nothing loses it: where it cannot be learned from now, the answer says so, and it is
+        later. Raises `BackboneMismatch`, `InvalidRequest`, `QuotaReachedError`,
         `FitFailed`, `ComparisonNotFound`, or what scoring raises.
         """
         self._registry.require_own(name)
@@ -83,7 +85,11 @@ class Judging:
                 guessed=_guessed(compared.channel_distances, ranks, used.weights),
             ),
         )
-        outcome = await self._learner.learn(receipt.profile)
+        try:
+            outcome = await self._learner.learn(receipt.profile)
+        except (StorageError, FitPostponed) as error:
+            self._learner.postpone()
+            outcome = FitOutcome(receipt.profile, None, f"the ranking is kept, and is learned from later: {error}")
         changed = msgspec.structs.asdict(taught(outcome.profile, outcome.version, outcome.reason))
         unknown = unknown_families(compared.channel_distances)
         reply = TaughtRanking(**changed, ranking=receipt.number, guessed=receipt.guessed, unknown=unknown)

@@ -9,14 +9,15 @@ import structlog
 
 from clpips.models.fitting.job import FitResult
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import FitFailed, Problem
+from clpips.service.problems import FitFailed, FitPostponed, Problem
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.errors import ProfileMissingError, RefusedError, StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewVersion, Profile, Version
 from clpips.service.teaching.fit_messages import Task
-from clpips.service.teaching.fit_processes import FitWorkerError, FitWorkers
+from clpips.service.teaching.fit_processes import FitPostponedError, FitWorkerError, FitWorkers
 
+RETRY_SECONDS: Final = 30.0
 MAX_ATTEMPTS: Final = 5  # fits in a row that others may overtake
 
 log = structlog.get_logger()
@@ -40,11 +41,12 @@ class Learner:
         self._workers = workers
         self._telemetry = telemetry
         self._fits: dict[tuple[str, str], asyncio.Task[FitOutcome]] = {}
+        self._postponed = asyncio.Event()
 
     async def learn(self, changed: Profile) -> FitOutcome:
         """Fit a profile to its rankings, at least as they were when it was changed: one was added, or one removed.
 
-        Raises `ProfileMissingError` where it is deleted meanwhile, `FitFailed` or `StorageError`.
+        Raises `ProfileMissingError` where it is deleted meanwhile, `FitFailed`, `FitPostponed` or `StorageError`.
         """
         key = (changed.tenant, changed.name)
         while True:
@@ -62,17 +64,32 @@ class Learner:
             await asyncio.wait([running])
         return await asyncio.shield(self._fits.get((tenant, name)) or self._begin(tenant, name, again=True))
 
+    def postpone(self) -> None:
+        """Learn what was kept and not learned in a while."""
+        self._postponed.set()
+
+    async def keep_up(self, backbone: str, after_seconds: float = RETRY_SECONDS) -> None:
+        """Catch up now, and so many seconds after each time that a fit is postponed; without end."""
+        while True:
+            self._postponed.clear()
+            await self.catch_up(backbone)
+            await self._postponed.wait()
+            await asyncio.sleep(after_seconds)
+
     async def catch_up(self, backbone: str) -> None:
         """Learn what was kept and not learned: the process that should have was killed, or its fit failed."""
         try:
             behind = await self._store.unlearned(backbone)
         except StorageError as error:
             log.warning("rankings not caught up", reason=str(error))
+            self.postpone()
             return
         for profile in behind:
             try:
                 await self.learn(profile)
-            except (Problem, RefusedError, StorageError) as error:  # deleted meanwhile, or it failed once more
+            except (Problem, RefusedError, StorageError) as error:  # deleted, or failed once more
+                if isinstance(error, StorageError):
+                    self.postpone()
                 log.warning("profile not caught up", tenant=profile.tenant, profile=profile.name, reason=str(error))
 
     def _begin(self, tenant: str, name: str, *, again: bool) -> asyncio.Task[FitOutcome]:
@@ -114,6 +131,15 @@ class Learner:
         try:
             with self._telemetry.fit_seconds.time():
                 return await self._workers.fit(Task.of(seen))
+        except FitPostponedError as error:
+            self._telemetry.fits.labels("failed").inc()
+            log.error("fit postponed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400
+            self.postpone()
+            raise FitPostponed(
+                f"the rankings of {seen.name!r} are kept, but {error}; they are fitted within a minute, or by "
+                f"`POST /profiles/{seen.name}/fit`",
+                headers={"retry-after": str(round(RETRY_SECONDS))},
+            ) from error
         except FitWorkerError as error:
             self._telemetry.fits.labels("failed").inc()
             log.error("fit failed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400
