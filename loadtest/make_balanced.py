@@ -4,12 +4,13 @@
 
 All channels of a family weigh the same; each family adds the same to the mean distance over all pairs of a folder's
 images, every folder counting alike; and that mean distance is LPIPS's. A channel's loudness is the root mean square of
-its distance (`models/metric/loudness.py` reads it). Printed are the rows of `models/metric/typical.py`, of
-the same mean.
+its distance (`models/metric/loudness.py` reads it). Printed are the rows of the two tables of
+`models/metric/typical.py`: of the same mean, and of how families' sums are spread around it.
 """
 
 import argparse
 import hashlib
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import FAMILIES, GROUPS, PLACES, Z_LENGTH
 from clpips.models.metric.loudness import NATURAL_LOUDNESS, save_loudness
+from clpips.models.metric.typical import LEVEL_SHARES
 from clpips.models.metric.weights import LayerWeights, combine_families
 from clpips.models.metric.weights_files import SHIPPED_WEIGHTS, load_weights, save_weights
 
@@ -31,19 +33,32 @@ MAX_PIXELS = 100_000_000
 CREATED = "2026-11-27T00:00:00+00:00"  # fixed: the same images make the same file
 
 
-def channel_means(contents: list[bytes]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of `z` and of its square, `(6016,)` each, over all pairs of the images."""
+def channel_means(
+    contents: list[bytes],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Over all pairs: mean of `z` and of its square, `(6016,)` each; and each family's sum, `(pairs, families)`."""
     engine = open_engine("onnx", "cpu")
     features = embed_images(engine, [load_image(content, DEFAULT_RESOLUTION, MAX_PIXELS) for content in contents])
     total, squares = np.zeros(Z_LENGTH), np.zeros(Z_LENGTH)  # (z,) each
+    sums = []
     pairs = list(combinations(range(len(features)), 2))
     for first in range(len(features) - 1):
         rest = features[first + 1 :]
         z = compare_images(engine, [features[first]] * len(rest), rest).astype(np.float64)  # (n, z)
         total += z.sum(axis=0)
         squares += np.square(z).sum(axis=0)
+        sums.append(np.stack([z[:, place].sum(axis=1) for place in PLACES.values()], axis=1))  # (n, families)
     engine.close()
-    return total / len(pairs), squares / len(pairs)
+    return total / len(pairs), squares / len(pairs), np.concatenate(sums)
+
+
+def quantiles(sets: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Quantiles at `LEVEL_SHARES` of some numbers, `(n,)` in each set, every set counting alike."""
+    values = np.concatenate(sets)
+    weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in sets])
+    order = np.argsort(values)
+    shares = np.cumsum(weights[order]) / len(sets)
+    return np.interp(LEVEL_SHARES, shares, values[order])
 
 
 def balanced(mean: NDArray[np.float64], lpips: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,11 +84,14 @@ def main() -> None:
     ]
     contents = [content for each in sets for content in each]
     digest = hashlib.sha256("".join(sorted(hashlib.sha256(one).hexdigest() for one in contents)).encode()).hexdigest()
-    means, squares = zip(*(channel_means(each) for each in sets), strict=True)
+    means, squares, sums = zip(*(channel_means(each) for each in sets), strict=True)
     mean = np.mean(means, axis=0)  # (z,)
     for family in FAMILIES:
         layers = [mean[group.place].mean() for group in GROUPS if group.family == family.name]
         print(f'    "{family.name}": ({", ".join(f"{value:.3e}" for value in layers)}{"," * (len(layers) == 1)}),')
+    for number, (name, place) in enumerate(PLACES.items()):
+        levels = quantiles([each[:, number] / mean[place].sum() for each in sums])
+        print(f'    "{name}": ({", ".join(f"{value:.3f}" for value in levels)}),')
     counts = " and ".join(str(len(each)) for each in sets)
     weights = LayerWeights(
         balanced(mean, load_weights("lpips").values),

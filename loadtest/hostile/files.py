@@ -5,20 +5,22 @@ import io
 import os
 import signal
 import struct
+import sys
 import zlib
 from typing import Final
 
+import msgspec
 import numpy as np
 from PIL import Image
 
-from loadtest.hostile import making
+from loadtest.hostile import making, mutations
 from loadtest.hostile.case import Case, Suite, expect
 from loadtest.hostile.expectations import SOUND, refused, serves_others, survived
 from loadtest.hostile.making import chunk, encode, picture, png, tiff
 from loadtest.hostile.pixels import OTHERS, PIXELS
 from loadtest.hostile.processes import processes_of
 from loadtest.hostile.service import Service
-from loadtest.kit.client import pair_body, rank_body
+from loadtest.kit.client import Body, pair_body, rank_body
 from loadtest.kit.pictures import Pictures
 
 # --- what costs more than it looks ------------------------------------------------------------------------------------
@@ -169,7 +171,32 @@ async def _logs_are_lines(service: Service) -> None:
     expect(condition=False, complaint="the log has no word of a damaged profile")
 
 
+async def _mutated_in_process(_: Service) -> None:
+    """In a process without a service, where nothing catches what a decoder raises."""
+    command = [sys.executable, "-m", "loadtest.hostile.mutations", "--count", "2000"]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    said = (await process.communicate())[0]
+    expect(process.returncode == 0, said.decode()[-2000:])
+
+
+async def _mutated_over_http(service: Service) -> None:
+    """As candidates of rankings: what cannot be read is named, and nothing is a 500."""
+    for name, files in mutations.samples().items():
+        candidates = [*mutations.mutations(name, files, 60, seed=2)]
+        content = msgspec.msgpack.encode({"target": SOUND, "candidates": candidates, "resolution": 64})
+        reply = await service.send(Body("/rank", content, "application/vnd.msgpack"))
+        expect(reply.status in {200, 422}, f"{name}: the answer is {reply.status}: {reply.content[:300]!r}")
+        if reply.status == 422:
+            errors = reply.json()["errors"]
+            expect(all(len(error["detail"]) > 20 for error in errors), f"{name}: an error says nothing: {errors}")
+    await serves_others(service)
+
+
 PROCESSES: Final = [
+    Case("2,000 mutations of each format", _mutated_in_process, 120.0),
+    Case("60 mutations of each format over HTTP", _mutated_over_http, 60.0),
     Case("every decoder is killed", _ended_decoders),
     Case("slow files beside plain ones", _slow_beside_others, 90.0),
     Case("clients of slow files that go away", _gone_clients, 60.0),

@@ -8,8 +8,10 @@ import rich_click as click
 
 from clpips import __version__
 from clpips.models.cli.evaluate import evaluate_command
+from clpips.models.cli.explain import explain_command
 from clpips.models.cli.export import export_command
 from clpips.models.cli.fit import fit_command
+from clpips.models.cli.heatmap import heatmap_command
 from clpips.models.cli.output import write_what_can_be_written
 from clpips.models.cli.scoring import distance_command, rank_command
 from clpips.models.engines.contract import EngineError
@@ -26,7 +28,15 @@ USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
 
 
 @click.group(
-    commands=[distance_command, rank_command, export_command, fit_command, evaluate_command],
+    commands=[
+        distance_command,
+        rank_command,
+        heatmap_command,
+        explain_command,
+        export_command,
+        fit_command,
+        evaluate_command,
+    ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", message="clpips %(version)s")

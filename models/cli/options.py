@@ -27,13 +27,15 @@ class ResolutionParam(click.ParamType[int | None]):
         return resolution
 
 
-weights_option = click.option(
-    "--weights",
-    default="lpips",
-    show_default=True,
-    metavar="FILE|NAME",
-    help=f"A weights file, or a shipped name: {', '.join(shipped_weights())}.",
-)
+image_path = click.Path(path_type=Path)
+
+
+def weights_help() -> str:
+    """What `--weights` takes."""
+    return f"A weights file, or a shipped name: {', '.join(shipped_weights())}."
+
+
+weights_option = click.option("--weights", default="lpips", show_default=True, metavar="FILE|NAME", help=weights_help())
 resolution_option = click.option(
     "--resolution",
     type=ResolutionParam(),

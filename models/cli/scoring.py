@@ -8,29 +8,26 @@ import rich_click as click
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from clpips.models.cli.options import (
     backbone_option,
     engine_option,
+    image_path,
     json_option,
     resolution_option,
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
-from clpips.models.images.decoding import load_image
-from clpips.models.images.errors import ImageError
-from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.metric.backbone import CHANNELS
 from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
-from clpips.models.metric.families import FAMILIES, GROUPS
+from clpips.models.metric.families import ALEXNET, FAMILIES, GROUPS, Families, networks_of
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
-
-image_path = click.Path(path_type=Path)
 
 
 @click.command("distance")
@@ -52,29 +49,38 @@ def distance_command(
 ) -> None:
     """Print the distance of CANDIDATE from TARGET, and what each family of channels and each layer adds to it."""
     chosen = load_weights(weights)
-    z = _channel_distances(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen)
+    z = measure(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen)
     total = float(weigh(z, chosen.values)[0])
     layers = [float(part) for part in distance_by_layer(z, chosen.values)[0]]
     families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
     if as_json:
         parts = {"layers": layers, "families": families}
-        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": _named(resolution)})
+        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named_resolution(resolution)})
         return
-    table = Table()
-    table.add_column("family")
-    for layer in range(len(CHANNELS)):
-        table.add_column(f"conv{layer + 1}", justify="right")
+    table = Table("family", *(Column(f"conv{layer + 1}", justify="right") for layer in range(len(CHANNELS))))
     table.add_column("sum", justify="right")
-    groups = distance_by_group(z, chosen.values)[0]  # (groups,)
-    for name in (name for name in families if name in chosen.families):
-        row = [part for group, part in zip(GROUPS, groups, strict=True) if group.family == name]
-        table.add_row(name, *(f"{part:.4f}" for part in row), f"{families[name]:.4f}")
+    for name, cells in family_cells(z[0], chosen).items():
+        table.add_row(name, *cells)
     if len(chosen.families) > 1:
         table.add_row("sum", *(f"{part:.4f}" for part in layers), f"{total:.4f}")
     console = Console()
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)
-    print_line(console, f"weights {chosen.name}, resolution {_named(resolution)}")
+    print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
+
+
+def family_cells(z: NDArray[np.float32], weights: LayerWeights) -> dict[str, list[str]]:
+    """What each layer of each family that counts adds to a distance, and their sum, from z `(6016,)`: cells by family.
+
+    A family of another network has its sum alone.
+    """
+    groups = distance_by_group(z[np.newaxis], weights.values)[0]  # (groups,)
+    cells = {}
+    for family in (family for family in FAMILIES if family.name in weights.families):
+        parts = [part for group, part in zip(GROUPS, groups, strict=True) if group.family == family.name]
+        layers = [f"{part:.4f}" for part in parts] if family.backbone == ALEXNET else [""] * len(CHANNELS)
+        cells[family.name] = [*layers, f"{sum(parts):.4f}"]
+    return cells
 
 
 @click.command("rank")
@@ -96,7 +102,7 @@ def rank_command(
 ) -> None:
     """Order CANDIDATES by their distance from TARGET, the most similar first."""
     chosen = load_weights(weights)
-    z = _channel_distances(target, candidates, resolution, open_engine(engine, backbone=backbone), chosen)
+    z = measure(target, candidates, resolution, open_engine(engine, backbone=backbone), chosen)
     distances = weigh(z, chosen.values)
     order = np.argsort(distances, kind="stable")
     ranking = [
@@ -104,7 +110,7 @@ def rank_command(
         for place, index in enumerate(order, start=1)
     ]
     if as_json:
-        print_json({"ranking": ranking, "weights": chosen.name, "resolution": _named(resolution)})
+        print_json({"ranking": ranking, "weights": chosen.name, "resolution": named_resolution(resolution)})
         return
     table = Table()
     table.add_column("rank", justify="right")
@@ -115,50 +121,28 @@ def rank_command(
     console = Console()
     print_line(console, f"most similar to {target}")
     console.print(table)
-    print_line(console, f"weights {chosen.name}, resolution {_named(resolution)}")
+    print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
 
 
-def _channel_distances(
-    target: Path, candidates: Sequence[Path], resolution: int | None, engine: Engine, weights: LayerWeights
+def measure(
+    target: Path,
+    candidates: Sequence[Path],
+    resolution: int | None,
+    engine: Engine,
+    weights: LayerWeights,
+    families: Families | None = None,
 ) -> NDArray[np.float32]:
-    """`z` of every candidate against the target, `(n, 6016)`; each image is decoded and embedded once."""
+    """`z` of every candidate against the target, `(n, 6016)`; each image is decoded and embedded once.
+
+    `families` are those that are asked for, None those that count. Raises `ImageError` or `WeightsError`.
+    """
+    families = weights.families if families is None else families
     paths = list(dict.fromkeys([target, *candidates]))
-    pixels = _read_images(paths, resolution)
+    pixels = read_images(paths, resolution)
     if resolution is None:
-        _require_equal_sizes(target, candidates, pixels)
+        require_equal_sizes(target, candidates, pixels)
     weights.require_backbone(engine.fingerprint)
-    features = {path: embed_images(engine, pixels[path][np.newaxis], weights.networks)[0] for path in paths}
+    features = {path: embed_images(engine, pixels[path][np.newaxis], networks_of(families))[0] for path in paths}
     return compare_images(
-        engine, [features[target]] * len(candidates), [features[path] for path in candidates], weights.families
+        engine, [features[target]] * len(candidates), [features[path] for path in candidates], families
     )
-
-
-def _read_images(paths: Sequence[Path], resolution: int | None) -> dict[Path, Pixels]:
-    pixels, problems = {}, []
-    for path in paths:
-        try:
-            pixels[path] = load_image(path.read_bytes(), resolution, MAX_PIXELS)
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-        except ImageError as error:
-            problems.append(f"{path}: {error}")
-    if problems:
-        raise ImageError("; ".join(problems))
-    return pixels
-
-
-def _require_equal_sizes(target: Path, candidates: Sequence[Path], pixels: dict[Path, Pixels]) -> None:
-    def size(path: Path) -> str:
-        height, width, _ = pixels[path].shape
-        return f"{width}×{height}"
-
-    others = [f"{path} is {size(path)}" for path in candidates if pixels[path].shape != pixels[target].shape]
-    if others:
-        raise ImageError(
-            f"at native size both images of a pair must be equally large: {target} is {size(target)}, "
-            f"{', '.join(others)}; crop them, or leave --resolution at a number of pixels"
-        )
-
-
-def _named(resolution: int | None) -> int | str:
-    return "native" if resolution is None else resolution
