@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def as_pairs(opinions: Sequence[Opinion], rows: NDArray[np.float32]) -> RankedPa
     )
 
 
-def judge(opinions: Sequence[Opinion], distances: NDArray[np.float64]) -> float:
+def judge(opinions: Sequence[Opinion], distances: NDArray[np.floating[Any]]) -> float:
     """Share of the pairs of some opinions that distances, of all rows, order alike; of equal ones half."""
     right, count = 0.0, 0
     for said in opinions:

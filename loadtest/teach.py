@@ -1,8 +1,10 @@
 """Simulated people teach fresh profiles over HTTP alone: how soon is the metric theirs?
 
-    python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png
+    python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png [--judge-by looks]
 
-Each person looks at two of the network's five layers, and there at a tenth of the channels. These hidden weights are
+Each person looks at two of AlexNet's five layers, position by position, and there at a tenth of the channels; with
+`--judge-by looks` or `content` at a tenth of the channels of all of AlexNet's families, or of the content network's
+(`loadtest/minds.py` asks the same of photographs, without a service). These hidden weights are
 uploaded as a profile of their own, whose `/rank` is what the person thinks; nothing else about them is ever told. A
 fresh profile is then taught rankings of ten pictures, one after another, and asked in between how it would order other
 sets: the share of pairs in them that it orders as the person does, beside plain LPIPS's.
@@ -33,6 +35,7 @@ from clpips.models.metric.backbone import LAYERS
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights
+from loadtest.minds import MINDS, weights_of
 
 CANDIDATES: Final = 10
 CHECKPOINTS: Final = (0, 1, 2, 5, 10, 20)
@@ -68,7 +71,7 @@ def main() -> None:
         exams = [image_set(rng) for _ in range(options.exams)]
         backbone = _rank(client, exams[0], "lpips")["engine"]["backbone"]
         courses = [
-            teach(client, hidden_weights(rng, backbone), lessons, exams, options.noise, rng)
+            teach(client, hidden_weights(options.judge_by, rng, backbone), lessons, exams, options.noise, rng)
             for _ in range(options.people)
         ]
     report(courses)
@@ -114,8 +117,10 @@ def teach(
     return course
 
 
-def hidden_weights(rng: np.random.Generator, backbone: str) -> LayerWeights:
-    """Somebody who looks at two of the five layers, and there at a tenth of the channels, some more than others."""
+def hidden_weights(judge_by: str, rng: np.random.Generator, backbone: str) -> LayerWeights:
+    """What somebody looks at: a tenth of the channels of two layers, or of some families, some more than others."""
+    if judge_by in MINDS:
+        return LayerWeights(weights_of(MINDS[judge_by], rng).astype(np.float32), "hidden", backbone=backbone)
     values = np.zeros(Z_LENGTH)
     for layer in rng.choice(len(LAYERS), 2, replace=False):
         values[LAYERS[layer]] = rng.uniform(0.2, 1)
@@ -257,6 +262,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--judge-by", choices=["layers", *MINDS], default="layers", help="what the people look at")
     parser.add_argument("--exams", type=int, default=10, help="held-out sets of ten images")
     parser.add_argument("--noise", type=float, default=0.0, help="people are undecided: Gumbel noise on log distance")
     parser.add_argument("--seed", type=int, default=0)

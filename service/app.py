@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -33,12 +33,14 @@ from clpips.service.decoding.processes import DecoderProcesses
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.traces import Traced, open_tracer, past_span
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
+from clpips.service.routes.heatmaps import heatmap
 from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
@@ -46,6 +48,7 @@ from clpips.service.routes.scoring import distance, rank
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.heatmaps import Heatmaps
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
@@ -76,18 +79,23 @@ def create_app(
     jpegs: JpegDecoder | None = None,
     *,
     fit_niceness: int = NICENESS,
+    tracer: Any = None,
 ) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
-    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened. The processes that
-    fit run at `fit_niceness`.
+    `tracer` is OpenTelemetry's; without one it is what the settings ask for. `jpegs` is the decoder for
+    `jpeg_decoder="device"`; without one the engine's own is opened. The processes that fit run at `fit_niceness`.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
-    database = Database(
-        settings.database_url, lambda operation, seconds: telemetry.db_seconds.labels(operation).observe(seconds)
-    )
+
+    def observe_database(operation: str, seconds: float) -> None:
+        telemetry.db_seconds.labels(operation).observe(seconds)
+        now = asyncio.get_running_loop().time()
+        past_span("database", now - seconds, now, operation=operation)
+
+    database = Database(settings.database_url, observe_database)
     database.require_usable()
     opened = None
     if engine is None:
@@ -200,6 +208,7 @@ def create_app(
             root,
             rank,
             distance,
+            heatmap,
             *PROFILE_ROUTES,
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
@@ -213,6 +222,7 @@ def create_app(
             for name, part in {
                 "reception": Reception(door, limits, settings.request_seconds, telemetry),
                 "scorer": scorer,
+                "heatmaps": Heatmaps(comparer, registry),
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,
@@ -228,7 +238,8 @@ def create_app(
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
         openapi_config=openapi_config(),
     )
-    app.asgi_handler = RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry))
+    tracer = tracer or open_tracer(settings)
+    app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry)), tracer)
     # For the server: when to stop.
     app.state.door, app.state.engine_health, app.state.running = door, engine_threads.health, running
     return app
@@ -241,7 +252,7 @@ def _decoder_processes(settings: Settings) -> DecoderProcesses | None:
         log.warning("this system cannot fork: images are decoded in threads, which nothing ends")
         return None
     limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
-    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels)
+    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels, 3 * settings.max_resolution**2)
     return DecoderProcesses(count, limits, capacity) if count else None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clpips.models.cli.commands import main
 from clpips.models.metric.weights import LayerWeights
@@ -94,6 +95,23 @@ def test_brackets_in_a_file_name_are_printed(capsys: pytest.CaptureFixture[str],
     assert capsys.readouterr().out.count("near[final].jpg") == 2
 
 
+def test_a_heat_map_says_what_it_shows_and_what_has_no_place(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "a[final].png").write_bytes((folder / "target.png").read_bytes())
+    answer = run_json(capsys, "heatmap", "far.webp", "a[final].png", "--out", "m[1].npy", "--weights", "balanced")
+    values = np.load(folder / "m[1].npy")
+    assert (values.shape, values.dtype) == ((256, 256), np.float32)
+    assert values.mean(dtype=np.float64) == pytest.approx(answer["families"]["aligned"], abs=1e-6)
+    assert answer["distance"] == pytest.approx(sum(answer["families"].values()), abs=1e-6)
+    assert answer["unplaced"] == pytest.approx(1 - answer["families"]["aligned"] / answer["distance"])
+    assert run("heatmap", "far.webp", "a[final].png", "--out", "m[1].png", "--style", "overlay", "--high", "0.5") == 0
+    printed = capsys.readouterr().out
+    assert "far.webp ↔ a[final].png" in printed
+    assert "wrote m[1].png" in printed
+    assert "colours from 0 to 0.5" in printed
+    with Image.open(folder / "m[1].png") as picture_of_it:
+        assert (picture_of_it.size, picture_of_it.mode) == ((256, 256), "RGB")
+
+
 @pytest.mark.usefixtures("folder")
 def test_rank_and_distance_agree(capsys: pytest.CaptureFixture[str]) -> None:
     ranking = run_json(capsys, "rank", "target.png", "far.webp", "near.jpg")["ranking"]
@@ -137,6 +155,10 @@ def test_weights_of_another_backbone_are_refused(capsys: pytest.CaptureFixture[s
         (["distance", "target.png", "."], [".: Is a directory"]),
         (["distance", "target.png"], ["Missing argument"]),
         (["rank", "target.png"], ["Missing argument"]),
+        (["heatmap", "target.png", "near.jpg"], ["Missing option '--out'"]),
+        (["heatmap", "target.png", "near.jpg", "--out", "m.npy", "--style", "overlay"], ["an overlay is a picture"]),
+        (["heatmap", "target.png", "near.jpg", "--out", "nowhere/m.png"], ["nowhere/m.png", "No such file"]),
+        (["heatmap", "target.png", "a[/b].png", "--out", "m.png"], ["a[/b].png", "No such file"]),
         (["mirror"], ["No such command"]),
         (["distance", "target.png", "near.jpg", "--loud"], ["--loud"]),
     ],

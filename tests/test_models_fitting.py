@@ -1,15 +1,27 @@
 """The convex recipe: what it finds, what it never does, and when it declines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.fit import PERSONAL, RANKINGS, VOTES, ConvexRecipe, default_parents, fit_convex
-from clpips.models.fitting.convex.voted_pairs import NoFitError
+from clpips.models.fitting.convex.averaging import ANSWERS_AN_IMAGE, vote_worth
+from clpips.models.fitting.convex.fit import (
+    PERSONAL,
+    RANKINGS,
+    VOTES,
+    WHAT,
+    ConvexRecipe,
+    Member,
+    default_parents,
+    fit_convex,
+)
+from clpips.models.fitting.convex.voted_pairs import NoFitError, voted_pairs
 from clpips.models.fitting.recipes import fit_with
-from clpips.models.metric.families import GROUPS, Z_LENGTH
+from clpips.models.metric.families import GROUPS, PLACES, Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import (
     RankedPairs,
@@ -111,7 +123,7 @@ def test_a_parent_that_people_agree_with_is_the_better_start() -> None:
 def test_the_weights_are_the_average_of_fits_at_several_strengths() -> None:
     fit = fit_convex(rankings_of(person(1), targets=5, candidates=6, seed=1), None, VOTES)
     assert fit.shares.sum() == pytest.approx(1)
-    assert len(fit.members) == len(VOTES.strengths) * len(VOTES.exponents)
+    assert len(fit.members) == len(VOTES.members)
     assert np.allclose(fit.shares @ fit.members, fit.weights, rtol=1e-4, atol=1e-7)
 
 
@@ -260,3 +272,34 @@ def test_pairs_that_name_no_row_are_refused() -> None:
     one = np.array([5])
     with pytest.raises(ValueError, match="rows 0 to 1"):
         RankedPairs(np.zeros((2, Z_LENGTH), np.float32), one, one, np.ones(1), one, one)
+
+
+def test_a_fit_of_some_families_has_no_weight_in_the_others() -> None:
+    pairs = join_pairs(shared_rankings(6, 5))
+    for name in WHAT:
+        pairs.rows[:, PLACES[name]] = np.random.default_rng(0).gamma(0.7, 0.01, pairs.rows[:, PLACES[name]].shape)
+    alone = replace(RANKINGS, members=(Member(WHAT, 1.0, 1.0),))
+    weights = fit_convex(pairs, recipe=alone).weights
+    counted = {name for name, place in PLACES.items() if weights[place].any()}
+    assert counted == set(WHAT)
+
+
+def test_families_that_nothing_is_known_of_leave_the_average() -> None:
+    pairs = join_pairs(shared_rankings(6, 5))
+    assert not any(pairs.rows[:, PLACES[name]].any() for name in WHAT)
+    fit = fit_convex(pairs, recipe=RANKINGS)
+    assert len(fit.members) == sum(member.families != WHAT for member in RANKINGS.members)
+    assert fit.shares.sum() == pytest.approx(1)
+
+
+def test_thousands_of_votes_about_few_images_count_as_many_as_the_images_allow() -> None:
+    rng = np.random.default_rng(0)
+    few, many = (join_pairs([two_of_ten(rng) for _ in range(count)]) for count in (50, 1000))
+    assert vote_worth(voted_pairs(few)) == 1
+    assert vote_worth(voted_pairs(many)) == pytest.approx(ANSWERS_AN_IMAGE * 10 / 1000)
+
+
+def two_of_ten(rng: np.random.Generator) -> RankedPairs:
+    """Somebody's choice between two of ten pictures, a third of which is the target."""
+    target, first, second = rng.choice(10, 3, replace=False).tolist()
+    return pairs_of_ranking(channel_distances(rng, 2), [1, 2], target, [first, second])

@@ -112,7 +112,7 @@ async def test_who_would_be_late_is_refused_and_told_when_to_come_back() -> None
     now = asyncio.get_running_loop().time()
     with door.admit(now + 30) as ticket:
         door.count(ticket, 8)
-        with pytest.raises(Overloaded, match="longer than this request may; try again in 8 s"), door.admit(now + 9):
+        with pytest.raises(Overloaded, match="longer than this request may; try again in 8 s"), door.admit(now + 2):
             pass
         with door.admit(now + 30):
             pass
@@ -167,8 +167,8 @@ async def test_cost_counts_for_the_prediction_and_not_the_number_of_images_alone
     now = asyncio.get_running_loop().time()
     with door.admit(now + 100) as ticket:
         door.count(ticket, 2, cost=60.0)
-        with pytest.raises(Overloaded, match="try again in 60 s"), door.admit(now + 80):
-            pass
+        with pytest.raises(Overloaded, match="try again in 6"), door.admit(now + 80) as late:
+            door.count(late, 2, cost=60.0)
         with door.admit(now + 100):
             pass
 
@@ -183,3 +183,57 @@ async def test_a_request_without_images_needs_room_for_its_body_alone() -> None:
             assert len(door) == 2
     with door.admit(NEVER, scores=False), door.admit(NEVER) as large:
         door.count(large, 50)  # no other has images: it is alone
+
+
+async def fair_door(seconds_per_unit: float = 1.0) -> tuple[Door, float]:
+    """A door where a unit takes a second, and the time."""
+    throughput = Throughput()
+    throughput.seed(seconds_per_unit)
+    return Door(1000, throughput, Telemetry()), asyncio.get_running_loop().time()
+
+
+async def test_a_small_request_is_not_refused_for_a_large_one_that_it_takes_turns_with() -> None:
+    door, now = await fair_door()
+    with door.admit(now + 1000) as large:
+        door.count(large, 200)
+        with door.admit(now + 100) as small:
+            door.count(small, 2)  # done after four
+            with pytest.raises(Overloaded):
+                door.count(small, 100)  # done after two hundred
+
+
+async def test_those_who_come_in_by_their_turns_have_a_part_of_the_time() -> None:
+    door, now = await fair_door()
+    with door.admit(now + 1000) as large, ExitStack() as staying:
+        door.count(large, 200)
+        for _ in range(8):
+            door.count(staying.enter_context(door.admit(now + 100)), 2)
+        with pytest.raises(Overloaded), door.admit(now + 100) as late:
+            door.count(late, 2)
+        staying.pop_all().close()
+        with door.admit(now + 100) as later:
+            door.count(later, 2)
+
+
+async def test_light_images_do_not_wait_for_heavy_ones() -> None:
+    door, now = await fair_door()
+    with door.admit(now + 1000) as heavy:
+        door.count(heavy, 2, cost=120.0)
+        with door.admit(now + 20) as light:
+            door.count(light, 2)
+        with pytest.raises(Overloaded), door.admit(now + 20) as other:
+            door.count(other, 2, cost=120.0)
+
+
+async def test_a_body_that_does_not_come_keeps_no_place() -> None:
+    door, now = await fair_door()
+    await served(door, 10, 10)
+    with ExitStack() as slow:
+        for _ in range(10):
+            slow.enter_context(door.admit(now + 1000, 10))
+        with pytest.raises(Overloaded), door.admit(now + 100, 10):
+            pass
+        for ticket in door._arriving:
+            door._arriving[ticket] -= 1.0
+        with door.admit(now + 100, 10) as ticket:
+            door.count(ticket, 10)

@@ -49,6 +49,39 @@ def test_a_profile_fitted_offline_equals_the_one_fitted_online(ada: TestClient[A
     np.testing.assert_array_equal(load_weights(out).values, online.values)
 
 
+def seen(client: TestClient[Any], profile: str, rankings: bytes, folder: Path) -> dict[str, float]:
+    """The shares of some rankings that a profile's weights were fitted to, as `clpips evaluate` says."""
+    (folder / "judged.jsonl").write_bytes(rankings)
+    (folder / "own.safetensors").write_bytes(client.get(f"/profiles/{profile}/weights").content)
+    arguments = ["evaluate", str(folder / "judged.jsonl"), "--weights", str(folder / "own.safetensors"), "--json"]
+    result = CliRunner().invoke(commands, [*arguments, "--cache", str(folder)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    shares: dict[str, float] = json.loads(result.stdout)["seen_in_fitting"]["metric"]
+    return shares
+
+
+def test_weights_that_go_out_remember_what_they_were_fitted_to(ada: TestClient[Any], tmp_path: Path) -> None:
+    for seed in range(5):
+        teach(ada, seed)
+    taught = ada.get("/profiles/ada/rankings").content
+    assert seen(ada, "ada", taught, tmp_path) == {"rankings": 1.0, "images": 1.0}
+    ada.post("/profiles", json={"name": "heir", "parent": "ada"})
+    assert seen(ada, "heir", taught, tmp_path) == {"rankings": 1.0, "images": 1.0}
+    ada.put("/profiles/bob/weights", content=ada.get("/profiles/ada/weights").content)
+    ada.post("/profiles/bob/reset")
+    assert seen(ada, "bob", taught, tmp_path) == {"rankings": 1.0, "images": 1.0}
+
+
+def test_weights_that_were_fitted_to_nothing_have_seen_nothing(ada: TestClient[Any], tmp_path: Path) -> None:
+    for seed in range(5):
+        teach(ada, seed)
+    taught = ada.get("/profiles/ada/rankings").content
+    ada.post("/profiles", json={"name": "bob"})
+    assert seen(ada, "bob", taught, tmp_path) == {"rankings": 0.0, "images": 0.0}
+    ada.post("/profiles/ada/reset")
+    assert seen(ada, "ada", taught, tmp_path) == {"rankings": 0.0, "images": 0.0}
+
+
 def test_exported_rankings_hold_channel_distances_and_no_image(ada: TestClient[Any]) -> None:
     teach(ada, 1)
     (line,) = ada.get("/profiles/ada/rankings").text.splitlines()

@@ -208,6 +208,20 @@ async def test_what_is_lent_stays_and_displaces_what_is_not() -> None:
     assert [name for name in "abcdef" if name in kitchen.cache] == ["a", "f"]
 
 
+async def test_what_something_else_takes_for_a_while_is_not_held() -> None:
+    kitchen = Kitchen(max_bytes=30)
+    kitchen.cache.most_bytes = 30
+    kitchen.open.set()
+    for name in "abc":
+        await kitchen.ask(name)
+    with kitchen.cache.displaced(15):
+        assert [name for name in "abc" if name in kitchen.cache] == ["c"]
+        await kitchen.ask("d")
+        assert len(kitchen.cache) == 1
+    await kitchen.ask("e")
+    assert len(kitchen.cache) == 2
+
+
 async def test_what_is_lent_displaces_what_is_held_even_where_it_is_too_large_to_be_held() -> None:
     kitchen = Kitchen(max_bytes=30)
     kitchen.cache.most_bytes = 30

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,8 +133,10 @@ class BrokenStore(ProfileStore):
         raise StorageError("gone")
 
 
-async def test_catching_up_gives_up_where_the_database_is_out_of_reach(capsys: pytest.CaptureFixture[str]) -> None:
-    url = "sqlite:///:memory:"
+async def test_catching_up_gives_up_where_the_database_is_out_of_reach(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/clpips.db"
     store, telemetry, workers = BrokenStore(Database(url), TenantQuota(1, 1)), Telemetry(), FitWorkers(1, url)
     registry = Registry(ShippedWeights.load(BACKBONE), store, BACKBONE, 2.0, 1, telemetry)
     await Learner(store, registry, workers, telemetry).catch_up(BACKBONE)

@@ -118,5 +118,23 @@ def test_a_list_of_far_more_numbers_than_images_is_refused_before_it_is_decoded(
         assert client.post("/profiles", json={"name": "ada"}).status_code == 201
         body = tree(form, {"comparison": "x", name: [1] * 2_000_000})
         problem = assert_problem(post(client, body, "/profiles/ada/rankings"), 422, "invalid-request")
-        assert pointers(problem) == [f"/{name}"]
-        assert "more than 256" in problem["detail"]
+        assert "far more values than a request of 256 images" in problem["detail"]
+
+
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_a_large_body_of_many_values_is_refused_wherever_they_stand(form: Form) -> None:
+    with serving() as client:
+        for content in ([1] * 2_000_000, [[1, 2]] * 700_000, {str(number): 1 for number in range(300_000)}):
+            problem = assert_problem(
+                post(client, tree(form, {"target": "", "candidates": content})), 422, "invalid-request"
+            )
+            assert "far more values" in problem["detail"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_as_many_images_as_may_be_are_no_such_body(form: Form) -> None:
+    large = encode(picture(2, 64), "PNG") + b" " * 10_000
+    with serving() as client:
+        pairs = [(large, large)] * 128
+        assert post(client, distance_body(form, pairs), "/distance").status_code == 200
+        assert post(client, rank_body(form, large, [large] * 255)).status_code == 200

@@ -84,11 +84,12 @@ def test_every_error_is_problem_json_and_every_answer_has_its_id(
 
 
 def test_what_scoring_refuses_is_described(client: TestClient[Any]) -> None:
-    for path in ("/rank", "/distance"):
+    for path in ("/rank", "/distance", "/heatmap"):
         responses = document()["paths"][path]["post"]["responses"]
         refused = ["400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503", "504"]
         assert set(responses) == {"200", *refused}
-        assert list(responses["200"]["content"]) == ["application/json", MSGPACK]
+        files = ["image/png", "application/x-npy"]
+        assert list(responses["200"]["content"]) == (files if path == "/heatmap" else ["application/json", MSGPACK])
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,7 @@ def test_what_scoring_refuses_is_described(client: TestClient[Any]) -> None:
     [
         ("post", "/rank", {"content-left-out", "images-not-held", "backbone-mismatch"}),
         ("post", "/distance", {"content-left-out", "images-not-held", "backbone-mismatch"}),
+        ("post", "/heatmap", {"content-left-out", "images-not-held", "backbone-mismatch"}),
         ("post", "/profiles", {"content-left-out", "profile-exists", "backbone-mismatch"}),
         (
             "post",
@@ -189,7 +191,7 @@ def test_a_parameter_of_the_path_is_none_of_the_query(client: TestClient[Any]) -
 
 def test_the_request_headers_of_the_document_do_what_they_say(client: TestClient[Any]) -> None:
     headers = document()["components"]["parameters"]
-    assert set(headers) == {"X-Request-ID", "X-Request-Timeout-Ms", "X-Priority", "X-Target-Hash"}
+    assert set(headers) == {"X-Request-ID", "X-Request-Timeout-Ms", "X-Priority", "X-Target-Hash", "traceparent"}
     answer = client.post("/rank", headers={"X-Request-ID": "run-7", "X-Request-Timeout-Ms": "0"})
     assert answer.headers["X-Request-ID"] == "run-7"
     assert "X-Request-Timeout-Ms" in assert_problem(answer, 422, "invalid-request")["detail"]
@@ -203,6 +205,12 @@ def test_the_examples_of_every_form_work_when_pasted(client: TestClient[Any], pa
     answers = [post_example(client, path, media_type) for media_type in FORMS]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert scored(answers[0].json()) == scored(answers[1].json()) == scored(answers[2].json())
+
+
+def test_the_example_of_a_heat_map_works_in_every_form(client: TestClient[Any]) -> None:
+    answers = [post_example(client, "/heatmap", media_type) for media_type in FORMS]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].content == answers[1].content == answers[2].content
 
 
 @pytest.mark.parametrize("media_type", FORMS)

@@ -116,8 +116,22 @@ def test_who_waits_long_is_not_overtaken_any_more() -> None:
         for one in many[3:]:
             one.leave()
         await settle()
-        assert are_inside(large) == [True]
-        assert are_inside(late) == [True]
+        assert are_inside(large, late) == [True, True]
+
+
+def test_small_requests_have_their_part_of_the_room_though_a_large_one_waits_for_long() -> None:
+    async def main() -> None:
+        room = Room(MOST, Telemetry())
+        large = [Visitor(room, 120) for _ in range(2)]
+        await asyncio.sleep(2 * OVERTAKEN_SECONDS)
+        small = [Visitor(room, 20) for _ in range(3)]
+        await settle()
+        assert are_inside(*large, *small) == [True, False, True, True, False]
+        large[0].leave()
+        await settle()
+        assert are_inside(*large, *small) == [False, True, True, True, False]
+
+    meet(main)
 
     meet(main)
 

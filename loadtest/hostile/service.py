@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ class Service:
     """A running service. `start` and `stop` block; everything else belongs on an event loop."""
 
     def __init__(self, name: str, settings: Mapping[str, str | int | float]) -> None:
+        self.name = name
         self._log = LOGS / f"{name}.log"
         for leftover in LOGS.glob(f"{name}.db*"):
             leftover.unlink()
@@ -23,6 +25,10 @@ class Service:
 
     def stop(self) -> None:
         self._server.stop()
+
+    def signal(self, number: int) -> None:
+        """Send the service's first process a signal."""
+        os.kill(self.pid, number)
 
     @property
     def port(self) -> int:

@@ -11,18 +11,18 @@ from clpips.models.metric.backbone import CONVOLUTIONS
 from clpips.models.metric.backbone_file import load_backbone
 
 
-def load_lpips() -> nn.Module:
+def load_lpips(*, spatial: bool = False) -> nn.Module:
     """`lpips.LPIPS(net="alex")`, v0.1, in eval mode and without gradients.
 
-    Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`. The package would download its backbone; the
-    project's own file holds the same numbers.
+    Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`, or where `spatial`, maps `(n, 1, h, w)`.
+    The package would download its backbone; the project's own file holds the same numbers.
     """
     declare_torchvision_operators()
     import lpips
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips 0.1.4 calls torchvision by names that are deprecated since
-        metric = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+        metric = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, spatial=spatial, verbose=False)
     linear = files("lpips") / "weights" / "v0.1" / "alex.pth"
     metric.load_state_dict(torch.load(str(linear), map_location="cpu", weights_only=True), strict=False)
     backbone = load_backbone()

@@ -11,6 +11,7 @@ from clpips.models.cli.evaluate import evaluate_command
 from clpips.models.cli.explain import explain_command
 from clpips.models.cli.export import export_command
 from clpips.models.cli.fit import fit_command
+from clpips.models.cli.heatmap import heatmap_command
 from clpips.models.cli.output import write_what_can_be_written
 from clpips.models.cli.scoring import distance_command, rank_command
 from clpips.models.engines.contract import EngineError
@@ -27,7 +28,15 @@ USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
 
 
 @click.group(
-    commands=[distance_command, rank_command, explain_command, export_command, fit_command, evaluate_command],
+    commands=[
+        distance_command,
+        rank_command,
+        heatmap_command,
+        explain_command,
+        export_command,
+        fit_command,
+        evaluate_command,
+    ],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, "-V", "--version", message="clpips %(version)s")

@@ -10,12 +10,14 @@ from rich.table import Table
 from clpips.models.cli.options import (
     backbone_option,
     engine_option,
+    image_path,
     json_option,
     resolution_option,
     weights_help,
 )
 from clpips.models.cli.output import print_json, print_line
-from clpips.models.cli.scoring import image_path, measure, named_resolution
+from clpips.models.cli.pictures import named_resolution
+from clpips.models.cli.scoring import measure
 from clpips.models.engines.contract import EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.metric.backbone import CHANNELS

@@ -27,6 +27,9 @@ class ResolutionParam(click.ParamType[int | None]):
         return resolution
 
 
+image_path = click.Path(path_type=Path)
+
+
 def weights_help() -> str:
     """What `--weights` takes."""
     return f"A weights file, or a shipped name: {', '.join(shipped_weights())}."

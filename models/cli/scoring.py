@@ -13,24 +13,21 @@ from rich.table import Column, Table
 from clpips.models.cli.options import (
     backbone_option,
     engine_option,
+    image_path,
     json_option,
     resolution_option,
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
-from clpips.models.images.decoding import load_image
-from clpips.models.images.errors import ImageError
-from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.metric.backbone import CHANNELS
 from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
 from clpips.models.metric.families import ALEXNET, FAMILIES, GROUPS, Families, networks_of
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
-
-image_path = click.Path(path_type=Path)
 
 
 @click.command("distance")
@@ -141,43 +138,11 @@ def measure(
     """
     families = weights.families if families is None else families
     paths = list(dict.fromkeys([target, *candidates]))
-    pixels = _read_images(paths, resolution)
+    pixels = read_images(paths, resolution)
     if resolution is None:
-        _require_equal_sizes(target, candidates, pixels)
+        require_equal_sizes(target, candidates, pixels)
     weights.require_backbone(engine.fingerprint)
     features = {path: embed_images(engine, pixels[path][np.newaxis], networks_of(families))[0] for path in paths}
     return compare_images(
         engine, [features[target]] * len(candidates), [features[path] for path in candidates], families
     )
-
-
-def _read_images(paths: Sequence[Path], resolution: int | None) -> dict[Path, Pixels]:
-    pixels, problems = {}, []
-    for path in paths:
-        try:
-            pixels[path] = load_image(path.read_bytes(), resolution, MAX_PIXELS)
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-        except ImageError as error:
-            problems.append(f"{path}: {error}")
-    if problems:
-        raise ImageError("; ".join(problems))
-    return pixels
-
-
-def _require_equal_sizes(target: Path, candidates: Sequence[Path], pixels: dict[Path, Pixels]) -> None:
-    def size(path: Path) -> str:
-        height, width, _ = pixels[path].shape
-        return f"{width}×{height}"
-
-    others = [f"{path} is {size(path)}" for path in candidates if pixels[path].shape != pixels[target].shape]
-    if others:
-        raise ImageError(
-            f"at native size both images of a pair must be equally large: {target} is {size(target)}, "
-            f"{', '.join(others)}; crop them, or leave --resolution at a number of pixels"
-        )
-
-
-def named_resolution(resolution: int | None) -> int | str:
-    """The resolution as commands print it."""
-    return "native" if resolution is None else resolution

@@ -109,6 +109,14 @@ class Engine(Protocol):
         """
         ...
 
+    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Where a pair of AlexNet's features of equally large images differs: a map a layer, float32 `(h, w)`, ≥ 0.
+
+        `weights` are those of the family `aligned`, float32 `(1152,)`. As `metric/spatial.py` has it; called from the
+        thread of `compare`.
+        """
+        ...
+
     def close(self) -> None:
         """Give the device's memory back. The engine cannot be used afterwards."""
         ...

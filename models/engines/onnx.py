@@ -31,6 +31,7 @@ from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
 from clpips.models.metric.distance import channel_distances, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
+from clpips.models.metric.spatial import position_distances
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
@@ -185,6 +186,9 @@ class OnnxEngine:
             )
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances(known[0], known[1], families)
+
+    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return position_distances(target.taps, candidate.taps, weights)
 
     def close(self) -> None:
         if self._cores is not None:

@@ -28,6 +28,7 @@ _UNREAD: Final = {0xC3: "lossless", 0xCB: "lossless"} | dict.fromkeys(
 )
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # that ends the coded pixels of a scan
+_ANY_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _COLOURS: Final = {0xE0: b"JFIF\x00", 0xEE: b"Adobe"}  # applications' segments that tell decoders the colour space
 _EXIF: Final = b"Exif\x00\x00"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -119,13 +120,8 @@ def _is_for_decoders(number: int, segment: bytes) -> bool:
 
 def _marker_at(content: bytes, place: int) -> tuple[int, int] | None:
     """The place behind the next marker, and its number; bytes before it that are none are skipped, as decoders do."""
-    place = content.find(b"\xff", place)
-    while 0 <= place < len(content) - 1:
-        number = content[place + 1]
-        if number not in {0x00, 0xFF}:
-            return place + 2, number
-        place = place + 1 if number == 0xFF else content.find(b"\xff", place + 2)
-    return None
+    found = _ANY_MARKER.search(content, place)
+    return None if found is None else (found.end(), content[found.end() - 1])
 
 
 def _take_frame(jpeg: JpegFile, number: int, segment: bytes) -> None:

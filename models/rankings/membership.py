@@ -5,6 +5,7 @@ An image is known by the hash of its bytes: a mere name may mean another image i
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,9 +40,20 @@ def hash_data_set(measured: MeasuredRankings) -> TrainedOn:
     """The hashes of all rankings, and of all images whose bytes are known."""
     names = [measured.names_of(place) for place in range(len(measured.rankings))]
     return TrainedOn(
-        frozenset(_hash_ranking(ranking, own) for ranking, own in zip(measured.rankings, names, strict=True)),
-        frozenset(short_hash(name) for name in {name for own in names for name in own} if name.startswith(HASHED)),
+        frozenset(_hash_measured(ranking, own) for ranking, own in zip(measured.rankings, names, strict=True)),
+        hash_images({name for own in names for name in own}),
     )
+
+
+def hash_images(names: Iterable[str]) -> frozenset[bytes]:
+    """The hashes of those images whose bytes are known."""
+    return frozenset(short_hash(name) for name in names if name.startswith(HASHED))
+
+
+def hash_ranking(target: str, candidates: Sequence[str], said: Sequence[float], rater: str) -> bytes:
+    """Who said what (ranks or votes) of which images, whatever the order of the candidates."""
+    judged = sorted((name, float(number)) for name, number in zip(candidates, said, strict=True))
+    return short_hash(json.dumps([target, judged, rater]))
 
 
 def share_seen(trained_on: TrainedOn, measured: MeasuredRankings) -> Seen:
@@ -53,14 +65,13 @@ def share_seen(trained_on: TrainedOn, measured: MeasuredRankings) -> Seen:
     )
 
 
-def _hash_ranking(ranking: Ranking, names: list[str]) -> bytes:
-    """Who said what of which images, whatever the order of the candidates; images without a hash by their `z`."""
+def _hash_measured(ranking: Ranking, names: list[str]) -> bytes:
+    """The hash of a ranking; its images without a hash stand in it by their `z`."""
     said = ranking.ranks if ranking.ranks is not None else ranking.votes or ()
     candidates = names[1:]
     if ranking.z is not None and not all(name.startswith(HASHED) for name in names[1:] or [""]):
         candidates = [hashlib.sha256(row.tobytes()).hexdigest() for row in ranking.z]
-    judged = sorted((name, float(number)) for name, number in zip(candidates, said, strict=True))
-    return short_hash(json.dumps([names[0], judged, ranking.rater]))
+    return hash_ranking(names[0], candidates, said, ranking.rater)
 
 
 def _percent(share: float) -> str:

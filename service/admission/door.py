@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
-from clpips.service.admission.throughput import Throughput
+from clpips.service.admission.throughput import HEAVY_COST, Throughput
 from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import NotReady, Overloaded
 
 LONGEST_RETRY_SECONDS: Final = 60  # that a refused client is told to wait
 USABLE_SHARE: Final = 0.7  # the part of a deadline that the predicted wait may take: later requests make it longer
+OVERTAKING_SHARE: Final = 0.25  # of the usable time, for requests that would be late but for their turns
+ARRIVING_SECONDS: Final = 1.0  # for which a body that is on its way has a place in the count
 BULK_SHARE: Final = 0.5  # of every bound, that bulk requests may fill: the rest is for who waits for an answer
 FULL_OF_BYTES: Final = "as many bytes of requests are in hand as may"
 INTERACTIVE: Final = Place()  # somebody waits for the answer, and has no key
@@ -27,13 +29,14 @@ AVERAGED_REQUESTS: Final = 64  # the time constant of the averages of images, co
 class Ticket:
     """An admitted request: its place in the queues (by identity), its deadline, and what it counts for."""
 
-    __slots__ = ("body_bytes", "cost", "deadline", "give_up_body", "images", "place", "received_bytes")
+    __slots__ = ("body_bytes", "cost", "deadline", "give_up_body", "images", "overtakes", "place", "received_bytes")
 
     def __init__(self, deadline: float, body_bytes: int, place: Place) -> None:
         self.deadline = deadline  # of the event loop's clock
         self.body_bytes = body_bytes  # 0 where they are not announced
         self.images = 0  # expected, until they are counted
         self.cost = 0.0  # of these images, in units; likewise
+        self.overtakes = False  # whether it came in by its turns alone
         self.place = place
         self.received_bytes = 0  # of its body
         self.give_up_body: Callable[[], None] | None = None  # refuses the rest of its body, while that is on its way
@@ -43,11 +46,14 @@ class Door:
     """Admission control: all admitted requests have at most `max_images` and bodies of `max_body_bytes` together.
 
     A request that is alone is admitted whatever its size, also above these bounds: waiting would not help it. Any other
-    must have room, and `throughput` must predict that its images are done before its deadline. Bulk requests have room
-    in half of each bound.
+    must have room, and `throughput` must predict that its images are done before its deadline: when all that is in hand
+    is done by then, or when taking turns with it takes no longer. Requests that come in by their turns alone have a
+    part of the time, so that those before them are not late for their sake. Bulk requests have room in half of each
+    bound.
 
     Before a body is read, its images and their cost are expected from its length, by the moving averages of the
-    requests before it; it is never expected to hold more than those did on average.
+    requests before it; it is never expected to hold more than those did on average. A body that does not come does not
+    keep its place.
     """
 
     def __init__(
@@ -61,6 +67,8 @@ class Door:
         self._scoring = 0  # of these, requests with images
         self._images = 0  # of all admitted requests
         self._cost = 0.0  # of all these
+        self._overtaking = 0.0  # the part of it that came in by its turns alone
+        self._arriving: dict[Ticket, float] = {}  # since when; requests whose images are expected, the first first
         self._body_bytes = 0  # that have come, of all admitted requests
         self._usual_images = 0.0  # in a request
         self._usual_cost = 0.0  # of these
@@ -91,22 +99,24 @@ class Door:
         ticket = Ticket(deadline, body_bytes, place)
         if scores:
             share = min(1.0, body_bytes / self._usual_bytes)
-            ticket.images = max(round(self._usual_images * share), 1)
-            ticket.cost = max(self._usual_cost * share, 1.0)
-            self._require_room(ticket, ticket.images, ticket.cost)
+            images = max(round(self._usual_images * share), 1)
+            cost = max(self._usual_cost * share, 1.0)
+            self._forget_late_bodies()
+            self._require_room(ticket, images, cost)
         if self._has_no_room_for_body(ticket, body_bytes):
             self._refuse("bytes_full", FULL_OF_BYTES)
         self._inside.add(ticket)
         self._scoring += scores
-        self._images += ticket.images
-        self._cost += ticket.cost
+        if scores:
+            self._book(ticket, images, cost)
+            self._arriving[ticket] = asyncio.get_running_loop().time()
         try:
             yield ticket
         finally:
             self._inside.remove(ticket)
             self._scoring -= scores
-            self._images -= ticket.images
-            self._cost -= ticket.cost
+            self._arriving.pop(ticket, None)
+            self._book(ticket, 0, 0.0)
             self._body_bytes -= ticket.received_bytes
 
     def receive(self, ticket: Ticket, nbytes: int) -> None:
@@ -135,22 +145,58 @@ class Door:
         """
         cost = float(images) if cost is None else cost
         self._learn(images, cost, ticket.body_bytes)
+        self._arriving.pop(ticket, None)
         images, cost = max(images, 1), max(cost, 1.0)
-        self._require_room(ticket, images - ticket.images, cost - ticket.cost)
+        self._require_room(ticket, images, cost)
+        self._book(ticket, images, cost)
+
+    def _book(self, ticket: Ticket, images: int, cost: float) -> None:
+        """Count so many images and so much cost for a ticket, in place of what was counted before."""
         self._images += images - ticket.images
         self._cost += cost - ticket.cost
+        if ticket.overtakes:
+            self._overtaking += cost - ticket.cost
         ticket.images, ticket.cost = images, cost
 
+    def _forget_late_bodies(self) -> None:
+        """Count no more what is expected of bodies that have been on their way for long."""
+        now = asyncio.get_running_loop().time()
+        while self._arriving:
+            ticket, since = next(iter(self._arriving.items()))
+            if now - since < ARRIVING_SECONDS:
+                return
+            del self._arriving[ticket]
+            self._book(ticket, 0, 0.0)
+
     def _require_room(self, ticket: Ticket, images: int, cost: float) -> None:
-        """Raise `Overloaded` where so much more is too much, or cannot be done before the ticket's deadline."""
+        """Raise `Overloaded` where so much of a request is too much, or cannot be done before the ticket's deadline."""
         if self._scoring <= (ticket in self._inside):
             return  # alone
         share = BULK_SHARE if ticket.place.bulk else 1.0
-        if self._images + images > self._max_images * share:
+        if self._images - ticket.images + images > self._max_images * share:
             self._refuse("queue_full", "as many images wait as may")
         left = ticket.deadline - asyncio.get_running_loop().time()
-        if (self._cost + cost) * self._throughput.seconds_per_unit > USABLE_SHARE * share * left:
+        usable = USABLE_SHARE * share * left
+        pace = self._throughput.seconds_per_unit
+        if (self._cost - ticket.cost + cost) * pace <= usable:
+            return
+        overtaking = self._overtaking - (ticket.cost if ticket.overtakes else 0.0) + cost
+        if overtaking * pace > OVERTAKING_SHARE * usable or self._cost_by_turns(ticket, images, cost) * pace > usable:
             self._refuse("deadline", "the images that wait already take longer than this request may")
+        if not ticket.overtakes:
+            ticket.overtakes = True
+            self._overtaking += ticket.cost
+
+    def _cost_by_turns(self, ticket: Ticket, images: int, cost: float) -> float:
+        """What is done until a request is, which takes turns with all others: an image of each for each of its own."""
+        total = cost
+        for other in self._inside:
+            if other is ticket or not other.images or (other.place.bulk and not ticket.place.bulk):
+                continue
+            one = other.cost / other.images
+            # A heavy image runs beside light ones, which so take twice or three times as long, and do not wait for it.
+            total += min(other.cost, 2 * cost if one >= HEAVY_COST > cost / images else images * one)
+        return total
 
     def _has_no_room_for_body(self, ticket: Ticket, nbytes: int) -> bool:
         share = BULK_SHARE if ticket.place.bulk else 1.0

@@ -22,7 +22,8 @@ REQUEST_HEADERS: Final = (
     "tracestate"
 )
 ANSWER_HEADERS: Final = (
-    "X-Request-ID, Retry-After, Location, Content-Disposition, WWW-Authenticate, Clpips-Distance, traceparent"
+    "X-Request-ID, Retry-After, Location, Content-Disposition, WWW-Authenticate, Clpips-Distance, "
+    "Clpips-Families, Clpips-Unplaced, Clpips-Legend, Clpips-Profile, traceparent"
 )
 REMEMBER_SECONDS: Final = 600  # for which a browser need not ask again
 

@@ -11,6 +11,7 @@ from clpips.service.admission.deadlines import deadline_of, is_bulk, receive_unt
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.traces import span
 from clpips.service.wire.bodies import announced_bytes, read_bytes
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import Limits
@@ -34,11 +35,13 @@ class Reception(NamedTuple):
         score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
         *,
         most_bytes: int | None = None,
-    ) -> Response[AnswerT]:
+        respond: Callable[[Request[Any, Any, Any], AnswerT], Response[Any]] = reply,
+    ) -> Response[Any]:
         """The reply to a request: what `score` answers to what `parse` has read, before the request's deadline.
 
         `parse` runs in a thread, on the content type and the body. `most_bytes` is for a body without images, which is
-        bounded by its bytes alone. Raises a `Problem`, or `ClientGone`.
+        bounded by its bytes alone. `respond` makes the response of an answer that is no struct. Raises a `Problem`, or
+        `ClientGone`.
         """
         if self.door.closed:
             await skip_body(request)
@@ -46,12 +49,14 @@ class Reception(NamedTuple):
         place = Place(request.state.caller.key, is_bulk(request))
         limit = self.limits.body_bytes if most_bytes is None else most_bytes
         with self.door.admit(deadline, announced_bytes(request), place, scores=most_bytes is None) as ticket:
-            body = await receive_until(deadline, partial(read_bytes, request, limit), self.door, ticket, self.telemetry)
+            with span("read"):
+                reading = partial(read_bytes, request, limit)
+                body = await receive_until(deadline, reading, self.door, ticket, self.telemetry)
             async with work_until(deadline, request, self.telemetry):
                 content_type = request.headers.get("content-type", "")
                 asked = await asyncio.to_thread(parse, content_type, body, self.limits)
                 del body  # the parsed request holds its images
-                answer = reply(request, await score(asked, ticket))
+                answer = respond(request, await score(asked, ticket))
         if self.door.closed:
             answer.headers["Connection"] = "close"  # the client's next request is better sent elsewhere
         return answer

@@ -86,15 +86,16 @@ class Room:
 
     def _let_in(self) -> None:
         now = asyncio.get_running_loop().time()
+        overtaken = False  # somebody has waited for long: others have no more than what is left to small ones anyway
         for line in (self._interactive, self._bulk):
             for waiting in list(line):
-                if self._fits(waiting.need):
+                if self._fits(waiting, overtaken=overtaken):
                     line.remove(waiting)
                     self._inside(waiting)[waiting] = None
                     self._pixels += waiting.need.pixels
                     waiting.entered.set_result(None)
                 elif now - waiting.since > OVERTAKEN_SECONDS:
-                    return
+                    overtaken = True
 
     def _inside(self, waiting: _Waiting) -> dict[_Waiting, None]:
         return self._large if waiting.large else self._small
@@ -102,16 +103,18 @@ class Room:
     def _is_large(self, need: Need) -> bool:
         return need.features > self.most.features * SMALL_SHARE
 
-    def _fits(self, need: Need) -> bool:
+    def _fits(self, waiting: _Waiting, *, overtaken: bool) -> bool:
+        need = waiting.need
         if not self._small and not self._large:
-            return True
+            return not overtaken
         if self._pixels + need.pixels > self.most.pixels:
             return False
         small, large, most = _features(self._small), _features(self._large), self.most.features
         left = most * (1 - LARGE_SHARE)  # what large ones leave
-        fits = small + large + need.features <= most
-        if self._is_large(need):
-            return (fits and large + need.features <= most * LARGE_SHARE) or (not large and small <= left)
+        fits = not overtaken and small + large + need.features <= most
+        if waiting.large:
+            alone = not overtaken and not large and small <= left
+            return alone or (fits and large + need.features <= most * LARGE_SHARE)
         return fits or small + need.features <= left
 
 

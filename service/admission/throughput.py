@@ -7,6 +7,7 @@ from typing import Final
 
 AVERAGED_COST: Final = 64.0  # the average's time constant, in units
 SEED_COST: Final = 4.0  # what the warm-up's measurement counts for, in units
+HEAVY_COST: Final = 32.0  # of an image, from which on one such image is embedded at a time: 1450² pixels
 USUAL_PIXELS: Final = 256**2  # of an image at the default resolution, which costs one unit
 
 

@@ -66,6 +66,7 @@ class FeatureCache(Generic[SizedT]):
     def __init__(self, max_bytes: int, served: Callable[[Source], None]) -> None:
         self.max_bytes = max_bytes
         self.most_bytes = math.inf
+        self._displaced = 0  # bytes of these that something else takes for a while
         self._served = served
         self._held: OrderedDict[Hashable, SizedT] = OrderedDict()  # the longest unused first
         self._flights: dict[Hashable, Flight[SizedT]] = {}
@@ -74,6 +75,7 @@ class FeatureCache(Generic[SizedT]):
         self._owners: dict[Hashable, set[Hashable]] = {}  # who has brought what is there or on its way
         self.nbytes = 0  # of all that is held
         self.lent_nbytes = 0  # of what is lent and not held
+        self.forgotten_nbytes = 0  # of all that was held once, and is not any more
 
     def __len__(self) -> int:
         """Images whose features are held."""
@@ -171,13 +173,14 @@ class FeatureCache(Generic[SizedT]):
         features = self._held.pop(key, None)
         if features is not None:
             self.nbytes -= features.nbytes
+            self.forgotten_nbytes += features.nbytes
             if key in self._lent:
                 self.lent_nbytes += features.nbytes
             self._forget_owners(key)
 
     def shrink(self, nbytes: float) -> None:
         """Forget the longest unused of what nobody has borrowed until at most `nbytes` are held."""
-        excess = max(self.nbytes - nbytes, self.nbytes + self.lent_nbytes - self.most_bytes)
+        excess = max(self.nbytes - nbytes, self.nbytes + self.lent_nbytes + self._displaced - self.most_bytes)
         leaving: list[Hashable] = []
         for key, features in self._held.items():
             if excess <= 0:
@@ -187,6 +190,16 @@ class FeatureCache(Generic[SizedT]):
                 excess -= features.nbytes
         for key in leaving:
             self.forget(key)
+
+    @contextmanager
+    def displaced(self, nbytes: int) -> Iterator[None]:
+        """Hold so many bytes less for as long as the context lasts: something else takes them."""
+        self._displaced += nbytes
+        self.shrink(self.max_bytes)
+        try:
+            yield
+        finally:
+            self._displaced -= nbytes
 
     def _forget_owners(self, key: Hashable) -> None:
         """Forget who has brought what is neither there nor on its way any more."""

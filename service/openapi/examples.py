@@ -39,6 +39,17 @@ DISTANCE: Final = {
 DISTANCE_FORM: Final = {
     "Three tiny images": {"target": [RED, RED], "candidate": [ORANGE, BLUE], **_OPTIONS},
 }
+HEATMAP: Final = {
+    "Two tiny images": {
+        "target": RED,
+        "candidate": ORANGE,
+        "profile": "lpips",
+        "resolution": DEFAULT_RESOLUTION,
+        "format": "png",
+        "style": "overlay",
+        "upsample": "bilinear",
+    }
+}
 RANKING: Final = {
     "Images and their order": {"target": RED, "candidates": [BLUE, ORANGE], "order": [1, 0], "rater": "ada"},
     "A comparison, re-ordered": {"comparison": "the id from /rank", "order": [1, 0]},

@@ -18,6 +18,7 @@ from clpips.service.problems import (
 REQUEST_ID: Final = "X-Request-ID"
 TIMEOUT: Final = "X-Request-Timeout-Ms"
 TARGET_HASH: Final = "X-Target-Hash"
+TRACEPARENT: Final = "traceparent"
 PRIORITY: Final = "X-Priority"
 
 
@@ -61,9 +62,19 @@ REQUEST_HEADERS: Final[dict[str, Parameter | Reference]] = {
     ),
 }
 
+REQUEST_HEADERS[TRACEPARENT] = Parameter(
+    TRACEPARENT,
+    "header",
+    schema=_text(examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]),
+    description="The trace that the request belongs to (W3C, Trace Context); the log names it.",
+)
+
 RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
     REQUEST_ID: OpenAPIHeader(
         schema=_text(), required=True, description="The request's own id, or the one that the service gave it."
+    ),
+    TRACEPARENT: OpenAPIHeader(
+        schema=_text(), description="The request's own span, where it came with a trace or is traced here."
     ),
     "Retry-After": OpenAPIHeader(schema=_whole(), description="Seconds after which it is worth to come again."),
     "WWW-Authenticate": OpenAPIHeader(
@@ -77,6 +88,24 @@ RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
         schema=_text(examples=['attachment; filename="ada-v3.safetensors"']),
         required=True,
         description="A name for the file.",
+    ),
+    "Clpips-Distance": OpenAPIHeader(
+        schema=_text(examples=["0.4770"]), description="The distance of the two images, as `/distance` answers it."
+    ),
+    "Clpips-Families": OpenAPIHeader(
+        schema=_text(examples=["aligned=0.31, mean=0.09, std=0.02, content_mean=0.1, content_std=0.05"]),
+        description="What each family of channels adds to the distance. The map shows the first, `aligned`.",
+    ),
+    "Clpips-Unplaced": OpenAPIHeader(
+        schema=_text(examples=["0.4561"]),
+        description="The share of the distance, from 0 to 1, that has no place and is not in the map: that of all "
+        "families but `aligned`.",
+    ),
+    "Clpips-Legend": OpenAPIHeader(
+        schema=_text(examples=["low=0.0, high=2.5"]), description="The values of the darkest and the lightest colour."
+    ),
+    "Clpips-Profile": OpenAPIHeader(
+        schema=_text(examples=["ada; version=3"]), description="The weights that the map was made by."
     ),
 }
 
@@ -98,4 +127,6 @@ def parameters(names: tuple[str, ...]) -> list[Parameter | Reference]:
 
 def headers(*names: str) -> dict[str, OpenAPIHeader | Reference]:
     """`X-Request-ID`, which every answer has, and these, as references into the components."""
-    return {name: Reference(ref=f"#/components/headers/{name}") for name in dict.fromkeys((REQUEST_ID, *names))}
+    return {
+        name: Reference(ref=f"#/components/headers/{name}") for name in dict.fromkeys((REQUEST_ID, TRACEPARENT, *names))
+    }

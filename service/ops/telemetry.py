@@ -49,7 +49,7 @@ class Telemetry:
         self.stage_seconds = Histogram(
             "clpips_stage_seconds",
             "Time of one unit of work: wait in a queue, decode (and resize) one image or (`jpeg`) a batch on the "
-            "device, embed or compare one batch",
+            "device, embed or compare one batch, locate the differences of one pair",
             ["stage"],
             registry=registry,
             buckets=SECONDS,
@@ -162,16 +162,16 @@ class Telemetry:
             "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
         )
         embedding = [embed_stage(network) for network in NETWORKS]
-        for stage in ("queue", "decode", *embedding, "compare"):
+        for stage in ("queue", "decode", *embedding, "compare", "locate"):
             self.stage_seconds.labels(stage)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
         for result in ("hit", "refreshed", "loaded"):
             self.profile_lookups.labels(result)
-        for stage in (*embedding, "compare"):
+        for stage in (*embedding, "compare", "locate"):
             self.batch_items.labels(stage)
             self.engine_failures.labels(stage)
-        for stage in ("decode", *embedding, "compare"):
+        for stage in ("decode", *embedding, "compare", "locate"):
             self.batch_running_seconds.labels(stage)
             for fault in ("input", "service"):
                 self.failures.labels(stage, fault)
@@ -217,13 +217,13 @@ class Telemetry:
         """
         self._engine_ran(embed_stage(network), report, busy_seconds)
 
-    def compared(self, report: BatchReport, busy_seconds: float) -> None:
-        """Count a batch of pairs that the engine compared.
+    def compared(self, report: BatchReport, busy_seconds: float, stage: str = "compare") -> None:
+        """Count a batch of pairs that the engine compared, or in the stage `locate` located the differences of.
 
         `busy_seconds` is what the batch adds to the engine's busy time: the seconds that it ran in the thread that
         embeds, 0 where comparisons have a thread of their own.
         """
-        self._engine_ran("compare", report, busy_seconds)
+        self._engine_ran(stage, report, busy_seconds)
 
     def _engine_ran(self, stage: str, report: BatchReport, busy_seconds: float) -> None:
         self._ran(stage, report)

@@ -1,13 +1,15 @@
 """Comparison of a request's images: each distinct image → features, once; each pair of them → channel distances."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.images.errors import ImageError
+from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import Families, networks_of
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
@@ -19,7 +21,17 @@ from clpips.service.scoring.windows import live_bytes, window
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.schemas import HeldImage, SentImage
 
+ALIGNED: Final = frozenset({"aligned"})  # what weights of zeros alone are answered by: images must be readable
 CHANNELS: Final = 3  # bytes of a decoded pixel
+
+
+class Located(NamedTuple):
+    """Where one pair of images differs."""
+
+    z: NDArray[np.float32]  # (1, z), channel distances
+    layers: list[NDArray[np.float32]]  # a map a layer, (h, w)
+    pixels: Pixels | None  # of the candidate, (h, w, 3), where they were asked for
+    size: tuple[int, int]  # height and width at which the images were scored
 
 
 class Comparer:
@@ -50,6 +62,35 @@ class Comparer:
         Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
         nobody learns what others rank. Raises a `Problem`.
         """
+        async with self._admitted(tenant, pairs, resolution, ticket, families) as (work, width):
+            return await (work.all_at_once(pairs) if width is None else work.in_windows(pairs, width))
+
+    async def locate(
+        self,
+        tenant: str,
+        pair: SlotPair,
+        resolution: int | None,
+        ticket: Ticket,
+        families: Families,
+        weights: NDArray[np.float32],
+        *,
+        pixels: bool,
+    ) -> Located:
+        """Where a pair differs by weights of the family `aligned`, `(1152,)`, which `families` must have.
+
+        `pixels` asks for the candidate's, too. Raises a `Problem`, as `compare` does.
+        """
+        async with self._admitted(tenant, [pair], resolution, ticket, families) as (work, _):
+            return Located(*await work.located(pair, weights, pixels=pixels))
+
+    @asynccontextmanager
+    async def _admitted(
+        self, tenant: str, pairs: Sequence[SlotPair], resolution: int | None, ticket: Ticket, families: Families
+    ) -> AsyncIterator[tuple[Comparison, int | None]]:
+        """The comparison of a request's pairs, counted and with room for its images until the context ends.
+
+        With it comes how many pairs may be in work at a time; None where all may. Raises a `Problem`.
+        """
         with self._pipeline.borrow(tenant, ticket) as loan:
             images = RequestImages({slot.pointer: slot for pair in pairs for slot in pair}.values())
             networks = networks_of(families)
@@ -73,8 +114,7 @@ class Comparer:
             )
             async with self._room.of(need, ticket):
                 work = Comparison(self._pipeline, images, loan, resolution, families, ticket)
-                z = await (work.all_at_once(pairs) if width >= len(names) else work.in_windows(pairs, width))
-        return z
+                yield work, None if width >= len(names) else width
 
     def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None) -> bool:
         """Whether the tenant may have images, by their sha256, compared without sending them."""

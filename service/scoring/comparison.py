@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clpips.models.images.errors import ImageError
+from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import Families, networks_of
 from clpips.service.admission.door import Ticket
+from clpips.service.ops.traces import span
+from clpips.service.scoring.errors import NotHeldError
 from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
 from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of, require_equal_sizes
 from clpips.service.scoring.verdicts import EngineRefusedPair
@@ -36,6 +40,32 @@ class Comparison:
 
     async def all_at_once(self, pairs: Sequence[SlotPair]) -> NDArray[np.float32]:
         """Embed all images, then compare all pairs, which so share batches. Raises a `Problem`."""
+        return await self._compared(await self._all_embedded(pairs), pairs)
+
+    async def located(
+        self, pair: SlotPair, weights: NDArray[np.float32], *, pixels: bool
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]], Pixels | None, tuple[int, int]]:
+        """Of one pair the channel distances `(1, z)`, where it differs by weights of `aligned`, and the size scored.
+
+        With `pixels` the candidate's come too. Raises a `Problem`.
+        """
+        embedded = await self._all_embedded([pair])
+        z = await self._compared(embedded, [pair])
+        target, candidate = names_of(pair)
+        shown = None
+        if pixels:
+            try:
+                shown = await self._pipeline.pixels(
+                    self._images.named[candidate], self._resolution, self._loan, self._ticket
+                )
+            except (ImageError, NotHeldError) as error:
+                self._images.note(candidate, error)
+                self._images.raise_faults()
+        layers = await self._pipeline.locate(embedded[target], embedded[candidate], weights, self._ticket)
+        return z, layers, shown, embedded[target].size
+
+    async def _all_embedded(self, pairs: Sequence[SlotPair]) -> dict[str, Embedded]:
+        """The features of all images, whose sizes are equal within each pair. Raises a `Problem`."""
         names = self._images.usable()
         outcomes = await asyncio.gather(*map(self._embed, names), return_exceptions=True)
         embedded: dict[str, Embedded] = {}
@@ -46,8 +76,10 @@ class Comparison:
                 embedded[name] = outcome
         self._images.raise_faults()
         require_equal_sizes(pairs, {name: one.size for name, one in embedded.items()})
-        results = await asyncio.gather(*(self._compare(embedded, pair) for pair in pairs))
-        return self._stacked(results)
+        return embedded
+
+    async def _compared(self, embedded: Mapping[str, Embedded], pairs: Sequence[SlotPair]) -> NDArray[np.float32]:
+        return self._stacked(await asyncio.gather(*(self._compare(embedded, pair) for pair in pairs)))
 
     async def in_windows(self, pairs: Sequence[SlotPair], width: int) -> NDArray[np.float32]:
         """Embed and compare `width` pairs at a time, and keep an image no longer than it is needed.
@@ -100,7 +132,8 @@ class Comparison:
         """Channel distances of a pair `(z,)`; None where the engine refuses one of the two, which is then noted."""
         target, candidate = names_of(pair)
         try:
-            return await self._pipeline.compare(embedded[target], embedded[candidate], self._families, self._ticket)
+            with span("compare"):
+                return await self._pipeline.compare(embedded[target], embedded[candidate], self._families, self._ticket)
         except EngineRefusedPair as refused:
             culprits = {target: refused.target, candidate: refused.candidate}
             for name, is_culprit in culprits.items():

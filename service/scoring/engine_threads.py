@@ -73,6 +73,11 @@ class EngineThreads:
             raise NotFiniteError
         return channel_distances
 
+    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Where a pair differs, as `Engine.locate` has it. Belongs in the thread of `comparing`."""
+        with self._one_comparison:
+            return self._engine.locate(target, candidate, weights)
+
     def judge_images(
         self, errors: Sequence[BaseException], *, some_worked: bool, network: str = ALEXNET
     ) -> Sequence[BaseException]:
@@ -135,11 +140,11 @@ class EngineThreads:
         self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel, network=network)
         self._note(embed_stage(network), report)
 
-    def compared(self, report: BatchReport) -> None:
+    def compared(self, report: BatchReport, stage: str = "compare") -> None:
         """Count a batch of pairs that has run. Belongs on the event loop."""
         busy_seconds = report.ran if self.comparing is self.embedding else 0.0
-        self._telemetry.compared(report, busy_seconds=busy_seconds)
-        self._note("compare", report)
+        self._telemetry.compared(report, busy_seconds, stage)
+        self._note(stage, report)
 
     def close(self) -> None:
         """Let the work in hand finish; what waits is dropped."""

@@ -12,8 +12,8 @@ request that needs another network has it see those.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -27,14 +27,16 @@ from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.service.admission.door import Ticket
-from clpips.service.admission.throughput import Throughput, cost_of
+from clpips.service.admission.throughput import HEAVY_COST, Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.errors import ExpiredError
 from clpips.service.batching.feature_cache import FeatureCache, Flight, Loan
 from clpips.service.batching.turns import Place
 from clpips.service.decoding.processes import AbandonedError
+from clpips.service.ops.memory import release_freed
 from clpips.service.ops.telemetry import Telemetry, embed_stage
+from clpips.service.ops.traces import joined_span, past_span, span
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.errors import NotHeldError, UnscorableImageError
@@ -46,9 +48,11 @@ log = structlog.get_logger()
 
 AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread of the engine waits for the event loop
 COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a small part of an image
-HEAVY_COST: Final = 32.0  # of an image, in units, from which on one such image is embedded at a time: 1450² pixels
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 448 * 2**20
+LARGE_COST: Final = 12.0  # of an image, in units, whose features find no hole that small ones leave
+RELEASED_BYTES: Final = 32 * 2**20  # that are forgotten before it is worth to give them back to the system
+LAYERS_SHARE: Final = 1.3  # bytes of layers for each byte of features, while AlexNet embeds an image
 CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
@@ -86,6 +90,12 @@ class _Pair(NamedTuple):
     families: Families  # the same throughout a batch
 
 
+class _Located(NamedTuple):
+    target: Any  # features
+    candidate: Any
+    weights: NDArray[np.float32]  # (1152,), of the family `aligned`
+
+
 class Pipeline:
     """Embeds images, each once for all who need it, and compares them in pairs."""
 
@@ -114,9 +124,11 @@ class Pipeline:
         self._cache_bytes = cache_bytes
         self._quarantine = quarantine or Quarantine()
         self.bytes_per_pixel = BYTES_PER_PIXEL  # of features, as the engine's last ones had it
+        self._begun: dict[Any, Any] = {}  # the spans of images that are on their way, of traced requests
         self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
         )
+        self._released_nbytes = 0  # of what the cache has forgotten: they are the system's again
         self._decoder = decoder
         self._decoding: Batcher[_Undecoded, Pixels | None] = Batcher(
             lambda images: [decoder.load_light(*one[:3]) for one in images],
@@ -127,6 +139,7 @@ class Pipeline:
             observe=lambda report: _count_decoded(report, telemetry),
             watched=partial(engine.running.work, "decode"),
             place=_place,
+            waited=partial(past_span, "queue"),
         )
         # Not watched: what hangs there is ended by itself.
         self._decoding_apart: Batcher[_Undecoded, Pixels] = Batcher(
@@ -137,6 +150,7 @@ class Pipeline:
             parallel=decoder.waiters,
             observe=lambda report: _count_decoded(report, telemetry),
             place=_place,
+            waited=partial(past_span, "queue"),
         )
         self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
         if (jpegs := decoder.jpegs) is not None:
@@ -148,6 +162,7 @@ class Pipeline:
                 observe=telemetry.decoded_jpegs,
                 watched=partial(engine.running.work, "jpeg"),
                 place=_place,
+                waited=partial(past_span, "queue"),
             )
         self._embedding: dict[str, Batcher[Image, Any]] = {
             network: Batcher(
@@ -164,6 +179,7 @@ class Pipeline:
                 watched=partial(engine.running.work, embed_stage(network)),
                 judge=partial(self._judge_batch, network),
                 place=_place,
+                waited=partial(past_span, "queue"),
                 max_cost=max_batch,
                 heavy_cost=HEAVY_COST,
             )
@@ -182,6 +198,15 @@ class Pipeline:
             ),
             place=_place,
             max_cost=COMPARE_BATCH,
+        )
+        self._locating: Batcher[_Located, list[NDArray[np.float32]]] = Batcher(
+            lambda pairs: [engine.locate(*pair) for pair in pairs],
+            engine.comparing,
+            max_batch=1,
+            max_queue=max_queue,
+            observe=partial(engine.compared, stage="locate"),
+            watched=partial(engine.running.work, "locate"),
+            place=_place,
         )
         for stage, queue in self._stages().items():
             telemetry.queue_items.labels(stage).set_function(queue.__len__)
@@ -270,7 +295,8 @@ class Pipeline:
 
         async def make(flight: Flight[Embedded]) -> Embedded:
             with self._throughput.image() as came_through:
-                pixels = await self._decoded(image, resolution, flight)
+                with span("decode"):
+                    pixels = await self._decoded(image, resolution, flight)
                 came_through.cost = self.cost(pixels.shape[0] * pixels.shape[1], networks)
                 features = await self._seen(key, pixels, networks, flight)
             height, width, _ = pixels.shape
@@ -280,7 +306,19 @@ class Pipeline:
                 self.bytes_per_pixel = made.nbytes / (height * width)
             return made
 
-        base = await self._cache.fetch(loan, key, make)
+        begun = self._begun.get(key)
+        if begun is not None:  # by another request, which is waited for
+            with joined_span("join", begun):
+                base = await self._cache.fetch(loan, key, make)
+        else:
+            with span("image") as own:
+                if own is not None:
+                    self._begun[key] = own
+                try:
+                    base = await self._cache.fetch(loan, key, make)
+                finally:
+                    if own is not None:
+                        self._begun.pop(key, None)
         features = dict(base.features)
         for network in sorted(networks - base.features.keys()):
             features |= (await self._completed(image, key, base, network, loan)).features
@@ -312,10 +350,25 @@ class Pipeline:
             cost = cost_of(height * width) if network == ALEXNET else 1.0
             try:
                 queue = self._embedding[network]
-                features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
+                async with self._memory_for(height * width, cost):
+                    with span("embed", network=network):
+                        features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
             except EngineRefusedImage as refused:
                 raise self.blame(*key, refused.__cause__) from refused
         return features
+
+    @asynccontextmanager
+    async def _memory_for(self, pixels: int, cost: float) -> AsyncIterator[None]:
+        """Memory to embed an image of so many pixels: what is held makes room for a large one beforehand."""
+        if cost < LARGE_COST:
+            yield
+            return
+        nbytes = int(pixels * self.bytes_per_pixel * (1 + LAYERS_SHARE))
+        with self._cache.displaced(nbytes):
+            if self._cache.forgotten_nbytes - self._released_nbytes >= RELEASED_BYTES:
+                self._released_nbytes = self._cache.forgotten_nbytes
+                await asyncio.to_thread(release_freed)
+            yield
 
     async def size(self, image: SentImage, max_pixels: int, ticket: Ticket) -> tuple[int, int]:
         """Width and height of an image, from its head alone. Raises `ImageError`, or what `Decoder.size` raises."""
@@ -347,13 +400,45 @@ class Pipeline:
         assert z is not None  # noqa: S101 - some family is always asked for
         return z
 
+    async def locate(
+        self, target: Embedded, candidate: Embedded, weights: NDArray[np.float32], ticket: Ticket
+    ) -> list[NDArray[np.float32]]:
+        """Where two images of one size differ, a map a layer, as `Engine.locate` has it.
+
+        Both must have been embedded by AlexNet. Raises an error of the engine, or a `BatcherError`.
+        """
+        pair = _Located(target.features[ALEXNET], candidate.features[ALEXNET], weights)
+        return await self._locating.submit(pair, turn=ticket, deadline=ticket.deadline)
+
+    async def pixels(
+        self, image: SentImage | HeldImage, resolution: int | None, loan: Borrowed, ticket: Ticket
+    ) -> Pixels:
+        """The image's pixels at the scoring resolution: those that are held, else decoded from what was sent.
+
+        Raises `ImageError`, or `NotHeldError` where they are not held and the image was only named.
+        """
+        held = loan.features.get((image.sha256, resolution))
+        if held is not None and isinstance(held.pixels, np.ndarray):
+            return held.pixels
+        flight: Flight[Embedded] = Flight(ticket, ticket.deadline)
+        flight.waiting = 1
+        try:
+            pixels = await self._decoded(image, resolution, flight, on_host=True)
+        finally:
+            flight.waiting = 0
+        return np.asarray(pixels)
+
     async def close(self) -> None:
         """Let what runs end; fail what waits."""
         for queue in self._stages().values():
             await queue.close()
 
-    async def _decoded(self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded]) -> Image:
+    async def _decoded(
+        self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded], *, on_host: bool = False
+    ) -> Image:
         """The image's pixels, from the device where it decodes this file, else from a thread or a process.
+
+        With `on_host` they lie in main memory.
 
         Raises `NotHeldError` where the image was not sent.
         """
@@ -364,7 +449,7 @@ class Pipeline:
             image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
         )
         pixels: Image | None = None
-        if self._jpegs is not None and image.content.startswith(JPEG):
+        if self._jpegs is not None and not on_host and image.content.startswith(JPEG):
             pixels = await _in_time(self._jpegs, undecoded, flight, shape=resolution)
         if pixels is None and self._decoder.may_be_light(image.content):
             pixels = await _in_time(self._decoding, undecoded, flight)
@@ -388,7 +473,7 @@ class Pipeline:
         jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
         decoding: dict[str, Batcher[Any, Any]] = {"decode": self._decoding, "decode_apart": self._decoding_apart}
         embedding = {embed_stage(network): queue for network, queue in self._embedding.items()}
-        return {**jpegs, **decoding, **embedding, "compare": self._comparing}
+        return {**jpegs, **decoding, **embedding, "compare": self._comparing, "locate": self._locating}
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:

@@ -187,7 +187,8 @@ class ProfileStore(ProfileReader):
             profile.rankings = 0
             profile.fitted_ranking = profile.latest_ranking
             profile.waiting = None
-            again = NewVersion(first.weights, "reset", first.resolution, {})
+            kept = {name: first.report[name] for name in ("trained_on",) if name in first.report}
+            again = NewVersion(first.weights, "reset", first.resolution, kept)
             profile.base_version = _add_version(session, profile, again, taken=True).number
             profile.epoch += 1
         return profile.record()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -109,6 +110,26 @@ class ProfileReader:
         )
         async with self._database.read() as session:
             return [row.record() for row in await session.scalars(chosen.order_by(RankingRow.number).limit(page))]
+
+    @operation
+    async def beginning(self, profile_id: UUID, number: int) -> Version:
+        """What the fits of a version started from: the newest before it that is no fit. Raises as `version` does."""
+        chosen = select(VersionRow).where(
+            VersionRow.profile_id == profile_id, VersionRow.number < number, VersionRow.origin != "fitted"
+        )
+        chosen = chosen.options(defer(VersionRow.weights, raiseload=True)).order_by(VersionRow.number.desc()).limit(1)
+        async with self._database.read() as session:
+            row = await session.scalar(chosen)
+            if row is None:
+                raise VersionMissingError(number, None)
+            return row.record()
+
+    @operation
+    async def judged_until(self, profile_id: UUID, then: datetime) -> Sequence[JudgedRanking]:
+        """The rankings that were kept by then, by number, without their channel distances."""
+        chosen = judged(profile_id).where(RankingRow.created_at <= then).order_by(RankingRow.number)
+        async with self._database.read() as session:
+            return [row.judged() for row in await session.scalars(chosen)]
 
     @operation
     async def ranking(self, profile: Profile, number: int) -> JudgedRanking:

@@ -1,6 +1,7 @@
 """Export and import: weights and rankings of a profile, to carry away and to bring. One method an operation."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import structlog
 
@@ -14,6 +15,7 @@ from clpips.service.storage.errors import ProfileMissingError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.reading import NAME
 from clpips.service.storage.records import NewVersion
+from clpips.service.teaching.provenance import as_report, trained_on
 from clpips.service.teaching.replies import summary
 from clpips.service.wire.profile_schemas import ProfileSummary
 
@@ -34,11 +36,12 @@ class Exchange:
         """The weights file of a version, of the one in use where none is named; and the version's number."""
         if name in self._registry.shipped:
             named = self._registry.shipped[name]
-        else:
-            profile = await self._store.find(tenant, name)
-            version = await self._store.version(profile.id, number or profile.current_version)
-            named = NamedWeights.stored(profile, version)
-        return format_weights(named.weights), named.info.version
+            return format_weights(named.weights), named.info.version
+        profile = await self._store.find(tenant, name)
+        version = await self._store.version(profile.id, number or profile.current_version)
+        weights = NamedWeights.stored(profile, version).weights
+        known = await trained_on(self._store, profile, version)
+        return format_weights(replace(weights, trained_on=known)), version.number
 
     async def import_weights(self, tenant: str, name: str, content: bytes) -> tuple[ProfileSummary, bool]:
         """Take a weights file into use, and whether that made the profile.
@@ -49,7 +52,8 @@ class Exchange:
         if not NAME.fullmatch(name):
             raise InvalidRequest("a profile's name has letters, digits and . _ @ -, at most 128, the first no sign")
         weights = self._parsed(content)
-        version = NewVersion(weights.values, "imported", weights.resolution, {"recipe": weights.recipe})
+        report = {"recipe": weights.recipe, **as_report(weights.trained_on)}
+        version = NewVersion(weights.values, "imported", weights.resolution, report)
         try:
             profile = await self._store.import_version(tenant, name, version)
             made = False

@@ -5,6 +5,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.weights import LayerWeights
 from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
@@ -12,6 +13,7 @@ from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewVersion
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.learner import Learner
+from clpips.service.teaching.provenance import as_report, trained_on
 from clpips.service.teaching.replies import shipped_detail, summary, taught, unlearned, version_info, waiting
 from clpips.service.wire.profile_schemas import (
     Deleted,
@@ -51,12 +53,20 @@ class Teaching:
         """
         self._registry.require_own(new.name)
         parent = await self._registry.resolve(tenant, new.parent)
-        first = NewVersion(self._begun(parent.weights), "created", parent.weights.resolution, {})
+        report = as_report(await self._trained_on(tenant, new.parent))
+        first = NewVersion(self._begun(parent.weights), "created", parent.weights.resolution, report)
         profile = await self._store.create(tenant, new.name, new.parent, self._registry.backbone, first)
         self._registry.forget(tenant, new.name)
         self._workers.expect()  # who makes a profile teaches it next
         log.info("profile created", tenant=tenant, profile=new.name, parent=new.parent)
         return summary(profile)
+
+    async def _trained_on(self, tenant: str, name: str) -> TrainedOn:
+        """What the weights in use under a name were fitted to."""
+        if name in self._registry.shipped:
+            return self._registry.shipped[name].weights.trained_on
+        profile = await self._store.find(tenant, name)
+        return await trained_on(self._store, profile, await self._store.version(profile.id, profile.current_version))
 
     def _begun(self, parent: LayerWeights) -> NDArray[np.float32]:
         """What a new profile begins with, `(6016,)`: its parent's weights, less those of networks that are left out.

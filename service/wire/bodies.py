@@ -128,14 +128,16 @@ def check_images(images: int, pointer: str, resolution: int | None, limits: Limi
 
 
 def form_of(content_type: str, body: bytes | bytearray, limits: Limits) -> Encoding | Multipart:
-    """What reads a body of this content type. Raises `UnsupportedContent` or `MalformedBody`."""
+    """What reads a body of this content type. Raises `UnsupportedContent`, `MalformedBody` or `InvalidRequest`."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:
         return parse_multipart(content_type, body, limits)
     try:
-        return ENCODINGS[media_type]
+        encoding = ENCODINGS[media_type]
     except KeyError:
         raise UnsupportedContent(
             f"the body comes as {short(media_type) or 'no content type'!r}; send {', '.join(CONTENT_TYPES)}",
             headers={"accept": ", ".join(CONTENT_TYPES)},
         ) from None
+    encoding.require_countable(body, limits)
+    return encoding

@@ -6,21 +6,24 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw
 
 from clpips.service.problems import InvalidRequest, MalformedBody
-from clpips.service.wire.faults import fault_of, reason, too_many
+from clpips.service.wire.counting import has_more_commas, has_more_values
+from clpips.service.wire.faults import fault_of, invalid, reason, too_many
 from clpips.service.wire.media_types import JSON, MSGPACK
 from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unreadable
 
 # What msgspec raises for bytes that are not what they should be: the last for nesting deeper than the stack.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-COUNTED_BYTES = 2**20  # of a list at a time: a copy of all of it might be large
+LARGE_BODY: Final = 2**20  # bytes: a smaller one is decoded at once
+VALUES_AN_IMAGE: Final = 8  # at most: a pair is an object of two names and two images, a data: URL has a comma
+SPARE_VALUES: Final = 64  # for whatever else a request says
 
 T = TypeVar("T")
 
@@ -65,6 +68,17 @@ class Encoding(ABC):
     def longer_than(self, most: int, content: Raw) -> bool:
         """Whether the list in `content` has surely more than `most` items, found without decoding it."""
 
+    @abstractmethod
+    def holds_more(self, most: int, content: bytes | bytearray) -> bool:
+        """Whether a body surely holds more than `most` values, found without decoding it."""
+
+    def require_countable(self, content: bytes | bytearray, limits: Limits) -> None:
+        """Raise `InvalidRequest` for a large body of far more values than any request has, before it is decoded."""
+        if len(content) >= LARGE_BODY and self.holds_more(VALUES_AN_IMAGE * limits.images + SPARE_VALUES, content):
+            raise invalid(
+                "", f"the body has far more values than a request of {limits.images} images, which is the limit, has"
+            )
+
     def slot(self, pointer: str, content: Raw) -> Slot:
         """The image in `content`."""
         try:
@@ -93,14 +107,10 @@ class Json(Encoding):
         return super().decode(shape, content, pointer)
 
     def longer_than(self, most: int, content: Raw) -> bool:
-        # Every item but the first costs a comma; a pair has one inside, and so has each data: URL.
-        commas = 0
-        view = memoryview(content)
-        for start in range(0, len(view), COUNTED_BYTES):
-            commas += bytes(view[start : start + COUNTED_BYTES]).count(b",")
-            if commas > 4 * most:
-                return True
-        return False
+        return has_more_commas(content, 4 * most)  # a pair has one inside, and so has each data: URL
+
+    def holds_more(self, most: int, content: bytes | bytearray) -> bool:
+        return has_more_commas(content, most)
 
 
 class MessagePack(Encoding):
@@ -115,6 +125,9 @@ class MessagePack(Encoding):
         if head[:1] == b"\xdc":
             return int.from_bytes(head[1:3], "big") > most
         return head[:1] == b"\xdd" and int.from_bytes(head[1:5], "big") > most
+
+    def holds_more(self, most: int, content: bytes | bytearray) -> bool:
+        return has_more_values(content, most)
 
 
 ENCODINGS: dict[str, Encoding] = {JSON: Json(), **dict.fromkeys(MSGPACK, MessagePack())}

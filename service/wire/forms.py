@@ -14,11 +14,12 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.encodings import image_from_text, sent
 from clpips.service.wire.faults import fault_of, invalid, pointer_to, short
-from clpips.service.wire.schemas import DistanceOptions, HeldImage, Limits, SentImage, Slot, Unreadable
+from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unreadable
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
+MOST_TEXTS: Final = 8  # parts of a form beside its images, or a few more than any has
 TRANSPARENT: Final = frozenset({"", "7bit", "8bit", "binary"})  # transfer encodings that change no byte
 
 
@@ -117,7 +118,7 @@ def parse_multipart(content_type: str, body: bytes | bytearray, limits: Limits) 
     if boundary is None:
         raise MalformedBody("the content type multipart/form-data names no boundary; let your HTTP library write it")
     parts: defaultdict[str, list[Part]] = defaultdict(list)
-    most = limits.images + len(msgspec.structs.fields(DistanceOptions))
+    most = limits.images + MOST_TEXTS
     try:
         with PushMultipartParser(
             boundary[1] or boundary[2], max_segment_count=most, header_charset="latin-1"

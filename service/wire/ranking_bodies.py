@@ -9,14 +9,12 @@ import msgspec
 
 from clpips.service.problems import InvalidRequest
 from clpips.service.wire.bodies import check_images, form_of
-from clpips.service.wire.encodings import Encoding
-from clpips.service.wire.faults import fault_of, invalid, too_many
+from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
 from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
 from clpips.service.wire.schemas import Limits, Slot
 
 SAID: Final = ("order", "ranks", "best", "top")  # ways of saying what a person said
-LARGE_BODY: Final = 2**20  # bytes; in a smaller one no list is long
 NUMBER: Final = re.compile(r"\s*(-?[0-9]{1,10})\s*", re.ASCII)  # longer ones are no index and no rank
 LISTS: Final = ("order", "ranks", "top")
 
@@ -42,7 +40,6 @@ def parse_ranking(content_type: str, body: bytes | bytearray, limits: Limits) ->
         candidates = form.images("candidates", "/candidates/{}")
         target = form.one("target") if candidates or fields.comparison is None else None
     else:
-        _require_short_lists(form, body, limits)
         tree = form.decode(RankingBody, body)
         # A copy without the images: they are views of the body, which the fit that follows would keep alive.
         fields = RankingFields(**{name: getattr(tree, name) for name in RankingFields.__struct_fields__})
@@ -66,28 +63,6 @@ def parse_ranking(content_type: str, body: bytes | bytearray, limits: Limits) ->
             raise invalid("/candidates", "an order needs at least two candidates")
         check_images(1 + len(candidates), "/candidates", fields.resolution, limits)
     return RankingRequest(fields, target, candidates)
-
-
-class _Lists(msgspec.Struct):
-    """The lists of numbers in a body, not decoded; whatever else is there is skipped."""
-
-    order: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    ranks: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    top: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-def _require_short_lists(form: Encoding, body: bytes | bytearray, limits: Limits) -> None:
-    """Raise `InvalidRequest` for a list of far more numbers than a request has images, before it is decoded.
-
-    Decoding millions of numbers keeps the interpreter from everything else for a second.
-    """
-    if len(body) < LARGE_BODY:
-        return
-    lists = form.decode(_Lists, body)
-    for name in LISTS:
-        content = getattr(lists, name)
-        if content is not msgspec.UNSET and form.longer_than(limits.images, content):
-            raise too_many(f"/{name}", limits.images)
 
 
 def _numbered(texts: RankingTexts, most: int) -> RankingFields:

@@ -39,7 +39,7 @@ from clpips.models.engines.pytorch.precision import compute_dtype, content_dtype
 from clpips.models.engines.pytorch.resizing import resize_to_square
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
 from clpips.models.images.resize import resize
-from clpips.models.metric.backbone import MIN_SIDE
+from clpips.models.metric.backbone import LAYERS, MIN_SIDE, tap_sizes
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
 from clpips.models.metric.content import CONTENT_SIDE
 from clpips.models.metric.families import (
@@ -195,6 +195,17 @@ class TorchEngine:
                 compare = partial(self._compare, families=families)
                 z[run, NETWORK_PLACES[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
         return z
+
+    @torch.inference_mode()
+    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
+        by_channel = torch.from_numpy(np.asarray(weights, np.float64)).to(self.device)  # (1152,)
+        sizes = tap_sizes(target.layout.height, target.layout.width)
+        maps = []
+        for layer, size, a, b in zip(LAYERS, sizes, target.taps(), candidate.taps(), strict=True):
+            squares = torch.sub(a.float(), b.float()).square_()  # (positions, c)
+            maps.append((squares.double() @ by_channel[layer]).float().reshape(size).cpu().numpy())  # (h, w)
+        return maps
 
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""

@@ -1,10 +1,15 @@
-"""Model averaging: fits at several strengths, each counted by what it says of what it has not seen.
+"""Model averaging: fits of several families at several strengths, each counted by what it says of what it has not seen.
 
     shares_j ∝ usual_j · exp(−temper · loss_j)        weights = Σ_j shares_j · fit_j
 
-`usual` is what each strength counts before anything has been held out; the loss is the logistic loss of the held-out
-comparisons, at the one scale that suits the fit best. Few rankings hardly tell strengths apart, and a winner among them
-would jump about from ranking to ranking; their average does not.
+`usual` is what each fit counts before anything has been held out; the loss is the logistic loss of the held-out
+comparisons, at the one scale that suits the fit best. Few rankings hardly tell fits apart, and a winner among them
+would jump about from ranking to ranking; their average does not. So a family enters or leaves, and channels are held
+more or less strongly, step by step.
+
+**Votes about the same images are not independent**: thousands of them about a hundred images teach what is between
+these images, and not much more of others. A comparison's weight in a fit falls where there are more than
+`ANSWERS_AN_IMAGE` independent answers for each image.
 
 Shapes: r rows, m comparisons, c channels, k fits (a strength in a space each), f folds.
 """
@@ -26,6 +31,9 @@ SCALES: Final = np.geomspace(0.25, 16, 13)  # at which held-out scores are tried
 FINAL: Final = 1e-3  # relative decrease of the objective at which a fit ends
 BLIND: Final = 1e-2  # the same of a fold's
 COUNTS: Final = 0.02  # share from which on a fit to many rows is worth its seconds
+ANSWERS_AN_IMAGE: Final = 25.0  # independent ones, at most, that a fit learns from
+
+Branch = tuple[Space, Sequence[float]]  # a space, and the strengths of its fits, the strictest first
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +50,14 @@ class Asked:
 
 
 class Averaging:
-    """Fits of the same comparisons in every space and at every strength."""
+    """Fits of the same comparisons in every space, at each of its strengths."""
 
-    def __init__(self, compared: VotedPairs, spaces: Sequence[Space], strengths: Sequence[float]) -> None:
+    def __init__(self, compared: VotedPairs, branches: Sequence[Branch]) -> None:
         self._compared = compared
-        self._spaces = spaces
-        self._strengths = strengths
+        self._branches = branches
         few = len(compared.rows) <= MANY_ROWS
-        self._kernels = [Kernel.of(space.rows, space.coarse) if few else None for space in spaces]
+        self._kernels = [Kernel.of(space.rows, space.coarse) if few else None for space, _ in branches]
+        self._worth = vote_worth(compared)
 
     @property
     def quick(self) -> bool:
@@ -78,8 +86,7 @@ class Averaging:
         """Logistic losses of gaps, `(asked, k)`, at each scale: `(k, scales)`, in independent answers."""
         compared = self._compared
         worth = (compared.evidence / compared.votes.mean())[asked]  # (asked,)
-        answers = float(worth @ compared.votes[asked])
-        worth = worth * min(1.0, len(compared.images(asked)) / answers)  # no more answers than images
+        worth = worth * min(1.0, len(compared.images(asked)) / compared.answers(asked))  # no more answers than images
         losses = [
             (worth * compared.votes_for[asked]) @ np.logaddexp(0, -scale * gaps)
             + (worth * compared.votes_against[asked]) @ np.logaddexp(0, scale * gaps)
@@ -93,20 +100,26 @@ class Averaging:
         rows, places = np.unique(np.concatenate([low, high]), return_inverse=True)
         low, high = places[: len(low)], places[len(low) :]
         found: list[Vector] = []
-        for space, whole in zip(self._spaces, self._kernels, strict=True):
-            votes = compared.votes_for[learned], compared.votes_against[learned]
+        votes = self._worth * compared.votes_for[learned], self._worth * compared.votes_against[learned]
+        for (space, strengths), whole in zip(self._branches, self._kernels, strict=True):
             problem = BoundedRanking(space.rows[rows], low, high, *votes)
             kernel = whole.at(rows) if whole and len(rows) < len(compared.rows) else whole
             u = space.prior
-            for strength in self._strengths:  # from the strictest on, each from the last one's solution
+            for strength in strengths:  # from the strictest on, each from the last one's solution
                 if wanted is None or wanted[len(found)]:
                     variance = space.variance(strength)
                     step = by_rows(problem, kernel, variance, strength) if kernel else by_products(problem, variance)
                     u = problem.solve(space.prior, variance, u, step, tolerance)
                     found.append(space.weights(u))
                 else:
-                    found.append(np.zeros(len(space.scales)))
+                    found.append(np.zeros(compared.rows.shape[1]))
         return np.stack(found)
+
+
+def vote_worth(compared: VotedPairs) -> float:
+    """What a vote counts in a fit: 1, or less where there are too many answers about the same images."""
+    images, answers = len(compared.images(slice(None))), compared.answers(slice(None))
+    return min(1.0, ANSWERS_AN_IMAGE * images / answers)
 
 
 def average_shares(usual: Vector, losses: Sequence[Vector], temper: float) -> Vector:

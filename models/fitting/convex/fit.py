@@ -1,27 +1,29 @@
 """Convex recipe: people's ordered pairs to weights that carry over to images that nobody has seen.
 
 A squared hinge on the comparisons and a ridge towards a start, which lies between the parent and LPIPS: one convex
-problem for each strength of the ridge, averaged by what each says of images held out. Deterministic, no epochs.
-Where each step stands: `comparisons.py`, `space.py` (the prior), `solver.py`, `folds.py`, `averaging.py`, `guard.py`.
+problem for each strength of the ridge and each choice of families, averaged by what each says of images held out.
+Deterministic, no epochs. Where each step stands: `voted_pairs.py`, `space.py` (the prior), `solver.py`, `folds.py`,
+`averaging.py`, `guard.py`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from clpips.models.fitting.convex.averaging import Averaging, average_shares, that_count
+from clpips.models.fitting.convex.averaging import Averaging, Branch, average_shares, that_count
 from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
 from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
 from clpips.models.fitting.convex.solver import Vector
 from clpips.models.fitting.convex.space import CoarseStrengths, make_space, mixed_start
 from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
-from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.families import ALEXNET, ALL_FAMILIES, CONTENT, Z_LENGTH, Families, families_of
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
@@ -33,20 +35,30 @@ _ONE_AT_A_TIME: Final = Lock()
 _BLAS: Final = ThreadpoolController()
 
 
+class Member(NamedTuple):
+    """One fit of the average: the families that may count in it, and how far a channel may go from the start.
+
+    The strength is in scores of a typical comparison; `usual` is what the fit counts before anything has been held out;
+    `exponent` says how channels share (`space.py`).
+    """
+
+    families: Families
+    strength: float
+    usual: float
+    exponent: float = 0.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConvexRecipe:
     """What is tried, and what counts before anything has been learned.
 
-    `strengths`, the strictest first, say how far a channel may go from the start, in scores of a typical comparison;
-    `usual` what each counts beforehand; `exponents` are the spaces' (`space.py`). `lpips` is LPIPS's share of the
-    start, `temper` how much held-out losses count in the average, `folds` how many there are from so many targets on.
-    With `natural` the loudness of natural images stands beside that of the rows at hand; with `one_target` rankings
-    that share a target support a fit.
+    `members` are what is averaged, those of one space side by side, the strictest first. `lpips` is LPIPS's
+    share of the start, `temper` how much held-out losses count in the average, `folds` how many there are from so many
+    targets on. With `natural` the loudness of natural images stands beside that of the rows at hand; with `one_target`
+    rankings that share a target support a fit.
     """
 
-    strengths: tuple[float, ...]
-    usual: tuple[float, ...]
-    exponents: tuple[float, ...]
+    members: tuple[Member, ...]
     lpips: float
     coarse: CoarseStrengths
     folds: tuple[tuple[int, int], ...]
@@ -55,23 +67,33 @@ class ConvexRecipe:
     temper: float
 
 
+LOOKS: Final = families_of({ALEXNET})  # how a picture looks
+WHAT: Final = families_of({CONTENT})  # what it is of
+
 # At 20 rankings of ten a fit takes 0.15 s, which is what its folds are few for; later, steadier figures matter more.
 PERSONAL: Final = ConvexRecipe(
-    strengths=(0.4, 1.0, 2.5),
-    usual=(0.3, 0.4, 0.3),
-    exponents=(0.5,),
+    members=(
+        Member(ALL_FAMILIES, 0.4, 0.12),
+        Member(ALL_FAMILIES, 1.0, 0.16),
+        Member(ALL_FAMILIES, 2.5, 0.12),
+        Member(LOOKS, 1.0, 0.3),
+        Member(WHAT, 1.0, 0.3),
+    ),
     lpips=0.4,
     coarse=CoarseStrengths(start=0.3, family=2.0, layer=2.0),
     folds=((0, 8), (15, 5), (25, 12)),
     natural=True,
     one_target=True,
-    temper=2.0,
+    temper=1.0,
 )
 RANKINGS: Final = replace(PERSONAL, one_target=False)
 VOTES: Final = ConvexRecipe(
-    strengths=(0.25, 0.4, 0.7),
-    usual=(0.25, 0.5, 0.25),
-    exponents=(0.0,),
+    members=(
+        Member(ALL_FAMILIES, 0.2, 0.1),
+        Member(ALL_FAMILIES, 0.4, 0.25),
+        Member(ALL_FAMILIES, 0.8, 0.15),
+        Member(ALL_FAMILIES, 0.4, 0.5, exponent=0.0),
+    ),
     lpips=0.45,
     coarse=CoarseStrengths(start=0.3, family=0.3, layer=0.3),
     folds=((0, 4),),
@@ -145,9 +167,16 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
         )
     start = mixed_start(compared, parent, lpips, recipe.lpips)
     known = natural_loudness().astype(np.float64) if recipe.natural else None
-    spaces = [make_space(compared, start, balanced, known, e, recipe.coarse) for e in recipe.exponents]
-    averaging = Averaging(compared, spaces, recipe.strengths)
-    usual = np.tile(recipe.usual, len(spaces))  # (k,)
+    branches: list[Branch] = []
+    counted: list[float] = []
+    for (families, exponent), grouped in groupby(recipe.members, lambda member: (member.families, member.exponent)):
+        space = make_space(compared, start, balanced, known, recipe.coarse, families, exponent)
+        if space is not None:
+            members = list(grouped)
+            branches.append((space, [member.strength for member in members]))
+            counted += [member.usual for member in members]
+    averaging = Averaging(compared, branches)
+    usual = np.array(counted) / sum(counted)  # (k,)
 
     fits = averaging.fits() if averaging.quick else None  # first: the folds' differ little from these
     answers = [averaging.ask(fold) for fold in folds]
@@ -158,14 +187,14 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
     validation = validate(compared, folds, unit, answers, usual, recipe.temper, np.stack([parent, lpips]))
     mean = compared.rows.mean(axis=0, dtype=np.float64)  # (c,)
     wanted = float(mean @ parent) or 1.0
-    members = _alike(fits, mean, wanted)  # (k, c)
-    if shares @ members.any(axis=1) < MOST:
+    alike = _alike(fits, mean, wanted)  # (k, c)
+    if shares @ alike.any(axis=1) < MOST:
         raise NoFitError("the rankings favour no channel at all: they contradict each other")
-    weights = _alike((shares @ members)[np.newaxis], mean, wanted)[0]  # (c,)
+    weights = _alike((shares @ alike)[np.newaxis], mean, wanted)[0]  # (c,)
     blind = [blind_shares(answers, place, usual, recipe.temper) @ asked.weights for place, asked in enumerate(answers)]
     return Fit(
         weights=weights.astype(np.float32),
-        members=members.astype(np.float32),
+        members=alike.astype(np.float32),
         shares=shares,
         validation=validation,
         blind=_by_target(compared, folds, unit, blind),

@@ -9,12 +9,14 @@ a whole, each family, and each layer of a family; s is how far a channel on its 
     s_c = balanced_c^e · loudness_c^(e − 1)      loudness_c: root mean square of z_c
 
 With e = ½ the variance of what a channel adds to a distance is in proportion to what it adds: to split a channel into
-two changes nothing (an infinitely divisible prior). With e = 0 every channel adds about as much.
+two changes nothing (an infinitely divisible prior). With e = 0 every channel may add about as much.
+
+A space may be of some families alone; the others then count for nothing in it, from its start on.
 
 The scale is no free parameter: a typical comparison scores `PRIOR` under the start, against the margin of 1. Rankings
 alone determine no scale, and where it was left free, few rankings made it vanish and people were worse off.
 
-Shapes: r rows, c channels, q coarse parts, d = q + c coordinates.
+Shapes: r rows, c channels, k of them in the space's families, q coarse parts, d = q + k coordinates.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ import numpy as np
 
 from clpips.models.fitting.convex.solver import Floats, Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
-from clpips.models.metric.families import GROUPS, PLACES
+from clpips.models.metric.families import ALL_FAMILIES, GROUPS, PLACES, Families
 
 PRIOR: Final = 0.3  # score of a typical comparison under the start; the margin is 1
 COARSE_SHARE: Final = 0.3  # of the start that is its own part; the rest lies on channels, which may fall below it
@@ -46,12 +48,14 @@ class CoarseStrengths:
 class Space:
     """Coordinates: `rows`, float32 `(r, d)`, are the rows in them, `prior`, float64 `(d,)`, is ū.
 
-    A unit of a coarse coordinate weighs `parts`, `(q, c)`, a unit of a channel's weighs `scales`, `(c,)`.
+    A unit of a coarse coordinate weighs `parts`, `(q, c)`; a unit of the channel `channels[j]`, intp `(d − q,)`, weighs
+    `scales[j]`, `(d − q,)`.
     """
 
     rows: Floats
     prior: Vector
     parts: Vector
+    channels: Indices
     scales: Vector
 
     @property
@@ -65,7 +69,9 @@ class Space:
 
     def weights(self, u: Vector) -> Vector:
         """The metric's weights, `(c,)`, of coordinates u, `(d,)`."""
-        return np.asarray(u[: self.coarse] @ self.parts + self.scales * u[self.coarse :])
+        weights: Vector = u[: self.coarse] @ self.parts  # (c,)
+        weights[self.channels] += self.scales * u[self.coarse :]
+        return weights
 
 
 def make_space(
@@ -73,28 +79,39 @@ def make_space(
     start: Vector,
     balanced: Vector,
     known: Vector | None,
-    exponent: float,
     strengths: CoarseStrengths,
-) -> Space:
-    """The space around a start, `(c,)`; `balanced` and `known`, the loudness of natural images, are `(c,)` too."""
-    z = compared.rows  # (r, c)
+    families: Families = ALL_FAMILIES,
+    exponent: float = 0.5,
+) -> Space | None:
+    """The space of some families, with some e, around a start, `(c,)`; None where the rows have nothing in any of them.
+
+    `balanced` and `known`, the loudness of natural images, are `(c,)`, too.
+    """
+    groups = [group for group in GROUPS if group.family in families]
+    channels = np.concatenate([np.arange(group.place.start, group.place.stop) for group in groups])  # (k,)
+    z = compared.rows[:, channels] if len(channels) < len(start) else compared.rows  # (r, k)
+    if not z.any():
+        return None
+    start, balanced = _within(start, channels), _within(balanced, channels)  # (c,) each
     start_part = start * strengths.start / _typical_score(compared, start)  # (c,)
     unit = balanced / _typical_score(compared, balanced)  # (c,)
-    families = [strengths.family * _within(unit, place) for place in PLACES.values()]
-    layers = [strengths.layer * _within(unit, group.place) for group in GROUPS if group.place not in PLACES.values()]
-    parts = np.array([start_part, *families, *layers])  # (q, c)
+    whole = [strengths.family * _within(unit, place) for name, place in PLACES.items() if name in families]
+    layers = [strengths.layer * _within(unit, group.place) for group in groups if group.place not in PLACES.values()]
+    parts = np.array([start_part, *whole, *layers])  # (q, c)
 
-    scales = balanced**exponent * channel_loudness(z, known) ** (exponent - 1)  # (c,)
-    x = z * scales.astype(np.float32)  # (r, c)
+    loudness = channel_loudness(z, None if known is None else known[channels])  # (k,)
+    scales = balanced[channels] ** exponent * loudness ** (exponent - 1)  # (k,)
+    x = z * scales.astype(np.float32)  # (r, k)
     typical = _typical_length(compared, x)
     scales = scales / typical
-    rows = np.concatenate([z @ parts.T.astype(np.float32), x / np.float32(typical)], axis=1)  # (r, d)
+    coarse = z @ parts[:, channels].T.astype(np.float32)  # (r, q)
+    rows = np.concatenate([coarse, x / np.float32(typical)], axis=1)  # (r, d)
 
     prior = np.zeros(rows.shape[1])  # (d,)
     prior[0] = PRIOR * COARSE_SHARE / strengths.start
-    whole = PRIOR * (1 - COARSE_SHARE) * start_part / strengths.start  # (c,)
-    prior[len(parts) :] = np.divide(whole, scales, out=np.zeros_like(scales), where=scales > 0)
-    return Space(rows, prior, parts, scales)
+    rest = PRIOR * (1 - COARSE_SHARE) * start_part[channels] / strengths.start  # (k,)
+    prior[len(parts) :] = np.divide(rest, scales, out=np.zeros_like(scales), where=scales > 0)
+    return Space(rows, prior, parts, channels, scales)
 
 
 def mixed_start(compared: VotedPairs, parent: Vector, lpips: Vector, share: float) -> Vector:
@@ -113,7 +130,8 @@ def channel_loudness(z: Floats, known: Vector | None) -> Vector:
     return np.asarray(np.maximum(loudness, QUIETEST * loudness.mean() or 1.0))
 
 
-def _within(weights: Vector, place: slice) -> Vector:
+def _within(weights: Vector, place: slice | Indices) -> Vector:
+    """Weights, `(c,)`, that are 0 but at some places."""
     part = np.zeros_like(weights)
     part[place] = weights[place]
     return part

@@ -44,7 +44,11 @@ class VotedPairs:
         """For either side, `(m,)`."""
         return self.votes_for + self.votes_against
 
-    def images(self, chosen: NDArray[np.bool_] | Indices) -> Indices:
+    def answers(self, chosen: NDArray[np.bool_] | Indices | slice) -> float:
+        """How many independent ones the chosen comparisons are; where votes are many, a typical comparison is one."""
+        return float(self.evidence[chosen] @ self.votes[chosen] / self.votes.mean())
+
+    def images(self, chosen: NDArray[np.bool_] | Indices | slice) -> Indices:
         """Those that the chosen comparisons show, each once."""
         return np.unique(np.concatenate([self.targets[chosen], self.low_images[chosen], self.high_images[chosen]]))
 

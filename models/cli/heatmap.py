@@ -1,0 +1,106 @@
+"""`clpips heatmap`: where two image files differ, as a picture or as values."""
+
+from pathlib import Path
+
+import numpy as np
+import rich_click as click
+from rich.console import Console
+
+from clpips.models.cli.options import (
+    backbone_option,
+    engine_option,
+    image_path,
+    json_option,
+    resolution_option,
+    weights_option,
+)
+from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
+from clpips.models.engines.contract import EngineName
+from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import compare_images, embed_images
+from clpips.models.images.heat import heat_png, overlay_png
+from clpips.models.metric.distance import distance_by_family, weigh
+from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.spatial import UPSAMPLINGS, Upsampling, heat_map
+from clpips.models.metric.weights_files import load_weights
+
+
+@click.command("heatmap")
+@click.argument("target", type=image_path)
+@click.argument("candidate", type=image_path)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="MAP.png",
+    help="Where the map goes: a picture, or its values, float32 (H, W), where the name ends in .npy.",
+)  # fmt: skip
+@click.option(
+    "--style", type=click.Choice(["map", "overlay"]), default="map", show_default=True,
+    help="The map alone, or laid over the candidate in grey.",
+)  # fmt: skip
+@click.option(
+    "--opacity", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="The map's part of an overlay."
+)
+@click.option(
+    "--upsample", type=click.Choice(UPSAMPLINGS), default="nearest", show_default=True,
+    help="nearest: the mean of the map is the aligned part of the distance. bilinear: as LPIPS's own spatial maps.",
+)  # fmt: skip
+@click.option(
+    "--high", type=click.FloatRange(0, min_open=True),
+    help="The value of the lightest colour: the same in several maps lets them be compared. Else the map's largest.",
+)  # fmt: skip
+@weights_option
+@resolution_option
+@engine_option
+@backbone_option
+@json_option
+def heatmap_command(
+    target: Path,
+    candidate: Path,
+    out: Path,
+    style: str,
+    opacity: float,
+    upsample: Upsampling,
+    high: float | None,
+    weights: str,
+    resolution: int | None,
+    engine: EngineName,
+    backbone: Path | None,
+    as_json: bool,
+) -> None:
+    """Show where CANDIDATE differs from TARGET, and print which part of the distance has a place in the map."""
+    if out.suffix == ".npy" and style == "overlay":
+        raise click.UsageError("an overlay is a picture: write it to a .png file, or leave --style out")
+    chosen, opened = load_weights(weights), open_engine(engine, backbone=backbone)
+    chosen.require_backbone(opened.fingerprint)
+    pixels = read_images(list(dict.fromkeys([target, candidate])), resolution)
+    if resolution is None:
+        require_equal_sizes(target, [candidate], pixels)
+    a, b = (
+        embed_images(opened, pixels[path][np.newaxis], chosen.networks | {ALEXNET})[0] for path in (target, candidate)
+    )
+    z = compare_images(opened, [a], [b], chosen.families)  # (1, z)
+    layers = opened.locate(a[ALEXNET], b[ALEXNET], chosen.values[PLACES["aligned"]])
+    height, width, _ = pixels[target].shape
+    values = heat_map(layers, height, width, upsample)  # (h, w)
+    high = float(values.max()) if high is None else high
+    if out.suffix == ".npy":
+        np.save(out, values)
+    elif style == "overlay":
+        out.write_bytes(overlay_png(values, high, pixels[candidate], opacity))
+    else:
+        out.write_bytes(heat_png(values, high))
+    total = float(weigh(z, chosen.values)[0])
+    families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
+    unplaced = 1 - families["aligned"] / total if total else 0.0
+    if as_json:
+        legend = {"low": 0.0, "high": high}
+        parts = {"families": families, "unplaced": unplaced, "legend": legend, "out": str(out)}
+        print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named_resolution(resolution)})
+        return
+    console = Console()
+    print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
+    print_line(console, f"in the map {families['aligned']:.4f}, without a place {unplaced:.1%} of the distance")
+    print_line(
+        console, f"colours from 0 to {high:.4g}, weights {chosen.name}, resolution {named_resolution(resolution)}"
+    )
+    print_line(console, f"wrote {out}")
