@@ -32,7 +32,12 @@ from loadtest.kit.jpegs import bench_jpeg
 from loadtest.kit.measure import Timing, copy_ceiling, flop, in_turn, matrix_ceiling
 from loadtest.kit.reference import load_lpips
 
-CONTENDERS = (("onnx", "exact"), ("torch", "exact"), ("torch", "fast"))
+CONTENDERS = (
+    ("onnx", "exact", "direct"),
+    ("onnx", "exact", "winograd"),
+    ("torch", "exact", "direct"),
+    ("torch", "fast", "direct"),
+)
 BATCHES = {"cpu": (1, 4, 16), "cuda": (1, 4, 16, 64, 128, 256)}
 SLOW_PIXELS = 256**2  # a call, of a precision that is emulated
 
@@ -42,11 +47,12 @@ console = Console()
 def open_all(device: str) -> dict[str, Engine]:
     """The engines that this machine has."""
     engines = {}
-    for name, precision in CONTENDERS:
+    for name, precision, convolution in CONTENDERS:
+        contender = f"{name} {precision}" + (f" {convolution}" if convolution == "winograd" else "")
         try:
-            engines[f"{name} {precision}"] = open_engine(name, device, precision)  # type: ignore[arg-type]
+            engines[contender] = open_engine(name, device, precision, convolution=convolution)  # type: ignore[arg-type]
         except EngineError as error:
-            console.print(f"[yellow]left out: {name} {precision}: {error}")
+            console.print(f"[yellow]left out: {contender}: {error}")
     return engines
 
 

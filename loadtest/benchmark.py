@@ -36,6 +36,7 @@ PARTS = {
     "convolutions alone, float32": ["ceiling", "float32"],
     "convolutions alone, bfloat16": ["ceiling", "bfloat16"],
     "engine onnx exact": ["engine", "onnx", "exact"],
+    "engine onnx exact, direct": ["engine", "onnx", "exact", "direct"],
     "engine torch exact": ["engine", "torch", "exact"],
     "engine torch fast": ["engine", "torch", "fast"],
     "one pair without a server": ["pair"],

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -33,6 +33,7 @@ from clpips.service.decoding.processes import DecoderProcesses
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.traces import Traced, open_tracer, past_span
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
@@ -80,18 +81,23 @@ def create_app(
     jpegs: JpegDecoder | None = None,
     *,
     fit_niceness: int = NICENESS,
+    tracer: Any = None,
 ) -> Litestar:
     """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
 
-    `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engine's own is opened. The processes that
-    fit run at `fit_niceness`.
+    `tracer` is OpenTelemetry's; without one it is what the settings ask for. `jpegs` is the decoder for
+    `jpeg_decoder="device"`; without one the engine's own is opened. The processes that fit run at `fit_niceness`.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
     """
-    database = Database(
-        settings.database_url, lambda operation, seconds: telemetry.db_seconds.labels(operation).observe(seconds)
-    )
+
+    def observe_database(operation: str, seconds: float) -> None:
+        telemetry.db_seconds.labels(operation).observe(seconds)
+        now = asyncio.get_running_loop().time()
+        past_span("database", now - seconds, now, operation=operation)
+
+    database = Database(settings.database_url, observe_database)
     database.require_usable()
     opened = None
     if engine is None:
@@ -236,7 +242,8 @@ def create_app(
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
         openapi_config=openapi_config(),
     )
-    app.asgi_handler = RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry))
+    tracer = tracer or open_tracer(settings)
+    app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry)), tracer)
     # For the server: when to stop.
     app.state.door, app.state.engine_health, app.state.running = door, engine_threads.health, running
     return app

@@ -274,6 +274,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "with commas between them; `*` is every site."
         ),
     ] = ""
+    tracing: Annotated[
+        bool,
+        Meta(
+            description="Whether requests are traced by OpenTelemetry (extra `otel`), whose own `OTEL_…` variables say "
+            "where spans go."
+        ),
+    ] = False
     log_format: Annotated[
         Literal["auto", "json", "console"], Meta(description="`auto` is JSON lines unless a person is watching.")
     ] = "auto"

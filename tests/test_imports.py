@@ -74,7 +74,7 @@ METRIC = {
     "problems": "",
     "wire": "metric",
     "storage": "installing metric",
-    "ops": "metric engines",
+    "ops": "installing metric engines",
     "openapi": "metric",
     "admission": "",
     "profiles": "metric",

@@ -81,8 +81,8 @@ def test_distances_are_those_of_float64() -> None:
     engine = open_engine("onnx", "cpu", convolution="winograd")
     z = engine.compare(engine.embed(targets), engine.embed(candidates))
     engine.close()
-    for name, weights in WEIGHTS.items():
-        expected = distances_in_float64(targets, candidates, weights)
+    reference = distances_in_float64(targets, candidates, np.stack(list(WEIGHTS.values())))  # (n, 2)
+    for (name, weights), expected in zip(WEIGHTS.items(), reference.T, strict=True):
         found = weigh(z, weights)
         assert np.abs(found - expected).max() <= 1e-6, name
         order = np.argsort(expected)

@@ -193,7 +193,7 @@ def test_a_parameter_of_the_path_is_none_of_the_query(client: TestClient[Any]) -
 
 def test_the_request_headers_of_the_document_do_what_they_say(client: TestClient[Any]) -> None:
     headers = document()["components"]["parameters"]
-    assert set(headers) == {"X-Request-ID", "X-Request-Timeout-Ms", "X-Priority", "X-Target-Hash"}
+    assert set(headers) == {"X-Request-ID", "X-Request-Timeout-Ms", "X-Priority", "X-Target-Hash", "traceparent"}
     answer = client.post("/rank", headers={"X-Request-ID": "run-7", "X-Request-Timeout-Ms": "0"})
     assert answer.headers["X-Request-ID"] == "run-7"
     assert "X-Request-Timeout-Ms" in assert_problem(answer, 422, "invalid-request")["detail"]

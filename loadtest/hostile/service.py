@@ -14,6 +14,7 @@ class Service:
     """A running service. `start` and `stop` block; everything else belongs on an event loop."""
 
     def __init__(self, name: str, settings: Mapping[str, str | int | float]) -> None:
+        self.name = name
         self._log = LOGS / f"{name}.log"
         for leftover in LOGS.glob(f"{name}.db*"):
             leftover.unlink()

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from loadtest.hostile import bounds, clocks, files
+from loadtest.hostile import bounds, clocks, database, files, http
 from loadtest.hostile.case import Suite
 
-SUITES: Final[tuple[Suite, ...]] = (files.SUITE, bounds.SUITE, clocks.SUITE)
+SUITES: Final[tuple[Suite, ...]] = (files.SUITE, http.SUITE, database.SUITE, bounds.SUITE, clocks.SUITE)

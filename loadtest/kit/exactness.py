@@ -96,7 +96,10 @@ def _distances(dtype: torch.dtype, images: Pixels, pairs: NDArray[np.intp]) -> N
 def distances_in_float64(
     targets: Sequence[Pixels], candidates: Sequence[Pixels], weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Distances of n pairs of images `(h, w, 3)` by `weights` `(z,)`, all of it in float64."""
+    """Distances `(n, k)` of n pairs of images `(h, w, 3)` by each of k rows of weights `(k, z)`, all of it in float64.
+
+    Of the weights those of AlexNet's families count.
+    """
     z = []
     for pair in zip(targets, candidates, strict=True):
         a, b = (_maps_in_float64(image) for image in pair)  # of each tap (c, h'*w')
@@ -106,7 +109,7 @@ def distances_in_float64(
             [(x.std(axis=1) - y.std(axis=1)) ** 2 for x, y in zip(a, b, strict=True)],
         )
         z.append(np.concatenate([layer for layers in families for layer in layers]))
-    return np.stack(z) @ weights[: len(z[0])].astype(np.float64)
+    return np.stack(z) @ weights[:, : len(z[0])].T.astype(np.float64)
 
 
 @torch.inference_mode()

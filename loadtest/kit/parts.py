@@ -1,7 +1,7 @@
 """What the parts can do alone, in a process of its own: one JSON object on standard output.
 
     python -m loadtest.kit.parts ceiling float32|bfloat16
-    python -m loadtest.kit.parts engine onnx|torch exact|fast
+    python -m loadtest.kit.parts engine onnx|torch exact|fast [auto|direct|winograd]
     python -m loadtest.kit.parts pair               decode and score one pair of 512² PNG, without a server
 
 Images a second over `SECONDS` at 256×256, or seconds a pair (median).
@@ -60,9 +60,9 @@ def ceiling(dtype: str) -> float:
         return rate(lambda: network(images), BATCH)
 
 
-def engine(name: str, precision: str) -> float:
+def engine(name: str, precision: str, convolution: str = "auto") -> float:
     """Images a second, by as many calls at a time as the engine takes, each of as many images as it gains from."""
-    opened = open_engine(name, "cpu", precision)  # type: ignore[arg-type]
+    opened = open_engine(name, "cpu", precision, convolution=convolution)  # type: ignore[arg-type]
     images = np.stack([load_image(image, 256) for image in Pictures(256, "npy").take(opened.batch)])
     calls = 4 * opened.parallel
 
@@ -72,7 +72,7 @@ def engine(name: str, precision: str) -> float:
 
 def pair() -> float:
     """Seconds for one pair without a server: read two files, embed them, compare."""
-    opened = open_engine()
+    opened = open_engine(convolution="auto")
     pictures = Pictures(512)
     times = []
     for _ in range(40):

@@ -23,4 +23,4 @@ def draw_matrix(path: Path, distances: NDArray[np.float32], names: Sequence[str]
     axes.set_xticks(range(len(names)), plain, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), plain, fontsize=8)
     figure.colorbar(shown, ax=axes, shrink=0.7, label=f"distance, {weights}")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")

@@ -11,6 +11,7 @@ from clpips.service.admission.deadlines import deadline_of, is_bulk, receive_unt
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.traces import span
 from clpips.service.wire.bodies import announced_bytes, read_bytes
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import Limits
@@ -48,7 +49,9 @@ class Reception(NamedTuple):
         place = Place(request.state.caller.key, is_bulk(request))
         limit = self.limits.body_bytes if most_bytes is None else most_bytes
         with self.door.admit(deadline, announced_bytes(request), place, scores=most_bytes is None) as ticket:
-            body = await receive_until(deadline, partial(read_bytes, request, limit), self.door, ticket, self.telemetry)
+            with span("read"):
+                reading = partial(read_bytes, request, limit)
+                body = await receive_until(deadline, reading, self.door, ticket, self.telemetry)
             async with work_until(deadline, request, self.telemetry):
                 content_type = request.headers.get("content-type", "")
                 asked = await asyncio.to_thread(parse, content_type, body, self.limits)

@@ -32,8 +32,9 @@ class Batcher(Generic[ItemT, ResultT]):
     batch is halved and tried again down to single items, so that a poisoned item fails alone.
 
     `max_queue` bounds the items that wait. `max_delay` (seconds) lets an idle engine wait for a fuller batch; 0 runs
-    at once. `observe` is called on the event loop after each batch. A batch runs inside a context of `watched`, in
-    the executor's thread; what failed there is shown to `judge`, which says what the waiters get.
+    at once. `observe` is called on the event loop after each batch, `waited` in each call whose item has run, with
+    the times at which the item came and its batch began. A batch runs inside a context of `watched`, in the
+    executor's thread; what failed there is shown to `judge`, which says what the waiters get.
 
     `place` says where a request stands: its key, and whether it is bulk, which yields to what is not. A batch costs at
     most `max_cost`, or is one item that costs more. An item that costs `heavy_cost` or more is heavy: one such batch
@@ -56,6 +57,7 @@ class Batcher(Generic[ItemT, ResultT]):
         parallel: int = 1,
         yield_seconds: float = 0.0,
         observe: Callable[[BatchReport], None] | None = None,
+        waited: Callable[[float, float], None] | None = None,
         watched: Callable[[], AbstractContextManager[None]] = nullcontext,
         judge: Judge[ItemT] | None = None,
         place: Callable[[Hashable], Place] = lambda _: Place(),
@@ -75,6 +77,7 @@ class Batcher(Generic[ItemT, ResultT]):
         self._parallel = parallel
         self._yield_seconds = yield_seconds
         self._observe = observe
+        self._waited = waited
         self._watched = watched
         self._judge = judge
         self._max_cost = max_cost
@@ -131,6 +134,8 @@ class Batcher(Generic[ItemT, ResultT]):
             raise ExpiredError("the deadline passed before the item's result was there") from None
         finally:
             self._turns.withdraw(entry)
+            if self._waited is not None and entry.started is not None:
+                self._waited(entry.arrived, entry.started)
             if not entry.result.cancel() and not entry.result.cancelled():
                 entry.result.exception()  # retrieved, or asyncio would log it where nobody waits any more
 
@@ -210,6 +215,8 @@ class Batcher(Generic[ItemT, ResultT]):
             outcomes = dict.fromkeys(batch, error)
             started = ended = asyncio.get_running_loop().time()
         for entry in batch:
+            if entry in outcomes:
+                entry.started = started
             settle(entry, outcomes[entry] if entry in outcomes else ExpiredError("the deadline passed before it ran"))
         is_long = ended - started >= YIELD_AFTER_SECONDS
         if (

@@ -66,6 +66,7 @@ class Entry(Generic[ItemT, ResultT]):
     arrived: float
     result: asyncio.Future[ResultT]
     cost: float = 1.0
+    started: float | None = None  # when its batch did
     turns: list[Hashable] = field(default_factory=list)  # in whose lines it stands or stood
 
 

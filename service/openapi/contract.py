@@ -19,7 +19,7 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
-from clpips.service.openapi.headers import REQUEST_ID, headers, parameters
+from clpips.service.openapi.headers import REQUEST_ID, TRACEPARENT, headers, parameters
 from clpips.service.openapi.problems import EVERYWHERE, Kinds, problem_responses
 from clpips.service.openapi.schemas import Shape, components
 from clpips.service.problems import ProblemDetails, Unauthenticated
@@ -74,7 +74,7 @@ class ContractedOperation(Operation):
         self.description = "\n\n".join(filter(None, [self.description, contract.notes]))
         named = self.parameters or []
         query = any(isinstance(one, Parameter) and one.param_in == "query" for one in named)
-        self.parameters = [*named, *parameters((*contract.headers, REQUEST_ID))]
+        self.parameters = [*named, *parameters((*contract.headers, REQUEST_ID, TRACEPARENT))]
         if Unauthenticated not in contract.problems:
             self.security = []  # no key, where the others may need one
         if contract.bodies:

@@ -18,6 +18,7 @@ from clpips.service.problems import (
 REQUEST_ID: Final = "X-Request-ID"
 TIMEOUT: Final = "X-Request-Timeout-Ms"
 TARGET_HASH: Final = "X-Target-Hash"
+TRACEPARENT: Final = "traceparent"
 PRIORITY: Final = "X-Priority"
 
 
@@ -61,9 +62,19 @@ REQUEST_HEADERS: Final[dict[str, Parameter | Reference]] = {
     ),
 }
 
+REQUEST_HEADERS[TRACEPARENT] = Parameter(
+    TRACEPARENT,
+    "header",
+    schema=_text(examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]),
+    description="The trace that the request belongs to (W3C, Trace Context); the log names it.",
+)
+
 RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
     REQUEST_ID: OpenAPIHeader(
         schema=_text(), required=True, description="The request's own id, or the one that the service gave it."
+    ),
+    TRACEPARENT: OpenAPIHeader(
+        schema=_text(), description="The request's own span, where it came with a trace or is traced here."
     ),
     "Retry-After": OpenAPIHeader(schema=_whole(), description="Seconds after which it is worth to come again."),
     "WWW-Authenticate": OpenAPIHeader(
@@ -120,4 +131,6 @@ def parameters(names: tuple[str, ...]) -> list[Parameter | Reference]:
 
 def headers(*names: str) -> dict[str, OpenAPIHeader | Reference]:
     """`X-Request-ID`, which every answer has, and these, as references into the components."""
-    return {name: Reference(ref=f"#/components/headers/{name}") for name in dict.fromkeys((REQUEST_ID, *names))}
+    return {
+        name: Reference(ref=f"#/components/headers/{name}") for name in dict.fromkeys((REQUEST_ID, TRACEPARENT, *names))
+    }

@@ -13,6 +13,7 @@ from clpips.models.metric.families import Families, networks_of
 from clpips.models.metric.tiles import tile_rows
 from clpips.service.admission.door import Ticket
 from clpips.service.batching.errors import BatcherError
+from clpips.service.ops.traces import span
 from clpips.service.scoring.errors import NotHeldError
 from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
 from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of, require_equal_sizes
@@ -159,7 +160,8 @@ class Comparison:
         """Channel distances of a pair `(z,)`; None where the engine refuses one of the two, which is then noted."""
         target, candidate = names_of(pair)
         try:
-            return await self._pipeline.compare(embedded[target], embedded[candidate], self._families, self._ticket)
+            with span("compare"):
+                return await self._pipeline.compare(embedded[target], embedded[candidate], self._families, self._ticket)
         except EngineRefusedPair as refused:
             culprits = {target: refused.target, candidate: refused.candidate}
             for name, is_culprit in culprits.items():

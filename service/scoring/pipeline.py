@@ -37,6 +37,7 @@ from clpips.service.batching.turns import Place
 from clpips.service.decoding.processes import AbandonedError
 from clpips.service.ops.memory import release_freed
 from clpips.service.ops.telemetry import Telemetry, embed_stage
+from clpips.service.ops.traces import joined_span, past_span, span
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.errors import NotHeldError, UnscorableImageError
@@ -131,6 +132,7 @@ class Pipeline:
         self._cache_bytes = cache_bytes
         self._quarantine = quarantine or Quarantine()
         self.bytes_per_pixel = BYTES_PER_PIXEL  # of features, as the engine's last ones had it
+        self._begun: dict[Any, Any] = {}  # the spans of images that are on their way, of traced requests
         self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc()
         )
@@ -145,6 +147,7 @@ class Pipeline:
             observe=lambda report: _count_decoded(report, telemetry),
             watched=partial(engine.running.work, "decode"),
             place=_place,
+            waited=partial(past_span, "queue"),
         )
         # Not watched: what hangs there is ended by itself.
         self._decoding_apart: Batcher[_Undecoded, Pixels] = Batcher(
@@ -155,6 +158,7 @@ class Pipeline:
             parallel=decoder.waiters,
             observe=lambda report: _count_decoded(report, telemetry),
             place=_place,
+            waited=partial(past_span, "queue"),
         )
         self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
         if (jpegs := decoder.jpegs) is not None:
@@ -166,6 +170,7 @@ class Pipeline:
                 observe=telemetry.decoded_jpegs,
                 watched=partial(engine.running.work, "jpeg"),
                 place=_place,
+                waited=partial(past_span, "queue"),
             )
         self._embedding: dict[str, Batcher[Image, Any]] = {
             network: Batcher(
@@ -182,6 +187,7 @@ class Pipeline:
                 watched=partial(engine.running.work, embed_stage(network)),
                 judge=partial(self._judge_batch, network),
                 place=_place,
+                waited=partial(past_span, "queue"),
                 max_cost=max_batch,
                 heavy_cost=HEAVY_COST,
             )
@@ -306,7 +312,8 @@ class Pipeline:
 
         async def make(flight: Flight[Embedded]) -> Embedded:
             with self._throughput.image() as came_through:
-                pixels = await self._decoded(image, resolution, flight)
+                with span("decode"):
+                    pixels = await self._decoded(image, resolution, flight)
                 came_through.cost = self.cost(pixels.shape[0] * pixels.shape[1], networks)
                 features = await self._seen(key, pixels, networks, flight)
             height, width, _ = pixels.shape
@@ -316,7 +323,19 @@ class Pipeline:
                 self.bytes_per_pixel = made.nbytes / (height * width)
             return made
 
-        base = await self._cache.fetch(loan, key, make)
+        begun = self._begun.get(key)
+        if begun is not None:  # by another request, which is waited for
+            with joined_span("join", begun):
+                base = await self._cache.fetch(loan, key, make)
+        else:
+            with span("image") as own:
+                if own is not None:
+                    self._begun[key] = own
+                try:
+                    base = await self._cache.fetch(loan, key, make)
+                finally:
+                    if own is not None:
+                        self._begun.pop(key, None)
         features = dict(base.features)
         for network in sorted(networks - base.features.keys()):
             features |= (await self._completed(image, key, base, network, loan)).features
@@ -347,9 +366,10 @@ class Pipeline:
         for network in (one for one in NETWORKS if one in networks):
             cost = cost_of(height * width) if network == ALEXNET else 1.0
             try:
+                queue = self._embedding[network]
                 async with self._memory_for(height * width, cost):
-                    queue = self._embedding[network]
-                    features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
+                    with span("embed", network=network):
+                        features[network] = await _in_time(queue, pixels, flight, (height, width), cost)
             except EngineRefusedImage as refused:
                 raise self.blame(*key, refused.__cause__) from refused
         return features

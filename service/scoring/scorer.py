@@ -8,6 +8,7 @@ from clpips.models.engines.contract import Engine
 from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
 from clpips.models.metric.families import ALEXNET, FAMILIES, families_of
 from clpips.service.admission.door import Ticket
+from clpips.service.ops.traces import span
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import ALIGNED, Comparer
@@ -52,8 +53,9 @@ class Scorer:
         # All families of the networks that must run: the person may teach the profile from this comparison.
         resolution, networks = request.options.resolution, profile.weights.networks | {ALEXNET}
         z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks))  # (n, z)
-        distances = weigh(z, profile.weights.values)  # (n,)
-        base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
+        with span("weigh"):
+            distances = weigh(z, profile.weights.values)  # (n,)
+            base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
         base_ranks = np.empty(len(distances), np.intp)  # (n,)
         base_ranks[np.argsort(base_distances, kind="stable")] = np.arange(1, len(distances) + 1)
         ranking = [

@@ -9,6 +9,7 @@ import structlog
 
 from clpips.models.fitting.job import FitResult
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.traces import span
 from clpips.service.problems import FitFailed, FitPostponed, Problem
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.errors import ProfileMissingError, RefusedError, StorageError
@@ -129,7 +130,7 @@ class Learner:
 
     async def _run(self, seen: Profile) -> FitResult | None:
         try:
-            with self._telemetry.fit_seconds.time():
+            with span("fit"), self._telemetry.fit_seconds.time():
                 return await self._workers.fit(Task.of(seen))
         except FitPostponedError as error:
             self._telemetry.fits.labels("failed").inc()
