@@ -172,7 +172,6 @@ def test_floats_that_prove_nothing_need_to_be_stated() -> None:
         (7, "give a path"),
         (None, "give a path"),
     ],
-    ids=str,
 )
 def test_what_could_be_mistaken_is_refused_with_what_to_do(thing: Any, advice: str) -> None:
     assert advice in refusal(thing)

@@ -95,7 +95,7 @@ def test_examples_are_true() -> None:
 
 
 def test_what_is_packed_is_what_is_read() -> None:
-    tree = {"a": [None, True, False, -3, 2.5, "ä", b"\x00\xff"], "b": {"c": []}}
+    tree: Any = {"a": [None, True, False, -3, 2.5, "ä", b"\x00\xff"], "b": {"c": []}}
     assert msgspec.msgpack.decode(packing.pack(tree)) == tree
     with pytest.raises(TypeError, match="set"):
         packing.pack({1, 2})  # type: ignore[arg-type]  # that is the point

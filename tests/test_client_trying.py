@@ -27,7 +27,7 @@ UNREACHED = ConnectionLostError("nobody listens", sent=False)
 SUMMARY = Answer(
     200, b'{"name": "ada", "parent": "lpips", "version": 1, "rankings": 0, "created": "2026-11-27T01:11:51.9Z"}'
 )
-COMPUTED = {
+COMPUTED: dict[str, dict[str, Any]] = {
     "profile": {"name": "lpips", "version": 1, "fingerprint": "f"},
     "engine": {"name": "e", "device": "cpu", "precision": "exact", "convolution": "direct", "backbone": "b"},
 }

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import anyio
@@ -49,7 +49,9 @@ def called(operation: Callable[Concatenate[Core, P], Flow[T]]) -> Callable[Conca
     return method
 
 
-def awaited(operation: Callable[Concatenate[Core, P], Flow[T]]) -> Callable[Concatenate[Awaits, P], Awaitable[T]]:
+def awaited(
+    operation: Callable[Concatenate[Core, P], Flow[T]],
+) -> Callable[Concatenate[Awaits, P], Coroutine[Any, Any, T]]:
     """An operation as a method of a client that is awaited."""
 
     @functools.wraps(operation)
