@@ -10,6 +10,7 @@ from clpips import __version__
 from clpips.models.cli.evaluate import evaluate_command
 from clpips.models.cli.explain import explain_command
 from clpips.models.cli.export import export_command
+from clpips.models.cli.export_lpips import export_lpips_command
 from clpips.models.cli.fit import fit_command
 from clpips.models.cli.heatmap import heatmap_command
 from clpips.models.cli.matrix import matrix_command
@@ -36,6 +37,7 @@ USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
         matrix_command,
         explain_command,
         export_command,
+        export_lpips_command,
         fit_command,
         evaluate_command,
     ],
