@@ -1,5 +1,7 @@
 """Masks: a region counts, the rest does not, on every layer's grid by area."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,11 @@ from tests.support.pictures import encode, npy, picture, variation
 sides = st.integers(1, 40)
 
 
+def maps_of(engine: Engine, images: list[Any]) -> list[Any]:
+    """Features whose maps can be read: those of the engine of the default install."""
+    return list(engine.embed(images))
+
+
 @given(sides, sides, st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_a_position_counts_with_the_mean_of_the_mask_over_its_part(
     height: int, width: int, rows: int, columns: int, seed: int
@@ -35,7 +42,7 @@ def test_a_position_counts_with_the_mean_of_the_mask_over_its_part(
 
 def test_a_mask_of_one_value_counts_as_none(engine: Engine) -> None:
     target = picture(1, 96)
-    a, b = engine.embed([target, variation(target, 2, 0.5)])
+    a, b = maps_of(engine, [target, variation(target, 2, 0.5)])
     within = masked_distances(a.taps, b.taps, Mask(np.full((96, 96), 100, np.uint8)))
     np.testing.assert_allclose(within, engine.compare([a], [b])[0], atol=1e-6)
     assert region(np.full((96, 96), 255, np.uint8)) is None
@@ -47,7 +54,7 @@ def test_what_a_mask_hides_makes_no_difference(engine: Engine) -> None:
     candidate[:, 192:] = picture(2, 256)[:, 192:]
     hidden = np.full((256, 256), 255, np.uint8)
     hidden[:, 96:] = 0  # and what the positions beside it see of the change
-    a, b = engine.embed([target, candidate])
+    a, b = maps_of(engine, [target, candidate])
     within = masked_distances(a.taps, b.taps, Mask(hidden))
     shown = masked_distances(a.taps, b.taps, Mask(255 - hidden))
     for name in FAMILIES_OF[ALEXNET]:
