@@ -15,7 +15,8 @@ from clpips.models.images.errors import ImageError, PixelTypeError, TooManyPixel
 from clpips.models.images.masks import load_mask
 from clpips.models.metric.content import content_statistics
 from clpips.models.metric.families import ALEXNET, CONTENT, FAMILIES_OF, NETWORK_PLACES, NETWORKS, PLACES
-from clpips.models.metric.masks import Mask, MaskError, masked_content_distances, masked_distances, region
+from clpips.models.metric.masked import masked_content_distances, masked_distances
+from clpips.models.metric.masks import Mask, MaskError, region
 from clpips.models.metric.spatial import heat_map
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import encode, npy, picture, variation

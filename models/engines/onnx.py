@@ -32,7 +32,8 @@ from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
 from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
-from clpips.models.metric.masks import Mask, masked_content_distances, masked_distances
+from clpips.models.metric.masked import masked_content_distances, masked_distances
+from clpips.models.metric.masks import Mask
 from clpips.models.metric.spatial import position_distances, within
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains

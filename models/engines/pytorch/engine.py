@@ -53,7 +53,8 @@ from clpips.models.metric.families import (
     Families,
     Networks,
 )
-from clpips.models.metric.masks import Mask, masked_content_distances, masked_distances
+from clpips.models.metric.masked import masked_content_distances, masked_distances
+from clpips.models.metric.masks import Mask
 from clpips.models.metric.spatial import within
 
 logger = logging.getLogger(__name__)
