@@ -73,7 +73,8 @@ def test_a_chunked_body_with_an_upgrade_is_read_too(address: tuple[str, int]) ->
 
 
 def test_fields_behind_a_chunked_body_are_no_headers(address: tuple[str, int]) -> None:
-    head = b"POST /rank HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"POST /rank HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += b"transfer-encoding: chunked\r\n\r\n"
     trailers = b"host: evil.example\r\norigin: https://evil.example\r\nx-request-timeout-ms: none\r\n"
     request = head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(BODY), BODY, trailers)
     assert [status for status, _, _ in exchange(address, request + CLOSING)] == [200, 200]

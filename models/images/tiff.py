@@ -36,7 +36,8 @@ _DECODABLE: Final = frozenset(
 )
 
 
-_LENIENT: Final = {tags.RUNS, tags.GROUP_3, tags.GROUP_4, tags.JPEG}  # compressions of which libtiff decodes what there is: facsimile, and JPEG
+# Compressions of which libtiff decodes what there is, and says nothing of what is missing.
+_LENIENT: Final = {tags.RUNS, tags.GROUP_3, tags.GROUP_4, tags.JPEG}
 _LONG8: Final = {16, 18}  # types of values that a classic TIFF does not have
 
 
