@@ -30,7 +30,7 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,decode,report,torch,loadtest,docs,test,dev]'
+	$(PIP) --editable '.[cpu,decode,report,torch,otel,loadtest,docs,test,dev]'
 	@touch $@ $(VENV)/.serve $(VENV)/.test $(VENV)/.docs
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt

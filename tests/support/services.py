@@ -27,6 +27,7 @@ from clpips.models.engines.contract import (
     Precision,
     families_asked,
     nothing_to_free,
+    pair_by_pair,
 )
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import (
@@ -111,6 +112,11 @@ class FakeEngine:
         for name in ALL_FAMILIES - families:
             z[:, PLACES[name]] = 0
         return z
+
+    def compare_all(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        return pair_by_pair(self.compare, targets, candidates, families)
 
     def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         difference = np.square(target.colour - candidate.colour).mean()

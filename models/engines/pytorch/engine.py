@@ -27,6 +27,7 @@ from clpips.models.engines.contract import (
     Precision,
     families_asked,
     nothing_to_free,
+    pair_by_pair,
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.pytorch.content import TorchContent, TorchContentFeatures, compare_content
@@ -195,6 +196,11 @@ class TorchEngine:
                 compare = partial(self._compare, families=families)
                 z[run, NETWORK_PLACES[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
         return z
+
+    def compare_all(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        return pair_by_pair(self.compare, targets, candidates, families)
 
     @torch.inference_mode()
     def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
