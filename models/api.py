@@ -26,6 +26,7 @@ from clpips.models.images.resize import require_native_size, resize
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.distance import distance_by_family, weigh
 from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.masks import region
 from clpips.models.metric.spatial import Upsampling, heat_map
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
@@ -107,24 +108,35 @@ class Metric:
             embedded.append(Embedding(features, (pixels.shape[0], pixels.shape[1])))
         return embedded
 
-    def distance(self, target: Picture, candidate: Picture) -> Distance:
-        """The distance of one pair. Raises as `rank` does."""
-        return self._distances(target, [candidate])[0]
+    def distance(self, target: Picture, candidate: Picture, mask: NDArray[np.uint8] | None = None) -> Distance:
+        """The distance of one pair, within a mask as `rank` has it. Raises as `rank` does."""
+        return self._distances(target, [candidate], mask)[0]
 
-    def rank(self, target: Picture, candidates: Sequence[Picture]) -> list[Ranked]:
+    def rank(
+        self, target: Picture, candidates: Sequence[Picture], mask: NDArray[np.uint8] | None = None
+    ) -> list[Ranked]:
         """The candidates, the most similar first; equal distances keep their order.
 
-        Raises an `ImageError` as `embed` does, and `ValueError` for images of a pair that are scored at two sizes.
+        `mask`, uint8 `(h, w)`, says what of the target's picture counts, 255 fully, 0 not at all. Raises an
+        `ImageError` as `embed` does, `MaskError` for a mask that is none, and `ValueError` for images of a pair that
+        are scored at two sizes.
         """
-        values = [one.value for one in self._distances(target, candidates)]
+        values = [one.value for one in self._distances(target, candidates, mask)]
         order = sorted(range(len(values)), key=values.__getitem__)
         return [Ranked(rank, index, values[index]) for rank, index in enumerate(order, start=1)]
 
-    def heatmap(self, target: Picture, candidate: Picture, upsample: Upsampling = "nearest") -> HeatMap:
+    def heatmap(
+        self,
+        target: Picture,
+        candidate: Picture,
+        upsample: Upsampling = "nearest",
+        mask: NDArray[np.uint8] | None = None,
+    ) -> HeatMap:
         """Where a pair differs; `upsample` as `heat_map` has it. Raises as `rank` does."""
         a, b = self._embedded(target), self._embedded(candidate)
-        distance = self.distance(a, b)
-        maps = self.engine.locate(a.features[ALEXNET], b.features[ALEXNET], self.weights.values[PLACES["aligned"]])
+        distance = self.distance(a, b, mask)
+        weights, within = self.weights.values[PLACES["aligned"]], None if mask is None else region(mask)
+        maps = self.engine.locate(a.features[ALEXNET], b.features[ALEXNET], weights, within)
         height, width = a.size
         unplaced = 1 - distance.families["aligned"] / distance.value if distance.value else 0.0
         return HeatMap(heat_map(maps, height, width, upsample), distance, unplaced)
@@ -150,12 +162,15 @@ class Metric:
     ) -> None:
         self.close()
 
-    def _distances(self, target: Picture, candidates: Sequence[Picture]) -> list[Distance]:
+    def _distances(
+        self, target: Picture, candidates: Sequence[Picture], mask: NDArray[np.uint8] | None
+    ) -> list[Distance]:
         own, others = self._embedded(target), [self._embedded(candidate) for candidate in candidates]
         for other in others:
             _require_equal_sizes(own, other)
+        within = None if mask is None else region(mask)
         z = compare_images(
-            self.engine, [own.features] * len(others), [one.features for one in others], self.weights.families
+            self.engine, [own.features] * len(others), [one.features for one in others], self.weights.families, within
         )  # (n, z)
         values = weigh(z, self.weights.values)  # (n,)
         parts = distance_by_family(z, self.weights.values)  # (n, families)

@@ -15,6 +15,7 @@ from clpips.models.api import Distance, HeatMap, Ranked
 from clpips.models.engines.contract import Engine
 from clpips.models.images.errors import PixelTypeError, TooSmallError
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.masks import MaskError
 from clpips.models.metric.weights import WeightsError
 from clpips.models.metric.weights_files import load_weights, save_weights
 from tests.support.pictures import picture, variation
@@ -74,6 +75,20 @@ def test_a_matrix_has_the_distances_of_all_pairs(metric: Metric) -> None:
     assert distances[0, 2] == np.float32(metric.distance(TARGET, FAR).value)
     np.testing.assert_array_equal(distances, distances.T)
     assert not distances.diagonal().any()
+
+
+def test_a_mask_says_what_of_the_target_counts(balanced: Metric) -> None:
+    left = np.zeros((96, 96), np.uint8)
+    left[:, :48] = 255
+    changed = TARGET.copy()
+    changed[:, 64:] = FAR[:, 64:]
+    assert balanced.distance(TARGET, changed, left).value < 0.3 * balanced.distance(TARGET, changed).value
+    assert balanced.distance(TARGET, changed, np.full_like(left, 255)) == balanced.distance(TARGET, changed)
+    within = balanced.heatmap(TARGET, FAR, mask=left)
+    assert within.values.mean(dtype=np.float64) == pytest.approx(within.distance.families["aligned"], abs=1e-6)
+    assert not within.values[:, 176:].any()
+    with pytest.raises(MaskError, match="0 everywhere"):
+        balanced.rank(TARGET, [FAR], np.zeros_like(left))
 
 
 @pytest.mark.parametrize(

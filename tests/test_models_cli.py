@@ -96,6 +96,26 @@ def test_brackets_in_a_file_name_are_printed(capsys: pytest.CaptureFixture[str],
     assert capsys.readouterr().out.count("near[final].jpg") == 2
 
 
+def test_a_mask_says_what_of_the_target_counts(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    half = np.zeros((96, 96), np.uint8)
+    half[:, :48] = 255
+    Image.fromarray(half).save(folder / "half.png")
+    np.save(folder / "all.npy", np.full((96, 96), 255, np.uint8))
+    np.save(folder / "none.npy", np.zeros((96, 96), np.uint8))
+    plain = run_json(capsys, "distance", "target.png", "far.webp")["distance"]
+    assert run_json(capsys, "distance", "target.png", "far.webp", "--mask", "all.npy")["distance"] == plain
+    masked = run_json(capsys, "distance", "target.png", "far.webp", "--mask", "half.png")["distance"]
+    assert masked != plain
+    ranking = run_json(capsys, "rank", "target.png", "far.webp", "--mask", "half.png")["ranking"]
+    assert ranking[0]["distance"] == masked
+    arguments = ("heatmap", "target.png", "far.webp", "--mask", "half.png", "--out", "m.npy")
+    assert run_json(capsys, *arguments)["distance"] == masked
+    assert np.load(folder / "m.npy").mean(dtype=np.float64) == pytest.approx(masked, abs=1e-6)
+    for mask, said in (("none.npy", "0 everywhere"), ("wide.png", "has colours"), ("nowhere.png", "No such file")):
+        assert run("rank", "target.png", "far.webp", "--mask", mask) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_a_matrix_has_the_distances_of_all_pairs(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     names = ["target.png", "near.jpg", "x[final], 2.png"]
     (folder / names[2]).write_bytes((folder / "far.webp").read_bytes())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, Networks
+from clpips.models.metric.masks import Mask
 
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -118,11 +119,20 @@ class Engine(Protocol):
         """
         ...
 
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def compare_within(
+        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+    ) -> NDArray[np.float32]:
+        """Channel distances of one pair of one network's features within a mask: float32 `(6016,)`, ≥ 0."""
+        ...
+
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+    ) -> list[NDArray[np.float32]]:
         """Where a pair of AlexNet's features of equally large images differs: a map a layer, float32 `(h, w)`, ≥ 0.
 
-        `weights` are those of the family `aligned`, float32 `(1152,)`. As `metric/spatial.py` has it; called from the
-        thread of `compare`.
+        Within a mask, if there is one: the sum of the maps' means is the aligned part of the distance there. `weights`
+        are those of the family `aligned`, float32 `(1152,)`. As `metric/spatial.py` has it; called from the thread of
+        `compare`.
         """
         ...
 

@@ -32,7 +32,9 @@ from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
 from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
-from clpips.models.metric.spatial import position_distances
+from clpips.models.metric.masked import masked_content_distances, masked_distances
+from clpips.models.metric.masks import Mask
+from clpips.models.metric.spatial import position_distances, within
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
@@ -197,8 +199,18 @@ class OnnxEngine:
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances_of_all(known[0], known[1], families)
 
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return position_distances(target.taps, candidate.taps, weights)
+    def compare_within(
+        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+    ) -> NDArray[np.float32]:
+        network, families = families_asked([target], [candidate], families)
+        if network == CONTENT:
+            return masked_content_distances(target.maps, candidate.maps, mask, families)
+        return masked_distances(target.taps, candidate.taps, mask, families)
+
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+    ) -> list[NDArray[np.float32]]:
+        return within(position_distances(target.taps, candidate.taps, weights), mask)
 
     def close(self) -> None:
         if self._cores is not None:

@@ -21,6 +21,7 @@ from clpips.models.metric.families import (
     Networks,
     networks_of,
 )
+from clpips.models.metric.masks import Mask
 from clpips.models.metric.tiles import tile_rows
 
 ImageFeatures = Mapping[str, Features]  # of one image, by network
@@ -37,8 +38,9 @@ def compare_images(
     targets: Sequence[ImageFeatures],
     candidates: Sequence[ImageFeatures],
     families: Families = ALL_FAMILIES,
+    mask: Mask | None = None,
 ) -> NDArray[np.float32]:
-    """Channel distances of n pairs, float32 `(n, 6016)`; families that are not asked for are 0.
+    """Channel distances of n pairs, within a mask if there is one, float32 `(n, 6016)`; families not asked for are 0.
 
     Raises `KeyError` where an image has no features of a network that the families need.
     """
@@ -46,7 +48,12 @@ def compare_images(
     for name in NETWORKS:
         if name in networks_of(families):
             sides: list[list[Any]] = [[one[name] for one in side] for side in (targets, candidates)]
-            z += engine.compare(sides[0], sides[1], families & FAMILIES_OF[name])
+            own = families & FAMILIES_OF[name]
+            if mask is None:
+                z += engine.compare(sides[0], sides[1], own)
+            else:
+                for row, target, candidate in zip(z, *sides, strict=True):
+                    row += engine.compare_within(target, candidate, mask, own)
     return z
 
 
