@@ -87,7 +87,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of the time limits")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
-    site = ROOT / "build" / "on_device"
+    site = ROOT / "build" / f"on_device-{sys.implementation.cache_tag}"  # compiled modules are for one Python
     plan = [one for one in steps(site) if not arguments.only or one.name in arguments.only.split(",")]
     if any(arguments.wheels.glob("*.whl")):
         plan = [install(arguments.wheels.resolve(), site), *plan]

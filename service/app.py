@@ -41,6 +41,7 @@ from clpips.service.routes.answers import EXCEPTION_HANDLERS
 from clpips.service.routes.exchange import EXCHANGE_ROUTES
 from clpips.service.routes.health import healthz, metrics, readyz
 from clpips.service.routes.heatmaps import heatmap
+from clpips.service.routes.matrices import matrix
 from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
@@ -49,6 +50,7 @@ from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.heatmaps import Heatmaps
+from clpips.service.scoring.matrices import Matrices
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
@@ -209,6 +211,7 @@ def create_app(
             rank,
             distance,
             heatmap,
+            matrix,
             *PROFILE_ROUTES,
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
@@ -223,6 +226,7 @@ def create_app(
                 "reception": Reception(door, limits, settings.request_seconds, telemetry),
                 "scorer": scorer,
                 "heatmaps": Heatmaps(comparer, registry),
+                "matrices": Matrices(comparer, registry, described),
                 "limits": limits,
                 "readiness": readiness,
                 "telemetry": telemetry,

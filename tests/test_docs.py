@@ -41,7 +41,7 @@ def test_every_variable_that_is_named_is_a_setting(page: Path) -> None:
 def synopsis() -> list[tuple[str, str]]:
     """Each command of the command line's page, with its arguments."""
     (block,) = (block for block in blocks(ROOT / "docs" / "command-line.md") if block.language == "text")
-    return re.findall(r"^clpips (\w+) ?(.*)$", block.text, re.MULTILINE)
+    return re.findall(r"^clpips ([\w-]+) ?(.*)$", block.text, re.MULTILINE)
 
 
 def test_every_command_is_described_and_none_is_invented() -> None:

@@ -30,6 +30,7 @@ WITH_TORCH = {
             "triton_kernels",
         )
     ),
+    "models/export/lpips_state.py",
     "models/fitting/paper.py",
 }
 HEAVY = ("torch", "torchvision", "lpips", "onnx", "matplotlib")
@@ -40,6 +41,7 @@ MODELS = (
     "metric",
     "images",
     "engines",
+    "api",
     "rankings",
     "agreement",
     "fitting",

@@ -1,5 +1,6 @@
 """The command line as a person and as a program meet it."""
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -95,6 +96,55 @@ def test_brackets_in_a_file_name_are_printed(capsys: pytest.CaptureFixture[str],
     assert capsys.readouterr().out.count("near[final].jpg") == 2
 
 
+def test_a_mask_says_what_of_the_target_counts(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    half = np.zeros((96, 96), np.uint8)
+    half[:, :48] = 255
+    Image.fromarray(half).save(folder / "half.png")
+    np.save(folder / "all.npy", np.full((96, 96), 255, np.uint8))
+    np.save(folder / "none.npy", np.zeros((96, 96), np.uint8))
+    plain = run_json(capsys, "distance", "target.png", "far.webp")["distance"]
+    assert run_json(capsys, "distance", "target.png", "far.webp", "--mask", "all.npy")["distance"] == plain
+    masked = run_json(capsys, "distance", "target.png", "far.webp", "--mask", "half.png")["distance"]
+    assert masked != plain
+    ranking = run_json(capsys, "rank", "target.png", "far.webp", "--mask", "half.png")["ranking"]
+    assert ranking[0]["distance"] == masked
+    arguments = ("heatmap", "target.png", "far.webp", "--mask", "half.png", "--out", "m.npy")
+    assert run_json(capsys, *arguments)["distance"] == masked
+    assert np.load(folder / "m.npy").mean(dtype=np.float64) == pytest.approx(masked, abs=1e-6)
+    for mask, said in (("none.npy", "0 everywhere"), ("wide.png", "has colours"), ("nowhere.png", "No such file")):
+        assert run("rank", "target.png", "far.webp", "--mask", mask) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_matrix_has_the_distances_of_all_pairs(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    names = ["target.png", "near.jpg", "x[final], 2.png"]
+    (folder / names[2]).write_bytes((folder / "far.webp").read_bytes())
+    answer = run_json(capsys, "matrix", *names, "--npy", "m.npy")
+    distances = np.array(answer["distances"], np.float32)
+    np.testing.assert_array_equal(np.load(folder / "m.npy"), distances)
+    assert distances[0, 1] == np.float32(run_json(capsys, "distance", *names[:2])["distance"])
+    assert answer["images"] == names
+    assert answer["diversity"]["mean"] == pytest.approx(distances[np.triu_indices(3, 1)].mean())
+    assert run("matrix", *names, "--csv") == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert rows[0] == ["", *names]
+    assert [row[0] for row in rows[1:]] == names
+    np.testing.assert_array_equal(np.array([row[1:] for row in rows[1:]], np.float32), distances)
+    assert run("matrix", *names) == 0
+    printed = capsys.readouterr().out
+    assert "x[final], 2.png" in printed
+    assert "diversity" in printed
+
+
+def test_a_matrix_is_drawn(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (folder / "$x[b]_2.png").write_bytes((folder / "far.webp").read_bytes())
+    assert run("matrix", "target.png", "near.jpg", "$x[b]_2.png", "--plot", "plot.png") == 0
+    assert "wrote plot.png" in capsys.readouterr().out
+    with Image.open(folder / "plot.png") as plot:
+        assert min(plot.size) > 200
+
+
 def test_a_heat_map_says_what_it_shows_and_what_has_no_place(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "a[final].png").write_bytes((folder / "target.png").read_bytes())
     answer = run_json(capsys, "heatmap", "far.webp", "a[final].png", "--out", "m[1].npy", "--weights", "balanced")
@@ -155,6 +205,9 @@ def test_weights_of_another_backbone_are_refused(capsys: pytest.CaptureFixture[s
         (["distance", "target.png", "."], [".: Is a directory"]),
         (["distance", "target.png"], ["Missing argument"]),
         (["rank", "target.png"], ["Missing argument"]),
+        (["matrix", "target.png"], ["two images or more"]),
+        (["matrix", "target.png", "wide.png", "--resolution", "native"], ["wide.png is 120×96"]),
+        (["matrix", "target.png", "near.jpg", "--json", "--csv"], ["--json or --csv"]),
         (["heatmap", "target.png", "near.jpg"], ["Missing option '--out'"]),
         (["heatmap", "target.png", "near.jpg", "--out", "m.npy", "--style", "overlay"], ["an overlay is a picture"]),
         (["heatmap", "target.png", "near.jpg", "--out", "nowhere/m.png"], ["nowhere/m.png", "No such file"]),

@@ -201,7 +201,7 @@ def test_features_of_one_network_say_nothing_of_the_others_families(engine: Engi
 
 def test_features_say_what_they_cost(engine: Engine) -> None:
     (features,) = engine.embed(images(1, 64, 64), network=CONTENT)
-    assert features.nbytes == 2 * CONTENT_CHANNELS * 4
+    assert features.nbytes == (2 + 6 * 6) * CONTENT_CHANNELS * 4  # statistics, and the last maps
 
 
 def test_statistics_have_length_one_and_zeros_stay_zeros() -> None:

@@ -1,6 +1,8 @@
 """Files that are easily got wrong: orientation wherever it stands, missing pixels, frames, masks, texts, others."""
 
 import io
+import itertools
+import re
 import struct
 import zlib
 from typing import Any
@@ -87,6 +89,14 @@ def test_a_webp_may_have_it_with_or_without_its_name(prefix: bytes) -> None:
     np.testing.assert_array_equal(decode(content), PIXELS)
 
 
+def test_what_lies_behind_the_end_of_a_webp_does_not_turn_it() -> None:
+    content = encode(PIXELS, "WEBP", lossless=True, exif=b"Exif\0\0" + exif_block([oriented()]))
+    exif = content.index(b"EXIF")
+    shorter = content[:4] + struct.pack("<I", exif - 8) + content[8:]
+    np.testing.assert_array_equal(decode(shorter), PIXELS)
+    assert not np.array_equal(decode(content), PIXELS)
+
+
 def test_an_orientation_that_is_none_counts_for_nothing() -> None:
     for value in (0, 9, 65535):
         block = exif_block([(0x0112, 3, 1, struct.pack("<Hxx", value))])
@@ -119,6 +129,26 @@ def test_a_jpeg_whose_pixels_end_early_is_refused(options: dict[str, Any], share
     content = encode(picture(2, 120), "JPEG", quality=95, **options)
     with pytest.raises(TruncatedImageError, match="missing"):
         decode(content[: int(len(content) * share)].rstrip(b"\xff") + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("side", [193, 196, 200, 203, 208])  # sides of which the last block of 16² shows 1 to 16 pixels
+@pytest.mark.parametrize("share", [0.9, 0.97])
+def test_a_jpeg_that_lacks_few_pixels_is_refused_whatever_its_size(mode: str, side: int, share: float) -> None:
+    content = encode(Image.fromarray(picture(9, side)).convert(mode), "JPEG", quality=90)
+    with pytest.raises(TruncatedImageError, match="missing"):
+        decode(content[: int(len(content) * share)].rstrip(b"\xff") + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("missing", [slice(-1, None), slice(-3, None), slice(-8, None), slice(10, 11), slice(10, 18)])
+def test_a_jpeg_that_lacks_whole_restarts_is_refused(missing: slice) -> None:
+    content = encode(picture(9, 200), "JPEG", quality=90, restart_marker_blocks=4)
+    places = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", content)] + [len(content) - 2]
+    restarts = [content[begin:end] for begin, end in itertools.pairwise(places)]
+    assert decode(content[: places[0]] + b"".join(restarts) + b"\xff\xd9").shape == (200, 200, 3)
+    del restarts[missing]
+    with pytest.raises(TruncatedImageError, match="missing"):
+        decode(content[: places[0]] + b"".join(restarts) + b"\xff\xd9")
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"optimize": True}])

@@ -1,6 +1,7 @@
 """TIFF layouts: what is stored is what is shown, in every layout that is read; others are refused by name."""
 
 import itertools
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clpips.models.images.decoding import decode, image_size
+from clpips.models.images.directory import read_directory
 from clpips.models.images.errors import ImageError, PixelTypeError, TooCostlyError, TruncatedImageError
 from loadtest.hostile.making import Tag, tiff
 from tests.support.pictures import encode, picture
@@ -130,6 +132,8 @@ def layouts() -> Iterator[Layout]:
             continue
         for order, tile in itertools.product("<>", (None, (16, 32))):
             yield kind._replace(order=order, tile=tile, deflated=True)
+        for order in "<>":
+            yield kind._replace(big=True, order=order, deflated=True)
         if kind.samples > 1:
             yield kind._replace(planar=True, deflated=True)
             yield kind._replace(planar=True, tile=(16, 16), order=">", deflated=True)
@@ -239,6 +243,20 @@ def test_rows_that_a_strip_does_not_have_are_missed() -> None:
     content = tiff([*tags, (273, 4, [8]), (278, 4, [16]), (279, 4, [200])], bytes(256))
     with pytest.raises(TruncatedImageError, match="fewer rows"):
         decode(content)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "group3", "group4", "tiff_ccitt"])
+def test_coded_rows_that_a_strip_does_not_have_are_missed(compression: str) -> None:
+    pixels = Image.fromarray(picture(3, 96, 80)).convert("RGB" if compression == "jpeg" else "1")
+    content = encode(pixels, "TIFF", compression=compression)
+    assert decode(content).shape == (96, 80, 3)
+    entry = read_directory(content).entries[279]  # the bytes of its one strip
+    letter = {3: "<H", 4: "<I"}[entry.kind]
+    (size,) = struct.unpack_from(letter, content, entry.offset)
+    shorter = bytearray(content)
+    struct.pack_into(letter, shorter, entry.offset, size // 2)
+    with pytest.raises(TruncatedImageError, match="damaged"):
+        decode(bytes(shorter))
 
 
 def test_tiles_and_strips_far_larger_or_more_than_the_image_needs_are_too_costly() -> None:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from clpips.models.images.decoding import image_size, load_image
 from clpips.models.images.errors import DecoderError, TooManyPixelsError, TruncatedImageError
+from clpips.service.decoding.forking import Nursery, NurseryError
 from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import AbandonedError, DecoderProcesses
 from loadtest.hostile.making import slow, tiff
@@ -198,3 +199,17 @@ def test_libtiffs_own_words_are_in_the_log() -> None:
             processes.decode(damaged, 64, MAX_PIXELS)
         processes.close()
     assert any("not yet in table" in line.get("words", "") for line in logs)
+
+
+def test_a_late_answer_is_not_taken_for_the_answer_to_another_command() -> None:
+    nursery = Nursery(LIMITS, answer_seconds=0.2)
+    try:
+        worker = nursery.fork(CAPACITY)
+        os.kill(nursery.process, signal.SIGSTOP)
+        with pytest.raises(NurseryError, match="does not answer"):
+            nursery.end(worker)
+        os.kill(nursery.process, signal.SIGCONT)  # and the answer comes: a wait status, and no process to work with
+        with pytest.raises(NurseryError, match="has ended"):
+            nursery.fork(CAPACITY)
+    finally:
+        nursery.close()

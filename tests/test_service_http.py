@@ -1,5 +1,6 @@
 """HTTP as it is spoken: upgrades, targets, hosts and errors below the app, byte by byte."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -71,6 +72,19 @@ def test_a_chunked_body_with_an_upgrade_is_read_too(address: tuple[str, int]) ->
     assert [status for status, _, _ in exchange(address, request + CLOSING)] == [200, 200]
 
 
+def test_fields_behind_a_chunked_body_are_no_headers(address: tuple[str, int]) -> None:
+    head = b"POST /rank HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += b"transfer-encoding: chunked\r\n\r\n"
+    trailers = b"host: evil.example\r\norigin: https://evil.example\r\nx-request-timeout-ms: none\r\n"
+    request = head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(BODY), BODY, trailers)
+    assert [status for status, _, _ in exchange(address, request + CLOSING)] == [200, 200]
+    flood = head + b"0\r\n" + b"x: y\r\n" * 20_000
+    with socket.create_connection(address, timeout=20) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(flood)
+        while connection.recv(65536):
+            pass
+
+
 def test_a_request_within_a_body_is_no_request(address: tuple[str, int]) -> None:
     smuggled = b"DELETE /profiles/ada HTTP/1.1\r\nhost: localhost\r\n\r\n"
     for upgrade in (H2C, b""):
@@ -94,6 +108,8 @@ def test_several_upgrades_in_a_row_are_several_requests(address: tuple[str, int]
         b"POST /rank HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
         b"POST /rank HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
         b"POST /rank HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0x2\r\n\r\n{}",
+        b"POST /rank HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"GET /healthz HTTP/2.0\r\nhost: localhost\r\n\r\n",
     ],
     ids=lambda request_: repr(request_[:40]),
 )

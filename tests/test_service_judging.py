@@ -178,7 +178,7 @@ def test_a_download_can_be_joined_to_the_pictures_again(ada: TestClient[Any]) ->
     assert all(HASH.fullmatch(name) for name in (line["target"], *line["candidates"]))
 
 
-@pytest.mark.parametrize("number", ["0", "2", "-1", "99999999999999999999"])
+@pytest.mark.parametrize("number", ["0", "2", "-1", "99999999999999999999", "1%0A", "%2B1", "01", "%D9%A1"])
 def test_a_ranking_that_never_was_is_not_found(ada: TestClient[Any], number: str) -> None:
     teach(ada, 1)
     for method in ("GET", "DELETE"):

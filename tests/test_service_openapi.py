@@ -84,12 +84,13 @@ def test_every_error_is_problem_json_and_every_answer_has_its_id(
 
 
 def test_what_scoring_refuses_is_described(client: TestClient[Any]) -> None:
-    for path in ("/rank", "/distance", "/heatmap"):
+    for path in ("/rank", "/distance", "/heatmap", "/matrix"):
         responses = document()["paths"][path]["post"]["responses"]
         refused = ["400", "401", "403", "408", "409", "413", "415", "422", "429", "500", "503", "504"]
         assert set(responses) == {"200", *refused}
-        files = ["image/png", "application/x-npy"]
-        assert list(responses["200"]["content"]) == (files if path == "/heatmap" else ["application/json", MSGPACK])
+        trees, npy_file = ["application/json", MSGPACK], "application/x-npy"
+        expected = {"/heatmap": ["image/png", npy_file], "/matrix": [*trees, npy_file]}
+        assert list(responses["200"]["content"]) == expected.get(path, trees)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,7 @@ def test_what_scoring_refuses_is_described(client: TestClient[Any]) -> None:
     [
         ("post", "/rank", {"content-left-out", "images-not-held", "backbone-mismatch"}),
         ("post", "/distance", {"content-left-out", "images-not-held", "backbone-mismatch"}),
+        ("post", "/matrix", {"content-left-out", "images-not-held", "backbone-mismatch"}),
         ("post", "/heatmap", {"content-left-out", "images-not-held", "backbone-mismatch"}),
         ("post", "/profiles", {"content-left-out", "profile-exists", "backbone-mismatch"}),
         (
@@ -205,6 +207,12 @@ def test_the_examples_of_every_form_work_when_pasted(client: TestClient[Any], pa
     answers = [post_example(client, path, media_type) for media_type in FORMS]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert scored(answers[0].json()) == scored(answers[1].json()) == scored(answers[2].json())
+
+
+def test_the_example_of_a_matrix_works_in_every_form(client: TestClient[Any]) -> None:
+    answers = [post_example(client, "/matrix", media_type) for media_type in FORMS]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].json() == answers[1].json() == answers[2].json()
 
 
 def test_the_example_of_a_heat_map_works_in_every_form(client: TestClient[Any]) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import event
 
 import clpips.service.cli
 from clpips.models.cli.commands import commands
+from clpips.service.storage.breaker import PROBE_PAUSE_SECONDS
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
@@ -116,6 +117,10 @@ def test_what_is_put_in_its_place_and_is_no_database_is_left_alone(client: TestC
     file.write_text("not a database, and quite long enough to be read as one " * 50)
     before = file.read_bytes()
     refuses_changes(client, 2)
+    give_up = time.monotonic() + 3 * PROBE_PAUSE_SECONDS
+    while time.monotonic() < give_up:  # whatever is probed meanwhile
+        assert "clpips_db_up 0.0" in client.get("/metrics").text
+    refuses_changes(client, 3)
     assert file.read_bytes() == before
 
 

@@ -27,6 +27,7 @@ TAKEN: Final = (
     *("lpips", "tqdm"),
     # the tests
     *("iniconfig", "packaging", "pluggy", "pytest", "pytest-asyncio", "pytest-timeout"),
+    *("attrs", "jsonschema", "jsonschema-specifications", "referencing", "rpds-py"),
 )
 
 

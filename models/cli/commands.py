@@ -10,8 +10,10 @@ from clpips import __version__
 from clpips.models.cli.evaluate import evaluate_command
 from clpips.models.cli.explain import explain_command
 from clpips.models.cli.export import export_command
+from clpips.models.cli.export_lpips import export_lpips_command
 from clpips.models.cli.fit import fit_command
 from clpips.models.cli.heatmap import heatmap_command
+from clpips.models.cli.matrix import matrix_command
 from clpips.models.cli.output import write_what_can_be_written
 from clpips.models.cli.scoring import distance_command, rank_command
 from clpips.models.engines.contract import EngineError
@@ -32,8 +34,10 @@ USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
         distance_command,
         rank_command,
         heatmap_command,
+        matrix_command,
         explain_command,
         export_command,
+        export_lpips_command,
         fit_command,
         evaluate_command,
     ],

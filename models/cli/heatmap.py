@@ -11,11 +11,12 @@ from clpips.models.cli.options import (
     engine_option,
     image_path,
     json_option,
+    mask_option,
     resolution_option,
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
-from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
+from clpips.models.cli.pictures import named_resolution, read_images, read_mask, require_equal_sizes
 from clpips.models.engines.contract import EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
@@ -48,6 +49,7 @@ from clpips.models.metric.weights_files import load_weights
     "--high", type=click.FloatRange(0, min_open=True),
     help="The value of the lightest colour: the same in several maps lets them be compared. Else the map's largest.",
 )  # fmt: skip
+@mask_option
 @weights_option
 @resolution_option
 @engine_option
@@ -61,6 +63,7 @@ def heatmap_command(
     opacity: float,
     upsample: Upsampling,
     high: float | None,
+    mask: Path | None,
     weights: str,
     resolution: int | None,
     engine: EngineName,
@@ -78,8 +81,9 @@ def heatmap_command(
     a, b = (
         embed_images(opened, pixels[path][np.newaxis], chosen.networks | {ALEXNET})[0] for path in (target, candidate)
     )
-    z = compare_images(opened, [a], [b], chosen.families)  # (1, z)
-    layers = opened.locate(a[ALEXNET], b[ALEXNET], chosen.values[PLACES["aligned"]])
+    region = read_mask(mask, target)
+    z = compare_images(opened, [a], [b], chosen.families, region)  # (1, z)
+    layers = opened.locate(a[ALEXNET], b[ALEXNET], chosen.values[PLACES["aligned"]], region)
     height, width, _ = pixels[target].shape
     values = heat_map(layers, height, width, upsample)  # (h, w)
     high = float(values.max()) if high is None else high

@@ -28,6 +28,12 @@ class ResolutionParam(click.ParamType[int | None]):
 
 
 image_path = click.Path(path_type=Path)
+mask_option = click.option(
+    "--mask",
+    type=image_path,
+    metavar="FILE",
+    help="A grey image or .npy array of TARGET's size: 255 counts fully, 0 not at all.",
+)
 
 
 def weights_help() -> str:

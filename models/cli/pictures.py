@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from clpips.models.images.decoding import load_image
+from clpips.models.images.decoding import decode, load_image
 from clpips.models.images.errors import ImageError
+from clpips.models.images.masks import load_mask
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
+from clpips.models.metric.masks import Mask, MaskError
 
 
 def read_images(paths: Sequence[Path], resolution: int | None) -> dict[Path, Pixels]:
@@ -41,3 +43,14 @@ def require_equal_sizes(target: Path, candidates: Sequence[Path], pixels: dict[P
 def named_resolution(resolution: int | None) -> int | str:
     """A resolution as commands name it."""
     return "native" if resolution is None else resolution
+
+
+def read_mask(path: Path | None, target: Path, max_pixels: int = MAX_PIXELS) -> Mask | None:
+    """The mask in a file, if one is named, as large as the target's picture. Raises `ImageError` with its name."""
+    if path is None:
+        return None
+    height, width, _ = decode(target.read_bytes(), max_pixels).shape
+    try:
+        return load_mask(path.read_bytes(), (height, width), max_pixels)
+    except (ImageError, MaskError) as error:
+        raise ImageError(f"{path}: {error}") from error

@@ -15,11 +15,12 @@ from clpips.models.cli.options import (
     engine_option,
     image_path,
     json_option,
+    mask_option,
     resolution_option,
     weights_option,
 )
 from clpips.models.cli.output import print_json, print_line
-from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
+from clpips.models.cli.pictures import named_resolution, read_images, read_mask, require_equal_sizes
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
@@ -33,6 +34,7 @@ from clpips.models.metric.weights_files import load_weights
 @click.command("distance")
 @click.argument("target", type=image_path)
 @click.argument("candidate", type=image_path)
+@mask_option
 @weights_option
 @resolution_option
 @engine_option
@@ -41,6 +43,7 @@ from clpips.models.metric.weights_files import load_weights
 def distance_command(
     target: Path,
     candidate: Path,
+    mask: Path | None,
     weights: str,
     resolution: int | None,
     engine: EngineName,
@@ -49,7 +52,7 @@ def distance_command(
 ) -> None:
     """Print the distance of CANDIDATE from TARGET, and what each family of channels and each layer adds to it."""
     chosen = load_weights(weights)
-    z = measure(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen)
+    z = measure(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen, mask=mask)
     total = float(weigh(z, chosen.values)[0])
     layers = [float(part) for part in distance_by_layer(z, chosen.values)[0]]
     families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
@@ -86,6 +89,7 @@ def family_cells(z: NDArray[np.float32], weights: LayerWeights) -> dict[str, lis
 @click.command("rank")
 @click.argument("target", type=image_path)
 @click.argument("candidates", type=image_path, nargs=-1, required=True)
+@mask_option
 @weights_option
 @resolution_option
 @engine_option
@@ -94,6 +98,7 @@ def family_cells(z: NDArray[np.float32], weights: LayerWeights) -> dict[str, lis
 def rank_command(
     target: Path,
     candidates: tuple[Path, ...],
+    mask: Path | None,
     weights: str,
     resolution: int | None,
     engine: EngineName,
@@ -102,7 +107,7 @@ def rank_command(
 ) -> None:
     """Order CANDIDATES by their distance from TARGET, the most similar first."""
     chosen = load_weights(weights)
-    z = measure(target, candidates, resolution, open_engine(engine, backbone=backbone), chosen)
+    z = measure(target, candidates, resolution, open_engine(engine, backbone=backbone), chosen, mask=mask)
     distances = weigh(z, chosen.values)
     order = np.argsort(distances, kind="stable")
     ranking = [
@@ -131,18 +136,20 @@ def measure(
     engine: Engine,
     weights: LayerWeights,
     families: Families | None = None,
+    mask: Path | None = None,
 ) -> NDArray[np.float32]:
-    """`z` of every candidate against the target, `(n, 6016)`; each image is decoded and embedded once.
+    """`z` of every candidate against the target, `(n, 6016)`, within a mask if one is named.
 
+    Each image is decoded and embedded once.
     `families` are those that are asked for, None those that count. Raises `ImageError` or `WeightsError`.
     """
     families = weights.families if families is None else families
     paths = list(dict.fromkeys([target, *candidates]))
-    pixels = read_images(paths, resolution)
+    pixels, region = read_images(paths, resolution), read_mask(mask, target)
     if resolution is None:
         require_equal_sizes(target, candidates, pixels)
     weights.require_backbone(engine.fingerprint)
     features = {path: embed_images(engine, pixels[path][np.newaxis], networks_of(families))[0] for path in paths}
     return compare_images(
-        engine, [features[target]] * len(candidates), [features[path] for path in candidates], families
+        engine, [features[target]] * len(candidates), [features[path] for path in candidates], families, region
     )

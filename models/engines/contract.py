@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, Networks
+from clpips.models.metric.masks import Mask
 
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -22,7 +23,7 @@ Convolution = Literal["direct", "winograd"]
 ConvolutionName = Literal["auto", "direct", "winograd"]
 
 GPU_BATCH: Final = 64  # images
-DEFAULT_FEATURE_BYTES: Final = 512 * 2**20  # main memory for features that are kept, where nobody says how much
+DEFAULT_FEATURE_BYTES: Final = 448 * 2**20  # main memory for features that are kept, where nobody says how much
 
 
 class EngineError(RuntimeError):
@@ -109,11 +110,29 @@ class Engine(Protocol):
         """
         ...
 
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def compare_all(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        """Every target with every candidate: float32 `(t, c, 6016)`, the bits of `compare` of each pair.
+
+        It is faster than `compare` where some eight images a side are given.
+        """
+        ...
+
+    def compare_within(
+        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+    ) -> NDArray[np.float32]:
+        """Channel distances of one pair of one network's features within a mask: float32 `(6016,)`, ≥ 0."""
+        ...
+
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+    ) -> list[NDArray[np.float32]]:
         """Where a pair of AlexNet's features of equally large images differs: a map a layer, float32 `(h, w)`, ≥ 0.
 
-        `weights` are those of the family `aligned`, float32 `(1152,)`. As `metric/spatial.py` has it; called from the
-        thread of `compare`.
+        Within a mask, if there is one: the sum of the maps' means is the aligned part of the distance there. `weights`
+        are those of the family `aligned`, float32 `(1152,)`. As `metric/spatial.py` has it; called from the thread of
+        `compare`.
         """
         ...
 
@@ -139,6 +158,18 @@ def families_asked(
     if unknown := families - known:
         raise ValueError(f"features of {network} say nothing of the families {', '.join(sorted(unknown))}")
     return network, families
+
+
+def pair_by_pair(
+    compare: Callable[[Sequence[Any], Sequence[Any], Families | None], NDArray[np.float32]],
+    targets: Sequence[Any],
+    candidates: Sequence[Any],
+    families: Families | None,
+) -> NDArray[np.float32]:
+    """`Engine.compare_all` by `Engine.compare`."""
+    pairs = [(target, candidate) for target in targets for candidate in candidates]
+    z = compare([target for target, _ in pairs], [candidate for _, candidate in pairs], families)  # (t * c, z)
+    return z.reshape(len(targets), len(candidates), -1)
 
 
 class JpegDecoder(Protocol):

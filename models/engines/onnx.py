@@ -20,6 +20,7 @@ from clpips.models.engines.contract import (
     Precision,
     families_asked,
     nothing_to_free,
+    pair_by_pair,
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
@@ -29,9 +30,11 @@ from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime
 from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
-from clpips.models.metric.distance import channel_distances, content_distances
+from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
-from clpips.models.metric.spatial import position_distances
+from clpips.models.metric.masked import masked_content_distances, masked_distances
+from clpips.models.metric.masks import Mask
+from clpips.models.metric.spatial import position_distances, within
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
 CUDA_RUN: Final = 4  # images of a batch that CUDA computes at a time: their features come back to main memory
@@ -187,8 +190,27 @@ class OnnxEngine:
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances(known[0], known[1], families)
 
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return position_distances(target.taps, candidate.taps, weights)
+    def compare_all(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        network, families = families_asked(targets, candidates, families)
+        if network == CONTENT:
+            return pair_by_pair(self.compare, targets, candidates, families)
+        known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
+        return channel_distances_of_all(known[0], known[1], families)
+
+    def compare_within(
+        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+    ) -> NDArray[np.float32]:
+        network, families = families_asked([target], [candidate], families)
+        if network == CONTENT:
+            return masked_content_distances(target.maps, candidate.maps, mask, families)
+        return masked_distances(target.taps, candidate.taps, mask, families)
+
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+    ) -> list[NDArray[np.float32]]:
+        return within(position_distances(target.taps, candidate.taps, weights), mask)
 
     def close(self) -> None:
         if self._cores is not None:

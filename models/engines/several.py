@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Features, Images
+from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import (
     ALL_FAMILIES,
     ALL_NETWORKS,
@@ -20,6 +21,8 @@ from clpips.models.metric.families import (
     Networks,
     networks_of,
 )
+from clpips.models.metric.masks import Mask
+from clpips.models.metric.tiles import tile_rows
 
 ImageFeatures = Mapping[str, Features]  # of one image, by network
 
@@ -35,8 +38,9 @@ def compare_images(
     targets: Sequence[ImageFeatures],
     candidates: Sequence[ImageFeatures],
     families: Families = ALL_FAMILIES,
+    mask: Mask | None = None,
 ) -> NDArray[np.float32]:
-    """Channel distances of n pairs, float32 `(n, 6016)`; families that are not asked for are 0.
+    """Channel distances of n pairs, within a mask if there is one, float32 `(n, 6016)`; families not asked for are 0.
 
     Raises `KeyError` where an image has no features of a network that the families need.
     """
@@ -44,8 +48,33 @@ def compare_images(
     for name in NETWORKS:
         if name in networks_of(families):
             sides: list[list[Any]] = [[one[name] for one in side] for side in (targets, candidates)]
-            z += engine.compare(sides[0], sides[1], families & FAMILIES_OF[name])
+            own = families & FAMILIES_OF[name]
+            if mask is None:
+                z += engine.compare(sides[0], sides[1], own)
+            else:
+                for row, target, candidate in zip(z, *sides, strict=True):
+                    row += engine.compare_within(target, candidate, mask, own)
     return z
+
+
+def all_distances(
+    engine: Engine, images: Sequence[ImageFeatures], weights: NDArray[np.float32], families: Families
+) -> NDArray[np.float32]:
+    """Distances `(n, n)` of n images from each other by weights `(6016,)`: those of `compare_images`, to the bit.
+
+    The diagonal is 0. Raises `KeyError` as `compare_images` does.
+    """
+    distances = np.zeros((len(images), len(images)), np.float32)
+    for row in tile_rows(range(len(images))):
+        for own, others in row:
+            z = np.zeros((len(own), len(others), Z_LENGTH), np.float32)  # (t, c, z)
+            for name in networks_of(families):
+                sides: list[list[Any]] = [[images[place][name] for place in side] for side in (own, others)]
+                z += engine.compare_all(sides[0], sides[1], families & FAMILIES_OF[name])
+            tile = weigh(z.reshape(-1, Z_LENGTH), weights).reshape(z.shape[:2])  # (t, c)
+            distances[np.ix_(own, others)] = tile
+            distances[np.ix_(others, own)] = tile.T
+    return distances
 
 
 def nbytes_of(features: ImageFeatures) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 from clpips.models.images.errors import TruncatedImageError
 from clpips.models.images.jpeg_segments import ARITHMETIC, JpegFile, decodable
 
-CORNER: Final = 8  # pixels a side; coded pixels end at the lower right
+MISSING: Final = range(126, 131)  # the brightness that libjpeg gives to what is missing: 128, and what rounding adds
 BAND: Final = 256  # rows
 PADDING: Final = bytes(range(1, 255, 7)) * 8  # any codes but markers
 
@@ -47,9 +47,13 @@ def _differ(image: Image.Image, other: Image.Image) -> bool:
 
 
 def _may_lack_pixels(image: Image.Image, jpeg: JpegFile) -> bool:
-    """Whether the corner is as flat as libjpeg leaves it, or several scans hold its parts."""
+    """Whether the last pixels are as grey as libjpeg leaves them, or several scans hold their parts.
+
+    Their brightness tells it. Their colours may have been smoothed with those of pixels beside them that did come.
+    """
     if len(jpeg.scans) > 1:
         return True
     width, height = image.size
-    corner = np.asarray(image.crop((max(width - CORNER, 0), max(height - CORNER, 0), width, height)))
-    return bool((corner == corner[-1, -1]).all())
+    last = image.crop((max(width - 2, 0), height - 1, width, height))
+    levels = np.asarray(last if image.mode == "CMYK" else last.convert("L"))
+    return bool(np.isin(levels, MISSING).all())

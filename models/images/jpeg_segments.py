@@ -29,6 +29,7 @@ _UNREAD: Final = {0xC3: "lossless", 0xCB: "lossless"} | dict.fromkeys(
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # that ends the coded pixels of a scan
 _ANY_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
+_RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 _COLOURS: Final = {0xE0: b"JFIF\x00", 0xEE: b"Adobe"}  # applications' segments that tell decoders the colour space
 _EXIF: Final = b"Exif\x00\x00"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -92,6 +93,7 @@ def read_jpeg(content: bytes) -> JpegFile:
             end = found.start() if (found := _MARKER.search(content, place)) else len(content)
             jpeg.scans.append(len(jpeg.decodable))
             jpeg.decodable.append(content[place:end])
+            _require_all_restarts(jpeg.decodable[-1])
             _require_few_scans(jpeg)
             place = end
     if not jpeg.scans:
@@ -103,11 +105,16 @@ def read_jpeg(content: bytes) -> JpegFile:
 
 
 def decodable(jpeg: JpegFile, padding: bytes = b"") -> bytes:
-    """The file without metadata, and with `padding` behind the coded pixels of each scan and of each restart."""
+    """The file without metadata, and with `padding` behind the coded pixels of each scan and of each restart.
+
+    Behind the last restart of a scan come eight more of it: they stand in for restarts that are missing as a whole.
+    """
     parts = list(jpeg.decodable)
     if padding:
         for number in jpeg.scans:
-            parts[number] = re.sub(rb"\xff[\xd0-\xd7]", lambda restart: padding + restart[0], parts[number]) + padding
+            count = len(_RESTART.findall(parts[number]))
+            further = b"".join(b"\xff" + bytes([0xD0 + (count + more) % 8]) + padding for more in range(8))
+            parts[number] = _RESTART.sub(lambda restart: padding + restart[0], parts[number]) + padding + further
     return b"".join([*parts, b"\xff\xd9" if jpeg.ended else b""])
 
 
@@ -143,6 +150,13 @@ def _take_frame(jpeg: JpegFile, number: int, segment: bytes) -> None:
         raise PixelTypeError(
             f"the JPEG image has {jpeg.components} components, expected 1 (grey), 3 (RGB) or 4 (CMYK); save it as RGB"
         )
+
+
+def _require_all_restarts(scan: bytes) -> None:
+    """Restarts are numbered from 0 to 7, again and again: where one is missing, what it begins is missing too."""
+    for count, restart in enumerate(_RESTART.finditer(scan)):
+        if restart[0][1] - 0xD0 != count % 8:
+            raise _damaged("coded pixels missing between its restarts")
 
 
 def _require_few_scans(jpeg: JpegFile) -> None:

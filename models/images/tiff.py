@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clpips.models.images import tiff_tags as tags
+from clpips.models.images.directory import CLASSIC
 from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.jpeg_decoding import PADDING
+from clpips.models.images.jpeg_segments import decodable, read_jpeg
 from clpips.models.images.outline import Outline
 from clpips.models.images.packing import unpack_12, unpack_small
 from clpips.models.images.tiff_tags import TiffFile, damaged, read_tiff, require_sound_tiles
@@ -25,12 +28,17 @@ _DECODABLE: Final = frozenset(
         *(tags.SAMPLES, tags.ROWS_PER_STRIP, tags.STRIP_BYTES, tags.PLANAR, tags.PALETTE, tags.TILE_WIDTH),
         *(tags.TILE_HEIGHT, tags.TILE_OFFSETS, tags.TILE_BYTES, tags.INKS, tags.EXTRAS, tags.FORMATS),
         *(tags.SUBSAMPLING, tags.REFERENCE),
-        *(292, 293),  # options of facsimile compressions
+        *(tags.GROUP_3_OPTIONS, 293),  # options of facsimile compressions
         317,  # predictor
         347,  # tables of JPEG
         *(529, 531),  # coefficients and position of YCbCr
     }
 )
+
+
+# Compressions of which libtiff decodes what there is, and says nothing of what is missing.
+_LENIENT: Final = {tags.RUNS, tags.GROUP_3, tags.GROUP_4, tags.JPEG}
+_LONG8: Final = {16, 18}  # types of values that a classic TIFF does not have
 
 
 def outline_tiff(content: bytes) -> Outline:
@@ -140,9 +148,57 @@ Replaced = dict[int, tuple[int, ...]]  # tags, and the integers that they have i
 
 
 def _by_libtiff(content: bytes, tiff: TiffFile, replaced: Replaced) -> Image.Image:
-    image = Image.open(io.BytesIO(_for_libtiff(content, tiff, replaced)), formats=("TIFF",))
+    """The image of libtiff. Raises what Pillow raises, and `TruncatedImageError` where coded pixels are missing.
+
+    libtiff fills in what a JPEG or a facsimile lacks, and tells nobody. It is found out as in a JPEG: further bytes
+    behind each strip or tile change nothing where it is whole.
+    """
+    image = _load(_for_libtiff(content, tiff, replaced))
+    if tiff.compression in _LENIENT and tiff.sizes:
+        padded = _load(_for_libtiff(*_padded(content, tiff, replaced)))
+        if padded.tobytes() != image.tobytes():
+            raise damaged("fewer coded pixels than its size needs")
+    return image
+
+
+def _load(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=("TIFF",))
     image.load()
     return image
+
+
+def _padded(content: bytes, tiff: TiffFile, replaced: Replaced) -> tuple[bytes, TiffFile, Replaced]:
+    """The file, and behind it its strips or tiles once more, each with further bytes; and the tags that name these."""
+    offsets_tag, sizes_tag = _place_tags(tiff)
+    offsets, sizes = replaced.get(offsets_tag, tiff.offsets), replaced.get(sizes_tag, tiff.sizes or ())
+    further = bytearray(content)
+    places, lengths = [], []
+    for place, size in zip(offsets, sizes, strict=False):
+        strip = content[place : place + size]
+        strip = decodable(read_jpeg(strip), PADDING) if tiff.compression == tags.JPEG else strip + _facsimile_rows(tiff)
+        places.append(len(further))
+        lengths.append(len(strip))
+        further += strip
+    return bytes(further), tiff, {**replaced, offsets_tag: tuple(places), sizes_tag: tuple(lengths)}
+
+
+def _facsimile_rows(tiff: TiffFile) -> bytes:
+    """Coded pixels that may follow in a facsimile: two rows of stripes, three pixels of white and three of black."""
+    stripes = tiff.tile[0] // 6 + 1
+    if tiff.compression == tags.GROUP_4:
+        bits = "1" * 24 + 2 * stripes * "001100010"  # a code that is cut short ends somewhere within the ones
+    elif tiff.compression == tags.GROUP_3:
+        in_two_dimensions = (tiff.directory.integer(tags.GROUP_3_OPTIONS) or 0) & 1
+        mark = "000000000001" + "1" * in_two_dimensions  # where a row begins; the 1 says that it is coded alone
+        bits = 2 * (mark + stripes * "100010") + mark
+    else:
+        return PADDING
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def _place_tags(tiff: TiffFile) -> tuple[int, int]:
+    """The tags that say where strips or tiles begin, and how long they are."""
+    return (tags.TILE_OFFSETS, tags.TILE_BYTES) if tiff.tiled else (tags.STRIP_OFFSETS, tags.STRIP_BYTES)
 
 
 def _plane(tiff: TiffFile, number: int) -> Replaced:
@@ -150,46 +206,51 @@ def _plane(tiff: TiffFile, number: int) -> Replaced:
     tiles = tiff.tiles
     part = slice(number * tiles, (number + 1) * tiles)
     sizes = (tiff.sizes or ())[part]
+    offsets_tag, sizes_tag = _place_tags(tiff)
     return {
         tags.BITS: (tiff.bits,),
         tags.SAMPLES: (1,),
         tags.PHOTOMETRIC: (tags.BLACK_IS_ZERO,),
         tags.PLANAR: (1,),
-        (tags.TILE_OFFSETS if tiff.tiled else tags.STRIP_OFFSETS): tiff.offsets[part],
-        (tags.TILE_BYTES if tiff.tiled else tags.STRIP_BYTES): sizes,
+        offsets_tag: tiff.offsets[part],
+        sizes_tag: sizes,
         **dict.fromkeys((tags.PALETTE, tags.INKS, tags.EXTRAS, tags.FORMATS), ()),
     }
 
 
 def _for_libtiff(content: bytes, tiff: TiffFile, replaced: Replaced) -> bytes:
-    """The file with a directory of `_DECODABLE` tags at its end, in place of its own."""
-    order, big = tiff.directory.order, content[2:4] in {b"+\x00", b"\x00+"}
-    inline, form, number_kind = (8, "Q", 16) if big else (4, "I", 4)
+    """The file with a directory of `_DECODABLE` tags at its end, in place of its own.
+
+    A BigTIFF becomes a classic one: Pillow does not know those with the highest byte first.
+    """
+    order = tiff.directory.order
     fields: dict[int, tuple[int, int, bytes]] = {}  # tag: type, count, packed values
+    long_values: Replaced = {}
     for tag, entry in tiff.directory.entries.items():
         if tag in _DECODABLE and tag not in replaced:
             packed = tiff.directory.raw(tag)
             if packed is None:
                 raise damaged(f"a value of tag {tag} behind its last byte")
             fields[tag] = entry.kind, entry.count, packed
-    for tag, values in (_replaced(tiff) | replaced).items():
+            if entry.kind in _LONG8:
+                long_values[tag] = tiff.directory.integers(tag) or ()
+    for tag, values in (long_values | _replaced(tiff) | replaced).items():
         if values:
-            kind, letter = (3, "H") if max(values) < 2**16 else (number_kind, form)
+            kind, letter = (3, "H") if max(values) < 2**16 else (4, "I")
             fields[tag] = kind, len(values), struct.pack(f"{order}{len(values)}{letter}", *values)
     padded = content + bytes(-len(content) % 8)
-    values_at = len(padded) + (8 if big else 2) + len(fields) * (4 + 2 * inline) + inline
+    values_at = len(padded) + 2 + len(fields) * 12 + 4
     entries, outside = b"", bytearray()
     for tag, (kind, count, packed) in sorted(fields.items()):
-        field = packed.ljust(inline, b"\0")
-        if len(packed) > inline:
-            field = struct.pack(order + form, values_at + len(outside))
+        field = packed.ljust(4, b"\0")
+        if len(packed) > 4:
+            field = struct.pack(order + "I", values_at + len(outside))
             outside += packed + bytes(-len(packed) % 8)
-        entries += struct.pack(order + "HH" + form, tag, kind, count) + field
-    if not big and values_at + len(outside) >= 2**32:
+        entries += struct.pack(order + "HHI", tag, kind, count) + field
+    if values_at + len(outside) >= 2**32:
         raise TruncatedImageError("the TIFF image is too long; save it as PNG")
-    directory = struct.pack(order + ("Q" if big else "H"), len(fields)) + entries + bytes(inline) + bytes(outside)
-    start = 8 if big else 4
-    return padded[:start] + struct.pack(order + form, len(padded)) + padded[start + inline :] + directory
+    directory = struct.pack(order + "H", len(fields)) + entries + bytes(4) + bytes(outside)
+    return padded[:2] + struct.pack(order + "HI", CLASSIC, len(padded)) + padded[8:] + directory
 
 
 def _replaced(tiff: TiffFile) -> Replaced:

@@ -23,7 +23,8 @@ def read_webp(content: bytes) -> Outline:
     flags_at: int | None = None
     frames = others = 0
     place = _HEAD
-    while place + 8 <= len(content):
+    end = min(len(content), 8 + int.from_bytes(content[4:8], "little"))  # what lies behind is not the image's
+    while place + 8 <= end:
         kind, length = struct.unpack_from("<4sI", content, place)
         body = memoryview(content)[place + 8 : place + 8 + length]
         frames, others = (frames + 1, others) if kind == b"ANMF" else (frames, others + 1)

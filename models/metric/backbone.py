@@ -38,10 +38,10 @@ DEFAULT_RESOLUTION: Final = 256  # pixels a side
 
 # A pixel 0..255 becomes `pixel * GAIN + OFFSET`, channel by channel: scaled to [-1, 1], then shifted and scaled as in
 # LPIPS's ScalingLayer, which is what the backbone was trained on.
-_SHIFT: Final = (-0.030, -0.088, -0.188)
-_SCALE: Final = (0.458, 0.448, 0.450)
-GAIN: Final = tuple(1 / (127.5 * scale) for scale in _SCALE)  # (3,), RGB
-OFFSET: Final = tuple(-(1 + shift) / scale for shift, scale in zip(_SHIFT, _SCALE, strict=True))  # (3,), RGB
+INPUT_SHIFT: Final = (-0.030, -0.088, -0.188)
+INPUT_SCALE: Final = (0.458, 0.448, 0.450)
+GAIN: Final = tuple(1 / (127.5 * scale) for scale in INPUT_SCALE)  # (3,), RGB
+OFFSET: Final = tuple(-(1 + shift) / scale for shift, scale in zip(INPUT_SHIFT, INPUT_SCALE, strict=True))  # (3,), RGB
 EPSILON: Final = 1e-10  # added to a feature vector's norm before the division, as in the lpips package
 
 # The sha256 of the file of trained weights that ships. Distances of different backbones do not compare, so every

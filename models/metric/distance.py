@@ -26,6 +26,7 @@ from clpips.models.metric.families import (
 )
 
 CANCELLED: Final = 0.01  # of a mean square: a variance below it has lost digits to the subtraction it comes from
+BLOCK_ELEMENTS: Final = 128 * 1024  # of a block of candidates' maps: with the differences it fills 1 MB of cache
 POSITIONS_A_SUM: Final = 4096  # are summed in float32, by BLAS on this one thread, and their sums in float64
 
 
@@ -83,6 +84,30 @@ def aligned_distances(
     return z
 
 
+def aligned_distances_of_all(
+    targets: Sequence[Sequence[NDArray[np.float32]]], candidates: Sequence[Sequence[NDArray[np.float32]]]
+) -> NDArray[np.float32]:
+    """The family `aligned` of every target with every candidate, float32 `(t, c, 1152)`: as `aligned_distances`.
+
+    Loop tiling (cache blocking): a block of channels of all candidates stays in the processor's cache while one target
+    after the other is compared with them, so that memory is read once for many pairs. The bits are those of pairs.
+    """
+    z = np.empty((len(targets), len(candidates), TOTAL_CHANNELS), np.float32)
+    for number, (channels, layer) in enumerate(zip(CHANNELS, LAYERS, strict=True)):
+        sides = [[maps[number].reshape(channels, -1) for maps in side] for side in (targets, candidates)]
+        positions = sides[0][0].shape[1]
+        size = max(1, BLOCK_ELEMENTS // (positions * len(candidates)))  # channels a block
+        for start in range(0, channels, size):
+            block = np.stack([values[start : start + size] for values in sides[1]])  # (c, ≤ size, h*w)
+            difference = np.empty_like(block)
+            places = slice(layer.start + start, layer.start + start + block.shape[1])
+            for row, values in zip(z, sides[0], strict=True):
+                np.subtract(values[start : start + size], block, out=difference)
+                flat = difference.reshape(-1, positions)  # (c * size, h*w)
+                row[:, places] = (_sum_products(flat, flat) / positions).reshape(block.shape[:2])
+    return z
+
+
 def statistic_distances(target: NDArray[np.float32], candidate: NDArray[np.float32]) -> NDArray[np.float32]:
     """The families `mean` and `std` of n pairs, float32 `(n, 2304)`, from `statistics` `(n, 2, 1152)` of each side.
 
@@ -113,6 +138,21 @@ def channel_distances(
         for place, name in enumerate(("mean", "std")):
             if name in families:
                 z[:, PLACES[name]] = of_statistics[:, place * TOTAL_CHANNELS : (place + 1) * TOTAL_CHANNELS]
+    return z
+
+
+def channel_distances_of_all(
+    targets: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
+    candidates: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
+    families: Families = FAMILIES_OF[ALEXNET],
+) -> NDArray[np.float32]:
+    """AlexNet's part of `z` of every target with every candidate, float32 `(t, c, 6016)`: as `channel_distances`."""
+    pairs = [(a, b) for a in targets for b in candidates]
+    z = channel_distances([a for a, _ in pairs], [b for _, b in pairs], families - {"aligned"})
+    z = z.reshape(len(targets), len(candidates), Z_LENGTH)
+    if "aligned" in families and pairs:
+        maps = [[one[0] for one in side] for side in (targets, candidates)]
+        z[:, :, PLACES["aligned"]] = aligned_distances_of_all(maps[0], maps[1])
     return z
 
 

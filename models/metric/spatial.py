@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.masks import Mask
 
 Upsampling = Literal["nearest", "bilinear"]
 UPSAMPLINGS: Final[tuple[Upsampling, ...]] = get_args(Upsampling)
@@ -44,6 +45,13 @@ def position_distances(
         np.square(difference, out=difference)
         maps.append(np.einsum("c,chw->hw", weights[layer], difference, dtype=np.float64).astype(np.float32))
     return maps
+
+
+def within(maps: Sequence[NDArray[np.float32]], mask: Mask | None) -> list[NDArray[np.float32]]:
+    """Maps `(h, w)` within a mask, if there is one: each position by what it counts for."""
+    if mask is None:
+        return list(maps)
+    return [one * mask.shares(*one.shape) * np.float32(one.size) for one in maps]
 
 
 def heat_map(

@@ -48,11 +48,17 @@ class Worker:
 
 
 class Nursery:
-    """A running fork server. Its methods may be called by any thread."""
+    """A running fork server. Its methods may be called by any thread.
 
-    def __init__(self, limits: DecoderLimits) -> None:
+    One that does not answer within `answer_seconds` is not asked again: its late answer would be taken for the answer
+    to another command, and the process that it names for another.
+    """
+
+    def __init__(self, limits: DecoderLimits, answer_seconds: float = ANSWER_SECONDS) -> None:
         """Start it, and wait until it has loaded the decoders. Raises `NurseryError`."""
         self._lock = threading.Lock()
+        self._answer_seconds = answer_seconds
+        self._hangs = False
         ours, theirs = socket.socketpair()
         self._commands = ours
         with theirs:
@@ -90,7 +96,7 @@ class Nursery:
         try:
             with theirs, self._lock:
                 self._command(b"f", capacity, [theirs.fileno(), memory.descriptor])
-                process = self._answer(ANSWER_SECONDS)
+                process = self._answer(self._answer_seconds)
         except (NurseryError, OSError):
             ours.close()
             memory.close()
@@ -102,13 +108,13 @@ class Nursery:
         worker.close()
         with self._lock:
             self._command(b"e", worker.process, [])
-            return self._answer(ANSWER_SECONDS)
+            return self._answer(self._answer_seconds)
 
     def close(self) -> None:
         """End the fork server and all of its processes."""
         self._commands.close()
         try:
-            self._process.wait(ANSWER_SECONDS)
+            self._process.wait(0 if self._hangs else self._answer_seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -125,6 +131,8 @@ class Nursery:
             self._commands.settimeout(seconds)
             answer = receive(self._commands, 8)
         except OSError as error:
+            self._hangs = True
+            self._commands.close()
             raise NurseryError(f"it does not answer: {error}") from error
         if answer is None:
             raise NurseryError("it has ended")

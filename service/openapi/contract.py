@@ -44,6 +44,7 @@ class Answer:
     shape: type[msgspec.Struct] | None  # None: a file, or text
     media_types: tuple[str, ...] = ANSWER_TYPES
     headers: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # further media types, in which it is a file
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def _answer(answer: Answer) -> OpenAPIResponse:
                 schema=_content(media_type) if answer.shape is None else Shape(answer.shape).reference
             )
             for media_type in answer.media_types
-        },
+        }
+        | {media_type: OpenAPIMediaType(schema=_content(media_type)) for media_type in answer.files},
     )
 
 

@@ -50,6 +50,9 @@ HEATMAP: Final = {
         "upsample": "bilinear",
     }
 }
+MATRIX: Final = {
+    "Three tiny images": {"images": [RED, ORANGE, BLUE], "profile": "lpips", "resolution": DEFAULT_RESOLUTION}
+}
 RANKING: Final = {
     "Images and their order": {"target": RED, "candidates": [BLUE, ORANGE], "order": [1, 0], "rater": "ada"},
     "A comparison, re-ordered": {"comparison": "the id from /rank", "order": [1, 0]},

@@ -101,11 +101,15 @@ RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
         description="The share of the distance, from 0 to 1, that has no place and is not in the map: that of all "
         "families but `aligned`.",
     ),
+    "Clpips-Diversity": OpenAPIHeader(
+        schema=_text(examples=["mean=0.52, low=0.44, high=0.6"]),
+        description="Of a matrix that is a file: the mean distance of all pairs, with its 95 % interval.",
+    ),
     "Clpips-Legend": OpenAPIHeader(
         schema=_text(examples=["low=0.0, high=2.5"]), description="The values of the darkest and the lightest colour."
     ),
     "Clpips-Profile": OpenAPIHeader(
-        schema=_text(examples=["ada; version=3"]), description="The weights that the map was made by."
+        schema=_text(examples=["ada; version=3"]), description="The weights that a file was made by."
     ),
 }
 

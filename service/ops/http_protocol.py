@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from clpips.service.ops.refusals import refusal
 from clpips.service.ops.slow_heads import HeadTimeoutProtocol
 
+VERSIONS: Final = ("1.0", "1.1")
 HOP_BY_HOP: Final = frozenset({b"upgrade", b"http2-settings"})
 INVALID: Final = "this is not HTTP/1.1 as RFC 9112 has it; the connection is closed"
 
@@ -80,6 +81,12 @@ class PlainParser:
         return b"\r\n".join([*lines, b"", b""])
 
     def _headers_complete(self) -> None:
+        version = self.get_http_version()
+        if version not in VERSIONS:
+            raise httptools.HttpParserError(f"HTTP/{version} is not served")
+        codings = [value for name, value in self._protocol.headers if name == b"transfer-encoding"]
+        if codings and [value.strip().lower() for value in codings] != [b"chunked"]:
+            raise httptools.HttpParserError("a body that is coded further is not served")
         if not self._parser.should_upgrade():  # else this head comes once more
             self._protocol.on_headers_complete()
 

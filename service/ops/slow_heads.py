@@ -68,7 +68,8 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"the path and query have more than {LONGEST_TARGET:,} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        if not self._in_body:  # a field behind the body (a trailer) is no header: RFC 9110, section 6.5.1
+            super().on_header(name, value)
         self._read_bytes += len(name) + len(value) + len(b": \r\n")
         self._require_short(self._read_bytes)
 

@@ -15,6 +15,7 @@ from clpips.service.openapi.profiles import (
     RankingOperation,
     SuggestOperation,
 )
+from clpips.service.problems import RankingNotFound
 from clpips.service.routes.parameters import AnyRequest, Name
 from clpips.service.teaching.judging import Judging
 from clpips.service.wire.profile_schemas import Forgotten, RankingInfo, Suggestion, TaughtRanking
@@ -66,6 +67,7 @@ async def get_ranking(
     request: AnyRequest, judging: NamedDependency[Judging], name: Name, number: Number
 ) -> Response[RankingInfo]:
     """What is known of one: the images by hash, their ranks, who said it and when. No image is kept."""
+    _require_plain(request, number)
     return reply(request, await judging.look(tenant_of(request), name, number))
 
 
@@ -86,6 +88,7 @@ async def forget_ranking(
     In use is then the fit of what is left, where it is taken; else a version that had not learned from it and was in
     use, or the one that fits start from.
     """
+    _require_plain(request, number)
     return reply(request, await judging.forget(tenant_of(request), name, number))
 
 
@@ -105,6 +108,13 @@ async def suggest_pair(
 ) -> Response[Suggestion]:
     """Of a comparison's candidates the two about whose order weights can differ most, and which nobody has told yet."""
     return reply(request, await judging.suggest(tenant_of(request), name, comparison))
+
+
+def _require_plain(request: AnyRequest, number: int) -> None:
+    """Raise `RankingNotFound` where the path has the number in another form: `+1`, `01`, `1` and a line feed."""
+    written = request.scope["path"].rpartition("/")[2]
+    if written != str(number):
+        raise RankingNotFound(f"there is no ranking {written!r}; numbers are written as replies have them")
 
 
 RANKING_ROUTES = [teach_profile, get_ranking, forget_ranking, suggest_pair]

@@ -14,14 +14,16 @@ from clpips.models.metric.families import Families, networks_of
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
+from clpips.service.admission.throughput import cost_of
 from clpips.service.scoring.comparison import Comparison
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of
 from clpips.service.scoring.windows import live_bytes, window
 from clpips.service.wire.faults import invalid
-from clpips.service.wire.schemas import HeldImage, SentImage
+from clpips.service.wire.schemas import HeldImage, SentImage, Slot
 
 ALIGNED: Final = frozenset({"aligned"})  # what weights of zeros alone are answered by: images must be readable
+PAIR_COST: Final = 0.02  # of comparing a pair, in units: of what embedding an image of its size costs
 CHANNELS: Final = 3  # bytes of a decoded pixel
 
 
@@ -83,13 +85,40 @@ class Comparer:
         async with self._admitted(tenant, [pair], resolution, ticket, families) as (work, _):
             return Located(*await work.located(pair, weights, pixels=pixels))
 
+    async def compare_all(
+        self,
+        tenant: str,
+        slots: Sequence[Slot],
+        resolution: int | None,
+        ticket: Ticket,
+        families: Families,
+        weights: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Distances `(n, n)` of all images by weights `(z,)`: all of them stay until every pair is compared.
+
+        Raises a `Problem`, as `compare` does.
+        """
+        star = [(slots[0], slot) for slot in slots[1:]]  # each is in it, and must have the size of the first
+        pairs = len(slots) * (len(slots) - 1) // 2
+        async with self._admitted(tenant, star, resolution, ticket, families, all_pairs=pairs) as (work, _):
+            return await work.all_with_all(slots, weights)
+
     @asynccontextmanager
     async def _admitted(
-        self, tenant: str, pairs: Sequence[SlotPair], resolution: int | None, ticket: Ticket, families: Families
+        self,
+        tenant: str,
+        pairs: Sequence[SlotPair],
+        resolution: int | None,
+        ticket: Ticket,
+        families: Families,
+        *,
+        all_pairs: int = 0,
     ) -> AsyncIterator[tuple[Comparison, int | None]]:
         """The comparison of a request's pairs, counted and with room for its images until the context ends.
 
-        With it comes how many pairs may be in work at a time; None where all may. Raises a `Problem`.
+        With it comes how many pairs may be in work at a time; None where all may. `all_pairs` is how many pairs all of
+        the images have where all are compared: they then cost something beside the images, and these stay together.
+        Raises a `Problem`.
         """
         with self._pipeline.borrow(tenant, ticket) as loan:
             images = RequestImages({slot.pointer: slot for pair in pairs for slot in pair}.values())
@@ -103,11 +132,13 @@ class Comparer:
             pixels = await self._pixels(images, resolution, ticket)
             new = [name for name in images.usable() if missing[name]]
             cost = sum(self._pipeline.cost(pixels[name], missing[name]) for name in new)
+            if all_pairs:
+                cost += all_pairs * PAIR_COST * cost_of(max(pixels.values(), default=0))
             self._door.count(ticket, len(new), cost)
             self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()), cost)
             names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
             nbytes = {name: int(pixels[name] * self._pipeline.bytes_per_pixel) for name in new}
-            width = window(names, nbytes, self._room.share)
+            width = len(names) if all_pairs else window(names, nbytes, self._room.share)
             need = Need(
                 pixels=live_bytes(names, {name: CHANNELS * pixels[name] for name in new}, width),
                 features=live_bytes(names, nbytes, width),

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import Families, networks_of
+from clpips.models.metric.tiles import tile_rows
 from clpips.service.admission.door import Ticket
+from clpips.service.batching.errors import BatcherError
 from clpips.service.ops.traces import span
 from clpips.service.scoring.errors import NotHeldError
 from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
 from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of, require_equal_sizes
 from clpips.service.scoring.verdicts import EngineRefusedPair
+from clpips.service.wire.schemas import Slot
 
 
 class Comparison:
@@ -63,6 +66,31 @@ class Comparison:
                 self._images.raise_faults()
         layers = await self._pipeline.locate(embedded[target], embedded[candidate], weights, self._ticket)
         return z, layers, shown, embedded[target].size
+
+    async def all_with_all(self, slots: Sequence[Slot], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distances `(n, n)` of all images of one size by weights `(z,)`. Raises a `Problem`."""
+        embedded = await self._all_embedded([(slots[0], slot) for slot in slots])
+        names = list(embedded)
+        places = {name: place for place, name in enumerate(names)}
+        distances = np.zeros((len(names), len(names)), np.float32)
+
+        async def fill(own: Sequence[str], others: Sequence[str]) -> None:
+            sides = [[embedded[name] for name in side] for side in (own, others)]
+            tile = await self._pipeline.compare_tile(sides[0], sides[1], self._families, weights, self._ticket)
+            rows, columns = ([places[name] for name in side] for side in (own, others))
+            distances[np.ix_(rows, columns)] = tile  # (t, c)
+            distances[np.ix_(columns, rows)] = tile.T
+
+        try:
+            for row in tile_rows(names):
+                await asyncio.gather(*(fill(*sides) for sides in row))
+        except BatcherError:
+            raise
+        except Exception:
+            await self._compared(embedded, [(slot, slot) for slot in slots])  # raises what names an image at fault
+            raise
+        chosen = [places[slot.sha256] for slot in slots]
+        return distances[np.ix_(chosen, chosen)]
 
     async def _all_embedded(self, pairs: Sequence[SlotPair]) -> dict[str, Embedded]:
         """The features of all images, whose sizes are equal within each pair. Raises a `Problem`."""

@@ -73,6 +73,17 @@ class EngineThreads:
             raise NotFiniteError
         return channel_distances
 
+    def compare_all(self, targets: Sequence[Any], candidates: Sequence[Any], families: Families) -> NDArray[np.float32]:
+        """Channel distances `(t, c, z)` of every target with every candidate, as `Engine.compare_all` has it.
+
+        Belongs in the thread of `comparing`. Raises `NotFiniteError` as `compare` does.
+        """
+        with self._one_comparison:
+            channel_distances = self._engine.compare_all(targets, candidates, families)
+        if not np.isfinite(channel_distances).all():
+            raise NotFiniteError
+        return channel_distances
+
     def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Where a pair differs, as `Engine.locate` has it. Belongs in the thread of `comparing`."""
         with self._one_comparison:

@@ -25,7 +25,8 @@ from clpips.models.engines.contract import DevicePixels, Image
 from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import Pixels
-from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Families, Networks, networks_of
+from clpips.models.metric.distance import weigh
+from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Z_LENGTH, Families, Networks, networks_of
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import HEAVY_COST, Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
@@ -49,7 +50,7 @@ log = structlog.get_logger()
 AHEAD: Final = 1  # batches that stand ready in the executor, so that no thread of the engine waits for the event loop
 COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a small part of an image
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
-LEAST_LENT_BYTES: Final = 448 * 2**20
+LEAST_LENT_BYTES: Final = 384 * 2**20
 LARGE_COST: Final = 12.0  # of an image, in units, whose features find no hole that small ones leave
 RELEASED_BYTES: Final = 32 * 2**20  # that are forgotten before it is worth to give them back to the system
 LAYERS_SHARE: Final = 1.3  # bytes of layers for each byte of features, while AlexNet embeds an image
@@ -94,6 +95,13 @@ class _Located(NamedTuple):
     target: Any  # features
     candidate: Any
     weights: NDArray[np.float32]  # (1152,), of the family `aligned`
+
+
+class _Tile(NamedTuple):
+    targets: Sequence[Embedded]
+    candidates: Sequence[Embedded]
+    families: Families
+    weights: NDArray[np.float32]  # (z,)
 
 
 class Pipeline:
@@ -206,6 +214,15 @@ class Pipeline:
             max_queue=max_queue,
             observe=partial(engine.compared, stage="locate"),
             watched=partial(engine.running.work, "locate"),
+            place=_place,
+        )
+        self._tiles: Batcher[_Tile, NDArray[np.float32]] = Batcher(
+            lambda tiles: [self._compare_tile(tile) for tile in tiles],
+            engine.comparing,
+            max_batch=1,
+            max_queue=max_queue,
+            observe=partial(engine.compared, stage="matrix"),
+            watched=partial(engine.running.work, "matrix"),
             place=_place,
         )
         for stage, queue in self._stages().items():
@@ -400,6 +417,29 @@ class Pipeline:
         assert z is not None  # noqa: S101 - some family is always asked for
         return z
 
+    async def compare_tile(
+        self,
+        targets: Sequence[Embedded],
+        candidates: Sequence[Embedded],
+        families: Families,
+        weights: NDArray[np.float32],
+        ticket: Ticket,
+    ) -> NDArray[np.float32]:
+        """Distances `(t, c)` of every target from every candidate, images of one size, by weights `(z,)`.
+
+        All must have been embedded by the networks that the families need. Raises an error of the engine, or a
+        `BatcherError`.
+        """
+        tile = _Tile(targets, candidates, families, weights)
+        return await self._tiles.submit(tile, turn=ticket, deadline=ticket.deadline)
+
+    def _compare_tile(self, tile: _Tile) -> NDArray[np.float32]:
+        z = np.zeros((len(tile.targets), len(tile.candidates), Z_LENGTH), np.float32)
+        for network in networks_of(tile.families):
+            sides = [[one.features[network] for one in side] for side in (tile.targets, tile.candidates)]
+            z += self._engine.compare_all(sides[0], sides[1], tile.families & FAMILIES_OF[network])
+        return weigh(z.reshape(-1, Z_LENGTH), tile.weights).reshape(z.shape[:2])
+
     async def locate(
         self, target: Embedded, candidate: Embedded, weights: NDArray[np.float32], ticket: Ticket
     ) -> list[NDArray[np.float32]]:
@@ -473,7 +513,14 @@ class Pipeline:
         jpegs = {} if self._jpegs is None else {"jpeg": self._jpegs}
         decoding: dict[str, Batcher[Any, Any]] = {"decode": self._decoding, "decode_apart": self._decoding_apart}
         embedding = {embed_stage(network): queue for network, queue in self._embedding.items()}
-        return {**jpegs, **decoding, **embedding, "compare": self._comparing, "locate": self._locating}
+        return {
+            **jpegs,
+            **decoding,
+            **embedding,
+            "compare": self._comparing,
+            "locate": self._locating,
+            "matrix": self._tiles,
+        }
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:

@@ -171,7 +171,8 @@ class Database:
 
     async def _probe(self) -> None:
         """Raise `StorageError` where the database does not answer, or is none that can be served."""
-        if self._watch is None:
+        watched = self._watch
+        if watched is None:
             async with self.read() as session:
                 await session.execute(text("SELECT 1"))
             return
@@ -180,10 +181,15 @@ class Database:
         except StorageError:
             if not await asyncio.to_thread(file_of(self.url).exists):
                 raise
-            await self._dispose()  # a file is there again: the connections are of the one before
+            await asyncio.to_thread(sqlite.require_database, file_of(self.url))
+            await self._dispose()  # a database is there again: the connections are of the one before
             self._watch = None
-            await self._require_newest()
-            await self._begin_to_watch()
+            try:
+                await self._require_newest()
+                await self._begin_to_watch()
+            except BaseException:
+                self._watch = watched  # or the next probe would take whatever answers
+                raise
 
     async def _renew(self) -> None:
         """Leave the connections that hang, and begin with new ones; the old are closed when they can be."""

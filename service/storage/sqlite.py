@@ -13,6 +13,8 @@ from clpips.service.storage.errors import DatabaseAwayError
 
 LOCK_SECONDS: Final = 10  # how long a write waits for another, or a request for a connection
 
+MAGIC: Final = b"SQLite format 3\0"  # how a database's file begins
+
 Identity = tuple[int, int]  # of a file: its device and number
 
 
@@ -62,6 +64,20 @@ class FileWatch(NamedTuple):
             raise DatabaseAwayError(f"the database's file {self.path} has been replaced")
         if self.log is not None and now.log != self.log:
             raise DatabaseAwayError(f"the write-ahead log of {self.path} has been deleted or replaced")
+
+
+def require_database(path: Path) -> None:
+    """Raise `DatabaseAwayError` where a file does not begin as an SQLite database does.
+
+    SQLite would not notice where the log of the one before still lies beside it: it takes all pages from there.
+    """
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(MAGIC))
+    except OSError as error:
+        raise DatabaseAwayError(f"the database's file {path} cannot be read: {error.strerror}") from error
+    if begins != MAGIC:
+        raise DatabaseAwayError(f"what is in the place of the database's file {path} is no database")
 
 
 def _log_of(path: Path) -> Path:

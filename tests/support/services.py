@@ -27,6 +27,7 @@ from clpips.models.engines.contract import (
     Precision,
     families_asked,
     nothing_to_free,
+    pair_by_pair,
 )
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import (
@@ -39,6 +40,7 @@ from clpips.models.metric.families import (
     Families,
     Networks,
 )
+from clpips.models.metric.masks import Mask
 from clpips.service.app import create_app
 from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
@@ -112,7 +114,21 @@ class FakeEngine:
             z[:, PLACES[name]] = 0
         return z
 
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def compare_all(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        return pair_by_pair(self.compare, targets, candidates, families)
+
+    def compare_within(
+        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+    ) -> NDArray[np.float32]:
+        part = mask.values.mean() / 255  # of the picture
+        z: NDArray[np.float32] = self.compare([target], [candidate], families)[0] * np.float32(part)
+        return z
+
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+    ) -> list[NDArray[np.float32]]:
         difference = np.square(target.colour - candidate.colour).mean()
         return [np.full((3, 3), weights[layer].sum() * difference, np.float32) for layer in LAYERS]
 

@@ -30,21 +30,25 @@ WARM_UP_RUNS: Final = 3  # before a capture, in which cuDNN may choose no more
 
 
 class TorchContentFeatures:
-    """An image's statistics, float32 `(2, 1280)` on the device, as `content_statistics` has them."""
+    """An image's last maps `(1280, h, w)` and their statistics, float32 `(2, 1280)`, on the device.
 
-    __slots__ = ("statistics",)
+    The maps are there for masks, which have statistics of their own.
+    """
+
+    __slots__ = ("maps", "statistics")
     network = CONTENT
 
-    def __init__(self, statistics: Tensor) -> None:
+    def __init__(self, maps: Tensor, statistics: Tensor) -> None:
+        self.maps = maps
         self.statistics = statistics
 
     @property
     def nbytes(self) -> int:
-        return self.statistics.nbytes
+        return self.maps.nbytes + self.statistics.nbytes
 
 
 class ContentNetwork(nn.Module):
-    """EfficientNet-Lite0's convolutions in one dtype: pixels → statistics of the last map."""
+    """EfficientNet-Lite0's convolutions in one dtype: pixels → the last maps, and their statistics."""
 
     def __init__(self, backbone: Backbone, dtype: torch.dtype) -> None:
         super().__init__()
@@ -55,8 +59,8 @@ class ContentNetwork(nn.Module):
                 self.convolutions[_module_name(description)] = _convolution(description, backbone, dtype)
         self.requires_grad_(requires_grad=False).eval()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 `(n, s, s, 3)`, s = `CONTENT_SIDE` → float32 `(n, 2, 1280)`, as `content_statistics` has them."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 `(n, s, s, 3)`, s = `CONTENT_SIDE` → maps `(n, 1280, h, w)`, statistics float32 `(n, 2, 1280)`."""
         x = images.permute(0, 3, 1, 2).to(self.dtype)  # (n, 3, s, s), channels last in memory
         x = x.sub_(PIXEL_MEAN).mul_(1 / PIXEL_SCALE)
         for block in BLOCKS:
@@ -70,7 +74,7 @@ class ContentNetwork(nn.Module):
                     x = x.clamp_(0, SIX)
             if block.residual:
                 x = x.add_(entered)
-        return _statistics(x)
+        return x, _statistics(x)
 
 
 class TorchContent:
@@ -80,7 +84,7 @@ class TorchContent:
         self._network = ContentNetwork(backbone, dtype).to(device)
         self._device = device
         self.largest = largest
-        self._graphs: dict[int, Callable[[], Tensor]] = {}
+        self._graphs: dict[int, Callable[[], tuple[Tensor, Tensor]]] = {}
         if device == "cuda":
             self._pixels = torch.zeros((largest, CONTENT_SIDE, CONTENT_SIDE, 3), dtype=torch.uint8, device=device)
             self._memory = torch.cuda.graph_pool_handle()
@@ -91,14 +95,17 @@ class TorchContent:
         """Features of n ≤ `largest` images, uint8 `(n, s, s, 3)` on the device, s = `CONTENT_SIDE`."""
         if not self._graphs:
             with exact_convolutions(search=False):
-                statistics = self._network(pixels)  # (n, 2, 1280)
+                maps, statistics = self._network(pixels)  # (n, 1280, h, w), (n, 2, 1280)
         else:
             count = len(pixels)
             self._pixels[:count].copy_(pixels)
-            statistics = self._graphs[bucket_for(count, self.largest)]()[:count]
-        return [TorchContentFeatures(one.clone()) for one in statistics]  # each may be kept without the others
+            maps, statistics = (both[:count] for both in self._graphs[bucket_for(count, self.largest)]())
+        pairs = zip(maps, statistics, strict=True)
+        return [
+            TorchContentFeatures(one.clone(), both.clone()) for one, both in pairs
+        ]  # each may be kept without the others
 
-    def _capture(self, size: int) -> Callable[[], Tensor]:
+    def _capture(self, size: int) -> Callable[[], tuple[Tensor, Tensor]]:
         accelerator: Any = torch.cuda
         aside = accelerator.Stream()
         aside.wait_stream(torch.cuda.current_stream())
@@ -111,11 +118,11 @@ class TorchContent:
             exact_convolutions(search=True),
             torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"),
         ):
-            statistics: Tensor = self._network(self._pixels[:size])  # (size, 2, 1280)
+            made: tuple[Tensor, Tensor] = self._network(self._pixels[:size])  # of `size` images
 
-        def replay() -> Tensor:
+        def replay() -> tuple[Tensor, Tensor]:
             graph.replay()
-            return statistics
+            return made
 
         return replay
 

@@ -27,6 +27,7 @@ from clpips.models.engines.contract import (
     Precision,
     families_asked,
     nothing_to_free,
+    pair_by_pair,
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.pytorch.content import TorchContent, TorchContentFeatures, compare_content
@@ -52,6 +53,9 @@ from clpips.models.metric.families import (
     Families,
     Networks,
 )
+from clpips.models.metric.masked import masked_content_distances, masked_distances
+from clpips.models.metric.masks import Mask
+from clpips.models.metric.spatial import within
 
 logger = logging.getLogger(__name__)
 
@@ -196,8 +200,27 @@ class TorchEngine:
                 z[run, NETWORK_PLACES[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
         return z
 
+    def compare_all(
+        self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
+    ) -> NDArray[np.float32]:
+        return pair_by_pair(self.compare, targets, candidates, families)
+
     @torch.inference_mode()
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def compare_within(
+        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+    ) -> NDArray[np.float32]:
+        """As the protocol says, on the host: a mask comes with a few pairs, whose features are fetched."""
+        network, families = families_asked([target], [candidate], families)
+        if network == CONTENT:
+            own, other = (one.maps.float().cpu().numpy() for one in (target, candidate))  # (1280, h, w)
+            return masked_content_distances(own, other, mask, families)
+        places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
+        return masked_distances(_hosted(target), _hosted(candidate), mask, families)
+
+    @torch.inference_mode()
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+    ) -> list[NDArray[np.float32]]:
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
         by_channel = torch.from_numpy(np.asarray(weights, np.float64)).to(self.device)  # (1152,)
         sizes = tap_sizes(target.layout.height, target.layout.width)
@@ -205,7 +228,7 @@ class TorchEngine:
         for layer, size, a, b in zip(LAYERS, sizes, target.taps(), candidate.taps(), strict=True):
             squares = torch.sub(a.float(), b.float()).square_()  # (positions, c)
             maps.append((squares.double() @ by_channel[layer]).float().reshape(size).cpu().numpy())  # (h, w)
-        return maps
+        return within(maps, mask)
 
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
@@ -351,6 +374,12 @@ def _layout_of_all(images: Sequence[Image]) -> Layout:
     if min(shape[:2]) < MIN_SIDE:
         raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")
     return layout_of(shape[0], shape[1])
+
+
+def _hosted(features: TorchFeatures) -> list[NDArray[np.float32]]:
+    """An image's feature maps in main memory, float32 `(c, h, w)` each."""
+    sizes = tap_sizes(features.layout.height, features.layout.width)
+    return [tap.float().T.reshape(-1, *size).cpu().numpy() for tap, size in zip(features.taps(), sizes, strict=True)]
 
 
 def _nothing_to_lower(_: int) -> None:

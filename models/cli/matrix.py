@@ -1,0 +1,116 @@
+"""`clpips matrix`: the distances of all pairs of image files, and how diverse the set is."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import rich_click as click
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from clpips.models.cli.data_set import require_matplotlib
+from clpips.models.cli.options import (
+    backbone_option,
+    engine_option,
+    image_path,
+    json_option,
+    resolution_option,
+    weights_option,
+)
+from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
+from clpips.models.engines.contract import EngineName
+from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import all_distances, embed_images
+from clpips.models.metric.diversity import Diversity, diversity
+from clpips.models.metric.weights_files import load_weights
+
+
+@click.command("matrix")
+@click.argument("images", type=image_path, nargs=-1, required=True)
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table of comma-separated values, for other programs.")
+@click.option(
+    "--npy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the distances, float32 (n, n).",
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png|svg", help="Draw them as a heat plot."
+)
+@weights_option
+@resolution_option
+@engine_option
+@backbone_option
+@json_option
+def matrix_command(
+    images: tuple[Path, ...],
+    as_csv: bool,
+    npy: Path | None,
+    plot: Path | None,
+    weights: str,
+    resolution: int | None,
+    engine: EngineName,
+    backbone: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare each of IMAGES with each other, and say how diverse the set is: the mean distance of its pairs."""
+    if len(images) < 2:
+        raise click.UsageError("a matrix needs two images or more")
+    if as_csv and as_json:
+        raise click.UsageError("choose one of --json or --csv")
+    require_matplotlib(plot)
+    chosen, opened = load_weights(weights), open_engine(engine, backbone=backbone)
+    chosen.require_backbone(opened.fingerprint)
+    paths = list(dict.fromkeys(images))
+    pixels = read_images(paths, resolution)
+    if resolution is None:
+        require_equal_sizes(images[0], images[1:], pixels)
+    features = {path: embed_images(opened, pixels[path][np.newaxis], chosen.networks)[0] for path in paths}
+    distances = all_distances(opened, [features[path] for path in images], chosen.values, chosen.families)  # (n, n)
+    found = diversity(distances)
+    if npy:
+        np.save(npy, distances)
+    if plot:
+        from clpips.models.report.matrix_plot import draw_matrix  # matplotlib, which not every install has
+
+        draw_matrix(plot, distances, [str(path) for path in images], chosen.name)
+    if as_json:
+        names = [str(path) for path in images]
+        described = {"weights": chosen.name, "resolution": named_resolution(resolution)}
+        print_json({"distances": distances.tolist(), "images": names, "diversity": found._asdict(), **described})
+    elif as_csv:
+        click.echo(_csv(images, distances), nl=False)
+    else:
+        _print(images, distances, found)
+        console = Console()
+        print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
+        for path in filter(None, (npy, plot)):
+            print_line(console, f"wrote {path}")
+
+
+def _csv(images: tuple[Path, ...], distances: NDArray[np.float32]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["", *images])
+    for path, row in zip(images, distances, strict=True):
+        writer.writerow([path, *(str(value) for value in row)])
+    return stream.getvalue()
+
+
+def _print(images: tuple[Path, ...], distances: NDArray[np.float32], found: Diversity) -> None:
+    """The matrix with numbers for the columns' names, which stand in front of the rows'."""
+    table = Table()
+    table.add_column("", justify="right")
+    table.add_column("image", overflow="fold")
+    for number in range(1, len(images) + 1):
+        table.add_column(str(number), justify="right")
+    for number, (path, row) in enumerate(zip(images, distances, strict=True), start=1):
+        table.add_row(str(number), escape(str(path)), *(f"{value:.4f}" for value in row))
+    console = Console()
+    console.print(table)
+    interval = "" if found.low is None else f", 95 % interval {found.low:.4f} to {found.high:.4f}"
+    print_line(console, f"diversity {found.mean:.4f}{interval}: the mean distance of all pairs")

@@ -1,0 +1,61 @@
+"""Weights as a state dict of the `lpips` package: a person's metric as a loss, with gradients.
+
+`lpips.LPIPS(net="alex")` has the backbone's convolutions in `net.slice1` to `net.slice5`, a linear layer for each of
+the five taps, `lin0` to `lin4`, which stand in `lins` a second time, and the shift and scale of its inputs. The family
+`aligned` is what it computes; other families it has no place for.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from clpips.models.metric.backbone import CONVOLUTIONS, INPUT_SCALE, INPUT_SHIFT, LAYERS
+from clpips.models.metric.backbone_file import Backbone
+from clpips.models.metric.families import PLACES
+from clpips.models.metric.weights import LayerWeights, WeightsError
+
+ALIGNED: Final = "aligned"
+
+
+def lpips_state(weights: LayerWeights, backbone: Backbone) -> dict[str, Tensor]:
+    """The state dict, complete: `load_state_dict` takes it strictly.
+
+    The distances of the module that loads it are the aligned part of those by `weights`. Raises `WeightsError` where
+    `aligned` counts for nothing, or the weights belong to another backbone.
+    """
+    weights.require_backbone(backbone.fingerprint)
+    if ALIGNED not in weights.families:
+        raise WeightsError(
+            f"the weights {weights.name!r} have none in the family {ALIGNED!r}, which is all that lpips.LPIPS "
+            "computes: there is nothing to export"
+        )
+    state = {
+        "scaling_layer.shift": torch.tensor(INPUT_SHIFT)[None, :, None, None],  # (1, 3, 1, 1)
+        "scaling_layer.scale": torch.tensor(INPUT_SCALE)[None, :, None, None],
+    }
+    for number, convolution in enumerate(CONVOLUTIONS, start=1):
+        _, place = convolution.key.split(".")  # torchvision's numbers of layers
+        for part in ("weight", "bias"):
+            tensor = torch.from_numpy(backbone.tensors[f"{convolution.key}.{part}"].copy())
+            state[f"net.slice{number}.{place}.{part}"] = tensor
+    values = torch.from_numpy(weights.values[PLACES[ALIGNED]].copy())  # (1152,)
+    for number, layer in enumerate(LAYERS):
+        linear = values[layer][None, :, None, None].clone()  # (1, c, 1, 1)
+        state[f"lin{number}.model.1.weight"] = state[f"lins.{number}.model.1.weight"] = linear
+    return state
+
+
+def left_out(weights: LayerWeights) -> dict[str, float]:
+    """The families that a state dict has no place for, each with its share of a typical distance."""
+    return {name: share for name, share in weights.family_shares().items() if name != ALIGNED and share}
+
+
+def export_lpips(path: Path, weights: LayerWeights, backbone: Backbone) -> dict[str, float]:
+    """Write the state dict, which `torch.load(path, weights_only=True)` reads, and say what is `left_out`."""
+    state = lpips_state(weights, backbone)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+    return left_out(weights)
