@@ -25,12 +25,12 @@ $(VENV)/.serve: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[cpu,decode]'
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,decode,report,test]'
+$(VENV)/.test: $(BIN)/python pyproject.toml clients/python/pyproject.toml constraints.txt
+	$(PIP) --editable '.[cpu,decode,report,test]' --editable clients/python
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,decode,report,torch,otel,loadtest,docs,test,dev]'
+$(VENV)/.dev: $(BIN)/python pyproject.toml clients/python/pyproject.toml constraints.txt
+	$(PIP) --editable '.[cpu,decode,report,torch,otel,loadtest,docs,test,dev]' --editable clients/python
 	@touch $@ $(VENV)/.serve $(VENV)/.test $(VENV)/.docs
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
@@ -96,13 +96,15 @@ down: ## stop those containers; their data stays
 	docker compose --file deploy/compose.yaml down
 
 .PHONY: dist
-dist: $(VENV)/.dev ## build the source archive, a wheel out of it, and use the wheel in a clean environment
+dist: $(VENV)/.dev ## build source archives and wheels of the service and the client, and use them in a clean environment
 	rm -rf dist build/installed
 	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/uv build --quiet --out-dir dist clients/python
 	$(PYTHON) -m venv build/installed
 	build/installed/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		"$$(echo dist/clpips-*.whl)[cpu,decode]"
+		"$$(echo dist/clpips-*.whl)[cpu,decode]" dist/clpips_client-*.whl
 	$(PYTHON) tests/support/exercise.py build/installed/bin
+	build/installed/bin/python tests/support/exercise_client.py
 	@ls -l dist
 
 .PHONY: loadtest
