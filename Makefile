@@ -14,7 +14,7 @@ PORT ?= 8000
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CLPIPS needs Python 3.11 or newer; name one with PYTHON=python3.12")'
@@ -126,6 +126,14 @@ soak: $(VENV)/.dev ## 20,000 requests, good and bad; memory may not grow
 .PHONY: benchmark
 benchmark: $(VENV)/.dev ## the service beside a plain handler and LitServe (about 20 minutes; reports/benchmark)
 	$(BIN)/python -m loadtest.benchmark
+
+.PHONY: wheels-on-device
+wheels-on-device: ## fetch what a machine with a GPU and no package index lacks (.wheels)
+	$(PYTHON) -m loadtest.device.wheels .wheels
+
+.PHONY: on-device
+on-device: ## all that is to be known of a machine with a GPU, in eight minutes (reports/on_device)
+	$(PYTHON) -m loadtest.on_device
 
 .PHONY: constraints
 constraints: $(VENV)/.dev ## choose the newest versions of all dependencies again

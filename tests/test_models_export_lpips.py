@@ -25,9 +25,9 @@ def loaded(path: Path) -> Any:
     """The package's own module with a state dict that was written, as a user loads it."""
     import torch
 
-    from loadtest.kit.reference import declare_torchvision_operators
+    from loadtest.kit.reference import import_torchvision
 
-    declare_torchvision_operators()
+    import_torchvision()
     import lpips
 
     with warnings.catch_warnings():

@@ -28,6 +28,11 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it is ready. Raises `RuntimeError` with the end of its log where it is not."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start, and do not wait: several servers can get ready side by side."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends us early ends the servers too
         self.port = _free_port()
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -40,6 +45,9 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def wait_until_ready(self) -> None:
+        """Raises `RuntimeError` with the end of its log where it ends, or is not ready in `START_SECONDS`."""
         limit = time.monotonic() + START_SECONDS
         while time.monotonic() < limit and self.process.poll() is None:
             try:
@@ -66,6 +74,11 @@ class Server:
             self._signal(signal.SIGKILL)
             self.process.wait()
         self._signal(signal.SIGKILL)  # its children, if any are left
+
+    def kill(self) -> None:
+        """End at once, whatever it is at."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
 
     def resident_bytes(self) -> int:
         """Memory that the server's first process holds, in bytes."""

@@ -1,8 +1,12 @@
 """The original: `lpips.LPIPS` with this project's backbone weights, the measure of parity and of speed."""
 
 import contextlib
+import importlib.util
+import sys
 import warnings
+from collections.abc import Iterator
 from importlib.resources import files
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -17,8 +21,9 @@ def load_lpips(*, spatial: bool = False) -> nn.Module:
     Takes float32 `(n, 3, h, w)` in [-1, 1], gives `(n, 1, 1, 1)`, or where `spatial`, maps `(n, 1, h, w)`.
     The package would download its backbone; the project's own file holds the same numbers.
     """
-    declare_torchvision_operators()
-    import lpips
+    import_torchvision()
+    with scipy_or_a_stand_in():
+        import lpips
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips 0.1.4 calls torchvision by names that are deprecated since
@@ -36,14 +41,33 @@ def load_lpips(*, spatial: bool = False) -> nn.Module:
     return result
 
 
-def declare_torchvision_operators() -> None:
-    """Let torchvision import beside a PyTorch of another build (CPU here, CUDA there).
+@contextlib.contextmanager
+def scipy_or_a_stand_in() -> Iterator[None]:
+    """Let lpips import where SciPy is not installed: the trainer that comes with it zooms by SciPy, nothing else."""
+    if "scipy" in sys.modules or importlib.util.find_spec("scipy") is not None:
+        yield
+        return
+    ndimage = ModuleType("scipy.ndimage")
+    ndimage.zoom = None  # type: ignore[attr-defined]
+    sys.modules |= {"scipy": ModuleType("scipy"), ndimage.__name__: ndimage}
+    try:
+        yield
+    finally:
+        del sys.modules["scipy"], sys.modules[ndimage.__name__]
+
+
+def import_torchvision() -> None:
+    """Import torchvision, also beside a PyTorch of another build (CPU here, CUDA there).
 
     Its compiled operators then do not load, and its import fails for want of their names. The metric uses none of
-    them: declaring those that it asks for is enough.
+    them: declaring those that it asks for is enough. Where they do load, a second declaration would end the process.
     """
-    for operator in ("nms", "qnms"):
-        with contextlib.suppress(RuntimeError):  # declared already
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
+    try:
+        import torchvision
+    except RuntimeError:  # "operator torchvision::nms does not exist"
+        for operator in ("nms", "qnms"):
+            with contextlib.suppress(RuntimeError):  # declared already
+                torch.library.define(
+                    f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
+        import torchvision  # noqa: F401

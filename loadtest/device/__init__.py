@@ -1,0 +1,1 @@
+"""The steps of `loadtest.on_device`, and what runs them."""
