@@ -76,7 +76,7 @@ def test_told_to_stop_under_load_it_answers_and_leaves_nothing(tmp_path: Path) -
         assert process.wait(60) == 0
         for thread in threads:
             thread.join()
-        assert set(answers) <= {200, 422, 503}
+        assert set(answers) <= {200, 422, 503, 504}  # on a busy machine their deadlines may pass
         assert gone(process.pid)
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log

@@ -18,6 +18,7 @@ P = ParamSpec("P")
 
 PROBE_SECONDS: Final = 2.0  # that a probe may take
 PROBE_PAUSE_SECONDS: Final = 0.5
+CLOSE_SECONDS: Final = 2.0  # that operations have to put their connections down
 
 log = structlog.get_logger()
 
@@ -78,11 +79,12 @@ class Breaker:
             raise
 
     async def close(self) -> None:
-        """Give up whatever is still under way."""
-        if self._probing is not None:
-            self._probing.cancel()
-        for task in self._left:
+        """Give up whatever is still under way, and let it put its connection down; what hangs is left to itself."""
+        under_way = {*self._left, *([] if self._probing is None else [self._probing])}
+        for task in under_way:
             task.cancel()
+        if under_way:
+            await asyncio.wait(under_way, timeout=CLOSE_SECONDS)
 
     def _lose(self, reason: str, *, hangs: bool) -> None:
         if self._reason is None:
