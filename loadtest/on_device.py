@@ -37,13 +37,13 @@ def steps(site: Path) -> list[Step]:
 
     return [
         step("machine", "what is here", 25, "machine"),
-        step("kernels", "tests of kernels, graphs and JPEG, compiled", 75, "kernels"),
+        step("kernels", "tests of kernels, graphs and JPEG, compiled", 70, "kernels"),
         step("exactness", "distances beside float64", 35, "exactness"),
         step("rates", "embed and compare beside the card's ceilings", 60, "rates"),
-        step("wide", "the service with many clients beside the plain handler", 95, "service", "wide"),
+        step("wide", "the service with many clients beside the plain handler", 90, "service", "wide"),
         step("one", "one client, target seen", 35, "service", "one"),
         step("cores", "the CPU engine and the service by number of cores", 65, "cores"),
-        step("replicas", "two replicas on one card", 30, "service", "replicas"),
+        step("replicas", "two replicas on one card", 40, "service", "replicas"),
     ]
 
 

@@ -13,6 +13,7 @@ from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.service.admission.access import OPEN
 from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import FitPostponed
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.database import Database
@@ -141,3 +142,18 @@ async def test_catching_up_gives_up_where_the_database_is_out_of_reach(
     registry = Registry(ShippedWeights.load(BACKBONE), store, BACKBONE, 2.0, 1, telemetry)
     await Learner(store, registry, workers, telemetry).catch_up(BACKBONE)
     assert "rankings not caught up" in capsys.readouterr().out
+
+
+async def test_nobody_waits_for_ever_for_a_fit_and_it_goes_on_without_them(store: ProfileStore) -> None:
+    fits, telemetry = SteppedFits(), Telemetry()
+    registry = Registry(ShippedWeights.load(BACKBONE), store, BACKBONE, 2.0, 1, telemetry)
+    learner = Learner(store, registry, fits, telemetry, patience_seconds=0.01)
+    await store.create(OPEN.tenant, "eve", "lpips", BACKBONE, version())
+    receipt = await store.add_ranking(OPEN.tenant, "eve", ranking(0))
+    for wait in (learner.learn(receipt.profile), learner.refit(OPEN.tenant, "eve")):
+        with pytest.raises(FitPostponed, match="goes on"):
+            await wait
+    assert len(fits.tasks) == 1
+    fits.may_end.release()
+    while (await store.find(OPEN.tenant, "eve")).latest_version == 1:  # noqa: ASYNC110 - the store tells nobody
+        await asyncio.sleep(0)

@@ -177,12 +177,13 @@ def replicas(device: str) -> None:
     with running(both):
         pictures = Pictures(256, "npy", distinct=8)
         rates: dict[int, list[float]] = {1: [], 2: []}
-        while len(rates[2]) < TURNS and seconds_left() > (1 + WARM_UP) * 2 * seconds + DRAIN_SECONDS:
+        while len(rates[2]) < TURNS and seconds_left() > 2 * longest_turn(seconds):
             for count, found in rates.items():
                 found.append(turn(both[:count], pictures, clients, seconds).per_second)
+                emit(f"turn {len(found)}: {_replicas(count)}, {clients} clients", found[-1], "rankings/s")
         for count, found in rates.items():
             if found:
-                what = f"{count} replica{'s' if count > 1 else ''}, {clients} clients"
+                what = f"{_replicas(count)}, {clients} clients"
                 emit(what, statistics.median(found), "rankings/s", low=min(found), high=max(found))
         if rates[2]:
             ratio = statistics.median(two / one for one, two in zip(*rates.values(), strict=True))
@@ -190,6 +191,10 @@ def replicas(device: str) -> None:
         if device == "cuda":
             free, total = torch.cuda.mem_get_info()
             emit("memory of the card in use by both", (total - free) / 2**30, "GiB")
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'s' if count > 1 else ''}"
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class ForgetOperation(ContractedOperation):
             **kinds(RankingNotFound),
             FitFailed: "The ranking is forgotten and nothing that learned from it is in use, but the worker that fits "
             "weights to the others failed.",
-            FitPostponed: "The ranking is forgotten, and the others are fitted as soon as a process can be started.",
+            FitPostponed: "The ranking is forgotten; the fit of the others goes on, or begins as soon as it can.",
             BackboneMismatch: OTHER_BACKBONE,
         },
     )

@@ -20,6 +20,7 @@ from clpips.service.teaching.fit_processes import FitPostponedError, FitWorkerEr
 
 RETRY_SECONDS: Final = 30.0
 MAX_ATTEMPTS: Final = 5  # fits in a row that others may overtake
+PATIENCE_SECONDS: Final = 20.0  # that somebody waits for a fit, which goes on without them
 
 log = structlog.get_logger()
 
@@ -36,7 +37,15 @@ class FitOutcome:
 class Learner:
     """Fits profiles. Whoever asks while a fit of the same profile runs waits for the next, together."""
 
-    def __init__(self, store: ProfileStore, registry: Registry, workers: FitWorkers, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        store: ProfileStore,
+        registry: Registry,
+        workers: FitWorkers,
+        telemetry: Telemetry,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._store = store
         self._registry = registry
         self._workers = workers
@@ -52,7 +61,7 @@ class Learner:
         key = (changed.tenant, changed.name)
         while True:
             task = self._fits.get(key) or self._begin(*key, again=False)
-            outcome = await asyncio.shield(task)  # the others wait for it too
+            outcome = await self._outcome(changed.name, task)
             after = outcome.profile
             if after.id != changed.id:  # another one has its name
                 raise ProfileMissingError(changed.name)
@@ -62,8 +71,19 @@ class Learner:
     async def refit(self, tenant: str, name: str) -> FitOutcome:
         """Fit the profile now, whether or not there is anything new. Raises as `learn` does."""
         if (running := self._fits.get((tenant, name))) is not None:
-            await asyncio.wait([running])
-        return await asyncio.shield(self._fits.get((tenant, name)) or self._begin(tenant, name, again=True))
+            await asyncio.wait([running], timeout=self._patience_seconds)
+        return await self._outcome(name, self._fits.get((tenant, name)) or self._begin(tenant, name, again=True))
+
+    async def _outcome(self, name: str, fit: asyncio.Task[FitOutcome]) -> FitOutcome:
+        """What comes of a fit that others may wait for, too: it goes on, however long this one waits."""
+        done, _ = await asyncio.wait([fit], timeout=self._patience_seconds)
+        if not done:
+            raise FitPostponed(
+                f"the rankings of {name!r} are kept, and the fit to them goes on: it takes longer than "
+                f"{self._patience_seconds:g} s; `GET /profiles/{name}` shows what becomes of it",
+                headers={"retry-after": str(round(RETRY_SECONDS))},
+            )
+        return fit.result()
 
     def postpone(self) -> None:
         """Learn what was kept and not learned in a while."""
