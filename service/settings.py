@@ -151,13 +151,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="Bytes that the decoded images of all requests in hand have together at most: others wait, or "
             "come in alone."
         ),
-    ] = 96 * 2**20
+    ] = 128 * 2**20
     inflight_feature_bytes: Annotated[
         Count | None,
         Meta(
             description="Bytes that the features of all requests in hand have together at most: others wait, or come "
             "in alone. A request of many images keeps no more of them at a time than its share. Unset, 7/8 of what "
-            "features may take (`CLPIPS_FEATURE_CACHE_BYTES`), 336 MiB at least. What requests need displaces what is "
+            "features may take (`CLPIPS_FEATURE_CACHE_BYTES`), 384 MiB at least. What requests need displaces what is "
             "kept for later ones."
         ),
     ] = None
@@ -173,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         Meta(
             description="Memory for the features of images seen before (2.6 MB each at 256×256, half of it with "
-            "`fast`), in bytes; unset, 384 MiB on a CPU and half of what is free on a GPU."
+            "`fast`), in bytes; unset, 448 MiB on a CPU and half of what is free on a GPU."
         ),
     ] = None
     max_engine_failures: Annotated[

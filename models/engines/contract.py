@@ -23,7 +23,7 @@ Convolution = Literal["direct", "winograd"]
 ConvolutionName = Literal["auto", "direct", "winograd"]
 
 GPU_BATCH: Final = 64  # images
-DEFAULT_FEATURE_BYTES: Final = 384 * 2**20  # main memory for features that are kept, where nobody says how much
+DEFAULT_FEATURE_BYTES: Final = 448 * 2**20  # main memory for features that are kept, where nobody says how much
 
 
 class EngineError(RuntimeError):
