@@ -3,7 +3,7 @@
     python -m loadtest.hostile [--only files,…] [--match WORDS] [--list]
 
 Each suite has a process of its own on a loopback port. While a suite is watched, no `/healthz` may take over 250 ms,
-and all processes of the service together must hold less than 1.4 GiB. A case in which `/healthz` was late is run again,
+and all processes of the service together must hold less than 1.2 GiB. A case in which `/healthz` was late is run again,
 twice at most, because on a busy machine somebody else may have been at work: it fails where it is late each time. Exit
 code 1 where a case does not hold, with its name and why.
 """

@@ -24,7 +24,7 @@ class Suite:
     """Cases that one service process meets one after the other; a case that ends the process starts another.
 
     `settings` are the service's own, by the names of `CLPIPS_*` in small letters. In a suite that is `watched`, no
-    `/healthz` may take over 250 ms and memory must stay under 1.4 GiB.
+    `/healthz` may take over 250 ms and memory must stay under 1.2 GiB.
     """
 
     name: str
