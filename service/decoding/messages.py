@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from clpips.models.images import errors
 from clpips.models.images.errors import ImageError
 
-_JOB: Final = struct.Struct("<?QIQ")
+_JOB: Final = struct.Struct("<?QIQI")
 _REPLY: Final = struct.Struct("<BBIIH")
 LONGEST_MESSAGE: Final = 2**16 - 1  # bytes of an error's text
 ERRORS: Final[tuple[type[ImageError], ...]] = (
@@ -46,6 +46,7 @@ class Job(NamedTuple):
     resolution: int | None
     max_pixels: int
     size_alone: bool = False  # no pixels are asked for
+    longest: int = 0  # above 0 a thumbnail is asked for, whose longest side has at most so many pixels
 
 
 class Reply(NamedTuple):
@@ -61,7 +62,7 @@ class Reply(NamedTuple):
 
 def send_job(connection: socket.socket, job: Job) -> None:
     """Raises `OSError` where the process has ended."""
-    connection.sendall(_JOB.pack(job.size_alone, job.nbytes, job.resolution or 0, job.max_pixels))
+    connection.sendall(_JOB.pack(job.size_alone, job.nbytes, job.resolution or 0, job.max_pixels, job.longest))
 
 
 def receive_job(connection: socket.socket) -> Job | None:
@@ -69,8 +70,8 @@ def receive_job(connection: socket.socket) -> Job | None:
     head = receive(connection, _JOB.size)
     if head is None:
         return None
-    size_alone, nbytes, resolution, max_pixels = _JOB.unpack(head)
-    return Job(nbytes, resolution or None, max_pixels, size_alone)
+    size_alone, nbytes, resolution, max_pixels, longest = _JOB.unpack(head)
+    return Job(nbytes, resolution or None, max_pixels, size_alone, longest)
 
 
 def send_reply(connection: socket.socket, reply: Reply) -> None:

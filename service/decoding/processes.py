@@ -65,12 +65,16 @@ class DecoderProcesses:
 
         Raises `ImageError`, `AbandonedError`, or `RuntimeError` where the processes do not work.
         """
-        worker, reply = self._run(Job(len(content), resolution, max_pixels), content, wanted)
-        try:
-            pixels = worker.memory.read_pixels(reply.height, reply.width)
-        finally:
-            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
-        return pixels
+        return self._pixels(Job(len(content), resolution, max_pixels), content, wanted)
+
+    def thumbnail(
+        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool] = lambda: True
+    ) -> Pixels:
+        """The pixels of an image, no side longer than `longest`, as `EncodedImage.thumbnail` gives them.
+
+        Raises what `decode` raises.
+        """
+        return self._pixels(Job(len(content), None, max_pixels, longest=longest), content, wanted)
 
     def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> tuple[int, int]:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
@@ -88,6 +92,14 @@ class DecoderProcesses:
             worker.close()
         if nursery is not None:
             nursery.close()
+
+    def _pixels(self, job: Job, content: bytes, wanted: Callable[[], bool]) -> Pixels:
+        worker, reply = self._run(job, content, wanted)
+        try:
+            pixels = worker.memory.read_pixels(reply.height, reply.width)
+        finally:
+            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
+        return pixels
 
     def _run(self, job: Job, content: bytes, wanted: Callable[[], bool]) -> tuple[Worker, Reply]:
         """The worker that did the job, to be given back, and its reply. Raises what `decode` raises."""

@@ -41,7 +41,7 @@ def _decode(job: Job, memory: SharedMemory, lock: int, allowed: int) -> Reply:
             return Reply(Outcome.DONE, height=image.height, width=image.width)
         large = image.width * image.height > LARGE_PIXELS
         with _alone(lock) if large else nullcontext():
-            pixels = image.load(job.resolution)
+            pixels = image.thumbnail(job.longest) if job.longest else image.load(job.resolution)
             memory.write_pixels(pixels)
         height, width, _ = pixels.shape
         return Reply(Outcome.DONE, height=height, width=width, last=large)

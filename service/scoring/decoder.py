@@ -54,6 +54,14 @@ class Decoder:
             return load_image(content, resolution, max_pixels)
         return self.processes.decode(content, resolution, max_pixels, wanted)
 
+    def thumbnail(self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
+        """The pixels upright, no side longer than `longest`. For threads of `apart`. Raises what `load` raises."""
+        image = EncodedImage(content, max_pixels) if self.may_be_light(content) else None
+        if image is not None and (image.light or self.processes is None):
+            return image.thumbnail(longest)
+        assert self.processes is not None  # noqa: S101 - without processes everything may be light
+        return self.processes.thumbnail(content, longest, max_pixels, wanted)
+
     def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> tuple[int, int]:
         """Width and height as `image_size` gives them, read where `load` would decode. Raises what `load` raises."""
         if self.processes is None or begins_light(content):
