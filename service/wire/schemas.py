@@ -56,12 +56,18 @@ Image = Annotated[
     ),
 ]
 _MASK: dict[str, Any] = {
-    "description": "What counts of the target: a grey image of 8 bits, or `.npy` bytes of a uint8 `(H, W)` array, of "
-    "the size of the target's picture. 255 counts fully, 0 not at all. Without one all of it counts.",
+    "description": "A grey image of 8 bits, or `.npy` bytes of a uint8 `(H, W)` array, of the size of the target's "
+    "picture: 255 counts fully, 0 not at all.",
     "type": "string",
     "contentEncoding": "base64",
 }
-MaskImage = Annotated[Raw, Meta(extra_json_schema={"anyOf": [_MASK, {"type": "null"}]})]
+MaskImage = Annotated[
+    Raw,
+    Meta(
+        description="Which region of the target counts. Without one, or with `null`, all of it does.",
+        extra_json_schema={"anyOf": [_MASK, {"type": "null"}]},
+    ),
+]
 Candidates = Annotated[Raw, Meta(description="The images to put in order.", extra_json_schema=list_of(Image))]
 
 
