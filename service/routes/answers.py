@@ -11,10 +11,12 @@ import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException
 
+from clpips.service.decoding.processes import NoDecoderError
 from clpips.service.problems import (
     MEDIA_TYPE,
     ClientGone,
     LimitReached,
+    NotReady,
     Problem,
     ProblemDetails,
     ProfileExists,
@@ -69,6 +71,14 @@ def answer_storage_error(request: AnyRequest, error: StorageError) -> Response[b
     )
 
 
+def answer_no_decoder(request: AnyRequest, error: NoDecoderError) -> Response[bytes]:
+    """503 where no process can be had that decodes the image: the log gets the reason."""
+    log.error("no decoder", reason=str(error))
+    return answer_problem(
+        request, NotReady("no process can be started to decode the images; try again", headers={"retry-after": "2"})
+    )
+
+
 def answer_http_exception(_: AnyRequest, error: HTTPException) -> Response[bytes]:
     """What the framework itself refuses: an unknown path, a wrong method, a broken header."""
     status = HTTPStatus(error.status_code)
@@ -94,6 +104,7 @@ EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
     Problem: answer_problem,
     RefusedError: answer_refusal,
     StorageError: answer_storage_error,
+    NoDecoderError: answer_no_decoder,
     HTTPException: answer_http_exception,
     ClientGone: answer_client_gone,
     Exception: answer_unexpected,
