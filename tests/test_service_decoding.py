@@ -19,6 +19,7 @@ from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import AbandonedError, DecoderProcesses
 from loadtest.hostile.making import slow, tiff
 from tests.support.pictures import Pixels, encode, npy, picture
+from tests.support.services import distance_body, serving
 
 MAX_PIXELS = 2**23
 LIMITS = DecoderLimits(2**28, 30.0)
@@ -213,3 +214,48 @@ def test_a_late_answer_is_not_taken_for_the_answer_to_another_command() -> None:
             nursery.fork(CAPACITY)
     finally:
         nursery.close()
+
+
+def test_a_fork_server_that_is_stopped_with_its_processes_is_left_and_started_again() -> None:
+    before = descendants()
+    processes = DecoderProcesses(2, LIMITS, CAPACITY)
+    asked = 0
+
+    def wanted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 3
+
+    try:
+        processes.start()
+        stopped = descendants() - before
+        for process in stopped:
+            os.kill(process, signal.SIGSTOP)
+        with pytest.raises(AbandonedError):
+            processes.decode(encode(picture(3, 80), "JPEG"), 64, MAX_PIXELS, wanted)
+        assert processes.decode(encode(picture(3, 80), "JPEG"), 64, MAX_PIXELS).shape == (64, 64, 3)
+        deadline = time.monotonic() + 10.0
+        while stopped & descendants() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not stopped & descendants()
+    finally:
+        processes.close()
+
+
+def test_where_no_decoder_can_be_started_the_answer_is_503_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Nursery:
+        raise NurseryError("it cannot be started: [Errno 12] Cannot allocate memory")
+
+    before = descendants()
+    with serving(decode_processes=1) as service:
+        monkeypatch.setattr("clpips.service.decoding.processes.Nursery", full)
+        for process in descendants() - before:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        content, content_type = distance_body("multipart", [(encode(picture(3, 80), "JPEG"), npy(picture(4, 80)))])
+        reply = service.post("/distance", content=content, headers={"content-type": content_type})
+
+    assert reply.status_code == 503
+    assert reply.json()["type"].endswith("not-ready")
+    assert "no process can be started" in reply.json()["detail"]
+    assert reply.headers["retry-after"] == "2"

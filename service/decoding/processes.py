@@ -35,6 +35,10 @@ class AbandonedError(Exception):
     """Nobody waits for the image any more: its process has been ended."""
 
 
+class NoDecoderError(RuntimeError):
+    """No process can be started to decode the image: the machine has no room for one, or the service is stopping."""
+
+
 class DecoderProcesses:
     """Up to `count` processes, which `decode` uses from as many threads as call it."""
 
@@ -65,7 +69,7 @@ class DecoderProcesses:
     ) -> DecodedImage:
         """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
 
-        Raises `ImageError`, `AbandonedError`, or `RuntimeError` where the processes do not work.
+        Raises `ImageError`, `AbandonedError`, `NoDecoderError`, or `RuntimeError` where a decoder fails by itself.
         """
         worker, reply = self._run(Job(len(content), resolution, max_pixels), content, wanted)
         try:
@@ -128,7 +132,7 @@ class DecoderProcesses:
         try:
             return self._fork()
         except (NurseryError, OSError) as error:
-            raise RuntimeError(f"no decoder process could be started: {error}") from error
+            raise NoDecoderError(f"no decoder process could be started: {error}") from error
 
     def _fork(self) -> Worker:
         """A new process, of a new fork server where the last one has ended."""
@@ -190,8 +194,13 @@ class DecoderProcesses:
             self._idle.append(worker)
 
     def _end(self, worker: Worker) -> int:
-        """End a worker; its wait status, as that of one that others ended where it cannot be known."""
+        """End a worker; its wait status, as that of one that others ended where it cannot be known.
+
+        A fork server that does not answer is left, with its processes: what stopped it may have stopped them.
+        """
         try:
             return worker.nursery.end(worker)
-        except NurseryError:
+        except NurseryError as error:
+            log.warning("the server that forks decoders is left, and started again", reason=str(error))
+            self._forget(worker.nursery)
             return ENDED_BY_OTHERS

@@ -73,6 +73,13 @@ class Telemetry:
             ["outcome"],
             registry=registry,
         )
+        self.taught = Counter(
+            "clpips_taught_total",
+            "Rankings that profiles were taught: a version that learned from it was taken into use or only proposed, "
+            "none came, or the ranking is kept and its fit postponed or failed",
+            ["outcome"],
+            registry=registry,
+        )
         self.profile_lookups = Counter(
             "clpips_profile_lookups_total",
             "Personal profiles that requests named: in memory, unchanged in the database, or loaded from it",
@@ -166,6 +173,8 @@ class Telemetry:
             self.stage_seconds.labels(stage)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
+        for outcome in ("taken", "proposed", "none", "postponed", "failed"):
+            self.taught.labels(outcome)
         for result in ("hit", "refreshed", "loaded"):
             self.profile_lookups.labels(result)
         for stage in (*embedding, "compare", "mask", "locate", "matrix"):

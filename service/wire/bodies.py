@@ -10,6 +10,7 @@ from litestar import Request
 from msgspec import Raw
 
 from clpips.service.problems import BodyTooLarge, ClientGone, UnsupportedContent
+from clpips.service.wire.body_memory import Body, BodyMemory
 from clpips.service.wire.encodings import ENCODINGS, Encoding
 from clpips.service.wire.faults import invalid, short, too_many
 from clpips.service.wire.forms import Multipart, StructT, parse_multipart
@@ -36,7 +37,7 @@ def announced_bytes(request: Request[Any, Any, Any]) -> int:
     return int(announced[:20]) if announced.isdecimal() else 0
 
 
-async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callable[[int], None]) -> bytearray:
+async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callable[[int], None]) -> Body:
     """The whole body. `count` is called with the number of bytes of each part that comes.
 
     Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early, and what `count` raises.
@@ -49,7 +50,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callabl
     )
     if announced_bytes(request) > limit:
         raise too_large
-    body = bytearray()  # one buffer that grows: parts joined at the end would take twice the memory
+    body = BodyMemory(announced_bytes(request))
     while True:
         event = await request.receive()
         if event["type"] == "http.disconnect":
@@ -59,12 +60,12 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callabl
         if len(body) + len(event["body"]) > limit:
             raise too_large
         count(len(event["body"]))
-        body += event["body"]
+        body.append(event["body"])
         if not event["more_body"]:
-            return body
+            return body.whole()
 
 
-def parse_rank(content_type: str, body: bytes | bytearray, limits: Limits) -> RankRequest:
+def parse_rank(content_type: str, body: Body, limits: Limits) -> RankRequest:
     """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
@@ -83,7 +84,7 @@ def parse_rank(content_type: str, body: bytes | bytearray, limits: Limits) -> Ra
     return RankRequest(target, candidates, options, mask)
 
 
-def parse_distance(content_type: str, body: bytes | bytearray, limits: Limits) -> DistanceRequest:
+def parse_distance(content_type: str, body: Body, limits: Limits) -> DistanceRequest:
     """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
@@ -125,13 +126,13 @@ def _masks_of_form(form: Multipart, pairs: int) -> list[Slot | None]:
     return [*masks] if len(masks) == pairs else [of_all] * pairs
 
 
-def parse_fields(shape: type[StructT], content_type: str, body: bytes | bytearray, limits: Limits) -> StructT:
+def parse_fields(shape: type[StructT], content_type: str, body: Body, limits: Limits) -> StructT:
     """A body without images. Raises a `Problem`."""
     form = form_of(content_type, body, limits)
     return form.options(shape) if isinstance(form, Multipart) else form.decode(shape, body)
 
 
-def as_it_is(_: str, body: bytes | bytearray, __: Limits) -> bytes:
+def as_it_is(_: str, body: Body, __: Limits) -> bytes:
     """A body that is a file."""
     return bytes(body)
 
@@ -144,7 +145,7 @@ def check_images(images: int, pointer: str, resolution: int | None, limits: Limi
         raise invalid("/resolution", f"{resolution} is above the limit of {limits.resolution} pixels a side")
 
 
-def form_of(content_type: str, body: bytes | bytearray, limits: Limits) -> Encoding | Multipart:
+def form_of(content_type: str, body: Body, limits: Limits) -> Encoding | Multipart:
     """What reads a body of this content type. Raises `UnsupportedContent`, `MalformedBody` or `InvalidRequest`."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:

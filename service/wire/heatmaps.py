@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from clpips.models.metric.spatial import Upsampling
 from clpips.service.wire.bodies import check_images, form_of
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.forms import Multipart
 from clpips.service.wire.media_types import NPY, PNG
@@ -78,7 +79,7 @@ def media_type_of(options: HeatmapOptions) -> str:
     return PNG if options.format == "png" else NPY
 
 
-def parse_heatmap(content_type: str, body: bytes | bytearray, limits: Limits) -> HeatmapRequest:
+def parse_heatmap(content_type: str, body: Body, limits: Limits) -> HeatmapRequest:
     """The body of `/heatmap` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
