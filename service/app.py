@@ -165,7 +165,7 @@ def create_app(
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
     teaching = Teaching(store, registry, learner, fit_workers)
-    judging = Judging(store, registry, learner, comparisons, comparer)
+    judging = Judging(store, registry, learner, comparisons, comparer, telemetry)
     session_store = SessionStore(database, settings.max_sessions, settings.session_candidates)
     streams = Streams(session_store, settings.session_streams, lambda: door.closed)
     thumbnails = Thumbnails(settings.session_ttl, settings.session_thumbnail_bytes)

@@ -65,7 +65,8 @@ SERVICE = {
     "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
     "sessions": "batching settings problems wire storage ops admission profiles scoring teaching",
-    "routes": "batching settings problems wire storage ops openapi admission profiles scoring teaching sessions",
+    "routes": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching "
+    "sessions",
     "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching sessions "
     "routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",

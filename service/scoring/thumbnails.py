@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
 from clpips.models.images.errors import ImageError
 from clpips.models.images.thumbnails import webp
 from clpips.service.admission.door import Ticket
@@ -12,6 +14,8 @@ from clpips.service.scoring.decoder import Decoder
 from clpips.service.wire.schemas import SentImage
 
 LONGEST: Final = 384  # pixels of a side
+
+log = structlog.get_logger()
 
 
 class ThumbnailMaker:
@@ -38,6 +42,9 @@ class ThumbnailMaker:
             try:
                 return webp(self._decoder.thumbnail(image.content, LONGEST, self._max_pixels, is_wanted))
             except (ImageError, AbandonedError):
+                return None
+            except RuntimeError as error:  # of a decoder: the picture alone is lost
+                log.warning("thumbnail not made", reason=str(error))
                 return None
 
         try:

@@ -43,7 +43,7 @@ class CandidatesRequest:
     target: Slot | None
 
 
-def parse_session(content_type: str, body: bytes | bytearray, limits: Limits) -> SessionRequest:
+def parse_session(content_type: str, body: Body, limits: Limits) -> SessionRequest:
     """The body of `POST /sessions`. Raises a `Problem`; an image that cannot be read becomes an `Unreadable` slot."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
@@ -57,7 +57,7 @@ def parse_session(content_type: str, body: bytes | bytearray, limits: Limits) ->
     return SessionRequest(target, options)
 
 
-def parse_candidates(content_type: str, body: bytes | bytearray, limits: Limits) -> CandidatesRequest:
+def parse_candidates(content_type: str, body: Body, limits: Limits) -> CandidatesRequest:
     """The body of `POST /sessions/{id}/candidates`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     target = None
@@ -85,7 +85,7 @@ def parse_candidates(content_type: str, body: bytes | bytearray, limits: Limits)
     return CandidatesRequest(candidates, prompts, steps, target)
 
 
-def parse_order(content_type: str, body: bytes | bytearray, limits: Limits) -> SessionOrderBody:
+def parse_order(content_type: str, body: Body, limits: Limits) -> SessionOrderBody:
     """The body of `PUT /sessions/{id}/order`. Raises a `Problem`."""
     said = parse_fields(SessionOrderBody, content_type, body, limits)
     ways = [name for name in SAID if getattr(said, name) is not None]
