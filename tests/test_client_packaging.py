@@ -15,7 +15,16 @@ from typing import Any
 import clpips_client
 import msgspec
 import pytest
-from clpips_client import AsyncClient, Client, Limits, packing, profile_replies, replies
+from clpips_client import (
+    AsyncClient,
+    AsyncSession,
+    Client,
+    Limits,
+    Session,
+    packing,
+    profile_replies,
+    replies,
+)
 from clpips_client.async_client import AsyncProfiles
 from clpips_client.client import Profiles
 from clpips_client.errors import KINDS
@@ -70,7 +79,9 @@ def test_its_limits_are_the_services_defaults() -> None:
     assert limits.body_bytes < settings.max_body_bytes
 
 
-@pytest.mark.parametrize(("waits", "awaited"), [(Client, AsyncClient), (Profiles, AsyncProfiles)])
+@pytest.mark.parametrize(
+    ("waits", "awaited"), [(Client, AsyncClient), (Profiles, AsyncProfiles), (Session, AsyncSession)]
+)
 def test_both_clients_have_the_same_operations_with_the_same_signatures(waits: type, awaited: type) -> None:
     def operations(client: type) -> dict[str, str]:
         found = {
@@ -79,7 +90,7 @@ def test_both_clients_have_the_same_operations_with_the_same_signatures(waits: t
         return {name: str(inspect.signature(one)) for name, one in found.items()}
 
     assert operations(waits) == operations(awaited)
-    assert len(operations(waits)) >= 4
+    assert len(operations(waits)) >= 3
     assert all(inspect.iscoroutinefunction(getattr(awaited, name)) for name in operations(awaited))
 
 

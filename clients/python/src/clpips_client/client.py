@@ -6,11 +6,13 @@ from typing import Any, TypeVar
 
 import httpx
 
-from clpips_client import matrices, profiles, scoring
+from clpips_client import matrices, profiles, refining, scoring
 from clpips_client.connecting import address_of, headers_of
 from clpips_client.core import Core, Limits
 from clpips_client.local import LocalService
 from clpips_client.running import LIMITS, called, run
+from clpips_client.scoring import RESOLUTION
+from clpips_client.sessions import Session
 from clpips_client.steps import Flow
 
 T = TypeVar("T")
@@ -105,6 +107,13 @@ class Client:
     distance = called(scoring.distance)
     heatmap = called(scoring.heatmap)
     matrix = called(matrices.matrix)
+
+    def session(self, target: Any, *, profile: str = "lpips", resolution: int | None = RESOLUTION) -> Session:
+        """A refinement of this target: candidates are added as they come, and all so far are ranked each time.
+
+        Nothing is sent before the first candidate. Raises `BadImagesError` for a target that cannot be used.
+        """
+        return Session(refining.begin(self.core, target, profile, resolution), self)
 
     def close(self) -> None:
         """Close the connections, and stop the service where it is this client's own."""
