@@ -27,6 +27,7 @@ from clpips_client import (
 )
 from clpips_client.async_client import AsyncProfiles
 from clpips_client.client import Profiles
+from clpips_client.connecting import headers_of
 from clpips_client.errors import KINDS
 
 from clpips.service.problems import Problem
@@ -98,6 +99,13 @@ def test_it_knows_nothing_of_the_service_but_where_it_runs_one() -> None:
     assert [
         path.name for path in SOURCES if re.search(r"^\s*(from|import) clpips\b", path.read_text(), re.MULTILINE)
     ] == ["local.py"]
+
+
+def test_an_empty_key_is_none_and_the_environments_is_for_those_who_give_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLPIPS_KEY", "from-the-environment")
+    assert headers_of(None, None) == {"Authorization": "Bearer from-the-environment"}
+    assert headers_of("given", None) == {"Authorization": "Bearer given"}
+    assert headers_of("", None) == {}
 
 
 def test_examples_are_true() -> None:

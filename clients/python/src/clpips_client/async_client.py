@@ -59,11 +59,12 @@ class AsyncClient:
         *,
         key: str | None = None,
         timeout: float = 60.0,
+        patience: float | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        core = Core(timeout=timeout, limits=limits or Limits(), headers=headers_of(key, headers))
+        core = Core(timeout, patience, limits or Limits(), headers_of(key, headers))
         self._service: LocalService | None = None
         self._take(core, httpx.AsyncClient(base_url=address_of(address), transport=transport, limits=LIMITS))
 

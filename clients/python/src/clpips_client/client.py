@@ -48,8 +48,9 @@ class Profiles:
 class Client:
     """A CLPIPS service. Any number of threads may share one.
 
-    `key` is the API key; without one it is `CLPIPS_KEY`'s, if that is set. `timeout` is for each operation, all its
-    tries together, in seconds. `transport` is httpx's, for proxies and tests.
+    `key` is the API key; without one it is `CLPIPS_KEY`'s, if that is set, and "" sends none. `timeout` is for each
+    operation, all its tries together, in seconds; `patience` is how much of it a service may take that cannot be
+    reached. `transport` is httpx's, for proxies and tests.
 
     >>> with Client("http://localhost:8000") as client:  # doctest: +SKIP
     ...     ranking = client.rank("target.png", ["a.png", "b.jpg"])
@@ -61,11 +62,12 @@ class Client:
         *,
         key: str | None = None,
         timeout: float = 60.0,
+        patience: float | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        core = Core(timeout=timeout, limits=limits or Limits(), headers=headers_of(key, headers))
+        core = Core(timeout, patience, limits or Limits(), headers_of(key, headers))
         self._service: LocalService | None = None
         self._take(core, httpx.Client(base_url=address_of(address), transport=transport, limits=LIMITS))
 
