@@ -159,7 +159,7 @@ def create_app(
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
     teaching = Teaching(store, registry, learner, fit_workers)
-    judging = Judging(store, registry, learner, comparisons, comparer)
+    judging = Judging(store, registry, learner, comparisons, comparer, telemetry)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:

@@ -64,7 +64,7 @@ SERVICE = {
     "decoding": "",
     "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
-    "routes": "batching settings problems wire storage ops openapi admission profiles scoring teaching",
+    "routes": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching",
     "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",
     "cli": "settings storage admission server",

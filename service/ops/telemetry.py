@@ -73,6 +73,13 @@ class Telemetry:
             ["outcome"],
             registry=registry,
         )
+        self.taught = Counter(
+            "clpips_taught_total",
+            "Rankings that profiles were taught: a version that learned from it was taken into use or only proposed, "
+            "none came, or the ranking is kept and its fit postponed or failed",
+            ["outcome"],
+            registry=registry,
+        )
         self.profile_lookups = Counter(
             "clpips_profile_lookups_total",
             "Personal profiles that requests named: in memory, unchanged in the database, or loaded from it",
@@ -162,16 +169,18 @@ class Telemetry:
             "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
         )
         embedding = [embed_stage(network) for network in NETWORKS]
-        for stage in ("queue", "decode", *embedding, "compare", "locate", "matrix"):
+        for stage in ("queue", "decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.stage_seconds.labels(stage)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
+        for outcome in ("taken", "proposed", "none", "postponed", "failed"):
+            self.taught.labels(outcome)
         for result in ("hit", "refreshed", "loaded"):
             self.profile_lookups.labels(result)
-        for stage in (*embedding, "compare", "locate", "matrix"):
+        for stage in (*embedding, "compare", "mask", "locate", "matrix"):
             self.batch_items.labels(stage)
             self.engine_failures.labels(stage)
-        for stage in ("decode", *embedding, "compare", "locate", "matrix"):
+        for stage in ("decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.batch_running_seconds.labels(stage)
             for fault in ("input", "service"):
                 self.failures.labels(stage, fault)

@@ -16,7 +16,8 @@ from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.orders import OrderError, competition_ranks, ranks_of_order, ranks_of_top
 from clpips.models.rankings.pairs import expand_ranks, pairs_of_ranking
 from clpips.service.admission.door import Ticket
-from clpips.service.problems import FitPostponed, ImagesNotHeld
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.problems import FitFailed, FitPostponed, ImagesNotHeld
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
@@ -47,12 +48,14 @@ class Judging:
         learner: Learner,
         comparisons: RecentComparisons,
         comparer: Comparer,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._registry = registry
         self._learner = learner
         self._comparisons = comparisons
         self._comparer = comparer
+        self._taught = telemetry.taught
 
     async def teach(
         self, tenant: str, name: str, request: RankingRequest, ticket: Ticket
@@ -87,7 +90,12 @@ class Judging:
         )
         try:
             outcome = await self._learner.learn(receipt.profile)
+            self._taught.labels(outcome.became).inc()
+        except FitFailed:
+            self._taught.labels("failed").inc()
+            raise
         except (StorageError, FitPostponed) as error:
+            self._taught.labels("postponed").inc()
             self._learner.postpone()
             outcome = FitOutcome(receipt.profile, None, f"the ranking is kept, and is learned from later: {error}")
         changed = msgspec.structs.asdict(taught(outcome.profile, outcome.version, outcome.reason))
