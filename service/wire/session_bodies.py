@@ -7,6 +7,7 @@ import msgspec
 
 from clpips.service.problems import InvalidRequest
 from clpips.service.wire.bodies import check_images, form_of, parse_fields
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
 from clpips.service.wire.schemas import Limits, Slot
