@@ -72,7 +72,7 @@ def test_a_process_gives_the_pixels_that_a_thread_gives(
 ) -> None:
     content = encode(picture(3, 80, 100), name)
     expected = load_image(content, resolution)
-    np.testing.assert_array_equal(processes.decode(content, resolution, MAX_PIXELS), expected)
+    np.testing.assert_array_equal(processes.decode(content, resolution, MAX_PIXELS).pixels, expected)
     assert processes.size(content, MAX_PIXELS) == image_size(content)
 
 
@@ -91,13 +91,13 @@ def test_an_image_that_nobody_waits_for_is_ended_in_the_middle(processes: Decode
     with pytest.raises(AbandonedError):
         processes.decode(slow(), 64, MAX_PIXELS, lambda: False)
     assert time.monotonic() - started < 10  # it would take much longer
-    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
 
 
 def test_a_decoder_that_crashes_is_the_files_fault_and_another_takes_its_place(processes: DecoderProcesses) -> None:
     with pytest.raises(DecoderError, match="crashed on the image"):
         processes.decode(slow(), 64, MAX_PIXELS, signalled(signal.SIGSEGV, processes))
-    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
 
 
 def test_a_decoder_that_others_end_is_tried_once_more(processes: DecoderProcesses) -> None:
@@ -118,7 +118,7 @@ def test_an_image_gets_so_much_processor_time() -> None:
     try:
         with pytest.raises(DecoderError, match=r"more than 0\.5 s of processor time"):
             processes.decode(slow(), 64, MAX_PIXELS)
-        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
 
@@ -129,7 +129,7 @@ def test_an_image_gets_so_much_memory(name: str) -> None:
     try:
         with pytest.raises(DecoderError, match="more than 24 MiB of memory"):
             processes.decode(encode(np.zeros((2048, 2048, 4), np.uint8), name), 64, MAX_PIXELS)
-        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
 
@@ -140,7 +140,7 @@ def test_more_callers_than_processes_wait_for_nobody(processes: DecoderProcesses
     results: list[Pixels] = []
 
     def call() -> None:
-        results.extend(processes.decode(content, 64, MAX_PIXELS) for _ in range(5))
+        results.extend(processes.decode(content, 64, MAX_PIXELS).pixels for _ in range(5))
 
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
@@ -159,10 +159,10 @@ def test_a_fork_server_that_is_killed_is_started_again() -> None:
         processes.start()
         server = next(process for process in descendants() - before if process in children(os.getpid()))
         os.kill(server, signal.SIGKILL)
-        assert processes.decode(content, 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(content, 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
         with suppress(AbandonedError):
             processes.decode(slow(), 64, MAX_PIXELS, lambda: False)
-        assert processes.decode(content, 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(content, 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
 

@@ -50,6 +50,7 @@ class Measured(Comparer):
         resolution: int | None,
         ticket: Ticket,
         families: Families = ALL_FAMILIES,
+        masks: Sequence[Slot | None] | None = None,
     ) -> NDArray[np.float32]:
         return distances(0, len(pairs)).astype(np.float32)
 

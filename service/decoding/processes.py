@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from clpips.models.images.errors import DecoderError
-from clpips.models.images.pixels import Pixels
+from clpips.models.images.pixels import DecodedImage
 from clpips.service.decoding.forking import Nursery, NurseryError, Worker
 from clpips.service.decoding.limits import DecoderLimits, needs_too_much_memory, why_it_ended
-from clpips.service.decoding.messages import Job, Outcome, Reply, receive_reply, send_job
+from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_reply, send_job
 
 LOOK_SECONDS: Final = 0.2  # between two looks at whether somebody still waits
 ANSWER_SECONDS: Final = 10.0  # for the rest of a reply that has begun
@@ -64,21 +66,30 @@ class DecoderProcesses:
 
     def decode(
         self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool] = lambda: True
-    ) -> Pixels:
+    ) -> DecodedImage:
         """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
 
         Raises `ImageError`, `AbandonedError`, `NoDecoderError`, or `RuntimeError` where a decoder fails by itself.
         """
         worker, reply = self._run(Job(len(content), resolution, max_pixels), content, wanted)
         try:
-            pixels = worker.memory.read_pixels(reply.height, reply.width)
+            pixels = worker.memory.read_array(reply.height, reply.width, 3)
         finally:
             self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
-        return pixels
+        return DecodedImage(pixels, reply.size)
+
+    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> NDArray[np.uint8]:
+        """The values of a mask that is an image, uint8 `(h, w)`, as `decode_mask` has them. Raises as `decode` does."""
+        worker, reply = self._run(Job(len(content), None, max_pixels, Task.MASK), content, wanted)
+        try:
+            values = worker.memory.read_array(reply.height, reply.width)
+        finally:
+            self._give_back(worker, reply, max(len(content), reply.height * reply.width))
+        return values
 
     def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> tuple[int, int]:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
-        worker, reply = self._run(Job(len(content), None, max_pixels, size_alone=True), content, wanted)
+        worker, reply = self._run(Job(len(content), None, max_pixels, Task.SIZE), content, wanted)
         self._give_back(worker, reply, len(content))
         return reply.width, reply.height
 

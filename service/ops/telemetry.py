@@ -169,7 +169,7 @@ class Telemetry:
             "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
         )
         embedding = [embed_stage(network) for network in NETWORKS]
-        for stage in ("queue", "decode", *embedding, "compare", "locate", "matrix"):
+        for stage in ("queue", "decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.stage_seconds.labels(stage)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
@@ -177,10 +177,10 @@ class Telemetry:
             self.taught.labels(outcome)
         for result in ("hit", "refreshed", "loaded"):
             self.profile_lookups.labels(result)
-        for stage in (*embedding, "compare", "locate", "matrix"):
+        for stage in (*embedding, "compare", "mask", "locate", "matrix"):
             self.batch_items.labels(stage)
             self.engine_failures.labels(stage)
-        for stage in ("decode", *embedding, "compare", "locate", "matrix"):
+        for stage in ("decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.batch_running_seconds.labels(stage)
             for fault in ("input", "service"):
                 self.failures.labels(stage, fault)

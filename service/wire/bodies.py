@@ -25,6 +25,7 @@ from clpips.service.wire.schemas import (
     RankBody,
     RankOptions,
     RankRequest,
+    Slot,
 )
 
 CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
@@ -69,18 +70,18 @@ def parse_rank(content_type: str, body: Body, limits: Limits) -> RankRequest:
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(RankOptions, RankBody)
-        target = form.one("target")
+        target, mask = form.one("target"), form.optional("mask")
         candidates = form.images("candidates", "/candidates/{}")
     else:
         fields = form.decode(RankBody, body)
         options = RankOptions(profile=fields.profile, resolution=fields.resolution)
-        target = form.slot("/target", fields.target)
+        target, mask = form.slot("/target", fields.target), form.optional_slot("/mask", fields.mask)
         images = form.list_of(Raw, fields.candidates, "/candidates", limits)
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if not candidates:
         raise invalid("/candidates", "there must be at least one candidate")
-    check_images(1 + len(candidates), "/candidates", options.resolution, limits)
-    return RankRequest(target, candidates, options)
+    check_images(1 + len(candidates) + (mask is not None), "/candidates", options.resolution, limits)
+    return RankRequest(target, candidates, options, mask)
 
 
 def parse_distance(content_type: str, body: Body, limits: Limits) -> DistanceRequest:
@@ -96,17 +97,33 @@ def parse_distance(content_type: str, body: Body, limits: Limits) -> DistanceReq
                 f"the form has {len(targets)} `target` and {len(candidates)} `candidate` parts; a pair needs both",
             )
         pairs = list(zip(targets, candidates, strict=True))
+        masks = _masks_of_form(form, len(pairs))
     else:
         fields = form.decode(DistanceBody, body)
         options = DistanceOptions(profile=fields.profile, resolution=fields.resolution, layers=fields.layers)
+        bodies = form.list_of(PairBody, fields.pairs, "/pairs", limits)
         pairs = [
             (form.slot(f"/pairs/{index}/target", pair.target), form.slot(f"/pairs/{index}/candidate", pair.candidate))
-            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits))
+            for index, pair in enumerate(bodies)
         ]
+        of_all = form.optional_slot("/mask", fields.mask)
+        masks = [form.optional_slot(f"/pairs/{index}/mask", pair.mask) or of_all for index, pair in enumerate(bodies)]
     if not pairs:
         raise invalid("/pairs", "there must be at least one pair")
-    check_images(2 * len(pairs), "/pairs", options.resolution, limits)
-    return DistanceRequest(pairs, options)
+    distinct = {mask.pointer for mask in masks if mask is not None}
+    check_images(2 * len(pairs) + len(distinct), "/pairs", options.resolution, limits)
+    return DistanceRequest(pairs, options, masks if distinct else None)
+
+
+def _masks_of_form(form: Multipart, pairs: int) -> list[Slot | None]:
+    """The mask of each pair of a form: one is for all of them. Raises `InvalidRequest` for another number of them."""
+    masks = form.images("mask", "/mask/{}" if form.count("mask") > 1 else "/mask")
+    if len(masks) not in {0, 1, pairs}:
+        raise invalid(
+            "/mask", f"the form has {len(masks)} `mask` parts and {pairs} pairs: send one for all, or one for each"
+        )
+    of_all = masks[0] if len(masks) == 1 else None
+    return [*masks] if len(masks) == pairs else [of_all] * pairs
 
 
 def parse_fields(shape: type[StructT], content_type: str, body: Body, limits: Limits) -> StructT:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.body_memory import Body
@@ -39,6 +39,7 @@ class Encoding(ABC):
 
     name: str
     image: str  # what an image looks like in it
+    null: bytes
     decoder: Callable[[Any], Any]
 
     def decode(self, shape: type[T], content: Body | Raw, pointer: str = "") -> T:
@@ -91,12 +92,19 @@ class Encoding(ABC):
         except UNDECODABLE as error:
             return Slot(pointer, Unreadable(f"expected an image as {self.image}; {reason(error)}"))
 
+    def optional_slot(self, pointer: str, content: Raw | UnsetType) -> Slot | None:
+        """The image in `content`, if there is one; a null is none."""
+        if isinstance(content, UnsetType) or memoryview(content) == self.null:
+            return None
+        return self.slot(pointer, content)
+
 
 class Json(Encoding):
     """JSON: images are base64, a `data:` URL, or `sha256:…`."""
 
     name = "JSON"
     image = "base64 in a string"
+    null = b"null"
     decoder = msgspec.json.Decoder
 
     def decode(self, shape: type[T], content: Body | Raw, pointer: str = "") -> T:
@@ -120,6 +128,7 @@ class MessagePack(Encoding):
 
     name = "MessagePack"
     image = "bytes"
+    null = b"\xc0"
     decoder = msgspec.msgpack.Decoder
 
     def longer_than(self, most: int, content: Raw) -> bool:

@@ -74,6 +74,14 @@ class Multipart:
             raise invalid(f"/{name}", f"the form has {len(slots)} parts of this name, expected one")
         return slots[0]
 
+    def count(self, name: str) -> int:
+        """How many parts have this name."""
+        return len(self._parts.get(name, ()))
+
+    def optional(self, name: str) -> Slot | None:
+        """The image of this name, if there is one."""
+        return self.one(name) if name in self._parts else None
+
     def images(self, name: str, pointer: str) -> list[Slot]:
         """The images of this name; `pointer` has a place for the index."""
         return [Slot(pointer.format(index), _image(part)) for index, part in enumerate(self._parts.get(name, ()))]
