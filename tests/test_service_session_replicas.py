@@ -41,11 +41,14 @@ class Process:
         with log.open("w") as errors:
             self.process = subprocess.Popen([sys.executable, "-c", SERVE, url], stderr=errors, env=environment())
         self.log = log
+        self.client = httpx.Client(timeout=60)
 
-    def ready(self) -> httpx.Client:
-        self.url = wait_for_url(self.process, self.log)
-        self.client = httpx.Client(base_url=self.url, timeout=60)
-        return self.client
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url).rstrip("/")
+
+    def wait(self) -> None:
+        self.client.base_url = httpx.URL(wait_for_url(self.process, self.log))
 
     def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
@@ -57,12 +60,13 @@ def started(url: str, folder: Path, count: int) -> Iterator[list[Process]]:
     processes = [Process(url, folder / f"{number}.log") for number in range(count)]
     try:
         for process in processes:
-            process.ready()
+            process.wait()
         yield processes
     finally:
         for process in processes:
             process.process.kill()
             process.process.wait()
+            process.client.close()
 
 
 @pytest.fixture(params=KINDS)
