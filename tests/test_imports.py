@@ -64,8 +64,10 @@ SERVICE = {
     "decoding": "",
     "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
-    "routes": "batching settings problems wire storage ops openapi admission profiles scoring teaching",
-    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching routes",
+    "pages": "",
+    "routes": "batching settings problems wire storage ops openapi admission profiles scoring teaching pages",
+    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching pages "
+    "routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",
     "cli": "settings storage admission server",
 }
@@ -83,6 +85,7 @@ METRIC = {
     "decoding": "images",
     "scoring": "metric images engines",
     "teaching": "metric rankings fitting",
+    "pages": "",
     "routes": "rankings",
     "app": "metric images engines",
     "server": "engines",
