@@ -60,6 +60,7 @@ def page_of(browser: Any, url: str, **options: Any) -> Iterator[Any]:
 
         context.route("**/*", keep_in)
         page = context.new_page()
+        page.on("filechooser", lambda _: None)  # from now on no dialog of the system's opens
         page.on("pageerror", lambda error: wrong.append(f"failed with {error}"))
         page.on("console", lambda said: wrong.extend(_error(said)))
         page.downloads_here = Path(downloads)

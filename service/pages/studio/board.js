@@ -17,6 +17,8 @@ export class Board {
     this.list = find("#order", HTMLOListElement);
     /** @type {Map<string, Card>} */
     this.cards = new Map();
+    this.pressed = ""; // what a finger has pressed that had no buttons yet
+    this.list.addEventListener("pointerdown", (event) => this.press(event), true);
     this.list.addEventListener("focusin", (event) => this.choose(event.target));
     store.listen((state, before) => this.show(state, before));
   }
@@ -131,6 +133,13 @@ export class Board {
     const others = [element.nextElementSibling, element.previousElementSibling];
     const ids = others.map((other) => (other instanceof HTMLElement ? other.dataset["id"] : undefined));
     return ids.find((id) => id !== undefined && state.mine.ids.includes(id)) ?? null;
+  }
+
+  /** Note what a finger presses, before the press gives it the keyboard. @param {PointerEvent} event */
+  press(event) {
+    const card = event.target instanceof Element ? event.target.closest(".card") : null;
+    const id = card instanceof HTMLElement ? (card.dataset["id"] ?? "") : "";
+    this.pressed = event.pointerType === "touch" && id !== this.store.state.current ? id : "";
   }
 
   /** @param {EventTarget | null} focused */

@@ -30,11 +30,10 @@ const session = opened === null ? null : new Session(store, mine, opened.id);
 const source = session ?? table;
 const profiles = new Profiles(store, () => source);
 const viewer = new Viewer(store, () => source);
-const touch = matchMedia("(hover: none)");
 
 /** @param {string} id @param {import("./card.js").Act | "back" | "remove"} what */
 function act(id, what) {
-  if (what === "look" && touch.matches && store.state.current !== id) store.set({ current: id }); // first its buttons
+  if (what === "look" && board.pressed === id) store.set({ current: id }); // a finger sees the buttons first
   else if (what === "look") void attempt(viewer.open(id));
   else if (what === "earlier") mine.step(id, -1);
   else if (what === "later") mine.step(id, 1);
