@@ -64,9 +64,12 @@ SERVICE = {
     "decoding": "",
     "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
+    "sessions": "batching settings problems wire storage ops admission profiles scoring teaching",
     "pages": "",
-    "routes": "batching settings problems wire storage ops openapi admission profiles scoring teaching pages",
-    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching pages "
+    "routes": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching "
+    "sessions pages",
+    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching sessions "
+    "pages "
     "routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",
     "cli": "settings storage admission server",
@@ -85,6 +88,7 @@ METRIC = {
     "decoding": "images",
     "scoring": "metric images engines",
     "teaching": "metric rankings fitting",
+    "sessions": "metric rankings fitting",
     "pages": "",
     "routes": "rankings",
     "app": "metric images engines",
@@ -92,9 +96,19 @@ METRIC = {
     "cli": "engines cli",
 }
 WEB = ("litestar", "uvicorn", "starlette", "multipart")
-WITHOUT_THE_WEB = ("batching", "settings", "problems", "storage", "profiles", "decoding", "scoring", "teaching")
+WITHOUT_THE_WEB = (
+    "batching",
+    "settings",
+    "problems",
+    "storage",
+    "profiles",
+    "decoding",
+    "scoring",
+    "teaching",
+    "sessions",
+)
 DATABASE = ("sqlalchemy", "alembic", "advanced_alchemy")
-LONGEST_CHAIN = 14  # files
+LONGEST_CHAIN = 15  # files
 
 
 def imports(path: Path) -> set[str]:

@@ -37,6 +37,7 @@ class Heatmaps:
             ticket,
             weights.families | ALIGNED,
             weights.values[PLACES["aligned"]],
+            request.mask,
             pixels=options.style == "overlay",
         )
         content, high = await asyncio.to_thread(partial(_drawn, located, options))
