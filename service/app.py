@@ -34,6 +34,7 @@ from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import Traced, open_tracer, past_span
+from clpips.service.pages.files import Pages
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
@@ -47,6 +48,7 @@ from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
 from clpips.service.routes.sessions import SESSION_ROUTES
+from clpips.service.routes.studio import STUDIO_ROUTES
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
@@ -240,6 +242,7 @@ def create_app(
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
             *SESSION_ROUTES,
+            *STUDIO_ROUTES,
             healthz,
             readyz,
             metrics,
@@ -260,6 +263,7 @@ def create_app(
                 "exchange": Exchange(store, registry),
                 "sessions": sessions,
                 "streams": streams,
+                "pages": Pages.load(),
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,

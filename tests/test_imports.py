@@ -65,9 +65,11 @@ SERVICE = {
     "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
     "sessions": "batching settings problems wire storage ops admission profiles scoring teaching",
+    "pages": "",
     "routes": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching "
-    "sessions",
+    "sessions pages",
     "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching sessions "
+    "pages "
     "routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",
     "cli": "settings storage admission server",
@@ -87,6 +89,7 @@ METRIC = {
     "scoring": "metric images engines",
     "teaching": "metric rankings fitting",
     "sessions": "metric rankings fitting",
+    "pages": "",
     "routes": "rankings",
     "app": "metric images engines",
     "server": "engines",
