@@ -5,6 +5,8 @@ in its place, wherever there is room. Workers read images and write parts themse
 """
 
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ from clpips.models.bulk.executors import task_after_death
 from clpips.models.bulk.tasks import Outcome, Task
 
 MOST_CPUS: Final = 8  # of a worker, unless told otherwise
+MOST_FAILED_STARTS: Final = 5  # of workers, one after the other
+CONNECT_SECONDS: Final = 10.0
 
 
 class RayExecutor:
@@ -34,6 +38,7 @@ class RayExecutor:
         """`make(*arguments, threads, spill)` makes a worker. Raises `BulkError` where the cluster cannot be reached."""
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
+            _require_answer(address)
             try:
                 ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.WARNING)
             except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -48,42 +53,79 @@ class RayExecutor:
         if not room:
             raise BulkError(f"no node of the cluster has {self._cpus} CPUs and {gpus} GPUs for a worker")
         self._arguments = (make, *arguments, self._cpus, spill)
-        self._actors = [self._start() for _ in range(workers or room)]
+        self._actors: dict[int, Any] = {}
+        self._starting: dict[Any, int] = {}  # by what each says when it is there
+        self._idle: list[int] = []
+        self._failed = 0  # starts, one after the other
+        for number in range(workers or room):
+            self._start(number)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
         remaining = iter(tasks)
         again: list[Task] = []
         deaths: dict[Task, int] = {}
         running: dict[Any, tuple[int, Task]] = {}
-        idle = list(range(len(self._actors)))
+        waiting: Task | None = None  # for an actor that is there
         while True:
-            while idle and (task := again.pop() if again else next(remaining, None)) is not None:
-                number = idle.pop()
-                running[self._actors[number].run.remote(task)] = (number, task)
-            if not running:
+            waiting = waiting or (again.pop() if again else next(remaining, None))
+            while self._idle and waiting is not None:
+                number = self._idle.pop()
+                running[self._actors[number].run.remote(waiting)] = (number, waiting)
+                waiting = again.pop() if again else next(remaining, None)
+            if not running and waiting is None:
                 return
-            done, _ = ray.wait(list(running), num_returns=1)
-            for reference in done:
-                number, task = running.pop(reference)
-                try:
-                    outcome: Outcome = ray.get(reference)
-                except (RayActorError, WorkerCrashedError):
-                    again.append(task_after_death(task, deaths))
-                    self._actors[number] = self._start()
-                except RayTaskError as error:
-                    raise error.cause from error
-                else:
-                    yield task, outcome
-                idle.append(number)
+            (reference,), _ = ray.wait([*running, *self._starting], num_returns=1)
+            if reference in self._starting:
+                self._greet(reference)
+                continue
+            number, task = running.pop(reference)
+            try:
+                outcome: Outcome = ray.get(reference)
+            except (RayActorError, WorkerCrashedError):
+                again.append(task_after_death(task, deaths))
+                self._start(number)
+            except RayTaskError as error:
+                raise error.cause from error
+            else:
+                self._idle.append(number)
+                yield task, outcome
+
+    def _start(self, number: int) -> None:
+        """Start an actor in this one's place: it is there as soon as a node has room."""
+        options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "max_restarts": 0}
+        self._actors[number] = _Actor.options(**options).remote(*self._arguments)  # type: ignore[attr-defined]
+        self._starting[self._actors[number].process.remote()] = number
+
+    def _greet(self, reference: Any) -> None:
+        """Take an actor that is there into use. Raises `BulkError` where one after the other fails to start."""
+        number = self._starting.pop(reference)
+        try:
+            ray.get(reference)
+        except (RayActorError, WorkerCrashedError) as error:
+            self._failed += 1
+            if self._failed > MOST_FAILED_STARTS:
+                raise BulkError(f"workers do not start on the cluster: {' '.join(str(error).split())[:500]}") from error
+            self._start(number)
+        else:
+            self._failed = 0
+            self._idle.append(number)
 
     def close(self) -> None:
-        for actor in self._actors:
+        for actor in self._actors.values():
             ray.kill(actor)
         if self._started_ray:
             ray.shutdown()
 
-    def _start(self) -> Any:
-        return _Actor.options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0).remote(*self._arguments)  # type: ignore[attr-defined]
+
+def _require_answer(address: str) -> None:
+    """Raise `BulkError` where an address `host:port` does not answer: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "://" in address or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise BulkError(f"no Ray cluster at {address!r}: {error.strerror or error}") from error
 
 
 @ray.remote
@@ -92,6 +134,9 @@ class _Actor:
 
     def __init__(self, make: Callable[..., Any], *arguments: Any) -> None:
         self._worker = make(*arguments)
+
+    def process(self) -> int:
+        return os.getpid()
 
     def run(self, task: Task) -> Outcome:
         outcome: Outcome = self._worker.run(task)

@@ -62,7 +62,7 @@ class PlanFiles:
         digests: NDArray[np.uint8],
         **about: Any,
     ) -> None:
-        """Write a plan; `row_of`, `targets`, `candidates` are all pairs' `(pairs,)`, `digests` all images' `(n, 32)`."""
+        """Write a plan: `row_of`, `targets`, `candidates` of all pairs `(pairs,)`, `digests` of images `(n, 32)`."""
         first = np.searchsorted(row_of, np.arange(len(shards.rows) + 1))
         counts = np.diff(first)[shards.rows]  # (rows,) pairs, in the shards' order
         ends = np.cumsum(counts)
