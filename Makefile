@@ -63,7 +63,7 @@ lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile deploy/bulk/Dockerfile.ray
 
 .PHONY: docs
 docs: $(VENV)/.docs ## build the documentation as a site (build/docs/index.html); a broken link fails

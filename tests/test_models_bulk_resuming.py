@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_what_is_there_is_not_done_again(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_another_job_in_the_same_folder_is_refused_with_the_difference(
-    folder: Path, changed: dict[str, object], words: str
+    folder: Path, changed: dict[str, Any], words: str
 ) -> None:
     before = parts(folder / "once")
     with pytest.raises(BulkError, match=words):

@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from clpips.models.bulk.errors import BulkError
-from clpips.models.bulk.tasks import Outcome, Task
-from clpips.models.bulk.worker import Worker
+from clpips.models.bulk.tasks import Outcome, Task, Works
 
 MOST_DEATHS: Final = 4  # of workers at one task
 CAREFUL_DEATHS: Final = 1  # after which files are decoded apart
-MakeWorker = Callable[[], Worker]
+MakeWorker = Callable[[], Works]
 
 
 class Executor(Protocol):
     """Does tasks."""
+
+    one_disk: bool
+    """Whether all workers find the same files in the folder of features that several shards need."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
         """Do all tasks; outcomes come as they are ready. Raises what a worker raises; `BulkError` where workers die."""
@@ -39,7 +41,9 @@ class Executor(Protocol):
 class InlineExecutor:
     """One worker, in this process and thread."""
 
-    def __init__(self, worker: Worker) -> None:
+    one_disk = True
+
+    def __init__(self, worker: Works) -> None:
         self._worker = worker
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Outcome]]:
@@ -52,6 +56,8 @@ class InlineExecutor:
 
 class ProcessExecutor:
     """Workers in processes of their own: a decoder that crashes takes one of them with it, and not the job."""
+
+    one_disk = True
 
     def __init__(self, make: MakeWorker, workers: int) -> None:
         """`make` makes a worker in its process; it must pickle."""
@@ -112,7 +118,7 @@ def task_after_death(task: Task, deaths: dict[Task, int]) -> Task:
     return replace(task, careful=deaths[key] > CAREFUL_DEATHS)
 
 
-_worker: Worker | None = None  # of this process, where it is a worker's
+_worker: Works | None = None  # of this process, where it is a worker's
 
 
 def _begin(make: MakeWorker, number: int) -> None:

@@ -81,11 +81,13 @@ class Job:
         return root
 
     @property
-    def spill(self) -> Path | None:
-        """The folder of features that several shards need; None where workers have none in common."""
+    def spill(self) -> Path:
+        """The folder of features that several shards need: where the job lies elsewhere, one of this machine's."""
         if self._spill is not None:
             return Path(self._spill)
-        return None if self.work.local is None else self.work.local / "spill"
+        if self.work.local is not None:
+            return self.work.local / "spill"
+        return Path(tempfile.gettempdir()) / f"clpips-{hashlib.sha256(self.folder.place.encode()).hexdigest()[:16]}"
 
     @property
     def table(self) -> PairTable:

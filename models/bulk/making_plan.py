@@ -13,9 +13,8 @@ from clpips.models.bulk.job import Job
 from clpips.models.bulk.plan_files import DIGEST
 from clpips.models.bulk.planning import plan
 from clpips.models.bulk.references import read_list, read_references
-from clpips.models.bulk.tasks import Task
+from clpips.models.bulk.tasks import Task, hashes_name
 from clpips.models.bulk.tiles import block_rows, tile_count
-from clpips.models.bulk.worker import hashes_name
 
 HASHED: Final = 2048  # images a task
 

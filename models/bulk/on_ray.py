@@ -34,8 +34,15 @@ class RayExecutor:
         workers: int | None = None,
         cpus: int | None = None,
         gpus: int = 0,
+        *,
+        one_disk: bool = True,
     ) -> None:
-        """`make(*arguments, threads, spill)` makes a worker. Raises `BulkError` where the cluster cannot be reached."""
+        """`make(*arguments, threads, spill)` makes a worker; each has so many CPUs and GPUs.
+
+        `workers` is their number: as many as the cluster has room for, unless told. `one_disk` says whether all nodes
+        find the same files in the folder for features. Raises `BulkError` where the cluster cannot be reached.
+        """
+        self.one_disk = one_disk
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _require_answer(address)
@@ -53,7 +60,7 @@ class RayExecutor:
         if not room:
             raise BulkError(f"no node of the cluster has {self._cpus} CPUs and {gpus} GPUs for a worker")
         self._arguments = (make, *arguments, self._cpus, spill)
-        self._actors: dict[int, Any] = {}
+        self.actors: dict[int, Any] = {}
         self._starting: dict[Any, int] = {}  # by what each says when it is there
         self._idle: list[int] = []
         self._failed = 0  # starts, one after the other
@@ -70,7 +77,7 @@ class RayExecutor:
             waiting = waiting or (again.pop() if again else next(remaining, None))
             while self._idle and waiting is not None:
                 number = self._idle.pop()
-                running[self._actors[number].run.remote(waiting)] = (number, waiting)
+                running[self.actors[number].run.remote(waiting)] = (number, waiting)
                 waiting = again.pop() if again else next(remaining, None)
             if not running and waiting is None:
                 return
@@ -93,8 +100,8 @@ class RayExecutor:
     def _start(self, number: int) -> None:
         """Start an actor in this one's place: it is there as soon as a node has room."""
         options = {"num_cpus": self._cpus, "num_gpus": self._gpus, "max_restarts": 0}
-        self._actors[number] = _Actor.options(**options).remote(*self._arguments)  # type: ignore[attr-defined]
-        self._starting[self._actors[number].process.remote()] = number
+        self.actors[number] = _Actor.options(**options).remote(*self._arguments)  # type: ignore[attr-defined]
+        self._starting[self.actors[number].process.remote()] = number
 
     def _greet(self, reference: Any) -> None:
         """Take an actor that is there into use. Raises `BulkError` where one after the other fails to start."""
@@ -111,7 +118,7 @@ class RayExecutor:
             self._idle.append(number)
 
     def close(self) -> None:
-        for actor in self._actors.values():
+        for actor in self.actors.values():
             ray.kill(actor)
         if self._started_ray:
             ray.shutdown()

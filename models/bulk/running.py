@@ -99,8 +99,9 @@ def _score(job: Job, executor: Executor, how: RunOptions, progress: Progress, sa
     missing = [number for number in own if number not in bad]
     retried = [number for number in own if how.retry_errors and bad.get(number)]
     if missing and int(about["shared"]):
-        _require_room(job)
-        if how.share is None and job.spill is not None:  # else each process embeds what it needs
+        if executor.one_disk:
+            _require_room(job)
+        if how.share is None and executor.one_disk:  # else each worker embeds what it needs
             _prepare(executor, (Task("embed", one) for one in range(job.plan.embed_tasks)), progress, said)
     tasks = iter([*(Task("score", one) for one in missing), *(Task("score", one, retry=True) for one in retried)])
     for task, outcome in executor.run(tasks):
@@ -154,7 +155,7 @@ def _await_plan(job: Job, progress: Progress, said: Report) -> None:
 def _require_room(job: Job) -> None:
     """Raise `BulkError` where the features that several shards need do not fit the disk."""
     folder, side = job.spill, job.options.resolution
-    if folder is None or side is None or statistics_alone(job.weights):
+    if side is None or statistics_alone(job.weights):
         return
     each = 4 * sum(c * h * w for c, (h, w) in zip(CHANNELS, tap_sizes(side, side), strict=True))
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,8 +174,7 @@ def _finish(job: Job, progress: Progress) -> None:
         progress.stage = "done with its share"
         return
     progress.stage = "done"
-    if job.spill is not None:
-        shutil.rmtree(job.spill, ignore_errors=True)
+    shutil.rmtree(job.spill, ignore_errors=True)
     summary = {**progress.as_json(), "errors": dict(progress.commonest()), **job.metadata()}
     job.folder.write(SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False).encode())
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 Kind = Literal["describe", "hash", "embed", "score"]
 
@@ -29,3 +29,16 @@ class Outcome:
     errors: Counter[str] = field(default_factory=Counter)  # how often each was met
     engine: dict[str, str] = field(default_factory=dict)  # of a worker that was asked to describe itself
     not_spilled: int = 0  # files that had no room on the disk
+
+
+class Works(Protocol):
+    """Who does tasks, one after the other."""
+
+    def run(self, task: Task) -> Outcome: ...
+
+    def close(self) -> None: ...
+
+
+def hashes_name(number: int) -> str:
+    """The file of a piece of the images' hashes."""
+    return f"{number:06}.bin"

@@ -23,7 +23,7 @@ from clpips.models.bulk.options import JobOptions
 from clpips.models.bulk.parts import Results, part_bytes, part_name, rows_with_errors, with_results
 from clpips.models.bulk.plan_files import DIGEST
 from clpips.models.bulk.shard import ShardScorer, source_of
-from clpips.models.bulk.tasks import Outcome, Task
+from clpips.models.bulk.tasks import Outcome, Task, hashes_name
 from clpips.models.engines.contract import GPU_BATCH, Engine
 from clpips.models.engines.opening import open_engine, torch_sees_cuda
 from clpips.models.images.errors import ImageError
@@ -201,8 +201,3 @@ def describe(engine: Engine) -> dict[str, str]:
         "convolution": engine.convolution,
         "backbone": engine.fingerprint,
     }
-
-
-def hashes_name(number: int) -> str:
-    """The file of a piece of the images' hashes."""
-    return f"{number:06}.bin"

@@ -209,6 +209,7 @@ def _executor(
 ) -> "Iterator[Executor]":
     """Who works: on a Ray cluster where one is named, else processes of this machine."""
     from clpips.models.bulk.executors import ProcessExecutor
+    from clpips.models.bulk.folder import is_url
     from clpips.models.bulk.worker import Worker
 
     executor: Executor
@@ -216,7 +217,8 @@ def _executor(
         require("ray", "ray", "--ray")
         from clpips.models.bulk.on_ray import RayExecutor
 
-        executor = RayExecutor(address, Worker, (out, options), spill, workers, cpus, gpus)
+        in_common = spill is None and (not is_url(out) or out.startswith("file://"))
+        executor = RayExecutor(address, Worker, (out, options), spill, workers, cpus, gpus, one_disk=in_common)
     else:
         count = workers or -(-core_count() // CORES_A_WORKER)
         make = partial(Worker, out, options, max(1, core_count() // count), spill)

@@ -18,7 +18,10 @@ from clpips.models.bulk.worker import Worker
 from tests.support.pictures import encode, picture
 
 SIDE = 64
-QUICK = {"resolution": SIDE, "convolution": "direct"}  # small images, and an engine that opens in half the time
+QUICK: dict[str, Any] = {
+    "resolution": SIDE,
+    "convolution": "direct",
+}  # small images, and an engine that opens in half the time
 
 
 def image_files(folder: Path, count: int) -> list[str]:
