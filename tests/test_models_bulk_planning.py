@@ -11,7 +11,9 @@ from clpips.models.bulk.planning import Shards, plan
 from clpips.models.bulk.tiles import tile, tile_count, tile_pairs, tile_sizes
 
 Pairs = list[tuple[int, int]]
-tables = st.lists(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=3), max_size=60)
+images_ = st.integers(0, 30)
+rows_ = st.builds(lambda one, others: [(one, other) for other in others], images_, st.lists(images_, max_size=3))
+tables = st.lists(rows_, max_size=30)
 
 
 def planned(rows: list[Pairs], bounds: Bounds) -> Shards:
@@ -25,7 +27,7 @@ def images_of(rows: list[Pairs], numbers: NDArray[np.int64]) -> set[int]:
 
 
 @given(tables, st.integers(2, 12), st.integers(1, 12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_row_is_in_one_shard_and_shards_keep_their_bounds(rows: list[Pairs], images: int, pairs: int) -> None:
     shards = planned(rows, Bounds(images, pairs, 0))
     numbers = [shards.rows_of(shard) for shard in range(len(shards))]
@@ -36,14 +38,14 @@ def test_every_row_is_in_one_shard_and_shards_keep_their_bounds(rows: list[Pairs
         assert (np.diff(own) > 0).all()
         if len(own) > 1:  # a row is never cut
             assert len(images_of(rows, own)) <= images
-            assert sum(len(rows[number]) for number in own) <= pairs
+            assert sum(max(len(rows[number]), 1) for number in own) <= pairs
         for image in images_of(rows, own):
             seen.setdefault(image, set()).add(shard)
     assert set(np.flatnonzero(shards.shared)) == {image for image, found in seen.items() if len(found) > 1}
 
 
 @given(tables)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_plan_is_the_same_every_time(rows: list[Pairs]) -> None:
     first, second = (planned(rows, Bounds(6, 8, 0)) for _ in range(2))
     assert first.rows.tolist() == second.rows.tolist()

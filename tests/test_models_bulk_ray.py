@@ -21,7 +21,10 @@ from tests.support.bulk import image_files, options, parts, random_pairs, run_jo
 IMAGES, PAIRS, SHARD_IMAGES = 30, 160, 4
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'")
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own: files and sockets that it leaves to the collector
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Ray's own: files and sockets that it leaves to the collector
+    pytest.mark.timeout(400),  # a cluster takes half a minute to start on a busy machine
+]
 
 
 @pytest.fixture(scope="module")

@@ -47,12 +47,15 @@ def plan(
     >>> found.rows.tolist(), found.row_ends.tolist(), found.shared.any().item()
     ([0, 2, 1], [2, 3], False)
     """
+    if not rows:
+        nothing = np.zeros(0, np.int64)
+        return Shards(nothing, nothing, np.zeros(nodes, np.bool_))
     first = np.searchsorted(row_of, np.arange(rows + 1))  # (rows + 1,), where the pairs of each row begin
     named = np.stack([targets, candidates], axis=1)  # (pairs, 2)
     groups = _ordered(_groups(rows, first, named, nodes), first, named, nodes, bounds)
     shard_of = _packed(groups, first, named, bounds)
     sequence = np.lexsort((groups.order, shard_of))
-    counts = np.bincount(shard_of) if rows else np.zeros(0, np.int64)
+    counts = np.bincount(shard_of)
     by_row = np.empty(rows, np.int64)
     by_row[groups.order] = shard_of
     return Shards(groups.order[sequence], np.cumsum(counts), _in_several(by_row[row_of], named, nodes))
@@ -74,7 +77,7 @@ class _Groups:
     order: NDArray[np.int64]  # (rows,)
     of: NDArray[np.int64]  # (rows,), the group of each of them
     images: NDArray[np.int64]  # (groups,)
-    pairs: NDArray[np.int64]  # (groups,)
+    pairs: NDArray[np.int64]  # (groups,), where a row without any counts as one
 
 
 def _ordered(
@@ -83,7 +86,7 @@ def _ordered(
     """Group after group, and within those that are too large, tile after tile."""
     counts = np.diff(first)  # (rows,), pairs
     groups = int(group.max(initial=-1)) + 1
-    pairs = np.bincount(group, weights=counts, minlength=groups).astype(np.int64)
+    pairs = np.bincount(group, weights=np.maximum(counts, 1), minlength=groups).astype(np.int64)
     of_node = np.full(nodes, -1, np.int64)
     of_node[named] = np.repeat(group, counts)[:, np.newaxis]
     images = np.bincount(of_node[of_node >= 0], minlength=groups)
@@ -134,7 +137,7 @@ def _packed(groups: "_Groups", first: NDArray[np.int64], named: NDArray[np.int32
     sizes = zip(starts.tolist(), ends.tolist(), groups.images.tolist(), groups.pairs.tolist(), strict=True)
     for start, end, own_images, own_pairs in sizes:
         too_large = own_images > bounds.images or own_pairs > bounds.pairs
-        if (images or pairs) and (too_large or images + own_images > bounds.images or pairs + own_pairs > bounds.pairs):
+        if pairs and (too_large or images + own_images > bounds.images or pairs + own_pairs > bounds.pairs):
             shard, images, pairs = shard + 1, 0, 0
         if too_large:
             cut = _cut([named[first[row] : first[row + 1]] for row in groups.order[start:end].tolist()], bounds)
