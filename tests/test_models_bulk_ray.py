@@ -32,7 +32,7 @@ def cluster() -> Iterator[Any]:
     """A cluster of two nodes with two CPUs each."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
         from ray.cluster_utils import Cluster
 
         sizes = {"num_cpus": 2, "object_store_memory": 80 * 2**20, "include_dashboard": False}

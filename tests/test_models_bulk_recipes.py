@@ -25,7 +25,9 @@ def test_the_recipe_for_a_library_gives_the_metrics_distances(library: str, tmp_
     ]
     for number, name in enumerate(("target.png", "a.png", "b.jpg")):
         (tmp_path / name).write_bytes(encode(picture(number, 128)))
-    variables = environment(RAY_USAGE_STATS_ENABLED="0", HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1")
+    variables = environment(
+        RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0", HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="1"
+    )
     done = subprocess.run(
         [sys.executable, "-c", recipe.text], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
     )

@@ -12,11 +12,11 @@ from PIL import Image
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.images.errors import ImageError, PixelTypeError, TooManyPixelsError, TruncatedImageError
-from clpips.models.images.masks import load_mask
+from clpips.models.images.mask_files import load_mask
 from clpips.models.metric.content import content_statistics
 from clpips.models.metric.families import ALEXNET, CONTENT, FAMILIES_OF, NETWORK_PLACES, NETWORKS, PLACES
 from clpips.models.metric.masked import masked_content_distances, masked_distances
-from clpips.models.metric.masks import Mask, MaskError, region
+from clpips.models.metric.masks import BLOCK_ROWS, Mask, MaskError, region
 from clpips.models.metric.spatial import heat_map
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import encode, npy, picture, variation
@@ -39,6 +39,15 @@ def test_a_position_counts_with_the_mean_of_the_mask_over_its_part(
     fine = values.repeat(rows, 0).repeat(columns, 1).astype(float)  # each cell is a whole number of these
     means = fine.reshape(rows, height, columns, width).mean(axis=(1, 3))
     np.testing.assert_allclose(shares, means / means.sum(), atol=1e-6)
+
+
+def test_a_mask_of_many_rows_is_summed_block_by_block() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (3 * BLOCK_ROWS + 5, 40), np.uint8)
+    shares = Mask(values).shares(7, 10)
+    fine = values.repeat(7, 0).astype(float)  # each cell is a whole number of these rows, and of four columns
+    means = fine.reshape(7, len(values), 10, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(shares, means / means.sum(), atol=1e-6)
+    np.testing.assert_array_equal(Mask(values).on([(7, 10)]).shares(7, 10), shares)
 
 
 def test_a_mask_of_one_value_counts_as_none(engine: Engine) -> None:

@@ -2,7 +2,10 @@
 
 import base64
 import itertools
+import resource
+import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.bodies import parse_distance, parse_rank
+from clpips.service.wire.body_memory import BodyMemory
 from clpips.service.wire.encodings import image_from_text
 from clpips.service.wire.profile_schemas import RankingFields
 from clpips.service.wire.ranking_bodies import parse_ranking
@@ -102,3 +106,28 @@ def test_a_body_of_one_form_is_not_read_as_another(content: bytes) -> None:
     for form, other in itertools.permutations(FORMS, 2):
         with pytest.raises((MalformedBody, InvalidRequest)):
             parse_rank(bodies[other][1], bodies[form][0], LIMITS)
+
+
+@given(st.lists(st.binary(max_size=2**17), max_size=12), st.booleans())
+def test_a_body_is_what_came_however_it_is_held(parts: list[bytes], announced: bool) -> None:
+    whole = b"".join(parts)
+    memory = BodyMemory(len(whole) if announced else 0)
+    for part in parts:
+        memory.append(part)
+
+    assert len(memory) == len(whole)
+    assert bytes(memory.whole()) == whole
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a body has pages of its own on Linux alone")
+def test_a_body_that_does_not_come_takes_no_memory() -> None:
+    before = resident_bytes()
+    bodies = [BodyMemory(100_000_000) for _ in range(8)]
+    for body in bodies:
+        body.append(bytes(2**19))
+
+    assert resident_bytes() - before < 32 * 2**20

@@ -19,6 +19,7 @@ from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import AbandonedError, DecoderProcesses
 from loadtest.hostile.making import slow, tiff
 from tests.support.pictures import Pixels, encode, npy, picture
+from tests.support.services import distance_body, serving
 
 MAX_PIXELS = 2**23
 LIMITS = DecoderLimits(2**28, 30.0)
@@ -71,7 +72,7 @@ def test_a_process_gives_the_pixels_that_a_thread_gives(
 ) -> None:
     content = encode(picture(3, 80, 100), name)
     expected = load_image(content, resolution)
-    np.testing.assert_array_equal(processes.decode(content, resolution, MAX_PIXELS), expected)
+    np.testing.assert_array_equal(processes.decode(content, resolution, MAX_PIXELS).pixels, expected)
     assert processes.size(content, MAX_PIXELS) == image_size(content)
 
 
@@ -90,13 +91,13 @@ def test_an_image_that_nobody_waits_for_is_ended_in_the_middle(processes: Decode
     with pytest.raises(AbandonedError):
         processes.decode(slow(), 64, MAX_PIXELS, lambda: False)
     assert time.monotonic() - started < 10  # it would take much longer
-    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
 
 
 def test_a_decoder_that_crashes_is_the_files_fault_and_another_takes_its_place(processes: DecoderProcesses) -> None:
     with pytest.raises(DecoderError, match="crashed on the image"):
         processes.decode(slow(), 64, MAX_PIXELS, signalled(signal.SIGSEGV, processes))
-    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+    assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
 
 
 def test_a_decoder_that_others_end_is_tried_once_more(processes: DecoderProcesses) -> None:
@@ -117,7 +118,7 @@ def test_an_image_gets_so_much_processor_time() -> None:
     try:
         with pytest.raises(DecoderError, match=r"more than 0\.5 s of processor time"):
             processes.decode(slow(), 64, MAX_PIXELS)
-        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
 
@@ -128,7 +129,7 @@ def test_an_image_gets_so_much_memory(name: str) -> None:
     try:
         with pytest.raises(DecoderError, match="more than 24 MiB of memory"):
             processes.decode(encode(np.zeros((2048, 2048, 4), np.uint8), name), 64, MAX_PIXELS)
-        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
 
@@ -139,7 +140,7 @@ def test_more_callers_than_processes_wait_for_nobody(processes: DecoderProcesses
     results: list[Pixels] = []
 
     def call() -> None:
-        results.extend(processes.decode(content, 64, MAX_PIXELS) for _ in range(5))
+        results.extend(processes.decode(content, 64, MAX_PIXELS).pixels for _ in range(5))
 
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
@@ -158,10 +159,10 @@ def test_a_fork_server_that_is_killed_is_started_again() -> None:
         processes.start()
         server = next(process for process in descendants() - before if process in children(os.getpid()))
         os.kill(server, signal.SIGKILL)
-        assert processes.decode(content, 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(content, 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
         with suppress(AbandonedError):
             processes.decode(slow(), 64, MAX_PIXELS, lambda: False)
-        assert processes.decode(content, 64, MAX_PIXELS).shape == (64, 64, 3)
+        assert processes.decode(content, 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
 
@@ -213,3 +214,48 @@ def test_a_late_answer_is_not_taken_for_the_answer_to_another_command() -> None:
             nursery.fork(CAPACITY)
     finally:
         nursery.close()
+
+
+def test_a_fork_server_that_is_stopped_with_its_processes_is_left_and_started_again() -> None:
+    before = descendants()
+    processes = DecoderProcesses(2, LIMITS, CAPACITY)
+    asked = 0
+
+    def wanted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 3
+
+    try:
+        processes.start()
+        stopped = descendants() - before
+        for process in stopped:
+            os.kill(process, signal.SIGSTOP)
+        with pytest.raises(AbandonedError):
+            processes.decode(encode(picture(3, 80), "JPEG"), 64, MAX_PIXELS, wanted)
+        assert processes.decode(encode(picture(3, 80), "JPEG"), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
+        deadline = time.monotonic() + 10.0
+        while stopped & descendants() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not stopped & descendants()
+    finally:
+        processes.close()
+
+
+def test_where_no_decoder_can_be_started_the_answer_is_503_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Nursery:
+        raise NurseryError("it cannot be started: [Errno 12] Cannot allocate memory")
+
+    before = descendants()
+    with serving(decode_processes=1) as service:
+        monkeypatch.setattr("clpips.service.decoding.processes.Nursery", full)
+        for process in descendants() - before:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        content, content_type = distance_body("multipart", [(encode(picture(3, 80), "JPEG"), npy(picture(4, 80)))])
+        reply = service.post("/distance", content=content, headers={"content-type": content_type})
+
+    assert reply.status_code == 503
+    assert reply.json()["type"].endswith("not-ready")
+    assert "no process can be started" in reply.json()["detail"]
+    assert reply.headers["retry-after"] == "2"

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from clpips.service.routes.answers import REFUSALS
 from clpips.service.storage.errors import RefusedError
 from tests.support.pictures import encode, npy, picture
-from tests.support.services import assert_problem, base64_of, multipart, pointers, post, rank_body
+from tests.support.services import assert_problem, base64_of, multipart, pointers, post, rank_body, serving
 
 IMAGE = encode(picture(1, 40))
 
@@ -216,3 +216,13 @@ def test_a_broken_host_header_is_a_400(bounded: TestClient[Any]) -> None:
 
 def test_whatever_storage_refuses_has_an_answer() -> None:
     assert REFUSALS.keys() == set(RefusedError.__subclasses__())
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many"])
+def test_a_parameter_of_a_query_that_is_wrong_is_named(query: str) -> None:
+    with serving() as client:
+        reply = client.get(f"/profiles?{query}")
+
+    assert reply.status_code == 422
+    assert reply.json()["type"].endswith("invalid-request")
+    assert reply.json()["detail"].startswith("limit: ")

@@ -50,6 +50,7 @@ class Measured(Comparer):
         resolution: int | None,
         ticket: Ticket,
         families: Families = ALL_FAMILIES,
+        masks: Sequence[Slot | None] | None = None,
     ) -> NDArray[np.float32]:
         return distances(0, len(pairs)).astype(np.float32)
 
@@ -84,7 +85,7 @@ def judging(store: ProfileStore, workers: FitWorkers) -> Judging:
     telemetry = Telemetry()
     registry = Registry(ShippedWeights.load(SHIPPED_FINGERPRINT), store, SHIPPED_FINGERPRINT, 2.0, 10, telemetry)
     learner = Learner(store, registry, workers, telemetry)
-    return Judging(store, registry, learner, RecentComparisons(60, 10**6), Measured())
+    return Judging(store, registry, learner, RecentComparisons(60, 10**6), Measured(), telemetry)
 
 
 def body_of(form: Form) -> tuple[bytes, str]:
@@ -151,6 +152,7 @@ async def test_a_ranking_that_cannot_be_fitted_now_is_kept_and_its_answer_says_s
     answer, is_new = await own.teach(T, "ada", asked, Ticket(1e9, 0, INTERACTIVE))
     assert (answer.ranking, answer.rankings, answer.taken, is_new) == (1, 1, False, True)
     assert answer.reason.startswith("the ranking is kept, and is learned from later: ")
+    assert own._taught.labels("postponed")._value.get() == 1.0
     assert (await store.find(T, "ada")).fitted_ranking == 0
     workers.error = None
     keeping_up = asyncio.create_task(own._learner.keep_up(SHIPPED_FINGERPRINT, after_seconds=0.01))

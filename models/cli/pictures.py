@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clpips.models.images.decoding import decode, load_image
 from clpips.models.images.errors import ImageError
-from clpips.models.images.masks import load_mask
+from clpips.models.images.mask_files import load_mask
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.metric.masks import Mask, MaskError
 

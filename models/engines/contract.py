@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, Networks
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 
 EngineName = Literal["auto", "onnx", "torch"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -120,13 +120,13 @@ class Engine(Protocol):
         ...
 
     def compare_within(
-        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+        self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
         """Channel distances of one pair of one network's features within a mask: float32 `(6016,)`, ≥ 0."""
         ...
 
     def locate(
-        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         """Where a pair of AlexNet's features of equally large images differs: a map a layer, float32 `(h, w)`, ≥ 0.
 

@@ -34,7 +34,7 @@ from clpips.models.metric.content import CONTENT_CHANNELS
 from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
 from clpips.models.metric.masked import masked_content_distances, masked_distances
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 from clpips.models.metric.spatial import position_distances, within
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
@@ -202,7 +202,7 @@ class OnnxEngine:
         return channel_distances_of_all(known[0], known[1], families)
 
     def compare_within(
-        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+        self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
         network, families = families_asked([target], [candidate], families)
         if network == CONTENT:
@@ -210,7 +210,7 @@ class OnnxEngine:
         return masked_distances(target.taps, candidate.taps, mask, families)
 
     def locate(
-        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         return within(position_distances(target.taps, candidate.taps, weights), mask)
 

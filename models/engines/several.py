@@ -21,7 +21,7 @@ from clpips.models.metric.families import (
     Networks,
     networks_of,
 )
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 from clpips.models.metric.tiles import tile_rows
 
 ImageFeatures = Mapping[str, Features]  # of one image, by network
@@ -38,7 +38,7 @@ def compare_images(
     targets: Sequence[ImageFeatures],
     candidates: Sequence[ImageFeatures],
     families: Families = ALL_FAMILIES,
-    mask: Mask | None = None,
+    mask: Region | None = None,
 ) -> NDArray[np.float32]:
     """Channel distances of n pairs, within a mask if there is one, float32 `(n, 6016)`; families not asked for are 0.
 

@@ -10,6 +10,7 @@ import zlib
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from clpips.models.images.avif import read_avif
@@ -28,13 +29,14 @@ from clpips.models.images.formats import NPY, PNG, format_of, name_of_other
 from clpips.models.images.gif import open_gif, read_gif
 from clpips.models.images.jpeg_decoding import open_jpeg
 from clpips.models.images.jpeg_segments import read_jpeg
+from clpips.models.images.masks import array_values, grey_values, read_mask_header, require_mask_file
 from clpips.models.images.npy import read_pixel_header, read_pixels
-from clpips.models.images.orientation import orientation_of, upright
+from clpips.models.images.orientation import SIDEWAYS, orientation_of, upright
 from clpips.models.images.outline import Outline
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.images.png import is_plain, open_plain_png, open_png
 from clpips.models.images.png_chunks import read_png
-from clpips.models.images.resize import require_native_size, require_resolution, resize
+from clpips.models.images.resize import require_native_size, require_resolution, resize, shrink
 from clpips.models.images.tiff import outline_tiff
 from clpips.models.images.webp import read_webp
 
@@ -66,12 +68,18 @@ class EncodedImage:
         self._format = _format(content)
         self._outline = _OUTLINES[self._format](content)
         self.width, self.height = self._outline.width, self._outline.height  # as stored
+        self.orientation = self._outline.orientation
         _check_size(self.width, self.height, max_pixels)
 
     @property
     def light(self) -> bool:
         """Whether decoding costs little at worst, and needs no decoder that a file may crash: see `begins_light`."""
         return self._outline.light
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, upright: the size of the picture that people see."""
+        return (self.width, self.height) if self.orientation in SIDEWAYS else (self.height, self.width)
 
     def load(self, resolution: int | None) -> Pixels:
         """The pixels as `load_image` has them."""
@@ -82,15 +90,21 @@ class EncodedImage:
         require_native_size(pixels)
         return pixels
 
+    def thumbnail(self, longest: int) -> Pixels:
+        """The pixels upright, uint8 RGB `(h, w, 3)`, shrunk so that no side is longer than `longest`.
+
+        Raises a subclass of `ImageError`.
+        """
+        return shrink(self._upright(), longest)
+
     def decode(self) -> Pixels:
         """The pixels as `decode` has them."""
         return np.asarray(self._upright())
 
-    def _upright(self) -> Image.Image | Pixels:
-        """The pixels upright in sRGB: mode RGB, or an array `(h, w, 3)` where decoding gives one."""
-        outline = self._outline
+    def stored(self) -> Image.Image | Pixels:
+        """The pixels as they are stored: an array is RGB `(h, w, 3)`. Raises a subclass of `ImageError`."""
         try:
-            stored = outline.open()
+            return self._outline.open()
         except ImageError:
             raise
         except _OF_DECODERS as error:
@@ -98,6 +112,10 @@ class EncodedImage:
                 f"the {self._format} image is truncated or damaged ({len(self._content):,} bytes came); send the whole "
                 "file"
             ) from error
+
+    def _upright(self) -> Image.Image | Pixels:
+        """The pixels upright in sRGB: mode RGB, or an array `(h, w, 3)` where decoding gives one."""
+        outline, stored = self._outline, self.stored()
         if not isinstance(stored, Image.Image):
             if outline.orientation == 1 and outline.profile is None:
                 return stored
@@ -153,6 +171,27 @@ def image_size(content: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """
     image = EncodedImage(content, max_pixels)
     return image.width, image.height
+
+
+def decode_mask(content: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a mask's file, a grey image of these formats or a `.npy` array, to uint8 `(height, width)`, upright.
+
+    Raises a subclass of `ImageError`, for colours, transparency and more than 8 bits too.
+    """
+    require_mask_file(content)
+    if content.startswith(NPY):
+        return array_values(content, read_mask_header(content, max_pixels))
+    image = EncodedImage(content, max_pixels)
+    return grey_values(image.stored(), image.orientation)
+
+
+def mask_pixels(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
+    """How many pixels a mask's file has, by its head alone. Raises a subclass of `ImageError`."""
+    if content.startswith(NPY):
+        height, width = read_mask_header(content, max_pixels).shape
+    else:
+        width, height = image_size(content, max_pixels)
+    return height * width
 
 
 def _format(content: bytes) -> str:

@@ -14,6 +14,7 @@ from clpips.models.images.errors import ImageError
 
 TAG: Final = 0x0112
 UPRIGHT: Final = 1
+SIDEWAYS: Final = range(5, 9)  # orientations whose rows are the picture's columns
 EXIF: Final = b"Exif\x00\x00"  # stands before the TIFF in a JPEG, and in some files of others
 LONGEST_XMP: Final = 2**20  # bytes that are searched
 _XMP: Final = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")

@@ -108,6 +108,17 @@ def same_padding(side: int, convolution: ContentConvolution) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def _last_side() -> int:
+    side = CONTENT_SIDE
+    for block in BLOCKS:
+        for convolution in block.convolutions:
+            side = -(-side // convolution.stride)
+    return side
+
+
+LAST_GRID: Final = (_last_side(), _last_side())  # positions of the last map, whatever was scored
+
+
 def content_statistics(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean and standard deviation over positions of n images' last maps `(n, 1280, h, w)`, each brought to length 1.
 

@@ -42,19 +42,19 @@ def statistics(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     means, deviations = both = np.empty((2, TOTAL_CHANNELS), np.float32)
     for layer, tap in zip(LAYERS, maps, strict=True):
         values = tap.reshape(len(tap), -1)  # (c, h*w)
-        mean = _sum_products(values) / values.shape[1]  # (c,)
-        square = _sum_products(values, values) / values.shape[1]  # (c,), mean squares
+        mean = sum_products(values) / values.shape[1]  # (c,)
+        square = sum_products(values, values) / values.shape[1]  # (c,), mean squares
         variance = square - mean * mean  # (c,)
         nearly_constant = variance < CANCELLED * square  # (c,)
         if nearly_constant.any():  # these once more, in two passes
             centred = values[nearly_constant] - mean[nearly_constant, np.newaxis].astype(np.float32)  # (some, h*w)
-            variance[nearly_constant] = _sum_products(centred, centred) / values.shape[1]
+            variance[nearly_constant] = sum_products(centred, centred) / values.shape[1]
         means[layer], deviations[layer] = mean, np.sqrt(variance)
     return both
 
 
-def _sum_products(values: NDArray[np.float32], factors: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
-    """Row by row the sum of products, `(c,)`, of values `(c, s)` and factors of the same shape, or 1."""
+def sum_products(values: NDArray[np.float32], factors: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """Row by row the sum of products, `(c,)`, of values `(c, s)` and factors `(c, s)` or `(1, s)`; else of 1."""
     total = np.zeros(len(values))  # (c,)
     for start in range(0, values.shape[1], POSITIONS_A_SUM):
         part = values[:, start : start + POSITIONS_A_SUM]  # (c, ≤ 4096)
@@ -80,7 +80,7 @@ def aligned_distances(
     z = np.empty(TOTAL_CHANNELS, np.float32)  # (1152,)
     for channels, layer, a, b in zip(CHANNELS, LAYERS, target, candidate, strict=True):  # a, b: (c, h, w)
         difference = (a - b).reshape(channels, -1)  # (c, h*w)
-        z[layer] = _sum_products(difference, difference) / difference.shape[1]  # (c,), means of squares
+        z[layer] = sum_products(difference, difference) / difference.shape[1]  # (c,), means of squares
     return z
 
 
@@ -104,7 +104,7 @@ def aligned_distances_of_all(
             for row, values in zip(z, sides[0], strict=True):
                 np.subtract(values[start : start + size], block, out=difference)
                 flat = difference.reshape(-1, positions)  # (c * size, h*w)
-                row[:, places] = (_sum_products(flat, flat) / positions).reshape(block.shape[:2])
+                row[:, places] = (sum_products(flat, flat) / positions).reshape(block.shape[:2])
     return z
 
 

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import LAYERS, TOTAL_CHANNELS
+from clpips.models.metric.backbone import LAYERS
 from clpips.models.metric.content import EPSILON
+from clpips.models.metric.distance import sum_products
 from clpips.models.metric.families import ALEXNET, CONTENT, FAMILIES_OF, NETWORK_PLACES, PLACES, Z_LENGTH, Families
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 
 
 def masked_distances(
     target: Sequence[NDArray[np.float32]],
     candidate: Sequence[NDArray[np.float32]],
-    mask: Mask,
+    mask: Region,
     families: Families = FAMILIES_OF[ALEXNET],
 ) -> NDArray[np.float32]:
     """AlexNet's part of `z` of one pair within a mask, float32 `(6016,)`, from five feature maps `(c, h, w)` each.
@@ -22,27 +23,29 @@ def masked_distances(
     Families that are not asked for, and those of other networks, are 0.
     """
     z = np.zeros(Z_LENGTH, np.float32)
-    aligned, means, deviations = (np.empty(TOTAL_CHANNELS) for _ in range(3))
+    parts = {name: z[PLACES[name]] for name in families}  # views
     for layer, a, b in zip(LAYERS, target, candidate, strict=True):  # a, b: (c, h, w)
-        shares = mask.shares(*a.shape[1:]).astype(np.float64)  # (h, w)
-        aligned[layer] = np.einsum("chw,hw->c", np.square(a - b), shares)
-        (mean_a, deviation_a), (mean_b, deviation_b) = (_moments(one, shares) for one in (a, b))
-        means[layer], deviations[layer] = np.square(mean_a - mean_b), np.square(deviation_a - deviation_b)
-    for name, values in (("aligned", aligned), ("mean", means), ("std", deviations)):
-        if name in families:
-            z[PLACES[name]] = values
+        shares = mask.shares(*a.shape[1:]).reshape(1, -1)  # (1, s)
+        if "aligned" in parts:
+            difference = (a - b).reshape(len(a), -1)  # (c, s)
+            parts["aligned"][layer] = sum_products(np.square(difference, out=difference), shares)
+        if not parts.keys().isdisjoint({"mean", "std"}):
+            of_both = zip(*(_moments(one, shares) for one in (a, b)), strict=True)
+            for name, (own, other) in zip(("mean", "std"), of_both, strict=True):
+                if name in parts:
+                    parts[name][layer] = np.square(own - other)
     return z
 
 
 def masked_content_distances(
     target: NDArray[np.float32],
     candidate: NDArray[np.float32],
-    mask: Mask,
+    mask: Region,
     families: Families = FAMILIES_OF[CONTENT],
 ) -> NDArray[np.float32]:
     """The content network's part of `z` of one pair within a mask, float32 `(6016,)`, from last maps `(1280, h, w)`."""
     z = np.zeros(Z_LENGTH, np.float32)
-    shares = mask.shares(*target.shape[1:]).astype(np.float64)  # (h, w)
+    shares = mask.shares(*target.shape[1:]).reshape(1, -1)  # (1, s)
     sides = [_unit(np.stack(_moments(one, shares))) for one in (target, candidate)]  # (2, 1280) each
     z[NETWORK_PLACES[CONTENT]] = np.square(sides[0] - sides[1]).ravel()
     for name in FAMILIES_OF[CONTENT] - families:
@@ -50,11 +53,12 @@ def masked_content_distances(
     return z
 
 
-def _moments(maps: NDArray[np.float32], shares: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted mean and standard deviation of each channel of maps `(c, h, w)` by shares `(h, w)`: `(c,)` each."""
-    mean = np.einsum("chw,hw->c", maps, shares)  # (c,)
-    variance = np.einsum("chw,hw->c", np.square(maps - mean[:, np.newaxis, np.newaxis]), shares)  # (c,)
-    return mean, np.sqrt(variance)
+def _moments(maps: NDArray[np.float32], shares: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted mean and standard deviation of each channel of maps `(c, h, w)` by shares `(1, s)`: `(c,)` each."""
+    values = maps.reshape(len(maps), -1)  # (c, s)
+    mean = sum_products(values, shares)  # (c,)
+    centred = values - mean[:, np.newaxis].astype(np.float32)  # (c, s)
+    return mean, np.sqrt(sum_products(np.square(centred, out=centred), shares))
 
 
 def _unit(statistics: NDArray[np.float64]) -> NDArray[np.float64]:

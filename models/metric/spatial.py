@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import LAYERS
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 
 Upsampling = Literal["nearest", "bilinear"]
 UPSAMPLINGS: Final[tuple[Upsampling, ...]] = get_args(Upsampling)
@@ -47,7 +47,7 @@ def position_distances(
     return maps
 
 
-def within(maps: Sequence[NDArray[np.float32]], mask: Mask | None) -> list[NDArray[np.float32]]:
+def within(maps: Sequence[NDArray[np.float32]], mask: Region | None) -> list[NDArray[np.float32]]:
     """Maps `(h, w)` within a mask, if there is one: each position by what it counts for."""
     if mask is None:
         return list(maps)

@@ -13,6 +13,7 @@ from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import span
 from clpips.service.wire.bodies import announced_bytes, read_bytes
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import Limits
 
@@ -31,7 +32,7 @@ class Reception(NamedTuple):
     async def answer(
         self,
         request: Request[Any, Any, Any],
-        parse: Callable[[str, bytes | bytearray, Limits], AskedT],
+        parse: Callable[[str, Body, Limits], AskedT],
         score: Callable[[AskedT, Ticket], Awaitable[AnswerT]],
         *,
         most_bytes: int | None = None,

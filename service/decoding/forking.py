@@ -16,7 +16,7 @@ from clpips.service.decoding.words import DecoderWords
 
 START: Final = "from clpips.service.decoding.nursery import main; main({descriptor}, {nbytes}, {seconds})"
 START_SECONDS: Final = 60.0  # until it must have loaded everything, on a machine that is busy
-ANSWER_SECONDS: Final = 20.0  # until it must have forked
+ANSWER_SECONDS: Final = 8.0  # until it must have forked, which takes milliseconds
 ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",  # a process with one thread can be forked
     "OMP_NUM_THREADS": "1",

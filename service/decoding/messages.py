@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from clpips.models.images import errors
 from clpips.models.images.errors import ImageError
 
-_JOB: Final = struct.Struct("<?QIQ")
-_REPLY: Final = struct.Struct("<BBIIH")
+_JOB: Final = struct.Struct("<BQIQ")
+_REPLY: Final = struct.Struct("<BBIIIIH")
 LONGEST_MESSAGE: Final = 2**16 - 1  # bytes of an error's text
 ERRORS: Final[tuple[type[ImageError], ...]] = (
     ImageError,
@@ -39,13 +39,22 @@ class Outcome(IntEnum):
 _OUTCOMES: Final = frozenset(map(int, Outcome))
 
 
+class Task(IntEnum):
+    """What is asked of a file."""
+
+    PIXELS = 0  # of an image, at the scoring resolution
+    SIZE = 1  # width and height of an image, from its head
+    MASK = 2  # the values of a mask
+    THUMBNAIL = 3  # the pixels of an image, in its proportions; `resolution` is the longest side at most
+
+
 class Job(NamedTuple):
-    """An image to decode; its file is in the shared memory."""
+    """An image to decode, or a mask; its file is in the shared memory."""
 
     nbytes: int
     resolution: int | None
     max_pixels: int
-    size_alone: bool = False  # no pixels are asked for
+    task: Task = Task.PIXELS
 
 
 class Reply(NamedTuple):
@@ -55,13 +64,14 @@ class Reply(NamedTuple):
     error: type[ImageError] = ImageError  # where it is refused
     height: int = 0
     width: int = 0
+    size: tuple[int, int] = (0, 0)  # of the picture in the file, upright: height and width
     text: str = ""
     last: bool = False  # the process ends after this job
 
 
 def send_job(connection: socket.socket, job: Job) -> None:
     """Raises `OSError` where the process has ended."""
-    connection.sendall(_JOB.pack(job.size_alone, job.nbytes, job.resolution or 0, job.max_pixels))
+    connection.sendall(_JOB.pack(job.task, job.nbytes, job.resolution or 0, job.max_pixels))
 
 
 def receive_job(connection: socket.socket) -> Job | None:
@@ -69,15 +79,15 @@ def receive_job(connection: socket.socket) -> Job | None:
     head = receive(connection, _JOB.size)
     if head is None:
         return None
-    size_alone, nbytes, resolution, max_pixels = _JOB.unpack(head)
-    return Job(nbytes, resolution or None, max_pixels, size_alone)
+    task, nbytes, resolution, max_pixels = _JOB.unpack(head)
+    return Job(nbytes, resolution or None, max_pixels, Task(task))
 
 
 def send_reply(connection: socket.socket, reply: Reply) -> None:
     """Raises `OSError` where the service has gone."""
     text = reply.text.encode("utf-8", "replace")[:LONGEST_MESSAGE]
     kind = ERRORS.index(reply.error) if reply.error in ERRORS else 0
-    head = _REPLY.pack(reply.outcome | reply.last << 7, kind, reply.height, reply.width, len(text))
+    head = _REPLY.pack(reply.outcome | reply.last << 7, kind, reply.height, reply.width, *reply.size, len(text))
     connection.sendall(head + text)
 
 
@@ -86,11 +96,19 @@ def receive_reply(connection: socket.socket) -> Reply | None:
     head = receive(connection, _REPLY.size)
     if head is None:
         return None
-    outcome, kind, height, width, length = _REPLY.unpack(head)
+    outcome, kind, height, width, *size, length = _REPLY.unpack(head)
     text = receive(connection, length)
     if text is None or kind >= len(ERRORS) or outcome & 0x7F not in _OUTCOMES:
         return None
-    return Reply(Outcome(outcome & 0x7F), ERRORS[kind], height, width, text.decode("utf-8", "replace"), outcome > 0x7F)
+    return Reply(
+        Outcome(outcome & 0x7F),
+        ERRORS[kind],
+        height,
+        width,
+        (size[0], size[1]),
+        text.decode("utf-8", "replace"),
+        outcome > 0x7F,
+    )
 
 
 def receive(connection: socket.socket, size: int) -> bytes | None:

@@ -5,6 +5,7 @@ threads, whose locks would stay locked in the child. Commands come on a socket: 
 that one.
 """
 
+import ctypes
 import gc
 import io
 import logging
@@ -26,6 +27,7 @@ from clpips.service.decoding.worker import run
 
 COMMAND: Final = struct.Struct("<cQ")  # what to do, and a capacity in bytes or the id of a process
 ANSWER: Final = struct.Struct("<q")  # the id of a process, or a wait status; below 0 where it did not work
+PR_SET_PDEATHSIG: Final = 1  # the operation's number in Linux's prctl
 FORK: Final = b"f"
 END: Final = b"e"
 
@@ -66,11 +68,18 @@ def _fork(commands: socket.socket, descriptors: list[int], capacity: int, lock: 
             os.close(descriptor)
         return process
     try:
+        _die_with_parent()
         commands.close()
         connection = socket.socket(fileno=descriptors[0])
         run(connection, SharedMemory(descriptors[1], capacity), lock, limits)
     finally:
         os._exit(1)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the fork server ends, even where something has stopped it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end(process: int) -> int:

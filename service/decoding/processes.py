@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from clpips.models.images.errors import DecoderError
-from clpips.models.images.pixels import Pixels
+from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.service.decoding.forking import Nursery, NurseryError, Worker
 from clpips.service.decoding.limits import DecoderLimits, needs_too_much_memory, why_it_ended
-from clpips.service.decoding.messages import Job, Outcome, Reply, receive_reply, send_job
+from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_reply, send_job
 
 LOOK_SECONDS: Final = 0.2  # between two looks at whether somebody still waits
 ANSWER_SECONDS: Final = 10.0  # for the rest of a reply that has begun
@@ -31,6 +33,10 @@ log = structlog.get_logger()
 
 class AbandonedError(Exception):
     """Nobody waits for the image any more: its process has been ended."""
+
+
+class NoDecoderError(RuntimeError):
+    """No process can be started to decode the image: the machine has no room for one, or the service is stopping."""
 
 
 class DecoderProcesses:
@@ -60,21 +66,44 @@ class DecoderProcesses:
 
     def decode(
         self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool] = lambda: True
-    ) -> Pixels:
+    ) -> DecodedImage:
         """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
 
-        Raises `ImageError`, `AbandonedError`, or `RuntimeError` where the processes do not work.
+        Raises `ImageError`, `AbandonedError`, `NoDecoderError`, or `RuntimeError` where a decoder fails by itself.
         """
         worker, reply = self._run(Job(len(content), resolution, max_pixels), content, wanted)
         try:
-            pixels = worker.memory.read_pixels(reply.height, reply.width)
+            pixels = worker.memory.read_array(reply.height, reply.width, 3)
+        finally:
+            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
+        return DecodedImage(pixels, reply.size)
+
+    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> NDArray[np.uint8]:
+        """The values of a mask that is an image, uint8 `(h, w)`, as `decode_mask` has them. Raises as `decode` does."""
+        worker, reply = self._run(Job(len(content), None, max_pixels, Task.MASK), content, wanted)
+        try:
+            values = worker.memory.read_array(reply.height, reply.width)
+        finally:
+            self._give_back(worker, reply, max(len(content), reply.height * reply.width))
+        return values
+
+    def thumbnail(
+        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool] = lambda: True
+    ) -> Pixels:
+        """The pixels of an image, no side longer than `longest`, as `EncodedImage.thumbnail` gives them.
+
+        Raises what `decode` raises.
+        """
+        worker, reply = self._run(Job(len(content), longest, max_pixels, Task.THUMBNAIL), content, wanted)
+        try:
+            pixels = worker.memory.read_array(reply.height, reply.width, 3)
         finally:
             self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
         return pixels
 
     def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> tuple[int, int]:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
-        worker, reply = self._run(Job(len(content), None, max_pixels, size_alone=True), content, wanted)
+        worker, reply = self._run(Job(len(content), None, max_pixels, Task.SIZE), content, wanted)
         self._give_back(worker, reply, len(content))
         return reply.width, reply.height
 
@@ -117,7 +146,7 @@ class DecoderProcesses:
         try:
             return self._fork()
         except (NurseryError, OSError) as error:
-            raise RuntimeError(f"no decoder process could be started: {error}") from error
+            raise NoDecoderError(f"no decoder process could be started: {error}") from error
 
     def _fork(self) -> Worker:
         """A new process, of a new fork server where the last one has ended."""
@@ -179,8 +208,13 @@ class DecoderProcesses:
             self._idle.append(worker)
 
     def _end(self, worker: Worker) -> int:
-        """End a worker; its wait status, as that of one that others ended where it cannot be known."""
+        """End a worker; its wait status, as that of one that others ended where it cannot be known.
+
+        A fork server that does not answer is left, with its processes: what stopped it may have stopped them.
+        """
         try:
             return worker.nursery.end(worker)
-        except NurseryError:
+        except NurseryError as error:
+            log.warning("the server that forks decoders is left, and started again", reason=str(error))
+            self._forget(worker.nursery)
             return ENDED_BY_OTHERS

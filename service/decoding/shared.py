@@ -4,14 +4,14 @@
 its last user, however that ends.
 """
 
+import math
 import mmap
 import os
 import tempfile
 from typing import Final
 
 import numpy as np
-
-from clpips.models.images.pixels import Pixels
+from numpy.typing import NDArray
 
 KEPT_BYTES: Final = 8 * 2**20  # that stay allocated between jobs
 
@@ -55,18 +55,19 @@ class SharedMemory:
     def read(self, nbytes: int) -> bytes:
         return self._map[:nbytes]
 
-    def write_pixels(self, pixels: Pixels) -> None:
+    def write_array(self, array: NDArray[np.uint8]) -> None:
         """Raises `ValueError` where there is no room."""
-        if pixels.nbytes > self.capacity:
-            raise ValueError(f"{pixels.nbytes:,} bytes of pixels, the shared memory has {self.capacity:,}")
-        view = np.frombuffer(self._map, np.uint8, pixels.nbytes)
-        view.reshape(pixels.shape)[:] = pixels
+        if array.nbytes > self.capacity:
+            raise ValueError(f"{array.nbytes:,} bytes of pixels, the shared memory has {self.capacity:,}")
+        view = np.frombuffer(self._map, np.uint8, array.nbytes)
+        view.reshape(array.shape)[:] = array
 
-    def read_pixels(self, height: int, width: int) -> Pixels:
-        """A copy of the pixels. Raises `ValueError` where there cannot be as many."""
-        if height * width * 3 > self.capacity:
-            raise ValueError(f"{height}×{width} pixels, the shared memory has {self.capacity:,} bytes")
-        return np.frombuffer(self._map, np.uint8, height * width * 3).reshape(height, width, 3).copy()
+    def read_array(self, *shape: int) -> NDArray[np.uint8]:
+        """A copy of an array of this shape. Raises `ValueError` where there cannot be one."""
+        nbytes = math.prod(shape)
+        if nbytes > self.capacity:
+            raise ValueError(f"an array of the shape {shape}, the shared memory has {self.capacity:,} bytes")
+        return np.frombuffer(self._map, np.uint8, nbytes).reshape(shape).copy()
 
     def release(self, used: int) -> None:
         """Give back what a job used, if it was much. Nobody may read or write meanwhile."""

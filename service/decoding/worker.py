@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Final, NoReturn
 
-from clpips.models.images.decoding import EncodedImage
+from clpips.models.images.decoding import EncodedImage, decode_mask
 from clpips.models.images.errors import ImageError, TruncatedImageError
 from clpips.service.decoding.limits import DecoderLimits, allow_seconds, die_with_parent, limit_memory, memory_was_short
-from clpips.service.decoding.messages import Job, Outcome, Reply, receive_job, send_reply
+from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_job, send_reply
 from clpips.service.decoding.shared import SharedMemory
 
 LARGE_PIXELS: Final = (
@@ -37,14 +37,19 @@ def _decode(job: Job, memory: SharedMemory, lock: int, allowed: int) -> Reply:
     try:
         content = memory.read(job.nbytes)
         image = EncodedImage(content, job.max_pixels)
-        if job.size_alone:
-            return Reply(Outcome.DONE, height=image.height, width=image.width)
+        if job.task == Task.SIZE:
+            return Reply(Outcome.DONE, height=image.height, width=image.width, size=image.size)
         large = image.width * image.height > LARGE_PIXELS
         with _alone(lock) if large else nullcontext():
-            pixels = image.load(job.resolution)
-            memory.write_pixels(pixels)
-        height, width, _ = pixels.shape
-        return Reply(Outcome.DONE, height=height, width=width, last=large)
+            if job.task == Task.MASK:
+                pixels = decode_mask(content, job.max_pixels)
+            elif job.task == Task.THUMBNAIL:
+                pixels = image.thumbnail(job.resolution or 1)
+            else:
+                pixels = image.load(job.resolution)
+            memory.write_array(pixels)
+        height, width = pixels.shape[:2]
+        return Reply(Outcome.DONE, height=height, width=width, size=image.size, last=large)
     except ImageError as error:
         if isinstance(error, TruncatedImageError) and error.__cause__ is not None and memory_was_short(allowed):
             return Reply(Outcome.NO_MEMORY, last=True)  # C libraries call their want of memory an error of the file

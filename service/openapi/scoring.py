@@ -15,6 +15,10 @@ from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.schemas import DistanceBody, DistanceForm, DistanceReply, RankBody, RankReply
 
 MESSAGEPACK: Final = f"MessagePack (`{'`, `'.join(MSGPACK[:-1])}` or `{MSGPACK[-1]}`)"
+MASKS: Final = (
+    "A `mask` says which region of the target counts; one of 255 alone changes nothing. It counts as an image of the "
+    "request, and is not kept."
+)
 SCORED: Final = {**KEYED, **RECEIVED, **kinds(UnknownProfile, BackboneMismatch, ContentLeftOut)}
 
 
@@ -23,7 +27,7 @@ class RankOperation(ContractedOperation):
 
     contract = Contract(
         notes=f"Image files go as a form, `curl -F target=@t.png -F candidates=@a.png -F candidates=@b.png HOST/rank`, "
-        f"or as bytes in {MESSAGEPACK}; in JSON they are base64.",
+        f"or as bytes in {MESSAGEPACK}; in JSON they are base64. {MASKS}",
         bodies={
             JSON: Body(RankBody, examples.RANK),
             MULTIPART: Body(RankBody, examples.RANK),
@@ -40,7 +44,8 @@ class DistanceOperation(ContractedOperation):
 
     contract = Contract(
         notes="As a form, the first `target` goes with the first `candidate` and so on: `curl -F target=@t.png -F "
-        f"candidate=@a.png HOST/distance`. {MESSAGEPACK} takes bytes; in JSON images are base64.",
+        f"candidate=@a.png HOST/distance`. {MESSAGEPACK} takes bytes; in JSON images are base64. {MASKS} "
+        "A pair may have a mask of its own.",
         bodies={
             JSON: Body(DistanceBody, examples.DISTANCE),
             MULTIPART: Body(DistanceForm, examples.DISTANCE_FORM),

@@ -73,6 +73,13 @@ class Telemetry:
             ["outcome"],
             registry=registry,
         )
+        self.taught = Counter(
+            "clpips_taught_total",
+            "Rankings that profiles were taught: a version that learned from it was taken into use or only proposed, "
+            "none came, or the ranking is kept and its fit postponed or failed",
+            ["outcome"],
+            registry=registry,
+        )
         self.profile_lookups = Counter(
             "clpips_profile_lookups_total",
             "Personal profiles that requests named: in memory, unchanged in the database, or loaded from it",
@@ -139,6 +146,18 @@ class Telemetry:
         self.db_up = Gauge(
             "clpips_db_up", "1 while the database answers, as far as is known; else 0", registry=registry
         )
+        self.sessions = Gauge(
+            "clpips_sessions",
+            "Refinement sessions in the database that have not expired, as last counted; replicas on one database "
+            "tell the same",
+            registry=registry,
+        )
+        self.session_streams = Gauge(
+            "clpips_session_streams", "Event streams by which sessions are watched here", registry=registry
+        )
+        self.session_thumbnail_bytes = Gauge(
+            "clpips_session_thumbnail_bytes", "Thumbnails of sessions' images held", registry=registry
+        )
         self.key_last_used = Gauge(
             "clpips_key_last_used_timestamp_seconds",
             "When each API key last opened, in Unix time; only if CLPIPS_KEY_METRICS asks for it",
@@ -162,16 +181,18 @@ class Telemetry:
             "litestar_requests_in_progress", "Requests that are being answered", HTTP_LABELS, registry=registry
         )
         embedding = [embed_stage(network) for network in NETWORKS]
-        for stage in ("queue", "decode", *embedding, "compare", "locate", "matrix"):
+        for stage in ("queue", "decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.stage_seconds.labels(stage)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
+        for outcome in ("taken", "proposed", "none", "postponed", "failed"):
+            self.taught.labels(outcome)
         for result in ("hit", "refreshed", "loaded"):
             self.profile_lookups.labels(result)
-        for stage in (*embedding, "compare", "locate", "matrix"):
+        for stage in (*embedding, "compare", "mask", "locate", "matrix"):
             self.batch_items.labels(stage)
             self.engine_failures.labels(stage)
-        for stage in ("decode", *embedding, "compare", "locate", "matrix"):
+        for stage in ("decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.batch_running_seconds.labels(stage)
             for fault in ("input", "service"):
                 self.failures.labels(stage, fault)

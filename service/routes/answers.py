@@ -9,17 +9,23 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 
+from clpips.service.decoding.processes import NoDecoderError
 from clpips.service.problems import (
     MEDIA_TYPE,
     ClientGone,
+    Fault,
+    InvalidRequest,
     LimitReached,
+    NotReady,
     Problem,
     ProblemDetails,
     ProfileExists,
     ProfileNotFound,
     RankingNotFound,
+    SessionFull,
+    SessionNotFound,
     StorageUnavailable,
     VersionNotFound,
     VersionSuperseded,
@@ -32,6 +38,8 @@ from clpips.service.storage.errors import (
     QuotaReachedError,
     RankingMissingError,
     RefusedError,
+    SessionFullError,
+    SessionMissingError,
     StorageError,
     VersionMissingError,
     VersionSupersededError,
@@ -44,7 +52,9 @@ REFUSALS: dict[type[RefusedError], tuple[type[Problem], str]] = {
     VersionMissingError: (VersionNotFound, "`GET /profiles/{name}` lists them"),
     VersionSupersededError: (VersionSuperseded, "use another, or teach it the same again"),
     RankingMissingError: (RankingNotFound, "`GET /profiles/{name}/rankings` downloads those that are kept"),
-    QuotaReachedError: (LimitReached, "forget some, or delete a profile, first"),
+    SessionMissingError: (SessionNotFound, "`POST /sessions` makes one"),
+    SessionFullError: (SessionFull, "make another one"),
+    QuotaReachedError: (LimitReached, "forget or delete some first"),
 }
 
 log = structlog.get_logger()
@@ -69,12 +79,27 @@ def answer_storage_error(request: AnyRequest, error: StorageError) -> Response[b
     )
 
 
+def answer_no_decoder(request: AnyRequest, error: NoDecoderError) -> Response[bytes]:
+    """503 where no process can be had that decodes the image: the log gets the reason."""
+    log.error("no decoder", reason=str(error))
+    return answer_problem(
+        request, NotReady("no process can be started to decode the images; try again", headers={"retry-after": "2"})
+    )
+
+
+def answer_wrong_parameter(request: AnyRequest, error: ValidationException) -> Response[bytes]:
+    """Parameters of a path or of a query that the framework has checked, as fields of a body are answered."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    wrong = [f"{one['key']}: {one['message']}" for one in extra if "key" in one]
+    if not wrong:
+        return answer_http_exception(request, error)
+    return answer_problem(request, InvalidRequest("; ".join(wrong), [Fault("", one) for one in wrong]))
+
+
 def answer_http_exception(_: AnyRequest, error: HTTPException) -> Response[bytes]:
     """What the framework itself refuses: an unknown path, a wrong method, a broken header."""
     status = HTTPStatus(error.status_code)
-    wrong = error.extra if isinstance(error.extra, list) else []  # of a query: each parameter that cannot be used
-    detail = "; ".join([error.detail, *(f"{one['key']}: {one['message']}" for one in wrong if "key" in one)])
-    return _response(unnamed(status, detail), error.headers or {})
+    return _response(unnamed(status, error.detail), error.headers or {})
 
 
 def answer_client_gone(_: AnyRequest, __: ClientGone) -> Response[bytes]:
@@ -94,6 +119,8 @@ EXCEPTION_HANDLERS: dict[type[Exception] | int, Any] = {
     Problem: answer_problem,
     RefusedError: answer_refusal,
     StorageError: answer_storage_error,
+    NoDecoderError: answer_no_decoder,
+    ValidationException: answer_wrong_parameter,
     HTTPException: answer_http_exception,
     ClientGone: answer_client_gone,
     Exception: answer_unexpected,

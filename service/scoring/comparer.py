@@ -15,15 +15,16 @@ from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import cost_of
-from clpips.service.scoring.comparison import Comparison
+from clpips.service.scoring.comparison import Comparison, Masks
 from clpips.service.scoring.pipeline import Pipeline
-from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of
+from clpips.service.scoring.request_images import RequestImages, RequestMasks, SlotPair, names_of
 from clpips.service.scoring.windows import live_bytes, window
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.schemas import HeldImage, SentImage, Slot
 
 ALIGNED: Final = frozenset({"aligned"})  # what weights of zeros alone are answered by: images must be readable
 PAIR_COST: Final = 0.02  # of comparing a pair, in units: of what embedding an image of its size costs
+MASKED_COST: Final = 0.1  # of comparing a pair within a mask, likewise
 CHANNELS: Final = 3  # bytes of a decoded pixel
 
 
@@ -56,16 +57,20 @@ class Comparer:
         resolution: int | None,
         ticket: Ticket,
         families: Families,
+        masks: Masks | None = None,
     ) -> NDArray[np.float32]:
         """Channel distances `(n, z)` of n pairs of target and candidate; families that are not asked for are 0.
+
+        `masks` are those of the pairs, one each or None; each has the size of its target's picture.
 
         The networks that the families need are run, and no other.
 
         Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
         nobody learns what others rank. Raises a `Problem`.
         """
-        async with self._admitted(tenant, pairs, resolution, ticket, families) as (work, width):
-            return await (work.all_at_once(pairs) if width is None else work.in_windows(pairs, width))
+        masks = masks or [None] * len(pairs)
+        async with self._admitted(tenant, pairs, resolution, ticket, families, masks) as (work, width):
+            return await (work.all_at_once(pairs, masks) if width is None else work.in_windows(pairs, masks, width))
 
     async def locate(
         self,
@@ -75,6 +80,7 @@ class Comparer:
         ticket: Ticket,
         families: Families,
         weights: NDArray[np.float32],
+        mask: Slot | None = None,
         *,
         pixels: bool,
     ) -> Located:
@@ -82,8 +88,8 @@ class Comparer:
 
         `pixels` asks for the candidate's, too. Raises a `Problem`, as `compare` does.
         """
-        async with self._admitted(tenant, [pair], resolution, ticket, families) as (work, _):
-            return Located(*await work.located(pair, weights, pixels=pixels))
+        async with self._admitted(tenant, [pair], resolution, ticket, families, [mask]) as (work, _):
+            return Located(*await work.located(pair, mask, weights, pixels=pixels))
 
     async def compare_all(
         self,
@@ -111,6 +117,7 @@ class Comparer:
         resolution: int | None,
         ticket: Ticket,
         families: Families,
+        masks: Masks = (),
         *,
         all_pairs: int = 0,
     ) -> AsyncIterator[tuple[Comparison, int | None]]:
@@ -121,7 +128,10 @@ class Comparer:
         Raises a `Problem`.
         """
         with self._pipeline.borrow(tenant, ticket) as loan:
-            images = RequestImages({slot.pointer: slot for pair in pairs for slot in pair}.values())
+            images = RequestImages(
+                {slot.pointer: slot for pair in pairs for slot in pair}.values(),
+                {mask.pointer: mask for mask in masks if mask is not None}.values(),
+            )
             networks = networks_of(families)
             images.not_held |= {
                 name
@@ -130,17 +140,22 @@ class Comparer:
             }
             missing = {name: self._pipeline.missing(name, resolution, networks, loan) for name in images.usable()}
             pixels = await self._pixels(images, resolution, ticket)
+            mask_pixels = await self._mask_pixels(images.masks, ticket)
             new = [name for name in images.usable() if missing[name]]
             cost = sum(self._pipeline.cost(pixels[name], missing[name]) for name in new)
             if all_pairs:
                 cost += all_pairs * PAIR_COST * cost_of(max(pixels.values(), default=0))
-            self._door.count(ticket, len(new), cost)
-            self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()), cost)
+            masked = sum(mask is not None for mask in masks)
+            if masked:
+                cost += masked * MASKED_COST * cost_of(max(pixels.values(), default=0))
+            counted = len(images.masks.sent)
+            self._door.count(ticket, len(new) + counted, cost)
+            self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()) + counted, cost)
             names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
             nbytes = {name: int(pixels[name] * self._pipeline.bytes_per_pixel) for name in new}
             width = len(names) if all_pairs else window(names, nbytes, self._room.share)
             need = Need(
-                pixels=live_bytes(names, {name: CHANNELS * pixels[name] for name in new}, width),
+                pixels=live_bytes(names, {name: CHANNELS * pixels[name] for name in new}, width) + mask_pixels,
                 features=live_bytes(names, nbytes, width),
             )
             async with self._room.of(need, ticket):
@@ -150,6 +165,18 @@ class Comparer:
     def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None) -> bool:
         """Whether the tenant may have images, by their sha256, compared without sending them."""
         return all(self._pipeline.may_name(tenant, image, resolution) for image in images)
+
+    async def _mask_pixels(self, masks: RequestMasks, ticket: Ticket) -> int:
+        """Bytes of the masks that are decoded at a time, at most; those that cannot be read become faults."""
+        names = masks.usable()
+        reading = (self._pipeline.mask_pixels(masks.sent[name], ticket) for name in names)
+        found = []
+        for name, outcome in zip(names, await asyncio.gather(*reading, return_exceptions=True), strict=True):
+            if isinstance(outcome, BaseException):
+                masks.note(name, outcome)
+            else:
+                found.append(outcome)
+        return sum(sorted(found)[-self._pipeline.decoded_at_a_time :])
 
     async def _pixels(self, images: RequestImages, resolution: int | None, ticket: Ticket) -> dict[str, int]:
         """How many pixels each image has when it is scored; those that have too many become faults.

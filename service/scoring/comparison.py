@@ -10,15 +10,24 @@ from numpy.typing import NDArray
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import Families, networks_of
+from clpips.models.metric.masks import Region
 from clpips.models.metric.tiles import tile_rows
 from clpips.service.admission.door import Ticket
 from clpips.service.batching.errors import BatcherError
 from clpips.service.ops.traces import span
 from clpips.service.scoring.errors import NotHeldError
 from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
-from clpips.service.scoring.request_images import RequestImages, SlotPair, names_of, require_equal_sizes
+from clpips.service.scoring.request_images import (
+    RequestImages,
+    SlotPair,
+    names_of,
+    require_equal_sizes,
+    require_mask_sizes,
+)
 from clpips.service.scoring.verdicts import EngineRefusedPair
 from clpips.service.wire.schemas import Slot
+
+Masks = Sequence[Slot | None]  # of the pairs, one each
 
 
 class Comparison:
@@ -41,19 +50,19 @@ class Comparison:
         self._networks = networks_of(families)
         self._ticket = ticket
 
-    async def all_at_once(self, pairs: Sequence[SlotPair]) -> NDArray[np.float32]:
+    async def all_at_once(self, pairs: Sequence[SlotPair], masks: Masks) -> NDArray[np.float32]:
         """Embed all images, then compare all pairs, which so share batches. Raises a `Problem`."""
-        return await self._compared(await self._all_embedded(pairs), pairs)
+        return await self._compared(await self._all_embedded(pairs, masks), pairs, masks)
 
     async def located(
-        self, pair: SlotPair, weights: NDArray[np.float32], *, pixels: bool
+        self, pair: SlotPair, mask: Slot | None, weights: NDArray[np.float32], *, pixels: bool
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]], Pixels | None, tuple[int, int]]:
         """Of one pair the channel distances `(1, z)`, where it differs by weights of `aligned`, and the size scored.
 
         With `pixels` the candidate's come too. Raises a `Problem`.
         """
-        embedded = await self._all_embedded([pair])
-        z = await self._compared(embedded, [pair])
+        embedded = await self._all_embedded([pair], [mask])
+        z = await self._compared(embedded, [pair], [mask])
         target, candidate = names_of(pair)
         shown = None
         if pixels:
@@ -64,12 +73,15 @@ class Comparison:
             except (ImageError, NotHeldError) as error:
                 self._images.note(candidate, error)
                 self._images.raise_faults()
-        layers = await self._pipeline.locate(embedded[target], embedded[candidate], weights, self._ticket)
+        layers = await self._pipeline.locate(
+            embedded[target], embedded[candidate], weights, self._ticket, self._region(mask)
+        )
         return z, layers, shown, embedded[target].size
 
     async def all_with_all(self, slots: Sequence[Slot], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distances `(n, n)` of all images of one size by weights `(z,)`. Raises a `Problem`."""
-        embedded = await self._all_embedded([(slots[0], slot) for slot in slots])
+        star = [(slots[0], slot) for slot in slots]
+        embedded = await self._all_embedded(star, [None] * len(star))
         names = list(embedded)
         places = {name: place for place, name in enumerate(names)}
         distances = np.zeros((len(names), len(names)), np.float32)
@@ -87,15 +99,18 @@ class Comparison:
         except BatcherError:
             raise
         except Exception:
-            await self._compared(embedded, [(slot, slot) for slot in slots])  # raises what names an image at fault
+            # Raises what names an image at fault.
+            await self._compared(embedded, [(slot, slot) for slot in slots], [None] * len(slots))
             raise
         chosen = [places[slot.sha256] for slot in slots]
         return distances[np.ix_(chosen, chosen)]
 
-    async def _all_embedded(self, pairs: Sequence[SlotPair]) -> dict[str, Embedded]:
-        """The features of all images, whose sizes are equal within each pair. Raises a `Problem`."""
+    async def _all_embedded(self, pairs: Sequence[SlotPair], masks: Masks) -> dict[str, Embedded]:
+        """The features of all images, whose sizes are equal within each pair, with its mask's. Raises a `Problem`."""
         names = self._images.usable()
-        outcomes = await asyncio.gather(*map(self._embed, names), return_exceptions=True)
+        failed, *outcomes = await asyncio.gather(self._take_masks(), *map(self._embed, names), return_exceptions=True)
+        if isinstance(failed, BaseException):
+            raise failed
         embedded: dict[str, Embedded] = {}
         for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, BaseException):
@@ -104,22 +119,40 @@ class Comparison:
                 embedded[name] = outcome
         self._images.raise_faults()
         require_equal_sizes(pairs, {name: one.size for name, one in embedded.items()})
+        originals = {name: one.original for name, one in embedded.items()}
+        require_mask_sizes(pairs, masks, self._images.masks, originals)
         return embedded
 
-    async def _compared(self, embedded: Mapping[str, Embedded], pairs: Sequence[SlotPair]) -> NDArray[np.float32]:
-        return self._stacked(await asyncio.gather(*(self._compare(embedded, pair) for pair in pairs)))
+    async def _take_masks(self) -> None:
+        """Decode the masks of the request; what is wrong with one is noted."""
+        masks = self._images.masks
+        names = masks.usable()
+        decoding = (self._pipeline.mask(masks.sent[name], self._resolution, self._ticket) for name in names)
+        for name, outcome in zip(names, await asyncio.gather(*decoding, return_exceptions=True), strict=True):
+            if isinstance(outcome, BaseException):
+                masks.note(name, outcome)
+            else:
+                masks.scored[name] = outcome
 
-    async def in_windows(self, pairs: Sequence[SlotPair], width: int) -> NDArray[np.float32]:
+    async def _compared(
+        self, embedded: Mapping[str, Embedded], pairs: Sequence[SlotPair], masks: Masks
+    ) -> NDArray[np.float32]:
+        compared = (self._compare(embedded, pair, mask) for pair, mask in zip(pairs, masks, strict=True))
+        return self._stacked(await asyncio.gather(*compared))
+
+    async def in_windows(self, pairs: Sequence[SlotPair], masks: Masks, width: int) -> NDArray[np.float32]:
         """Embed and compare `width` pairs at a time, and keep an image no longer than it is needed.
 
         All images are looked at even where some are faulty, so that all that are faulty are named. Raises a `Problem`.
         """
+        await self._take_masks()
         uses = Counter(name for pair in pairs for name in set(names_of(pair)))
         flights: dict[str, asyncio.Task[Embedded]] = {}
         sizes: dict[str, tuple[int, int]] = {}
+        originals: dict[str, tuple[int, int]] = {}
         tasks: list[asyncio.Task[NDArray[np.float32] | None]] = []
 
-        async def one(pair: SlotPair) -> NDArray[np.float32] | None:
+        async def one(pair: SlotPair, mask: Slot | None) -> NDArray[np.float32] | None:
             names = [name for name in dict.fromkeys(names_of(pair)) if self._images.are_usable((name, name))]
             for name in names:
                 flights.setdefault(name, asyncio.create_task(self._embed(name)))
@@ -129,10 +162,10 @@ class Comparison:
                 if isinstance(outcome, BaseException):
                     self._images.note(name, outcome)
                 else:
-                    embedded[name], sizes[name] = outcome, outcome.size
+                    embedded[name], sizes[name], originals[name] = outcome, outcome.size, outcome.original
             z = None
             if len(embedded) == len(set(names_of(pair))) and len({one.size for one in embedded.values()}) == 1:
-                z = await self._compare(embedded, pair)
+                z = await self._compare(embedded, pair, mask)
             for name in set(names_of(pair)):
                 uses[name] -= 1
                 if not uses[name] and name in flights:
@@ -141,27 +174,36 @@ class Comparison:
             return z
 
         try:
-            for number, pair in enumerate(pairs):
+            for number, (pair, mask) in enumerate(zip(pairs, masks, strict=True)):
                 if number >= width:
                     await tasks[number - width]
-                tasks.append(asyncio.create_task(one(pair)))
+                tasks.append(asyncio.create_task(one(pair, mask)))
             results = await asyncio.gather(*tasks)
         finally:
             for task in (*tasks, *flights.values()):
                 task.cancel()
         self._images.raise_faults()
         require_equal_sizes(pairs, sizes)
+        require_mask_sizes(pairs, masks, self._images.masks, originals)
         return self._stacked(results)
 
     async def _embed(self, name: str) -> Embedded:
         return await self._pipeline.embed(self._images.named[name], self._resolution, self._networks, self._loan)
 
-    async def _compare(self, embedded: Mapping[str, Embedded], pair: SlotPair) -> NDArray[np.float32] | None:
+    def _region(self, mask: Slot | None) -> Region | None:
+        scored = self._images.masks.of(mask)
+        return None if scored is None else scored.region
+
+    async def _compare(
+        self, embedded: Mapping[str, Embedded], pair: SlotPair, mask: Slot | None
+    ) -> NDArray[np.float32] | None:
         """Channel distances of a pair `(z,)`; None where the engine refuses one of the two, which is then noted."""
         target, candidate = names_of(pair)
         try:
             with span("compare"):
-                return await self._pipeline.compare(embedded[target], embedded[candidate], self._families, self._ticket)
+                return await self._pipeline.compare(
+                    embedded[target], embedded[candidate], self._families, self._ticket, self._region(mask)
+                )
         except EngineRefusedPair as refused:
             culprits = {target: refused.target, candidate: refused.candidate}
             for name, is_culprit in culprits.items():

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clpips.models.engines.contract import JpegDecoder
-from clpips.models.images.decoding import EncodedImage, begins_light, image_size, load_image
-from clpips.models.images.pixels import Pixels
+from clpips.models.images.decoding import EncodedImage, begins_light, decode_mask, image_size, mask_pixels
+from clpips.models.images.formats import NPY
+from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.service.decoding.processes import DecoderProcesses
 
 SPARE_PROCESSES: Final = 2  # more than cores, so that two images that take long do not hold up the others
@@ -40,19 +44,42 @@ class Decoder:
         """Whether `load_light` is worth trying: told at once, by the first bytes."""
         return self.processes is None or begins_light(content)
 
-    def load_light(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels | None:
+    def load_light(self, content: bytes, resolution: int | None, max_pixels: int) -> DecodedImage | None:
         """The pixels as `load_image` gives them; None where the file is to be decoded apart. Raises `ImageError`."""
         image = EncodedImage(content, max_pixels)
-        return image.load(resolution) if image.light or self.processes is None else None
+        light = image.light or self.processes is None
+        return DecodedImage(image.load(resolution), image.size) if light else None
 
-    def load(self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
+    def load(self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool]) -> DecodedImage:
         """The pixels as `load_image` gives them; decoding ends when nobody wants them any more.
 
         Raises `ImageError`, or what `DecoderProcesses.decode` raises.
         """
         if self.processes is None:
-            return load_image(content, resolution, max_pixels)
+            image = EncodedImage(content, max_pixels)
+            return DecodedImage(image.load(resolution), image.size)
         return self.processes.decode(content, resolution, max_pixels, wanted)
+
+    def thumbnail(self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
+        """The pixels upright, no side longer than `longest`. For threads of `apart`. Raises what `load` raises."""
+        image = EncodedImage(content, max_pixels) if self.may_be_light(content) else None
+        if image is not None and (image.light or self.processes is None):
+            return image.thumbnail(longest)
+        assert self.processes is not None  # noqa: S101 - without processes everything may be light
+        return self.processes.thumbnail(content, longest, max_pixels, wanted)
+
+    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> NDArray[np.uint8]:
+        """The values of a mask, uint8 `(h, w)`, as `decode_mask` has them. Raises what `load` raises."""
+        if self.processes is None or content.startswith(NPY) or not content:
+            return decode_mask(content, max_pixels)  # an array costs nothing to read
+        return self.processes.mask(content, max_pixels, wanted)
+
+    def mask_pixels(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> int:
+        """How many pixels a mask has, from its head alone. Raises what `load` raises."""
+        if self.processes is None or content.startswith(NPY):
+            return mask_pixels(content, max_pixels)
+        width, height = self.size(content, max_pixels, wanted)
+        return width * height
 
     def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> tuple[int, int]:
         """Width and height as `image_size` gives them, read where `load` would decode. Raises what `load` raises."""

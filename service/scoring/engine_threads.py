@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Image
 from clpips.models.metric.families import ALEXNET, Z_LENGTH, Families
+from clpips.models.metric.masks import Region
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.running import Running
 from clpips.service.ops.telemetry import Telemetry, embed_stage
@@ -73,6 +74,17 @@ class EngineThreads:
             raise NotFiniteError
         return channel_distances
 
+    def compare_within(self, target: Any, candidate: Any, mask: Region, families: Families) -> NDArray[np.float32]:
+        """Channel distances `(z,)` of one pair within a mask, as `Engine.compare_within` has it.
+
+        Belongs in the thread of `comparing`. Raises `NotFiniteError` as `compare` does.
+        """
+        with self._one_comparison:
+            channel_distances = self._engine.compare_within(target, candidate, mask, families)
+        if not np.isfinite(channel_distances).all():
+            raise NotFiniteError
+        return channel_distances
+
     def compare_all(self, targets: Sequence[Any], candidates: Sequence[Any], families: Families) -> NDArray[np.float32]:
         """Channel distances `(t, c, z)` of every target with every candidate, as `Engine.compare_all` has it.
 
@@ -84,10 +96,12 @@ class EngineThreads:
             raise NotFiniteError
         return channel_distances
 
-    def locate(self, target: Any, candidate: Any, weights: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def locate(
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
+    ) -> list[NDArray[np.float32]]:
         """Where a pair differs, as `Engine.locate` has it. Belongs in the thread of `comparing`."""
         with self._one_comparison:
-            return self._engine.locate(target, candidate, weights)
+            return self._engine.locate(target, candidate, weights, mask)
 
     def judge_images(
         self, errors: Sequence[BaseException], *, some_worked: bool, network: str = ALEXNET

@@ -21,12 +21,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from clpips.models.engines.contract import DevicePixels, Image
+from clpips.models.engines.contract import Image, JpegDecoder
 from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
-from clpips.models.images.pixels import Pixels
+from clpips.models.images.jpeg import plain_jpeg_size
+from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Z_LENGTH, Families, Networks, networks_of
+from clpips.models.metric.masks import MaskError, Region
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import HEAVY_COST, Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
@@ -42,6 +44,7 @@ from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.errors import NotHeldError, UnscorableImageError
 from clpips.service.scoring.quarantine import Quarantine
+from clpips.service.scoring.scored_masks import ScoredMask, scored_mask
 from clpips.service.scoring.verdicts import EngineRefusedImage
 from clpips.service.wire.schemas import HeldImage, SentImage
 
@@ -67,6 +70,7 @@ class Embedded(NamedTuple):
 
     features: Mapping[str, Any]
     size: tuple[int, int]  # height and width in pixels
+    original: tuple[int, int]  # those of the picture in its file: of a mask for it
     pixels: Any = None
 
     @property
@@ -85,16 +89,36 @@ class _Undecoded(NamedTuple):
     wanted: Callable[[], bool]  # whether somebody still waits for it
 
 
+class _Decoded(NamedTuple):
+    pixels: Image
+    original: tuple[int, int]
+
+
+class _UndecodedMask(NamedTuple):
+    content: bytes
+    resolution: int | None
+    max_pixels: int
+    wanted: Callable[[], bool]
+
+
 class _Pair(NamedTuple):
     target: Any  # features
     candidate: Any
     families: Families  # the same throughout a batch
 
 
+class _MaskedPair(NamedTuple):
+    target: Any  # features
+    candidate: Any
+    mask: Region
+    families: Families
+
+
 class _Located(NamedTuple):
     target: Any  # features
     candidate: Any
     weights: NDArray[np.float32]  # (1152,), of the family `aligned`
+    mask: Region | None
 
 
 class _Tile(NamedTuple):
@@ -138,8 +162,8 @@ class Pipeline:
         )
         self._released_nbytes = 0  # of what the cache has forgotten: they are the system's again
         self._decoder = decoder
-        self._decoding: Batcher[_Undecoded, Pixels | None] = Batcher(
-            lambda images: [decoder.load_light(*one[:3]) for one in images],
+        self._decoding: Batcher[_Undecoded, _Decoded | None] = Batcher(
+            lambda images: [_decoded(decoder.load_light(*one[:3])) for one in images],
             decoder.pool,
             max_batch=1,
             max_queue=max_queue,
@@ -150,8 +174,11 @@ class Pipeline:
             waited=partial(past_span, "queue"),
         )
         # Not watched: what hangs there is ended by itself.
-        self._decoding_apart: Batcher[_Undecoded, Pixels] = Batcher(
-            lambda images: [decoder.load(*one) for one in images],
+        self._decoding_apart: Batcher[_Undecoded | _UndecodedMask, _Decoded | ScoredMask] = Batcher(
+            lambda files: [
+                _scored_mask(decoder, one) if isinstance(one, _UndecodedMask) else _Decoded(*decoder.load(*one))
+                for one in files
+            ],
             decoder.apart,
             max_batch=1,
             max_queue=max_queue,
@@ -160,10 +187,10 @@ class Pipeline:
             place=_place,
             waited=partial(past_span, "queue"),
         )
-        self._jpegs: Batcher[_Undecoded, DevicePixels | None] | None = None
+        self._jpegs: Batcher[_Undecoded, _Decoded | None] | None = None
         if (jpegs := decoder.jpegs) is not None:
             self._jpegs = Batcher(
-                lambda images: jpegs.decode([one.content for one in images], images[0].resolution, max_pixels),
+                lambda images: _decoded_on_device(jpegs, images),
                 decoder.jpeg_thread,
                 max_batch=max_batch,
                 max_queue=max_queue,
@@ -207,6 +234,18 @@ class Pipeline:
             place=_place,
             max_cost=COMPARE_BATCH,
         )
+        self._masking: Batcher[_MaskedPair, NDArray[np.float32]] = Batcher(
+            lambda pairs: [engine.compare_within(*pair) for pair in pairs],
+            engine.comparing,
+            max_batch=1,
+            max_queue=max_queue,
+            observe=partial(engine.compared, stage="mask"),
+            watched=partial(engine.running.work, "mask"),
+            judge=lambda pairs, errors, some_worked: engine.judge_pairs(
+                [(pair.target, pair.candidate) for pair in pairs], errors, some_worked=some_worked
+            ),
+            place=_place,
+        )
         self._locating: Batcher[_Located, list[NDArray[np.float32]]] = Batcher(
             lambda pairs: [engine.locate(*pair) for pair in pairs],
             engine.comparing,
@@ -243,6 +282,11 @@ class Pipeline:
             lent_bytes = max(int(kept * LENT_SHARE), LEAST_LENT_BYTES)
         self._cache.max_bytes, self._cache.most_bytes = kept, max(kept, lent_bytes)
         return lent_bytes
+
+    @property
+    def decoded_at_a_time(self) -> int:
+        """Files that are decoded apart at the same time."""
+        return self._decoder.waiters
 
     async def load(self, networks: Networks) -> None:
         """Load these networks now, which else are loaded when they are first used."""
@@ -313,12 +357,12 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             with self._throughput.image() as came_through:
                 with span("decode"):
-                    pixels = await self._decoded(image, resolution, flight)
+                    pixels, original = await self._decoded(image, resolution, flight)
                 came_through.cost = self.cost(pixels.shape[0] * pixels.shape[1], networks)
                 features = await self._seen(key, pixels, networks, flight)
             height, width, _ = pixels.shape
             kept = None if networks == self._networks else pixels
-            made = Embedded(features, (height, width), kept)
+            made = Embedded(features, (height, width), original, kept)
             if ALEXNET in networks:
                 self.bytes_per_pixel = made.nbytes / (height * width)
             return made
@@ -339,7 +383,7 @@ class Pipeline:
         features = dict(base.features)
         for network in sorted(networks - base.features.keys()):
             features |= (await self._completed(image, key, base, network, loan)).features
-        return Embedded({network: features[network] for network in networks}, base.size)
+        return Embedded({network: features[network] for network in networks}, base.size, base.original)
 
     async def _completed(
         self, image: SentImage | HeldImage, key: tuple[str, int | None], base: Embedded, network: str, loan: Borrowed
@@ -349,8 +393,9 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             with self._throughput.image() as came_through:
                 came_through.cost = self.cost(base.size[0] * base.size[1], frozenset({network}))
-                pixels = base.pixels if base.pixels is not None else await self._decoded(image, key[1], flight)
-                return Embedded(await self._seen(key, pixels, frozenset({network}), flight), base.size)
+                pixels = base.pixels if base.pixels is not None else (await self._decoded(image, key[1], flight)).pixels
+                features = await self._seen(key, pixels, frozenset({network}), flight)
+                return Embedded(features, base.size, base.original)
 
         return await self._cache.fetch(loan, (*key, network), make, counted=False)
 
@@ -394,11 +439,39 @@ class Pipeline:
             self._decoder.apart, self._decoder.size, image.content, max_pixels, lambda: loop.time() < ticket.deadline
         )
 
-    async def compare(
-        self, target: Embedded, candidate: Embedded, families: Families, ticket: Ticket
-    ) -> NDArray[np.float32]:
-        """Channel distances `(z,)` of two images of one size; families that are not asked for are 0.
+    async def mask_pixels(self, mask: SentImage, ticket: Ticket) -> int:
+        """How many pixels a mask has, by its head alone. Raises `ImageError`, or what `Decoder.mask_pixels` raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._decoder.apart,
+            self._decoder.mask_pixels,
+            mask.content,
+            self._max_pixels,
+            lambda: loop.time() < ticket.deadline,
+        )
 
+    async def mask(self, mask: SentImage, resolution: int | None, ticket: Ticket) -> ScoredMask:
+        """A mask, brought to the grids of images that are scored at this resolution.
+
+        Raises `ImageError`, `MaskError` where nothing counts, what `Decoder.mask` raises, or a `BatcherError`.
+        """
+        with span("decode"), _own_flight(ticket) as flight:
+            undecoded = _UndecodedMask(mask.content, resolution, self._max_pixels, lambda: flight.waiting > 0)
+            found = await _in_time(self._decoding_apart, undecoded, flight)
+        assert isinstance(found, ScoredMask)  # noqa: S101 - what came of a mask is one
+        return found
+
+    async def compare(
+        self,
+        target: Embedded,
+        candidate: Embedded,
+        families: Families,
+        ticket: Ticket,
+        mask: Region | None = None,
+    ) -> NDArray[np.float32]:
+        """Channel distances `(z,)` of two images of one size, within a mask if there is one.
+
+        Families that are not asked for are 0. Pairs without a mask share batches.
         Both must have been embedded by the networks that the families need. Raises `EngineRefusedPair`, another error
         of the engine, or a `BatcherError`.
         """
@@ -406,13 +479,18 @@ class Pipeline:
         height, width = target.size
         for network in networks_of(families):
             own = families & FAMILIES_OF[network]
-            part = await self._comparing.submit(
-                _Pair(target.features[network], candidate.features[network], own),
-                turn=ticket,
-                deadline=ticket.deadline,
-                shape=(target.size, own),
-                cost=cost_of(height * width),
-            )
+            pair = target.features[network], candidate.features[network]
+            if mask is not None:
+                masked = _MaskedPair(*pair, mask, own)
+                part = await self._masking.submit(masked, turn=ticket, deadline=ticket.deadline)
+            else:
+                part = await self._comparing.submit(
+                    _Pair(*pair, own),
+                    turn=ticket,
+                    deadline=ticket.deadline,
+                    shape=(target.size, own),
+                    cost=cost_of(height * width),
+                )
             z = part if z is None else z + part
         assert z is not None  # noqa: S101 - some family is always asked for
         return z
@@ -441,13 +519,18 @@ class Pipeline:
         return weigh(z.reshape(-1, Z_LENGTH), tile.weights).reshape(z.shape[:2])
 
     async def locate(
-        self, target: Embedded, candidate: Embedded, weights: NDArray[np.float32], ticket: Ticket
+        self,
+        target: Embedded,
+        candidate: Embedded,
+        weights: NDArray[np.float32],
+        ticket: Ticket,
+        mask: Region | None = None,
     ) -> list[NDArray[np.float32]]:
-        """Where two images of one size differ, a map a layer, as `Engine.locate` has it.
+        """Where two images of one size differ, a map a layer, within a mask if there is one: as `Engine.locate` has it.
 
         Both must have been embedded by AlexNet. Raises an error of the engine, or a `BatcherError`.
         """
-        pair = _Located(target.features[ALEXNET], candidate.features[ALEXNET], weights)
+        pair = _Located(target.features[ALEXNET], candidate.features[ALEXNET], weights, mask)
         return await self._locating.submit(pair, turn=ticket, deadline=ticket.deadline)
 
     async def pixels(
@@ -460,13 +543,9 @@ class Pipeline:
         held = loan.features.get((image.sha256, resolution))
         if held is not None and isinstance(held.pixels, np.ndarray):
             return held.pixels
-        flight: Flight[Embedded] = Flight(ticket, ticket.deadline)
-        flight.waiting = 1
-        try:
-            pixels = await self._decoded(image, resolution, flight, on_host=True)
-        finally:
-            flight.waiting = 0
-        return np.asarray(pixels)
+        with _own_flight(ticket) as flight:
+            decoded = await self._decoded(image, resolution, flight, on_host=True)
+        return np.asarray(decoded.pixels)
 
     async def close(self) -> None:
         """Let what runs end; fail what waits."""
@@ -475,7 +554,7 @@ class Pipeline:
 
     async def _decoded(
         self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded], *, on_host: bool = False
-    ) -> Image:
+    ) -> _Decoded:
         """The image's pixels, from the device where it decodes this file, else from a thread or a process.
 
         With `on_host` they lie in main memory.
@@ -488,14 +567,15 @@ class Pipeline:
         undecoded = _Undecoded(
             image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
         )
-        pixels: Image | None = None
+        decoded: _Decoded | None = None
         if self._jpegs is not None and not on_host and image.content.startswith(JPEG):
-            pixels = await _in_time(self._jpegs, undecoded, flight, shape=resolution)
-        if pixels is None and self._decoder.may_be_light(image.content):
-            pixels = await _in_time(self._decoding, undecoded, flight)
-        if pixels is None:
-            pixels = await _in_time(self._decoding_apart, undecoded, flight)
-        return pixels
+            decoded = await _in_time(self._jpegs, undecoded, flight, shape=resolution)
+        if decoded is None and self._decoder.may_be_light(image.content):
+            decoded = await _in_time(self._decoding, undecoded, flight)
+        if decoded is None:
+            decoded = await _in_time(self._decoding_apart, undecoded, flight)
+        assert decoded is not None  # noqa: S101 - the last line decodes, or raises
+        return decoded
 
     def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
         return self._engine.embed(images, more=self._throughput.in_work > len(images), network=network)
@@ -518,6 +598,7 @@ class Pipeline:
             **decoding,
             **embedding,
             "compare": self._comparing,
+            "mask": self._masking,
             "locate": self._locating,
             "matrix": self._tiles,
         }
@@ -526,8 +607,37 @@ class Pipeline:
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
     telemetry.decoded(report)
     errors = [error for error in report.errors if not isinstance(error, AbandonedError)]
-    inputs = sum(isinstance(error, ImageError) for error in errors)
+    inputs = sum(isinstance(error, ImageError | MaskError) for error in errors)
     telemetry.failed("decode", inputs=inputs, service=len(errors) - inputs)
+
+
+@contextmanager
+def _own_flight(ticket: Ticket) -> Iterator[Flight[Embedded]]:
+    """A flight for one request alone, which waits until the context ends."""
+    flight: Flight[Embedded] = Flight(ticket, ticket.deadline)
+    flight.waiting = 1
+    try:
+        yield flight
+    finally:
+        flight.waiting = 0
+
+
+def _decoded(image: DecodedImage | None) -> _Decoded | None:
+    return None if image is None else _Decoded(*image)
+
+
+def _decoded_on_device(jpegs: JpegDecoder, images: Sequence[_Undecoded]) -> list[_Decoded | None]:
+    """What the device decodes of files for one resolution; None for those that the host must decode."""
+    found = jpegs.decode([one.content for one in images], images[0].resolution, images[0].max_pixels)
+    sizes = [plain_jpeg_size(one.content) for one in images]  # those of plain files, which are upright
+    return [
+        None if pixels is None or size is None else _Decoded(pixels, (size[1], size[0]))
+        for pixels, size in zip(found, sizes, strict=True)
+    ]
+
+
+def _scored_mask(decoder: Decoder, mask: _UndecodedMask) -> ScoredMask:
+    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution)
 
 
 def _place(turn: Hashable) -> Place:

@@ -1,20 +1,62 @@
 """The distinct images of one request, and what is wrong with some of them, at every place where they stand."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NoReturn
 
 from clpips.models.images.errors import ImageError
+from clpips.models.images.masks import require_mask_size
+from clpips.models.metric.masks import MaskError
 from clpips.service.problems import BadImages, Fault, ImagesNotHeld, MalformedBody, Overloaded
 from clpips.service.scoring.errors import NotHeldError
+from clpips.service.scoring.scored_masks import ScoredMask
 from clpips.service.wire.schemas import HeldImage, SentImage, Slot, Unreadable
 
 SlotPair = tuple[Slot, Slot]
 
 
-class RequestImages:
-    """The distinct images of a request, by their hashes, and what is wrong with some."""
+class RequestMasks:
+    """The distinct masks of a request, by their hashes, and what is wrong with some. They are no images of it."""
 
     def __init__(self, slots: Iterable[Slot]) -> None:
         self.slots = list(slots)
+        self.sent = {slot.image.sha256: slot.image for slot in self.slots if isinstance(slot.image, SentImage)}
+        self.bad: dict[str, str] = {}  # what is wrong with it
+        self.scored: dict[str, ScoredMask] = {}
+
+    def note(self, name: str, error: BaseException) -> None:
+        """Note what is wrong with a mask; raises what is no fault of the mask's."""
+        if not isinstance(error, ImageError | MaskError):
+            _raise_unavoidable(error)
+        self.bad[name] = str(error)
+
+    def usable(self) -> list[str]:
+        return [name for name in self.sent if name not in self.bad]
+
+    def of(self, slot: Slot | None) -> ScoredMask | None:
+        """What stands in this slot, once it is decoded; None where it is no mask, or there is no slot."""
+        if slot is None or isinstance(slot.image, Unreadable):
+            return None
+        return self.scored.get(slot.image.sha256)
+
+    def faults(self) -> list[Fault]:
+        """What is wrong at each place where a mask stands."""
+        found = []
+        for pointer, image in self.slots:
+            if isinstance(image, Unreadable):
+                found.append(Fault(pointer, image.detail))
+            elif isinstance(image, HeldImage):
+                found.append(Fault(pointer, "masks are not kept: send the mask itself with each request"))
+            elif image.sha256 in self.bad:
+                found.append(Fault(pointer, self.bad[image.sha256]))
+        return found
+
+
+class RequestImages:
+    """The distinct images of a request, by their hashes, and what is wrong with some."""
+
+    def __init__(self, slots: Iterable[Slot], masks: Iterable[Slot] = ()) -> None:
+        self.slots = list(slots)
+        self.masks = RequestMasks(masks)
         self.named: dict[str, SentImage | HeldImage] = {}
         for _, image in self.slots:
             if isinstance(image, SentImage):
@@ -36,16 +78,12 @@ class RequestImages:
             self.bad[name] = str(error)
         elif isinstance(error, NotHeldError):
             self.not_held.add(name)
-        elif isinstance(error, MemoryError):
-            raise Overloaded(
-                "there is no memory for an image of this size now; try again in a second", (), {"Retry-After": "1"}
-            ) from error
         else:
-            raise error
+            _raise_unavoidable(error)
 
     def raise_faults(self) -> None:
-        """Raise the `Problem` of the slots without features, if there are any."""
-        _raise_faults(self.slots, self.bad, self.not_held)
+        """Raise the `Problem` of the slots without features and of the masks that are none, if there are any."""
+        _raise_faults(self.slots, self.bad, self.not_held, self.masks)
 
 
 def names_of(pair: SlotPair) -> tuple[str, str]:
@@ -71,7 +109,37 @@ def require_equal_sizes(pairs: Sequence[SlotPair], sizes: Mapping[str, tuple[int
         raise BadImages(_count(len(faults), "do not have their target's size"), faults)
 
 
-def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str], not_held: Collection[str]) -> None:
+def _raise_unavoidable(error: BaseException) -> NoReturn:
+    """Raise what is no fault of an image's."""
+    if isinstance(error, MemoryError):
+        raise Overloaded(
+            "there is no memory for an image of this size now; try again in a second", (), {"Retry-After": "1"}
+        ) from error
+    raise error
+
+
+def require_mask_sizes(
+    pairs: Sequence[SlotPair],
+    masks: Sequence[Slot | None],
+    scored: RequestMasks,
+    originals: Mapping[str, tuple[int, int]],
+) -> None:
+    """Raise `BadImages` that names each mask that has not the size of its target's picture; `originals` has those."""
+    faults: dict[str, Fault] = {}
+    for (target, _), slot in zip(pairs, masks, strict=True):
+        mask = scored.of(slot)
+        if slot is not None and mask is not None and slot.pointer not in faults:
+            try:
+                require_mask_size(mask.size, originals[target.sha256])
+            except MaskError as error:
+                faults[slot.pointer] = Fault(slot.pointer, str(error))
+    if faults:
+        raise BadImages(_count(len(faults), "cannot be used"), list(faults.values()))
+
+
+def _raise_faults(
+    slots: Iterable[Slot], bad: Mapping[str, str], not_held: Collection[str], masks: RequestMasks
+) -> None:
     """Raise the `Problem` of the slots without features, if there are any.
 
     `bad` says what is wrong with an image, by its hash; `not_held` are hashes that name an image whose features the
@@ -88,6 +156,9 @@ def _raise_faults(slots: Iterable[Slot], bad: Mapping[str, str], not_held: Colle
             missing.append(Fault(pointer, f"sha256:{image.sha256} is not held here; send the image's bytes"))
         elif image.sha256 in bad:
             faults.append(Fault(pointer, bad[image.sha256]))
+    faults += masks.faults()
+    if any(isinstance(slot.image, Unreadable) for slot in masks.slots):
+        kind = MalformedBody
     if faults:
         raise kind(_count(len(faults), "cannot be used"), faults)
     if missing:

@@ -50,9 +50,13 @@ class Scorer:
         profile = await self._registry.resolve(tenant, request.options.profile)
         self._registry.require_networks(profile.weights, "/profile")
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        # All families of the networks that must run: the person may teach the profile from this comparison.
+        # All families of the networks that must run: the person may teach the profile from this comparison. Within a
+        # mask all networks run, because what it lacks could not be added later: the mask is not kept.
         resolution, networks = request.options.resolution, profile.weights.networks | {ALEXNET}
-        z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks))  # (n, z)
+        masks = None
+        if request.mask is not None:
+            masks, networks = [request.mask] * len(pairs), self._registry.networks
+        z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks), masks)  # (n, z)
         with span("weigh"):
             distances = weigh(z, profile.weights.values)  # (n,)
             base_distances = weigh(z, self._registry.shipped.base.weights.values)  # (n,)
@@ -88,7 +92,7 @@ class Scorer:
         self._registry.require_networks(profile.weights, "/profile")
         resolution, weights = request.options.resolution, profile.weights
         counting = weights.families or ALIGNED
-        z = await self._comparer.compare(tenant, request.pairs, resolution, ticket, counting)  # (n, z)
+        z = await self._comparer.compare(tenant, request.pairs, resolution, ticket, counting, request.masks)  # (n, z)
         layers = families = None
         if request.options.layers:
             layers = distance_by_layer(z, weights.values).tolist()  # (n, 5)

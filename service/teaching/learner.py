@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -32,6 +32,13 @@ class FitOutcome:
     profile: Profile
     version: Version | None
     reason: str  # why it was taken into use, or only proposed, or why there is none
+
+    @property
+    def became(self) -> Literal["none", "taken", "proposed"]:
+        """What became of its version."""
+        if self.version is None:
+            return "none"
+        return "taken" if self.version.taken else "proposed"
 
 
 class Learner:
@@ -182,13 +189,12 @@ class Learner:
 
     def _tell(self, outcome: FitOutcome, seconds: float) -> None:
         profile, version = outcome.profile, outcome.version
-        became = "none" if version is None else "taken" if version.taken else "proposed"
-        self._telemetry.fits.labels(became).inc()
+        self._telemetry.fits.labels(outcome.became).inc()
         log.info(
             "profile fitted",
             tenant=profile.tenant,
             profile=profile.name,
-            outcome=became,
+            outcome=outcome.became,
             version=None if version is None else version.number,
             in_use=profile.current_version,
             rankings=profile.rankings,

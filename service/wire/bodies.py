@@ -10,6 +10,7 @@ from litestar import Request
 from msgspec import Raw
 
 from clpips.service.problems import BodyTooLarge, ClientGone, UnsupportedContent
+from clpips.service.wire.body_memory import Body, BodyMemory
 from clpips.service.wire.encodings import ENCODINGS, Encoding
 from clpips.service.wire.faults import invalid, short, too_many
 from clpips.service.wire.forms import Multipart, StructT, parse_multipart
@@ -24,6 +25,7 @@ from clpips.service.wire.schemas import (
     RankBody,
     RankOptions,
     RankRequest,
+    Slot,
 )
 
 CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
@@ -35,7 +37,7 @@ def announced_bytes(request: Request[Any, Any, Any]) -> int:
     return int(announced[:20]) if announced.isdecimal() else 0
 
 
-async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callable[[int], None]) -> bytearray:
+async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callable[[int], None]) -> Body:
     """The whole body. `count` is called with the number of bytes of each part that comes.
 
     Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early, and what `count` raises.
@@ -48,7 +50,7 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callabl
     )
     if announced_bytes(request) > limit:
         raise too_large
-    body = bytearray()  # one buffer that grows: parts joined at the end would take twice the memory
+    body = BodyMemory(announced_bytes(request))
     while True:
         event = await request.receive()
         if event["type"] == "http.disconnect":
@@ -58,31 +60,31 @@ async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callabl
         if len(body) + len(event["body"]) > limit:
             raise too_large
         count(len(event["body"]))
-        body += event["body"]
+        body.append(event["body"])
         if not event["more_body"]:
-            return body
+            return body.whole()
 
 
-def parse_rank(content_type: str, body: bytes | bytearray, limits: Limits) -> RankRequest:
+def parse_rank(content_type: str, body: Body, limits: Limits) -> RankRequest:
     """The body of `/rank` as a request. Raises a `Problem`; images that cannot be read become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(RankOptions, RankBody)
-        target = form.one("target")
+        target, mask = form.one("target"), form.optional("mask")
         candidates = form.images("candidates", "/candidates/{}")
     else:
         fields = form.decode(RankBody, body)
         options = RankOptions(profile=fields.profile, resolution=fields.resolution)
-        target = form.slot("/target", fields.target)
+        target, mask = form.slot("/target", fields.target), form.optional_slot("/mask", fields.mask)
         images = form.list_of(Raw, fields.candidates, "/candidates", limits)
         candidates = [form.slot(f"/candidates/{index}", image) for index, image in enumerate(images)]
     if not candidates:
         raise invalid("/candidates", "there must be at least one candidate")
-    check_images(1 + len(candidates), "/candidates", options.resolution, limits)
-    return RankRequest(target, candidates, options)
+    check_images(1 + len(candidates) + (mask is not None), "/candidates", options.resolution, limits)
+    return RankRequest(target, candidates, options, mask)
 
 
-def parse_distance(content_type: str, body: bytes | bytearray, limits: Limits) -> DistanceRequest:
+def parse_distance(content_type: str, body: Body, limits: Limits) -> DistanceRequest:
     """The body of `/distance` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
@@ -95,26 +97,42 @@ def parse_distance(content_type: str, body: bytes | bytearray, limits: Limits) -
                 f"the form has {len(targets)} `target` and {len(candidates)} `candidate` parts; a pair needs both",
             )
         pairs = list(zip(targets, candidates, strict=True))
+        masks = _masks_of_form(form, len(pairs))
     else:
         fields = form.decode(DistanceBody, body)
         options = DistanceOptions(profile=fields.profile, resolution=fields.resolution, layers=fields.layers)
+        bodies = form.list_of(PairBody, fields.pairs, "/pairs", limits)
         pairs = [
             (form.slot(f"/pairs/{index}/target", pair.target), form.slot(f"/pairs/{index}/candidate", pair.candidate))
-            for index, pair in enumerate(form.list_of(PairBody, fields.pairs, "/pairs", limits))
+            for index, pair in enumerate(bodies)
         ]
+        of_all = form.optional_slot("/mask", fields.mask)
+        masks = [form.optional_slot(f"/pairs/{index}/mask", pair.mask) or of_all for index, pair in enumerate(bodies)]
     if not pairs:
         raise invalid("/pairs", "there must be at least one pair")
-    check_images(2 * len(pairs), "/pairs", options.resolution, limits)
-    return DistanceRequest(pairs, options)
+    distinct = {mask.pointer for mask in masks if mask is not None}
+    check_images(2 * len(pairs) + len(distinct), "/pairs", options.resolution, limits)
+    return DistanceRequest(pairs, options, masks if distinct else None)
 
 
-def parse_fields(shape: type[StructT], content_type: str, body: bytes | bytearray, limits: Limits) -> StructT:
+def _masks_of_form(form: Multipart, pairs: int) -> list[Slot | None]:
+    """The mask of each pair of a form: one is for all of them. Raises `InvalidRequest` for another number of them."""
+    masks = form.images("mask", "/mask/{}" if form.count("mask") > 1 else "/mask")
+    if len(masks) not in {0, 1, pairs}:
+        raise invalid(
+            "/mask", f"the form has {len(masks)} `mask` parts and {pairs} pairs: send one for all, or one for each"
+        )
+    of_all = masks[0] if len(masks) == 1 else None
+    return [*masks] if len(masks) == pairs else [of_all] * pairs
+
+
+def parse_fields(shape: type[StructT], content_type: str, body: Body, limits: Limits) -> StructT:
     """A body without images. Raises a `Problem`."""
     form = form_of(content_type, body, limits)
     return form.options(shape) if isinstance(form, Multipart) else form.decode(shape, body)
 
 
-def as_it_is(_: str, body: bytes | bytearray, __: Limits) -> bytes:
+def as_it_is(_: str, body: Body, __: Limits) -> bytes:
     """A body that is a file."""
     return bytes(body)
 
@@ -127,7 +145,7 @@ def check_images(images: int, pointer: str, resolution: int | None, limits: Limi
         raise invalid("/resolution", f"{resolution} is above the limit of {limits.resolution} pixels a side")
 
 
-def form_of(content_type: str, body: bytes | bytearray, limits: Limits) -> Encoding | Multipart:
+def form_of(content_type: str, body: Body, limits: Limits) -> Encoding | Multipart:
     """What reads a body of this content type. Raises `UnsupportedContent`, `MalformedBody` or `InvalidRequest`."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == MULTIPART:

@@ -8,7 +8,9 @@ from typing import Final
 
 from msgspec import Raw
 
-Content = bytes | bytearray | Raw
+from clpips.service.wire.body_memory import Body
+
+Content = Body | Raw
 
 PART_BYTES: Final = 2**20  # that are looked at without letting others in
 

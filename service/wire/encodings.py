@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 
 from clpips.service.problems import InvalidRequest, MalformedBody
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.counting import has_more_commas, has_more_values
 from clpips.service.wire.faults import fault_of, invalid, reason, too_many
 from clpips.service.wire.media_types import JSON, MSGPACK
@@ -38,9 +39,10 @@ class Encoding(ABC):
 
     name: str
     image: str  # what an image looks like in it
+    null: bytes
     decoder: Callable[[Any], Any]
 
-    def decode(self, shape: type[T], content: bytes | bytearray | Raw, pointer: str = "") -> T:
+    def decode(self, shape: type[T], content: Body | Raw, pointer: str = "") -> T:
         """`content` as a `shape`; raises `MalformedBody` (it is not this encoding) or `InvalidRequest`."""
         if not content:
             raise MalformedBody("the body is empty; send the request as JSON, MessagePack or multipart/form-data")
@@ -69,10 +71,10 @@ class Encoding(ABC):
         """Whether the list in `content` has surely more than `most` items, found without decoding it."""
 
     @abstractmethod
-    def holds_more(self, most: int, content: bytes | bytearray) -> bool:
+    def holds_more(self, most: int, content: Body) -> bool:
         """Whether a body surely holds more than `most` values, found without decoding it."""
 
-    def require_countable(self, content: bytes | bytearray, limits: Limits) -> None:
+    def require_countable(self, content: Body, limits: Limits) -> None:
         """Raise `InvalidRequest` for a large body of far more values than any request has, before it is decoded."""
         if len(content) >= LARGE_BODY and self.holds_more(VALUES_AN_IMAGE * limits.images + SPARE_VALUES, content):
             raise invalid(
@@ -90,26 +92,34 @@ class Encoding(ABC):
         except UNDECODABLE as error:
             return Slot(pointer, Unreadable(f"expected an image as {self.image}; {reason(error)}"))
 
+    def optional_slot(self, pointer: str, content: Raw | UnsetType) -> Slot | None:
+        """The image in `content`, if there is one; a null is none."""
+        if isinstance(content, UnsetType) or memoryview(content) == self.null:
+            return None
+        return self.slot(pointer, content)
+
 
 class Json(Encoding):
     """JSON: images are base64, a `data:` URL, or `sha256:…`."""
 
     name = "JSON"
     image = "base64 in a string"
+    null = b"null"
     decoder = msgspec.json.Decoder
 
-    def decode(self, shape: type[T], content: bytes | bytearray | Raw, pointer: str = "") -> T:
+    def decode(self, shape: type[T], content: Body | Raw, pointer: str = "") -> T:
         if not isinstance(content, Raw):
-            if content.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):  # UTF-32 begins like it
+            head = bytes(content[:4])
+            if head.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):  # UTF-32 begins like it
                 raise MalformedBody("the body is text in UTF-16; send JSON in UTF-8")
-            if content.startswith(codecs.BOM_UTF8):
+            if head.startswith(codecs.BOM_UTF8):
                 raise MalformedBody("the body begins with a byte order mark (EF BB BF); send JSON without one")
         return super().decode(shape, content, pointer)
 
     def longer_than(self, most: int, content: Raw) -> bool:
         return has_more_commas(content, 4 * most)  # a pair has one inside, and so has each data: URL
 
-    def holds_more(self, most: int, content: bytes | bytearray) -> bool:
+    def holds_more(self, most: int, content: Body) -> bool:
         return has_more_commas(content, most)
 
 
@@ -118,6 +128,7 @@ class MessagePack(Encoding):
 
     name = "MessagePack"
     image = "bytes"
+    null = b"\xc0"
     decoder = msgspec.msgpack.Decoder
 
     def longer_than(self, most: int, content: Raw) -> bool:
@@ -126,7 +137,7 @@ class MessagePack(Encoding):
             return int.from_bytes(head[1:3], "big") > most
         return head[:1] == b"\xdd" and int.from_bytes(head[1:5], "big") > most
 
-    def holds_more(self, most: int, content: bytes | bytearray) -> bool:
+    def holds_more(self, most: int, content: Body) -> bool:
         return has_more_values(content, most)
 
 

@@ -5,13 +5,15 @@ import binascii
 import quopri
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
 from clpips.service.problems import InvalidRequest, MalformedBody
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.encodings import image_from_text, sent
 from clpips.service.wire.faults import fault_of, invalid, pointer_to, short
 from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unreadable
@@ -19,6 +21,7 @@ from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Slot, Unre
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
+PART_BYTES: Final = 2**18  # of a form that the parser is given at a time
 MOST_TEXTS: Final = 8  # parts of a form beside its images, or a few more than any has
 TRANSPARENT: Final = frozenset({"", "7bit", "8bit", "binary"})  # transfer encodings that change no byte
 
@@ -71,6 +74,14 @@ class Multipart:
             raise invalid(f"/{name}", f"the form has {len(slots)} parts of this name, expected one")
         return slots[0]
 
+    def count(self, name: str) -> int:
+        """How many parts have this name."""
+        return len(self._parts.get(name, ()))
+
+    def optional(self, name: str) -> Slot | None:
+        """The image of this name, if there is one."""
+        return self.one(name) if name in self._parts else None
+
     def images(self, name: str, pointer: str) -> list[Slot]:
         """The images of this name; `pointer` has a place for the index."""
         return [Slot(pointer.format(index), _image(part)) for index, part in enumerate(self._parts.get(name, ()))]
@@ -106,13 +117,18 @@ def _part(segment: MultipartSegment, content: bytes) -> Part:
     return Part(content, segment.filename is not None, segment.charset or Part._field_defaults["charset"])
 
 
+def _parts_of(body: Body) -> Iterator[bytes]:
+    """The body in parts, none of which is a copy of all of it."""
+    return (bytes(body[start : start + PART_BYTES]) for start in range(0, len(body), PART_BYTES))
+
+
 def _name(segment: MultipartSegment) -> str:
     """A part's name. Headers are read as Latin-1, which takes any byte: file names come in the charset of a system."""
     name: str = segment.name.encode("latin-1").decode("utf-8", "replace")
     return name
 
 
-def parse_multipart(content_type: str, body: bytes | bytearray, limits: Limits) -> Multipart:
+def parse_multipart(content_type: str, body: Body, limits: Limits) -> Multipart:
     """The parts of a form; raises `MalformedBody`, or `InvalidRequest` for more parts than any request has."""
     boundary = re.search(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', content_type, re.IGNORECASE)
     if boundary is None:
@@ -124,11 +140,11 @@ def parse_multipart(content_type: str, body: bytes | bytearray, limits: Limits) 
             boundary[1] or boundary[2], max_segment_count=most, header_charset="latin-1"
         ) as parser:
             segment, pieces = None, list[bytes]()
-            for event in parser.parse(body):
+            for event in chain.from_iterable(map(parser.parse, _parts_of(body))):
                 if isinstance(event, MultipartSegment):
                     segment, pieces = event, []
                 elif event:
-                    pieces.append(bytes(event))
+                    pieces.append(event)
                 elif segment is not None:
                     parts[_name(segment)].append(_part(segment, b"".join(pieces)))
     except ParserLimitReached as error:

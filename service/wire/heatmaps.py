@@ -2,14 +2,16 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
+from clpips.models.metric.backbone import LAYERS
 from clpips.models.metric.spatial import Upsampling
 from clpips.service.wire.bodies import check_images, form_of
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.forms import Multipart
 from clpips.service.wire.media_types import NPY, PNG
-from clpips.service.wire.schemas import Image, Limits, RankOptions, Slot
+from clpips.service.wire.schemas import Image, Limits, MaskImage, RankOptions, Slot
 
 HEADERS = ("Clpips-Distance", "Clpips-Families", "Clpips-Unplaced", "Clpips-Legend", "Clpips-Profile")
 LARGEST = 1e12  # value of a map: weights go so far
@@ -36,6 +38,10 @@ class HeatmapOptions(RankOptions, forbid_unknown_fields=True, kw_only=True):
             "the distance. `bilinear`: smooth, as `lpips.LPIPS(spatial=True)` has it."
         ),
     ] = "nearest"
+    layer: Annotated[
+        Annotated[int, Meta(ge=1, le=len(LAYERS))] | None,
+        Meta(description="The part of one of AlexNet's five layers alone, 1 for edges to 5 for things; `null` is all."),
+    ] = None
     opacity: Annotated[
         float, Meta(ge=0, le=1, description="Of an overlay: which part of the picture is the map's.")
     ] = 0.6
@@ -53,6 +59,7 @@ class HeatmapBody(HeatmapOptions, forbid_unknown_fields=True, kw_only=True):
 
     target: Image
     candidate: Image
+    mask: MaskImage | UnsetType = UNSET
 
 
 class HeatmapRequest(NamedTuple):
@@ -61,6 +68,7 @@ class HeatmapRequest(NamedTuple):
     target: Slot
     candidate: Slot
     options: HeatmapOptions
+    mask: Slot | None = None
 
 
 class Heatmap(NamedTuple):
@@ -76,17 +84,18 @@ def media_type_of(options: HeatmapOptions) -> str:
     return PNG if options.format == "png" else NPY
 
 
-def parse_heatmap(content_type: str, body: bytes | bytearray, limits: Limits) -> HeatmapRequest:
+def parse_heatmap(content_type: str, body: Body, limits: Limits) -> HeatmapRequest:
     """The body of `/heatmap` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(HeatmapOptions, HeatmapBody)
-        target, candidate = form.one("target"), form.one("candidate")
+        target, candidate, mask = form.one("target"), form.one("candidate"), form.optional("mask")
     else:
         fields = form.decode(HeatmapBody, body)
         options = HeatmapOptions(**{name: getattr(fields, name) for name in HeatmapOptions.__struct_fields__})
         target, candidate = form.slot("/target", fields.target), form.slot("/candidate", fields.candidate)
+        mask = form.optional_slot("/mask", fields.mask)
     if options.format == "npy" and options.style == "overlay":
         raise invalid("/style", "an overlay is a picture and has no values: ask for the format png, or the style map")
-    check_images(2, "/candidate", options.resolution, limits)
-    return HeatmapRequest(target, candidate, options)
+    check_images(2 + (mask is not None), "/candidate", options.resolution, limits)
+    return HeatmapRequest(target, candidate, options, mask)

@@ -8,6 +8,7 @@ from msgspec import Meta, Raw
 from numpy.typing import NDArray
 
 from clpips.service.wire.bodies import check_images, form_of
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import invalid
 from clpips.service.wire.forms import Multipart
 from clpips.service.wire.schemas import (
@@ -72,7 +73,7 @@ class Matrix(NamedTuple):
     engine: EngineInfo
 
 
-def parse_matrix(content_type: str, body: bytes | bytearray, limits: Limits) -> MatrixRequest:
+def parse_matrix(content_type: str, body: Body, limits: Limits) -> MatrixRequest:
     """The body of `/matrix` as a request. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):

@@ -9,6 +9,7 @@ import msgspec
 
 from clpips.service.problems import InvalidRequest
 from clpips.service.wire.bodies import check_images, form_of
+from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
 from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
@@ -32,7 +33,7 @@ class RankingRequest:
         self.target, self.candidates = None, []
 
 
-def parse_ranking(content_type: str, body: bytes | bytearray, limits: Limits) -> RankingRequest:
+def parse_ranking(content_type: str, body: Body, limits: Limits) -> RankingRequest:
     """The body of `POST /profiles/{name}/rankings`. Raises a `Problem`; unreadable images become `Unreadable` slots."""
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):

@@ -6,7 +6,7 @@ The structs are the one place where a field is described: they decode bodies, an
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 
@@ -55,6 +55,19 @@ Image = Annotated[
         extra_json_schema={"type": "string", "contentEncoding": "base64"},
     ),
 ]
+_MASK: dict[str, Any] = {
+    "description": "A grey image of 8 bits, or `.npy` bytes of a uint8 `(H, W)` array, of the size of the target's "
+    "picture: 255 counts fully, 0 not at all.",
+    "type": "string",
+    "contentEncoding": "base64",
+}
+MaskImage = Annotated[
+    Raw,
+    Meta(
+        description="Which region of the target counts. Without one, or with `null`, all of it does.",
+        extra_json_schema={"anyOf": [_MASK, {"type": "null"}]},
+    ),
+]
 Candidates = Annotated[Raw, Meta(description="The images to put in order.", extra_json_schema=list_of(Image))]
 
 
@@ -63,19 +76,22 @@ class RankBody(RankOptions, forbid_unknown_fields=True, kw_only=True):
 
     target: Image
     candidates: Candidates
+    mask: MaskImage | UnsetType = UNSET
 
 
 class PairBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A target and a candidate."""
+    """A target and a candidate; a mask of its own goes before the one of all pairs."""
 
     target: Image
     candidate: Image
+    mask: MaskImage | UnsetType = UNSET
 
 
 class DistanceBody(DistanceOptions, forbid_unknown_fields=True, kw_only=True):
     """Pairs to compare."""
 
     pairs: Annotated[Raw, Meta(description="The pairs to compare.", extra_json_schema=list_of(PairBody))]
+    mask: MaskImage | UnsetType = UNSET
 
 
 class DistanceForm(DistanceOptions, forbid_unknown_fields=True, kw_only=True):
@@ -86,6 +102,16 @@ class DistanceForm(DistanceOptions, forbid_unknown_fields=True, kw_only=True):
         Raw,
         Meta(description="The candidate of each pair; as many as there are targets.", extra_json_schema=list_of(Image)),
     ]
+    mask: (
+        Annotated[
+            Raw,
+            Meta(
+                description="What counts of the targets: one mask for all pairs, or one for each pair.",
+                extra_json_schema={"type": "array", "minItems": 1, "items": _MASK},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Limits(NamedTuple):
@@ -134,6 +160,7 @@ class RankRequest(NamedTuple):
     target: Slot
     candidates: list[Slot]
     options: RankOptions
+    mask: Slot | None = None
 
 
 class DistanceRequest(NamedTuple):
@@ -141,6 +168,7 @@ class DistanceRequest(NamedTuple):
 
     pairs: list[tuple[Slot, Slot]]
     options: DistanceOptions
+    masks: list[Slot | None] | None = None  # one for each pair
 
 
 ImageName = Annotated[

@@ -30,6 +30,7 @@ from clpips.models.engines.contract import (
     pair_by_pair,
 )
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
+from clpips.models.metric.content import LAST_GRID
 from clpips.models.metric.families import (
     ALEXNET,
     ALL_FAMILIES,
@@ -40,7 +41,7 @@ from clpips.models.metric.families import (
     Families,
     Networks,
 )
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 from clpips.service.app import create_app
 from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
@@ -120,14 +121,14 @@ class FakeEngine:
         return pair_by_pair(self.compare, targets, candidates, families)
 
     def compare_within(
-        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+        self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
-        part = mask.values.mean() / 255  # of the picture
+        part = mask.shares(*LAST_GRID)[:, 0].sum()  # of what counts, that is at the left edge
         z: NDArray[np.float32] = self.compare([target], [candidate], families)[0] * np.float32(part)
         return z
 
     def locate(
-        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         difference = np.square(target.colour - candidate.colour).mean()
         return [np.full((3, 3), weights[layer].sum() * difference, np.float32) for layer in LAYERS]

@@ -54,7 +54,7 @@ from clpips.models.metric.families import (
     Networks,
 )
 from clpips.models.metric.masked import masked_content_distances, masked_distances
-from clpips.models.metric.masks import Mask
+from clpips.models.metric.masks import Region
 from clpips.models.metric.spatial import within
 
 logger = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def compare_within(
-        self, target: Any, candidate: Any, mask: Mask, families: Families | None = None
+        self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
         """As the protocol says, on the host: a mask comes with a few pairs, whose features are fetched."""
         network, families = families_asked([target], [candidate], families)
@@ -220,7 +220,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def locate(
-        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Mask | None = None
+        self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
         by_channel = torch.from_numpy(np.asarray(weights, np.float64)).to(self.device)  # (1152,)

@@ -1,0 +1,337 @@
+"""Masks in requests: a region of the target counts, in every form of a body; hostile masks have errors with names."""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar.testing import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+from clpips.models.api import Metric
+from clpips.models.engines.contract import Engine, EngineName
+from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import compare_images, embed_images
+from clpips.models.images.decoding import load_image
+from clpips.models.metric.masks import region
+from clpips.models.metric.packing import unpack_z
+from clpips.models.metric.weights_files import load_weights
+from clpips.models.rankings.files import decode_z
+from tests.support.pictures import encode, npy, picture, variation
+from tests.support.services import (
+    FORMS,
+    FakeEngine,
+    Form,
+    assert_problem,
+    base64_of,
+    multipart,
+    pointers,
+    post,
+    serving,
+    tree,
+)
+
+HEIGHT, WIDTH = 90, 120
+TARGET = picture(1, HEIGHT, WIDTH)
+CANDIDATES = [variation(TARGET, seed, strength) for seed, strength in ((2, 0.6), (3, 0.3), (4, 0.8))]
+FILES = [encode(one) for one in (TARGET, *CANDIDATES)]
+LEFT = np.zeros((HEIGHT, WIDTH), np.uint8)
+LEFT[:, :50] = 255
+LEFT[:, 50:60] = 128
+MASK = encode(Image.fromarray(LEFT))
+FULL = encode(Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)))
+
+Values = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[TestClient[Any]]:
+    """An app that decodes in processes, as it does by default, with an engine of a few lines."""
+    with serving(decode_processes=1, max_pixels=100_000) as client:
+        yield client
+
+
+def named(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def rank(client: TestClient[Any], form: Form = "multipart", mask: bytes | None = MASK, **options: Any) -> Any:
+    if form == "multipart":
+        files = [("target", FILES[0]), *(("candidates", one) for one in FILES[1:])]
+        body = multipart([*files, *([("mask", mask)] if mask is not None else [])], options)
+    else:
+        body = tree(form, {"target": FILES[0], "candidates": FILES[1:], "mask": mask, **options})
+    return post(client, body)
+
+
+def distances_of(answer: Any) -> list[float]:
+    """The distances in the order of the request."""
+    assert answer.status_code == 200, answer.text
+    return [row["distance"] for row in sorted(answer.json()["ranking"], key=lambda row: row["index"])]
+
+
+def expected(engine: Engine, mask: Values | None, weights: str = "lpips", resolution: int | None = 256) -> list[float]:
+    """The distances that the metric gives of the same images."""
+    metric = Metric(load_weights(weights), engine, resolution)
+    rows = metric.rank(TARGET, CANDIDATES, mask)
+    return [row.distance for row in sorted(rows, key=lambda row: row.index)]
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+@pytest.mark.parametrize("profile", ["lpips", "balanced"])
+def test_a_region_of_the_target_counts(client: TestClient[Any], engine: Engine, form: Form, profile: str) -> None:
+    found = distances_of(rank(client, form, profile=profile))
+    assert found == pytest.approx(expected(engine, LEFT, profile), abs=1e-6)
+    assert found != pytest.approx(expected(engine, None, profile), abs=1e-3)
+
+
+@pytest.mark.parametrize("profile", ["lpips", "balanced"])
+def test_at_native_size_a_region_counts_too(client: TestClient[Any], engine: Engine, profile: str) -> None:
+    found = distances_of(rank(client, "json", profile=profile, resolution=None))
+    assert found == pytest.approx(expected(engine, LEFT, profile, None), abs=1e-6)
+
+
+@pytest.mark.torch
+def test_the_other_engine_says_the_same(engine: Engine) -> None:
+    name: EngineName = "torch"
+    with serving(open_engine(name, "cpu")) as client:
+        for profile in ("lpips", "balanced"):
+            assert distances_of(rank(client, profile=profile)) == pytest.approx(
+                expected(engine, LEFT, profile), abs=1e-5
+            )
+
+
+def told_of(answer: Any) -> Any:
+    """All that an answer says of the pictures."""
+    assert answer.status_code == 200, answer.text
+    if answer.headers["content-type"] == "image/png":
+        return answer.content, answer.headers["clpips-distance"], answer.headers["clpips-families"]
+    return {name: value for name, value in answer.json().items() if name != "comparison"}
+
+
+def one_pair(path: str, mask: bytes | None, form: Form = "json", **options: Any) -> tuple[bytes, str]:
+    """The body of a request of one pair and its mask."""
+    second = "candidates" if path == "/rank" else "candidate"
+    if form == "multipart":
+        files = [("target", FILES[0]), (second, FILES[1]), *([("mask", mask)] if mask is not None else [])]
+        return multipart(files, options)
+    pair = {"target": FILES[0], second: [FILES[1]] if path == "/rank" else FILES[1], "mask": mask}
+    return tree(form, ({"pairs": [pair]} if path == "/distance" else pair) | options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("path", ["/rank", "/distance", "/heatmap"])
+def test_every_form_of_a_body_takes_a_mask_everywhere(client: TestClient[Any], form: Form, path: str) -> None:
+    masks = (MASK, npy(LEFT), npy(np.asfortranarray(LEFT)))
+    found = [told_of(post(client, one_pair(path, mask, form), path)) for mask in masks]
+    assert found[1:] == [found[0]] * 2
+    assert found[0] != told_of(post(client, one_pair(path, None, form), path))
+
+
+@pytest.mark.parametrize("path", ["/rank", "/distance", "/heatmap"])
+def test_a_mask_of_255_gives_the_same_bits_as_none(client: TestClient[Any], path: str) -> None:
+    for profile in ("lpips", "balanced"):
+        masks = (None, FULL, npy(np.full((HEIGHT, WIDTH), 255, np.uint8)))
+        found = [told_of(post(client, one_pair(path, mask, profile=profile), path)) for mask in masks]
+        assert found[1:] == [found[0]] * 2
+
+
+def test_a_heat_map_is_of_the_region(client: TestClient[Any], engine: Engine) -> None:
+    images = [("target", FILES[0]), ("candidate", FILES[1]), ("mask", MASK)]
+    answer = post(client, multipart(images, {"format": "npy"}), "/heatmap")
+    values = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    assert values.mean(dtype=np.float64) == pytest.approx(float(answer.headers["clpips-distance"]), abs=1e-6)
+    assert values[:, 140:].max() == 0  # what does not count, but for the cells at the edge
+    found = Metric(load_weights(), engine, 256).heatmap(TARGET, CANDIDATES[0], mask=LEFT)
+    np.testing.assert_allclose(values, found.values, atol=1e-6)
+
+
+def test_each_pair_may_have_a_mask_of_its_own(client: TestClient[Any], engine: Engine) -> None:
+    right = np.ascontiguousarray(255 - LEFT)
+    metric = Metric(load_weights(), engine, 256)
+    alone = {
+        name: metric.distance(TARGET, CANDIDATES[0], mask).value
+        for name, mask in (("left", LEFT), ("right", right), ("none", None))
+    }
+    pair = {"target": FILES[0], "candidate": FILES[1]}
+    pairs = [pair | {"mask": npy(right)}, pair, pair | {"mask": FULL}]
+    told = post(client, tree("json", {"pairs": pairs, "mask": MASK}), "/distance").json()["distances"]
+    assert told == pytest.approx([alone["right"], alone["left"], alone["none"]], abs=1e-6)
+    told = post(client, tree("json", {"pairs": pairs[:2]}), "/distance").json()["distances"]
+    assert told == pytest.approx([alone["right"], alone["none"]], abs=1e-6)
+    form = [("target", FILES[0]), ("candidate", FILES[1])] * 2
+    told = post(client, multipart([*form, ("mask", MASK)], {}), "/distance").json()["distances"]
+    assert told == pytest.approx([alone["left"]] * 2, abs=1e-6)
+    told = post(client, multipart([*form, ("mask", MASK), ("mask", npy(right))], {}), "/distance").json()["distances"]
+    assert told == pytest.approx([alone["left"], alone["right"]], abs=1e-6)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6), inverted=st.booleans())
+def test_any_mask_says_what_the_metric_says(client: TestClient[Any], engine: Engine, seed: int, inverted: bool) -> None:
+    rng = np.random.default_rng(seed)
+    y, x, h, w = rng.integers(0, 80), rng.integers(0, 110), rng.integers(1, 60), rng.integers(1, 60)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[y : y + h, x : x + w] = rng.integers(1, 256)
+    mask = 255 - mask if inverted else mask
+    body = tree("msgpack", {"target": FILES[0], "candidate": FILES[1], "mask": npy(mask), "format": "npy"})
+    answer = post(client, body, "/heatmap")
+    told = float(answer.headers["clpips-distance"])
+    assert told == pytest.approx(
+        Metric(load_weights(), engine, 256).distance(TARGET, CANDIDATES[0], mask).value, abs=1e-6
+    )
+    values = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    assert values.mean(dtype=np.float64) == pytest.approx(told, abs=1e-6)
+
+
+def test_images_are_embedded_once_whatever_their_masks() -> None:
+    engine = FakeEngine()
+    with serving(engine) as client:
+        before = distances_of(rank(client, mask=None))
+        embedded = engine.embedded
+        other = np.ascontiguousarray(LEFT[:, ::-1])
+        assert distances_of(rank(client)) != before
+        assert distances_of(rank(client, mask=npy(other))) != before
+        assert distances_of(rank(client, mask=None)) == before
+        assert engine.embedded == embedded
+
+
+@pytest.mark.parametrize("profile", ["lpips", "balanced"])
+@pytest.mark.parametrize("resolution", [64, None])
+def test_targets_that_are_named_know_the_size_of_their_picture(
+    client: TestClient[Any], profile: str, resolution: int | None
+) -> None:
+    options: dict[str, Any] = {"profile": profile, "resolution": resolution}
+    sent = distances_of(rank(client, "json", **options))
+    names = {"target": named(FILES[0]), "candidates": [named(one) for one in FILES[1:]], **options}
+    assert distances_of(client.post("/rank", json=names | {"mask": base64_of(MASK)})) == sent
+    small = npy(np.ascontiguousarray(LEFT[:-1]))
+    problem = assert_problem(client.post("/rank", json=names | {"mask": base64_of(small)}), 422, "bad-images")
+    assert pointers(problem) == ["/mask"]
+    assert "120×89 pixels and its target 120×90" in problem["errors"][0]["detail"]
+
+
+def test_a_mask_lies_on_the_picture_as_it_is_looked_at(client: TestClient[Any]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    turned = encode(Image.fromarray(TARGET), "JPEG", exif=exif.tobytes(), quality=95)
+    files = [("target", turned), ("candidates", FILES[1])]
+    upright = np.ascontiguousarray(LEFT.T)
+    assert post(client, multipart([*files, ("mask", npy(upright))], {})).status_code == 200
+    problem = assert_problem(post(client, multipart([*files, ("mask", MASK)], {})), 422, "bad-images")
+    assert "120×90 pixels and its target 90×120" in problem["errors"][0]["detail"]
+    lying = encode(Image.fromarray(LEFT), "PNG", exif=exif.tobytes())
+    assert post(client, multipart([*files, ("mask", lying)], {})).status_code == 200
+
+
+HOSTILE = [
+    (b"", "empty"),
+    (b"no image", "no image in a format"),
+    (MASK[: len(MASK) // 2], "truncated or damaged"),
+    (FILES[0], "has colours"),
+    (npy(TARGET), r"uint8 \(90, 120, 3\)"),
+    (npy(LEFT.astype(np.float32) / 255), "float32"),
+    (npy(np.array([{}], object)), "object"),
+    (npy(LEFT)[:-1], "10,800 bytes"),
+    (npy(LEFT)[:20], "truncated or damaged"),
+    (npy(np.zeros((0, 5), np.uint8)), "it has none"),
+    (encode(Image.fromarray(LEFT.astype(np.uint16) << 8)), "16 bits"),
+    (encode(Image.fromarray(LEFT.astype(np.uint16) << 8), "TIFF"), "more than 8 bits"),
+    (encode(Image.fromarray(np.dstack([LEFT, LEFT]), "LA")), "transparency"),
+    (encode(Image.fromarray(LEFT), transparency=0), "transparency"),
+    (encode(Image.fromarray(LEFT[:10])), "120×10 pixels and its target 120×90"),
+    (npy(LEFT[:10]), "120×10 pixels and its target 120×90"),
+    (npy(np.zeros_like(LEFT)), "0 everywhere"),
+    (encode(Image.fromarray(np.zeros_like(LEFT))), "0 everywhere"),
+    (encode(Image.new("L", (30_000, 30_000))), "the limit is 100,000"),
+    (npy(np.zeros((1000, 1000), np.uint8)), "the limit is 100,000"),
+]
+
+
+@pytest.mark.parametrize(("mask", "said"), HOSTILE, ids=[said for _, said in HOSTILE])
+@pytest.mark.parametrize("resolution", [64, None])
+def test_a_hostile_mask_has_an_error_with_a_name(
+    fake: TestClient[Any], mask: bytes, said: str, resolution: int | None
+) -> None:
+    problem = assert_problem(rank(fake, "msgpack", mask=mask, resolution=resolution), 422, "bad-images")
+    assert pointers(problem) == ["/mask"]
+    (fault,) = problem["errors"]
+    assert re.search(said, fault["detail"]), fault["detail"]
+
+
+@pytest.mark.parametrize("kind", ["1", "P", "L", "RGB"])
+@pytest.mark.parametrize("file", ["PNG", "TIFF", "BMP", "GIF", "WEBP"])
+def test_black_and_white_files_of_all_kinds_are_masks(fake: TestClient[Any], kind: str, file: str) -> None:
+    if file == "WEBP" and kind in {"1", "P"}:
+        pytest.skip("WebP has no such files")
+    hard = np.where(LEFT > 100, 255, 0).astype(np.uint8)
+    options = {"lossless": True} if file == "WEBP" else {}
+    found = rank(fake, mask=encode(Image.fromarray(hard).convert(kind), file, **options), resolution=64)
+    assert distances_of(found) == distances_of(rank(fake, mask=npy(hard), resolution=64))
+
+
+def test_a_mask_that_is_named_or_unreadable_is_refused(fake: TestClient[Any]) -> None:
+    body = {"target": base64_of(FILES[0]), "candidates": [base64_of(FILES[1])]}
+    problem = assert_problem(fake.post("/rank", json=body | {"mask": named(MASK)}), 422, "bad-images")
+    assert pointers(problem) == ["/mask"]
+    assert "masks are not kept" in problem["errors"][0]["detail"]
+    problem = assert_problem(fake.post("/rank", json=body | {"mask": 7}), 400, "malformed-body")
+    assert pointers(problem) == ["/mask"]
+    pair = {"target": base64_of(FILES[0]), "candidate": base64_of(FILES[1])}
+    pairs = [pair, pair | {"mask": base64_of(FILES[0])}, pair | {"mask": base64_of(b"x")}]
+    problem = assert_problem(fake.post("/distance", json={"pairs": pairs}), 422, "bad-images")
+    assert pointers(problem) == ["/pairs/1/mask", "/pairs/2/mask"]
+    form = [("target", FILES[0]), ("candidate", FILES[1])] * 3 + [("mask", MASK)] * 2
+    problem = assert_problem(post(fake, multipart(form, {}), "/distance"), 422, "invalid-request")
+    assert "one for all, or one for each" in problem["detail"]
+    two = multipart([("target", FILES[0]), ("candidates", FILES[1]), ("mask", MASK), ("mask", MASK)], {})
+    assert pointers(assert_problem(post(fake, two), 422, "invalid-request")) == ["/mask"]
+
+
+def test_faults_of_images_and_masks_are_told_together(fake: TestClient[Any]) -> None:
+    body = multipart([("target", FILES[0]), ("candidates", b"none"), ("mask", npy(np.zeros_like(LEFT)))], {})
+    assert pointers(assert_problem(post(fake, body), 422, "bad-images")) == ["/candidates/0", "/mask"]
+
+
+def test_a_mask_counts_as_an_image() -> None:
+    with serving(max_images=3) as client:
+        files = [("target", FILES[0]), ("candidates", FILES[1]), ("mask", MASK)]
+        assert post(client, multipart(files, {})).status_code == 200
+        three = [*files, ("candidates", FILES[2])]
+        assert pointers(assert_problem(post(client, multipart(three, {})), 422, "invalid-request")) == ["/candidates"]
+        assert post(client, multipart(three[:2] + three[3:], {})).status_code == 200
+
+
+def test_large_requests_take_a_window_of_masked_pairs_at_a_time(engine: Engine) -> None:
+    target = picture(5, 64)
+    pairs = [(encode(target), encode(variation(target, seed, 0.5))) for seed in range(12)]
+    values = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    body = {"pairs": [{"target": a, "candidate": b} for a, b in pairs], "mask": npy(values), "resolution": 64}
+    with serving(engine, feature_cache_bytes=0, inflight_feature_bytes=10**6) as narrow, serving(engine) as wide:
+        found = [post(client, tree("msgpack", body), "/distance").content for client in (narrow, wide)]
+        bad = post(narrow, tree("msgpack", body | {"mask": npy(values[:60])}), "/distance")
+    assert found[0] == found[1]
+    assert pointers(assert_problem(bad, 422, "bad-images")) == ["/mask"]
+
+
+@pytest.mark.parametrize("profile", ["lpips", "ada"])
+def test_an_order_of_a_masked_comparison_teaches_what_counted_in_it(engine: Engine, profile: str) -> None:
+    with serving(engine) as client:
+        assert client.post("/profiles", json={"name": "ada"}).status_code == 201
+        ranked = rank(client, profile=profile).json()
+        order = {"comparison": ranked["comparison"], "order": [2, 0, 1]}
+        taught = client.post("/profiles/ada/rankings", json=order)
+        assert taught.status_code == 201, taught.text
+        assert taught.json()["unknown"] == []  # all networks have seen the region
+        (line,) = client.get("/profiles/ada/rankings").text.splitlines()
+        z = unpack_z(decode_z(json.loads(line)["z"], len(CANDIDATES)))
+    target, *candidates = embed_images(engine, np.stack([load_image(one, 256) for one in FILES]))
+    within = compare_images(engine, [target] * len(candidates), candidates, mask=region(LEFT))
+    np.testing.assert_allclose(z, within, rtol=2**-10, atol=1e-8)
