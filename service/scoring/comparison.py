@@ -16,7 +16,7 @@ from clpips.service.admission.door import Ticket
 from clpips.service.batching.errors import BatcherError
 from clpips.service.ops.traces import span
 from clpips.service.scoring.errors import NotHeldError
-from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
+from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline, Thumbnails
 from clpips.service.scoring.request_images import (
     RequestImages,
     SlotPair,
@@ -41,8 +41,10 @@ class Comparison:
         resolution: int | None,
         families: Families,
         ticket: Ticket,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._thumbnails = thumbnails
         self._images = images
         self._loan = loan
         self._resolution = resolution
@@ -188,7 +190,9 @@ class Comparison:
         return self._stacked(results)
 
     async def _embed(self, name: str) -> Embedded:
-        return await self._pipeline.embed(self._images.named[name], self._resolution, self._networks, self._loan)
+        return await self._pipeline.embed(
+            self._images.named[name], self._resolution, self._networks, self._loan, self._thumbnails
+        )
 
     def _region(self, mask: Slot | None) -> Region | None:
         scored = self._images.masks.of(mask)

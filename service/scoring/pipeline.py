@@ -26,6 +26,7 @@ from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.jpeg import plain_jpeg_size
 from clpips.models.images.pixels import DecodedImage, Pixels
+from clpips.models.images.thumbnails import webp
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Z_LENGTH, Families, Networks, networks_of
 from clpips.models.metric.masks import MaskError, Region
@@ -59,6 +60,7 @@ RELEASED_BYTES: Final = 32 * 2**20  # that are forgotten before it is worth to g
 LAYERS_SHARE: Final = 1.3  # bytes of layers for each byte of features, while AlexNet embeds an image
 CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
+THUMBNAIL_SIDE: Final = 384  # pixels of the longest
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
 
@@ -80,6 +82,7 @@ class Embedded(NamedTuple):
 
 
 Borrowed = Loan[Embedded]  # what a request has borrowed of the features
+Thumbnails = dict[str, bytes | None]  # WebP files by the hashes of the images that are to have one, None until then
 
 
 class _Undecoded(NamedTuple):
@@ -87,11 +90,13 @@ class _Undecoded(NamedTuple):
     resolution: int | None
     max_pixels: int
     wanted: Callable[[], bool]  # whether somebody still waits for it
+    longest: int | None  # side of its thumbnail, where one is to be made
 
 
 class _Decoded(NamedTuple):
     pixels: Image
     original: tuple[int, int]
+    thumbnail: bytes | None = None  # a WebP file
 
 
 class _UndecodedMask(NamedTuple):
@@ -163,7 +168,9 @@ class Pipeline:
         self._released_nbytes = 0  # of what the cache has forgotten: they are the system's again
         self._decoder = decoder
         self._decoding: Batcher[_Undecoded, _Decoded | None] = Batcher(
-            lambda images: [_decoded(decoder.load_light(*one[:3])) for one in images],
+            lambda images: [
+                _decoded(decoder.load_light(one.content, one.resolution, one.max_pixels, one.longest)) for one in images
+            ],
             decoder.pool,
             max_batch=1,
             max_queue=max_queue,
@@ -176,7 +183,7 @@ class Pipeline:
         # Not watched: what hangs there is ended by itself.
         self._decoding_apart: Batcher[_Undecoded | _UndecodedMask, _Decoded | ScoredMask] = Batcher(
             lambda files: [
-                _scored_mask(decoder, one) if isinstance(one, _UndecodedMask) else _Decoded(*decoder.load(*one))
+                _scored_mask(decoder, one) if isinstance(one, _UndecodedMask) else _pictured(decoder.load(*one))
                 for one in files
             ],
             decoder.apart,
@@ -344,11 +351,18 @@ class Pipeline:
         return sum(cost_of(pixels) if network == ALEXNET else CONTENT_COST for network in networks)
 
     async def embed(
-        self, image: SentImage | HeldImage, resolution: int | None, networks: Networks, loan: Borrowed
+        self,
+        image: SentImage | HeldImage,
+        resolution: int | None,
+        networks: Networks,
+        loan: Borrowed,
+        thumbnails: Thumbnails | None = None,
     ) -> Embedded:
         """The image's features by these networks, lent to a request.
 
-        Raises `ImageError`, `NotHeldError`, an error of the engine, or a `BatcherError`.
+        A thumbnail that is to be made is made where the image is decoded here, and the engine's device does not do it:
+        an image that is held or on its way has none yet. Raises `ImageError`, `NotHeldError`, an error of the engine,
+        or a `BatcherError`.
         """
         key = (image.sha256, resolution)
         if key in self._quarantine:
@@ -357,7 +371,10 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             with self._throughput.image() as came_through:
                 with span("decode"):
-                    pixels, original = await self._decoded(image, resolution, flight)
+                    longest = THUMBNAIL_SIDE if thumbnails is not None and image.sha256 in thumbnails else None
+                    pixels, original, thumbnail = await self._decoded(image, resolution, flight, longest=longest)
+                    if thumbnails is not None and thumbnail is not None:
+                        thumbnails[image.sha256] = thumbnail
                 came_through.cost = self.cost(pixels.shape[0] * pixels.shape[1], networks)
                 features = await self._seen(key, pixels, networks, flight)
             height, width, _ = pixels.shape
@@ -553,7 +570,13 @@ class Pipeline:
             await queue.close()
 
     async def _decoded(
-        self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Embedded], *, on_host: bool = False
+        self,
+        image: SentImage | HeldImage,
+        resolution: int | None,
+        flight: Flight[Embedded],
+        *,
+        on_host: bool = False,
+        longest: int | None = None,
     ) -> _Decoded:
         """The image's pixels, from the device where it decodes this file, else from a thread or a process.
 
@@ -565,7 +588,11 @@ class Pipeline:
             raise NotHeldError(image.sha256)
         clock = asyncio.get_running_loop().time
         undecoded = _Undecoded(
-            image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
+            image.content,
+            resolution,
+            self._max_pixels,
+            lambda: flight.waiting > 0 and clock() < flight.deadline,
+            longest,
         )
         decoded: _Decoded | None = None
         if self._jpegs is not None and not on_host and image.content.startswith(JPEG):
@@ -623,7 +650,11 @@ def _own_flight(ticket: Ticket) -> Iterator[Flight[Embedded]]:
 
 
 def _decoded(image: DecodedImage | None) -> _Decoded | None:
-    return None if image is None else _Decoded(*image)
+    return None if image is None else _pictured(image)
+
+
+def _pictured(image: DecodedImage) -> _Decoded:
+    return _Decoded(image.pixels, image.size, None if image.thumbnail is None else webp(image.thumbnail))
 
 
 def _decoded_on_device(jpegs: JpegDecoder, images: Sequence[_Undecoded]) -> list[_Decoded | None]:
