@@ -111,7 +111,7 @@ def create_app(
             fallback=settings.engine_fallback,
         )
     networks = ALL_NETWORKS if settings.content else ALL_NETWORKS - {CONTENT}
-    shipped = ShippedWeights.load(engine.fingerprint)
+    shipped = ShippedWeights.load(engine.fingerprint, engine.net.name)
     described = describe_engine(engine)
     access = Access.from_settings(settings)
     hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))

@@ -106,9 +106,10 @@ def fit_command(
     require_matplotlib(report)
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent}: make it first", param_hint="--out")
-    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe]), load_weights("lpips")
-    fingerprint = load_backbone(backbone).fingerprint
-    start.require_backbone(fingerprint)
+    loaded = load_backbone(backbone)
+    fingerprint, net = loaded.fingerprint, loaded.net.name
+    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe], net), load_weights("lpips", net)
+    start.require_backbone(fingerprint, net)
     watch = Stopwatch()
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
     with watch.part(JUDGING):
@@ -135,7 +136,7 @@ def fit_command(
         _save_each(people, fitted.weights, start, measured, out)
     curve: list[CurvePoint] = []
     if report:
-        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
+        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced", net)}
         if importlib.util.find_spec("torch"):
             parents["paper"] = start if recipe == "paper" else baseline
         with watch.part("learning curve") as progress:

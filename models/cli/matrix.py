@@ -63,8 +63,9 @@ def matrix_command(
     if as_csv and as_json:
         raise click.UsageError("choose one of --json or --csv")
     require_matplotlib(plot)
-    chosen, opened = load_weights(weights), open_engine(engine, backbone=backbone)
-    chosen.require_backbone(opened.fingerprint)
+    opened = open_engine(engine, backbone=backbone)
+    chosen = load_weights(weights, opened.net.name)
+    chosen.require_backbone(opened.fingerprint, opened.net.name)
     paths = list(dict.fromkeys(images))
     pixels = read_images(paths, resolution)
     if resolution is None:

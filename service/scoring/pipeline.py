@@ -27,8 +27,9 @@ from clpips.models.images.formats import JPEG
 from clpips.models.images.jpeg import plain_jpeg_size
 from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Z_LENGTH, Families, Networks, networks_of
+from clpips.models.metric.families import ALEXNET, FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.models.metric.masks import MaskError, Region
+from clpips.models.metric.nets import Net
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import HEAVY_COST, Throughput, cost_of
 from clpips.service.batching.batch import BatchReport
@@ -176,7 +177,9 @@ class Pipeline:
         # Not watched: what hangs there is ended by itself.
         self._decoding_apart: Batcher[_Undecoded | _UndecodedMask, _Decoded | ScoredMask] = Batcher(
             lambda files: [
-                _scored_mask(decoder, one) if isinstance(one, _UndecodedMask) else _Decoded(*decoder.load(*one))
+                _scored_mask(decoder, one, engine.z_layout.net)
+                if isinstance(one, _UndecodedMask)
+                else _Decoded(*decoder.load(*one))
                 for one in files
             ],
             decoder.apart,
@@ -512,11 +515,12 @@ class Pipeline:
         return await self._tiles.submit(tile, turn=ticket, deadline=ticket.deadline)
 
     def _compare_tile(self, tile: _Tile) -> NDArray[np.float32]:
-        z = np.zeros((len(tile.targets), len(tile.candidates), Z_LENGTH), np.float32)
+        length = self._engine.z_layout.length
+        z = np.zeros((len(tile.targets), len(tile.candidates), length), np.float32)
         for network in networks_of(tile.families):
             sides = [[one.features[network] for one in side] for side in (tile.targets, tile.candidates)]
             z += self._engine.compare_all(sides[0], sides[1], tile.families & FAMILIES_OF[network])
-        return weigh(z.reshape(-1, Z_LENGTH), tile.weights).reshape(z.shape[:2])
+        return weigh(z.reshape(-1, length), tile.weights).reshape(z.shape[:2])
 
     async def locate(
         self,
@@ -636,8 +640,8 @@ def _decoded_on_device(jpegs: JpegDecoder, images: Sequence[_Undecoded]) -> list
     ]
 
 
-def _scored_mask(decoder: Decoder, mask: _UndecodedMask) -> ScoredMask:
-    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution)
+def _scored_mask(decoder: Decoder, mask: _UndecodedMask, net: Net) -> ScoredMask:
+    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution, net)
 
 
 def _place(turn: Hashable) -> Place:
