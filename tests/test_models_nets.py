@@ -1,6 +1,7 @@
 """VGG16 and SqueezeNet beside AlexNet: imported, the `lpips` package's distances on both engines, refused by name."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_distances_are_those_of_the_lpips_package(backbone: Backbone, name: Engi
 
 @pytest.mark.torch
 def test_both_engines_agree_on_all_families_with_masks_and_maps(backbone: Backbone) -> None:
-    engines = [open_engine(name, "cpu", backbone=backbone.path) for name in ("onnx", "torch")]  # type: ignore[arg-type]
+    engines = [open_engine(name, "cpu", backbone=backbone.path) for name in ("onnx", "torch")]
     mask = Mask(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     weights = load_weights("balanced", backbone.net.name)
     rows = []
@@ -255,7 +256,7 @@ def test_a_service_serves_it_and_learns(backbone: Backbone) -> None:
 @given(layouts, st.sets(st.sampled_from(["alexnet", "efficientnet-lite0"]), min_size=1), st.integers(0, 99))
 def test_what_is_packed_is_unpacked_whatever_the_backbone(layout: Any, networks: set[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    z = rng.random((2, layout.length), np.float32) / 100
+    z = rng.random((2, layout.length), np.float32) * np.float32(0.01)
     known = frozenset(networks)
     for name in {"alexnet", "efficientnet-lite0"} - known:
         z[:, layout.network_places[name]] = 0
@@ -292,13 +293,11 @@ def test_a_state_dict_that_does_not_fit_is_refused_and_named(tmp_path: Path, cap
     torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
     squeeze = {name: torch.from_numpy(values) for name, values in random_state(NETS["squeeze"]).items()}
     cases = {
-        "other": (squeeze, "has no tensor 'features.0.weight'|features.0.weight is float32"),
+        "other": (squeeze, "has no tensor 'features.2.weight'"),
         "short": ({**squeeze, "features.0.weight": torch.zeros(2, 2)}, r"features.0.weight is float32\(2, 2\)"),
         "nan": ({**squeeze, "features.0.bias": torch.full((64,), float("nan"))}, "not finite"),
         "list": ([1], "holds list"),
     }
-    import re
-
     for name, (state, said) in cases.items():
         torch.save(state, tmp_path / f"{name}.pth")
         net = "vgg" if name == "other" else "squeeze"

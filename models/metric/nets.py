@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
-from clpips.models.metric.backbone import CONVOLUTIONS
-
 NetName = Literal["alex", "vgg", "squeeze"]
 
 
@@ -125,6 +123,27 @@ class Net:
             elif isinstance(step, Tap):
                 sides.append(side)
         return sides
+
+
+class Convolution(NamedTuple):
+    """One of AlexNet's convolutions with the ReLU behind it, and whether a 3×3, stride 2 max-pool stands in front."""
+
+    key: str  # in torchvision's state dict
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
+    padding: int
+    pooled: bool
+
+
+CONVOLUTIONS: Final = (
+    Convolution("features.0", 3, 64, 11, 4, 2, pooled=False),
+    Convolution("features.3", 64, 192, 5, 1, 2, pooled=True),
+    Convolution("features.6", 192, 384, 3, 1, 1, pooled=True),
+    Convolution("features.8", 384, 256, 3, 1, 1, pooled=False),
+    Convolution("features.10", 256, 256, 3, 1, 1, pooled=False),
+)
 
 
 def _alex() -> tuple[Step, ...]:

@@ -182,7 +182,7 @@ def encode_z(packed: NDArray[np.float16]) -> dict[str, str]:
 
     Families of networks that were not run are left out.
 
-    >>> decode_z(encode_z(np.ones((2, Z_LENGTH), np.float16)), candidates=2).shape
+    >>> decode_z(encode_z(np.ones((2, 6016), np.float16)), candidates=2).shape
     (2, 6016)
     """
     networks, whole = known_networks(packed.shape[1]), fill_z(packed)

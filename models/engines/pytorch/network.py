@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clpips.models.metric.backbone import CONVOLUTIONS, tap_sizes
+from clpips.models.metric.backbone import tap_sizes
 from clpips.models.metric.backbone_file import Backbone
-from clpips.models.metric.nets import ALEX, Conv, Pool, Tap
+from clpips.models.metric.nets import ALEX, CONVOLUTIONS, Conv, Pool, Tap
 
 BLOCK: Final = 4  # pixels a side: the first convolution's stride
 FLOAT16_MAX: Final = 65504.0
