@@ -40,5 +40,5 @@ def import_command(file: Path, net: str, out: Path | None, as_json: bool) -> Non
     if as_json:
         print_json({"out": str(path), "net": net, "fingerprint": backbone.fingerprint})
         return
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"wrote {path}: {backbone.net.title}, fingerprint {backbone.fingerprint}")

@@ -92,5 +92,5 @@ def evaluate_command(
     if as_json:
         print_json(figures)
     else:
-        print_evaluation(Console(), result, f"on {result.targets} targets")
-        print_line(Console(), watch.words)
+        print_evaluation(Console(emoji=False), result, f"on {result.targets} targets")
+        print_line(Console(emoji=False), watch.words)

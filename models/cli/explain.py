@@ -71,7 +71,7 @@ def explain_command(
         own = [share for group, share in zip(chosen.layout.groups, groups, strict=True) if group.family == family.name]
         cells = [f"{share:.0%}" for share in own] if family.backbone == ALEXNET else [""] * len(opened.net.channels)
         table.add_row(family.name, *cells, f"{part.share:.0%}", f"{part.level:.2f}", f"{part.closer:.0%}")
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, sentence)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)

@@ -42,7 +42,7 @@ def export_command(out: Path, backbone: Path | None, as_json: bool) -> None:
     for parity in parities:
         height, width = parity.size
         table.add_row(f"{height} × {width}", str(parity.pairs), f"{parity.largest_difference:.1e}")
-    console = Console()
+    console = Console(emoji=False)
     console.print(table)
     for path in written:
         print_line(console, f"wrote {path} ({path.stat().st_size:,} bytes)")

@@ -38,7 +38,7 @@ def export_lpips_command(weights: str, out: Path, backbone: Path | None, as_json
     if as_json:
         print_json({"out": str(out), "weights": chosen.name, "left_out": missing})
         return
-    console = Console()
+    console = Console(emoji=False)
     if missing:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in missing.items())
         print_line(console, f"left out of {chosen.name}, in shares of a typical distance: {parts}")

@@ -171,8 +171,8 @@ def fit_command(
         if people:
             from clpips.models.cli.people_table import print_people
 
-            print_people(Console(), people)
-        print_line(Console(), watch.words)
+            print_people(Console(emoji=False), people)
+        print_line(Console(emoji=False), watch.words)
 
 
 def _save_each(
@@ -238,7 +238,7 @@ def _few(fitted: "JudgedFit") -> bool:
 def _print(fitted: "JudgedFit", out: Path) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
-    console, outcome, split = Console(), fitted.outcome, fitted.split
+    console, outcome, split = Console(emoji=False), fitted.outcome, fitted.split
     if (found := outcome.validation) is not None:
         print_line(
             console,

@@ -102,7 +102,7 @@ def heatmap_command(
         parts = {"families": families, "unplaced": unplaced, "legend": legend, "out": str(out)}
         print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named_resolution(resolution)})
         return
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     print_line(console, f"in the map {families['aligned']:.4f}, without a place {unplaced:.1%} of the distance")
     print_line(

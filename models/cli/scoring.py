@@ -66,7 +66,7 @@ def distance_command(
         table.add_row(name, *cells)
     if len(chosen.families) > 1:
         table.add_row("sum", *(f"{part:.4f}" for part in layers), f"{total:.4f}")
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)
     print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
@@ -126,7 +126,7 @@ def rank_command(
     table.add_column("image", overflow="fold")
     for row in ranking:
         table.add_row(str(row["rank"]), f"{row['distance']:.4f}", escape(str(row["path"])))
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"most similar to {target}")
     console.print(table)
     print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")

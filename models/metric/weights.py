@@ -15,6 +15,7 @@ from clpips.models.metric.families import (
     ALEX_LAYOUT,
     CONTENT,
     FAMILIES,
+    LAYOUTS,
     Families,
     Group,
     Networks,
@@ -28,6 +29,9 @@ from clpips.models.metric.typical import typical_distance
 
 MAX_WEIGHT: Final = 1e12
 """The largest weight: the sum of 3456 such products, and its square, fit into float32. LPIPS's stay below 10."""
+
+
+_SHAPES: Final = {(layout.length,): layout.net.title for layout in LAYOUTS.values()}  # the backbone's, by the weights'
 
 
 class WeightsError(ValueError):
@@ -144,8 +148,8 @@ def combine_families(
     for name, part in families.items():
         place = layout.places[name]
         if part.shape != (place.stop - place.start,):
-            expected = f"({place.stop - place.start},) with {layout.net.title}"
-            raise WeightsError(f"{name!r} must have the shape {expected}, it has {part.shape}")
+            expected = f"({place.stop - place.start},), it has {part.shape}"
+            raise WeightsError(f"{name!r} must have the shape {expected}: the backbone is {layout.net.title}")
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which weights may not be
             values[place] = part
     return values
@@ -153,12 +157,10 @@ def combine_families(
 
 def _checked(values: NDArray[Any]) -> NDArray[np.float32]:
     """`values` as a read-only float32 `(z,)`. Raises `WeightsError` for a wrong shape, dtype or value."""
-    if values.ndim != 1:
-        raise WeightsError(f"weights must have the shape (z,), these have {values.shape}")
-    try:
-        layout_of_z(len(values))
-    except ValueError as error:
-        raise WeightsError(f"weights of the shape {values.shape}: {error}") from error
+    if values.shape not in _SHAPES:
+        first, *others = _SHAPES
+        known = ", ".join(f"{shape} for {_SHAPES[shape]}" for shape in others)
+        raise WeightsError(f"weights must have the shape {first}, these have {values.shape}; or {known}")
     if not np.issubdtype(values.dtype, np.floating):
         raise WeightsError(f"weights must be floating-point numbers, these are {values.dtype}")
     if not np.isfinite(values).all():
