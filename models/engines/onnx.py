@@ -24,12 +24,13 @@ from clpips.models.engines.contract import (
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.onnx_alexnet import EMBED_GRAPHS, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
-from clpips.models.engines.onnx_content import CONTENT_GRAPH, OnnxContent
+from clpips.models.engines.onnx_content import CONTENT_GRAPH, ContentFeatures, OnnxContent
 from clpips.models.engines.onnx_features import OnnxFeatures
 from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
 from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
+from clpips.models.metric.content import CONTENT_CHANNELS
 from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, LAYOUTS, Families, Networks, ZLayout
 from clpips.models.metric.masked import masked_content_distances, masked_distances
@@ -88,6 +89,7 @@ class OnnxEngine:
         self._session = self._open(graph, backbone, threads or 0)  # of all cores
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
+        self.comparing = self.parallel  # in numpy, on the host
         self.batch = 1 if self._cores else GPU_BATCH
         self._alexnet = AlexNet(self._session, shrinking_run(runtime), net=self.net)  # of all cores
         self._core_alexnet = self._alexnet
@@ -182,7 +184,7 @@ class OnnxEngine:
             batch = np.stack([np.asarray(image) for image in images[start : start + CUDA_RUN]])  # (n, h, w, 3)
             maps = self._session.run(None, {"images": batch})  # five (n, c, h', w')
             for taps in zip(*maps, strict=True):  # of one image, (c, h', w')
-                one = OnnxFeatures(batch.shape[1], batch.shape[2], self.net)
+                one = OnnxFeatures(batch.shape[1], batch.shape[2], net=self.net)
                 for tap, computed in zip(one.taps, taps, strict=True):
                     tap[:] = computed
                 features.append(one.finish())
@@ -222,6 +224,23 @@ class OnnxEngine:
         self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         return within(position_distances(target.taps, candidate.taps, weights), mask)
+
+    def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
+        return np.stack([one.statistics for one in features])  # (n, 2, c)
+
+    def store(self, features: Any) -> list[NDArray[Any]]:
+        return [features.statistics] if features.network == CONTENT else [features.statistics, features.buffer]
+
+    def restore(
+        self, arrays: Sequence[NDArray[Any]], network: str, size: tuple[int, int]
+    ) -> OnnxFeatures | ContentFeatures:
+        if network == CONTENT:
+            (statistics,) = arrays  # the maps are for masks
+            return ContentFeatures(np.zeros((CONTENT_CHANNELS, 0, 0), np.float32), statistics)
+        statistics, buffer = arrays
+        features = OnnxFeatures(*size, buffer, self.net)
+        features.statistics = statistics
+        return features
 
     def close(self) -> None:
         if self._cores is not None:

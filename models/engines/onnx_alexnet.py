@@ -69,7 +69,7 @@ def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | No
 
     Several at once would be no faster.
     """
-    features = OnnxFeatures(image.shape[0], image.shape[1], net)
+    features = OnnxFeatures(image.shape[0], image.shape[1], net=net)
     binding = session.io_binding()
     binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
     for number, tap in enumerate(features.taps):
