@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from litestar.testing import TestClient
 from clpips.models.cli.commands import commands
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.trained_on import TrainedOn, short_hash
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
+from clpips.service.routes.exchange import MAX_WEIGHTS_BYTES
 from tests.support.colours import bluest, colours, order_of, rank, teach
 from tests.support.services import assert_problem
 
@@ -175,3 +178,19 @@ def test_a_line_feed_at_the_end_of_a_name_is_part_of_no_name(ada: TestClient[Any
     for wrong in ({"rater": "ada\n"}, {"comparison": comparison + "\n"}):
         body = {"comparison": comparison, "order": [0, 1, 2, 3, 4][: len(colours(1)) - 1], **wrong}
         assert ada.post("/profiles/ada/rankings", json=body).status_code in {404, 422}
+
+
+def test_weights_that_learned_from_thousands_of_rankings_can_be_uploaded(ada: TestClient[Any]) -> None:
+    """As `clpips fit` writes them, and as the service hands them out."""
+    known = TrainedOn(frozenset(short_hash(f"ranking {number}") for number in range(30_000)))
+    content = format_weights(replace(load_weights("balanced"), trained_on=known))
+    assert ada.put("/profiles/many/weights", content=content).status_code == 201
+    back = ada.get("/profiles/many/weights").content
+    assert parse_weights(back).trained_on == known
+    assert ada.put("/profiles/again/weights", content=back).status_code == 201
+
+
+def test_too_large_a_weights_file_is_not_told_to_send_fewer_images(ada: TestClient[Any]) -> None:
+    reply = ada.put("/profiles/many/weights", content=bytes(MAX_WEIGHTS_BYTES + 1))
+    assert_problem(reply, 413, "body-too-large")
+    assert "images" not in reply.json()["detail"].replace("without images", "")

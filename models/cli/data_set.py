@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clpips import __version__
@@ -13,7 +13,7 @@ from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.installing import install_hint
 from clpips.models.metric.weights import LayerWeights
-from clpips.models.rankings.files import read_rankings
+from clpips.models.rankings.files import Ranking, read_rankings
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
 
@@ -26,9 +26,15 @@ def read_data_set(
     fingerprint: str,
     cache: Path,
     watch: Stopwatch,
+    check: Callable[[Sequence[Ranking]], object] | None = None,
 ) -> MeasuredRankings:
-    """The file's rankings with their channel distances. Raises `RankingsError`, or `OSError` for the file itself."""
+    """The file's rankings with their channel distances. Raises `RankingsError`, or `OSError` for the file itself.
+
+    `check` is called before anything is computed, and raises what it finds wrong with the rankings.
+    """
     rankings = read_rankings(path)
+    if check:
+        check(rankings)
     with watch.part("channel distances") as progress:
         return measure_rankings(
             rankings, lambda: open_engine(engine, backbone=backbone), resolution, fingerprint, cache, progress

@@ -21,7 +21,7 @@ from clpips.models.cli.options import (
     seed_option,
     weights_option,
 )
-from clpips.models.cli.output import Stopwatch, print_json, print_line
+from clpips.models.cli.output import Stopwatch, counted, print_json, print_line
 from clpips.models.engines.contract import EngineName
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.weights_files import load_weights
@@ -91,5 +91,5 @@ def evaluate_command(
     if as_json:
         print_json(figures)
     else:
-        print_evaluation(Console(), result, f"on {result.targets} targets")
+        print_evaluation(Console(), result, f"on {counted(result.targets, 'target')}")
         print_line(Console(), watch.words)

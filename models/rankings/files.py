@@ -57,7 +57,8 @@ class Ranking:
 
     `target` and `candidates` are paths; with `z`, float16 `(k, known)` as `pack_z` has it, they are names, and there
     may be no candidates. Either `ranks` or `votes`, k numbers, is there. `comparison` is the service's id of what was
-    ordered, `at` the moment, with its time zone.
+    ordered, `at` the moment, with its time zone. `part_of` and `places` say of which other ranking, and of which of its
+    candidates, this one is.
     """
 
     target: str
@@ -72,6 +73,8 @@ class Ranking:
     backbone: str | None = None
     resolution: int | None = None
     line: int = 0
+    part_of: "Ranking | None" = None
+    places: tuple[int, ...] = ()
 
     @property
     def order(self) -> NDArray[np.float64]:
@@ -97,6 +100,8 @@ class Ranking:
             ranks=None if self.ranks is None else tuple(self.ranks[place] for place in places),
             votes=None if self.votes is None else tuple(self.votes[place] for place in places),
             z=None if self.z is None else self.z[places],
+            part_of=self,
+            places=tuple(places),
         )
 
 
