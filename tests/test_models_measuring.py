@@ -211,6 +211,19 @@ def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counti
         run([Ranking("t", ranks=(1, 2), z=z, backbone="ff", resolution=SIDE, line=3)], engine)
 
 
+def test_stored_channel_distances_of_several_resolutions_are_taken_where_one_is_asked_for(engine: Counting) -> None:
+    # what a service exports whose users taught it at several; candidates of one ranking alone are compared
+    z = np.zeros((2, 6016), np.float16)
+    found = [
+        Ranking("t", ranks=(1, 2), z=z, backbone=engine.fingerprint, resolution=side, line=line)
+        for line, side in enumerate((SIDE, None), start=1)
+    ]
+    assert len(run(found, engine).rows) == 4
+    assert len(run(found, engine, resolution=None).rows) == 4
+    with pytest.raises(RankingsError, match=r"(?s)line 1: .* at 64, this is .* at 31.*line 2: .* at native"):
+        run(found, engine, resolution=31)
+
+
 def test_progress_counts_pairs(folder: Path, engine: Counting) -> None:
     steps: list[tuple[int, int]] = []
     measure_rankings(

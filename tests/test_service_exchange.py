@@ -19,8 +19,8 @@ from clpips.models.metric.trained_on import TrainedOn, short_hash
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
 from clpips.service.routes.exchange import MAX_WEIGHTS_BYTES
-from tests.support.colours import bluest, colours, order_of, rank, teach
-from tests.support.services import assert_problem
+from tests.support.colours import bluest, colours, flat, order_of, rank, teach
+from tests.support.services import assert_problem, rank_body
 
 
 def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[Any], tmp_path: Path) -> None:
@@ -194,3 +194,20 @@ def test_too_large_a_weights_file_is_not_told_to_send_fewer_images(ada: TestClie
     reply = ada.put("/profiles/many/weights", content=bytes(MAX_WEIGHTS_BYTES + 1))
     assert_problem(reply, 413, "body-too-large")
     assert "images" not in reply.json()["detail"].replace("without images", "")
+
+
+def test_what_was_taught_at_several_resolutions_can_be_fitted_offline(ada: TestClient[Any], tmp_path: Path) -> None:
+    for seed in range(4):
+        target, *candidates = colours(seed)
+        side = 256 if seed % 2 else 64
+        body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], resolution=side)
+        comparison = ada.post("/rank", content=body, headers={"content-type": content_type}).json()["comparison"]
+        order = {"comparison": comparison, "order": bluest(seed)}
+        assert ada.post("/profiles/ada/rankings", json=order).status_code == 201
+    lines, out = tmp_path / "ada.jsonl", tmp_path / "offline.safetensors"
+    lines.write_bytes(ada.get("/profiles/ada/rankings").content)
+    arguments = ["fit", str(lines), "--recipe", "personal", "--out", str(out), "--cache", str(tmp_path)]
+    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(commands, ["evaluate", str(lines), "--cache", str(tmp_path)], catch_exceptions=False)
+    assert "compared at several resolutions (64, 256)" in " ".join(result.output.split())

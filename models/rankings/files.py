@@ -17,7 +17,8 @@ The last form needs no images: `z` are the candidates' channel distances from th
 (`models/metric/families.py`; all of AlexNet's, all of the content network's, or both), as the service keeps them:
 base64 of float16 little-endian, `(candidates, channels)` in row order, in units of 2⁻¹⁵; `target`, and `candidates`
 where they are known, are then any names, equal for equal images; `backbone` (sha256 of AlexNet's file) and `resolution`
-(pixels, or null for native size), where given, say what they were measured with, and mixing is refused. `set`, `rater`,
+(pixels, or null for native size), where given, say what they were measured with; two backbones in a file are refused,
+two resolutions are not, because people compare candidates of one ranking alone. `set`, `rater`,
 `comparison` (which of the service's it was) and `at` (when it was said, ISO 8601) may be left out; other fields are
 ignored.
 """
@@ -285,15 +286,23 @@ def _numbers(line: _Line, field: str) -> Sequence[float]:
         raise ValueError(f"{field}: {error}") from error
 
 
+def name_resolution(resolution: int | None) -> str:
+    """As `--resolution` takes it.
+
+    >>> name_resolution(256), name_resolution(None)
+    ('256', 'native')
+    """
+    return "native" if resolution is None else str(resolution)
+
+
 def _mixtures(rankings: Sequence[Ranking]) -> list[str]:
-    """Channel distances of two backbones or resolutions do not compare."""
+    """Channel distances of two backbones do not compare."""
     measured = [ranking for ranking in rankings if ranking.z is not None and ranking.backbone]
     return [
-        f"line {ranking.line}: backbone, resolution: measured with {(ranking.backbone or '')[:12]}… at "
-        f"{ranking.resolution}, line {measured[0].line} with {(measured[0].backbone or '')[:12]}… at "
-        f"{measured[0].resolution}; they do not compare"
+        f"line {ranking.line}: backbone: measured with {(ranking.backbone or '')[:12]}…, line {measured[0].line} with "
+        f"{(measured[0].backbone or '')[:12]}…; they do not compare"
         for ranking in measured
-        if (ranking.backbone, ranking.resolution) != (measured[0].backbone, measured[0].resolution)
+        if ranking.backbone != measured[0].backbone
     ]
 
 
