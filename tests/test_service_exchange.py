@@ -211,3 +211,17 @@ def test_what_was_taught_at_several_resolutions_can_be_fitted_offline(ada: TestC
     assert result.exit_code == 0, result.output
     result = CliRunner().invoke(commands, ["evaluate", str(lines), "--cache", str(tmp_path)], catch_exceptions=False)
     assert "compared at several resolutions (64, 256)" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(("sides", "written"), [([64, 64], 64), ([64, 256], 256)])
+def test_weights_say_at_what_resolution_they_were_learned(ada: TestClient[Any], sides: list[int], written: int) -> None:
+    for seed, side in enumerate(sides):
+        target, *candidates = colours(seed)
+        body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], resolution=side)
+        comparison = ada.post("/rank", content=body, headers={"content-type": content_type}).json()["comparison"]
+        order = {"comparison": comparison, "order": bluest(seed)}
+        made = ada.post("/profiles/ada/rankings", json=order).json()
+    version = made["proposed"] or made["version"]
+    assert version > 1
+    weights = parse_weights(ada.get("/profiles/ada/weights", params={"version": version}).content)
+    assert weights.resolution == written
