@@ -20,6 +20,7 @@ from clpips.models.agreement.permutation import permutation_test
 from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.agreement.rank_tables import RANK_STATISTICS, RankTable, rank_table
 from clpips.models.agreement.statistic import NAN, SIGNIFICANCE, Statistic, undefined
+from clpips.models.metric.families import PLACES, families_of, networks_of
 from clpips.models.rankings.files import Ranking, name_resolution
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.membership import Seen
@@ -165,7 +166,11 @@ def evaluate(
         metric=metric,
         baseline=other,
         difference={name: each.lead for name, each in compared.items()},
-        warnings=(*_warnings(clusters, raters, sides, (metric, other)), *_mixed(measured.rankings)),
+        warnings=(
+            *_warnings(clusters, raters, sides, (metric, other)),
+            *_mixed(measured.rankings),
+            *_unknown(measured.rankings, names, (weights, baseline)),
+        ),
     )
 
 
@@ -319,6 +324,21 @@ def _mixed(rankings: Sequence[Ranking]) -> list[str]:
         return []
     names = ", ".join(name_resolution(one) for one in sorted(found, key=lambda one: one or math.inf))
     return [f"these rankings were compared at several resolutions ({names}): ρ of pooled distances mixes them"]
+
+
+def _unknown(rankings: Sequence[Ranking], names: Sequence[str], weights: Sequence[NDArray[np.float32]]) -> list[str]:
+    """A warning for each of the weights that count what some rankings say nothing of."""
+    found = []
+    for name, one in zip(names, weights, strict=True):
+        needed = networks_of(family for family, place in PLACES.items() if one[place].any())
+        lacking = [ranking for ranking in rankings if not needed <= ranking.networks]
+        if lacking:
+            missing = frozenset[str]().union(*(needed - ranking.networks for ranking in lacking))
+            found.append(
+                f"{len(lacking):,} of {len(rankings):,} rankings say nothing of "
+                f"{', '.join(sorted(families_of(missing)))}: there the figures are of what else counts for {name}, and not of {name} itself"
+            )
+    return found
 
 
 def as_json(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
+from clpips.models.cli.data_set import made, read_data_set, require_known, require_matplotlib
 from clpips.models.cli.options import (
     backbone_option,
     cache_option,
@@ -62,6 +62,8 @@ def evaluate_command(
         each.require_backbone(fingerprint)
     watch = Stopwatch()
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
+    for each in (chosen, other):
+        require_known(measured.rankings, each)
     with watch.part("statistics"):
         found = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
     result = replace(

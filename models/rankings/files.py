@@ -36,7 +36,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import FAMILIES, FAMILIES_OF, NETWORKS, PLACES, Z_LENGTH, networks_of
+from clpips.models.metric.families import (
+    ALL_NETWORKS,
+    FAMILIES,
+    FAMILIES_OF,
+    NETWORKS,
+    PLACES,
+    Z_LENGTH,
+    Networks,
+    networks_of,
+)
 from clpips.models.metric.packing import fill_z, known_networks, trim_z
 from clpips.models.rankings.orders import OrderError, ranks_of_top
 
@@ -91,6 +100,11 @@ class Ranking:
     def names(self) -> tuple[str, ...]:
         """Of all its images, the target's first; none where the candidates' are not known."""
         return (self.target, *self.candidates) if self.candidates else ()
+
+    @property
+    def networks(self) -> Networks:
+        """Those whose channel distances are known: all of an image's, those that were run with `z`."""
+        return ALL_NETWORKS if self.z is None else known_networks(self.z.shape[1])
 
     def part(self, chosen: Sequence[int]) -> "Ranking":
         """The ranking of some of its candidates, by their places."""
