@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
         self._watchdog.watch_loop(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started and sockets:
-            log.info("listening", url=_url(sockets[0]))
+            log.info("listening", url=(url := _url(sockets[0])), studio=f"{url}/studio")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first SIGTERM begins to drain; SIGINT, a second signal, or one before the start stops as ever."""
