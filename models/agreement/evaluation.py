@@ -336,7 +336,8 @@ def _unknown(rankings: Sequence[Ranking], names: Sequence[str], weights: Sequenc
             missing = frozenset[str]().union(*(needed - ranking.networks for ranking in lacking))
             found.append(
                 f"{len(lacking):,} of {len(rankings):,} rankings say nothing of "
-                f"{', '.join(sorted(families_of(missing)))}: there the figures are of what else counts for {name}, and not of {name} itself"
+                f"{', '.join(sorted(families_of(missing)))}: there the figures are of what else counts for {name}, and "
+                f"not of {name} itself"
             )
     return found
 
