@@ -18,10 +18,10 @@ from clpips.models.agreement.correlation import MeanWithin, spearman
 from clpips.models.agreement.icc import cicchetti, koo_li
 from clpips.models.agreement.permutation import permutation_test
 from clpips.models.agreement.pooling import pool_ranks
+from clpips.models.agreement.provisos import mixed_resolutions, unknown_families
 from clpips.models.agreement.rank_tables import RANK_STATISTICS, RankTable, rank_table
 from clpips.models.agreement.statistic import NAN, SIGNIFICANCE, Statistic, undefined
-from clpips.models.metric.families import PLACES, families_of, networks_of
-from clpips.models.rankings.files import Ranking, name_resolution
+from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.membership import Seen
 from clpips.models.rankings.pairs import RankedPairs, majorities
@@ -168,8 +168,8 @@ def evaluate(
         difference={name: each.lead for name, each in compared.items()},
         warnings=(
             *_warnings(clusters, raters, sides, (metric, other)),
-            *_mixed(measured.rankings),
-            *_unknown(measured.rankings, names, (weights, baseline)),
+            *mixed_resolutions(measured.rankings),
+            *unknown_families(measured.rankings, names, (weights, baseline)),
         ),
     )
 
@@ -315,31 +315,6 @@ def _warnings(
         if scores.icc2_1.value < 0 and not scores.icc2_k.value >= -1
     ]
     return tuple(warnings)
-
-
-def _mixed(rankings: Sequence[Ranking]) -> list[str]:
-    """A warning where the rankings were compared at several resolutions."""
-    found = {ranking.resolution for ranking in rankings if ranking.z is not None and ranking.backbone}
-    if len(found) < 2:
-        return []
-    names = ", ".join(name_resolution(one) for one in sorted(found, key=lambda one: one or math.inf))
-    return [f"these rankings were compared at several resolutions ({names}): ρ of pooled distances mixes them"]
-
-
-def _unknown(rankings: Sequence[Ranking], names: Sequence[str], weights: Sequence[NDArray[np.float32]]) -> list[str]:
-    """A warning for each of the weights that count what some rankings say nothing of."""
-    found = []
-    for name, one in zip(names, weights, strict=True):
-        needed = networks_of(family for family, place in PLACES.items() if one[place].any())
-        lacking = [ranking for ranking in rankings if not needed <= ranking.networks]
-        if lacking:
-            missing = frozenset[str]().union(*(needed - ranking.networks for ranking in lacking))
-            found.append(
-                f"{len(lacking):,} of {len(rankings):,} rankings say nothing of "
-                f"{', '.join(sorted(families_of(missing)))}: there the figures are of what else counts for {name}, and "
-                f"not of {name} itself"
-            )
-    return found
 
 
 def as_json(value: Any) -> Any:
