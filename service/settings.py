@@ -243,7 +243,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)],
         Meta(
             description="Memory for thumbnails of sessions' images, in bytes, some 20 KB each; the least used leave. "
-            "They are kept nowhere else."
+            "They are kept nowhere else; 0 makes none."
         ),
     ] = 64 * 2**20
     session_streams: Annotated[
