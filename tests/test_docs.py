@@ -38,6 +38,7 @@ def test_every_variable_that_is_named_is_a_setting(page: Path) -> None:
         "CLPIPS_CACHE",
         "CLPIPS_KEY",
         "CLPIPS_TEST_GPU",
+        "CLPIPS_TEST_CHROMIUM",
         "CLPIPS_SERVICE_HOST",
     }  # of commands, tests, Kubernetes
     known = SETTINGS.keys() | others
