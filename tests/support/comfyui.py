@@ -114,7 +114,7 @@ def comfyui(base: Path, **variables: str) -> Iterator[ComfyUI]:
         (base / folder).mkdir()
     (base / "custom_nodes" / "clpips").symlink_to(PACK)
     port = free_port()
-    command = [
+    command: list[str | Path] = [
         f"{FOLDER}/.venv/bin/python",
         ROOT / "tests" / "support" / "comfyui_main.py",
         FOLDER,

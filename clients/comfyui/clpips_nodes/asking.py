@@ -12,7 +12,7 @@ from .servers import Server
 
 T = TypeVar("T")
 
-POLL_SECONDS: Final = 0.2  # between two looks at whether somebody has pressed the button
+POLL_SECONDS: Final = 0.1  # between two looks at whether somebody has pressed the button
 
 
 class ClpipsNodeError(Exception):

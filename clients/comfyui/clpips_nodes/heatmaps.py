@@ -3,6 +3,8 @@
 from typing import Literal
 
 import torch
+from clpips_client import AsyncClient, Unit
+from clpips_client import Heatmap as Drawn
 from comfy_api.latest import io
 
 from .asking import ask
@@ -48,24 +50,41 @@ class Heatmap(io.ComfyNode):
     ) -> io.NodeOutput:
         """Ask for each map, then again for those whose scale is not the largest."""
         server = server or default_server()
-        the_target = one(target, "target")
-        highest: float | None = None
-        drawn = []
-        for turn in range(1 if len(images) == 1 else 2):  # at first by their own scales, to know the largest
-            drawn = []
-            for place in range(len(images)):
-                show_progress(turn * len(images) + place, 2 * len(images))
-                each = sent(images[place : place + 1])
-                options = {"style": style, "upsample": upsample, "opacity": opacity, "high": highest}
-                drawn.append(
-                    await ask(
-                        server,
-                        lambda client, each=each, options=options: client.heatmap(
-                            the_target, each, profile=server.profile, **options
-                        ),
-                    )
-                )
-            highest = max(one_map.high for one_map in drawn)
+        drawn = await _drawn(server, target, images, style, upsample, opacity, None)
+        highest = max(one_map.high for one_map in drawn)
+        if len(drawn) > 1:  # at first by their own scales, to know the largest
+            drawn = await _drawn(server, target, images, style, upsample, opacity, highest)
         maps = opened([one_map.content for one_map in drawn])
         show_progress(1, 1, maps[0])
         return io.NodeOutput(maps, highest)
+
+
+async def _drawn(
+    server: Server,
+    target: torch.Tensor,
+    images: torch.Tensor,
+    style: Literal["map", "overlay"],
+    upsample: Literal["nearest", "bilinear"],
+    opacity: float,
+    high: float | None,
+) -> list[Drawn]:
+    """The map of each image, with its own scale or with that which is named."""
+    the_target = one(target, "target")
+    drawn: list[Drawn] = []
+    for place in range(len(images)):
+        show_progress(place, len(images))
+        each = sent(images[place : place + 1])
+
+        async def draw(client: AsyncClient, each: Unit = each) -> Drawn:
+            return await client.heatmap(
+                the_target,
+                each,
+                profile=server.profile,
+                style=style,
+                upsample=upsample,
+                opacity=opacity,
+                high=high,
+            )
+
+        drawn.append(await ask(server, draw))
+    return drawn

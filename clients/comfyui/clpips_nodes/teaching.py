@@ -1,5 +1,7 @@
 """Teach: what a person says of a ranking goes into their profile."""
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from .asking import ClpipsNodeError, ask
@@ -23,7 +25,13 @@ class Teach(io.ComfyNode):
             "counts once, however often the workflow runs.",
             inputs=[
                 ServerType.Input("server", tooltip="From CLPIPS Server, with a profile of your own."),
-                io.String.Input("comparison", force_input=True, tooltip="From CLPIPS Rank."),
+                io.String.Input("comparison", force_input=True, optional=True, tooltip="From CLPIPS Rank; or else:"),
+                io.String.Input(
+                    "session",
+                    force_input=True,
+                    optional=True,
+                    tooltip="The link from CLPIPS Send to session: with an empty order, what a person has said there.",
+                ),
                 io.String.Input(
                     "order",
                     default="",
@@ -47,9 +55,13 @@ class Teach(io.ComfyNode):
         return True
 
     @classmethod
-    async def execute(cls, server: Server, comparison: str, order: str, make_profile: bool) -> io.NodeOutput:
+    async def execute(
+        cls, server: Server, order: str, make_profile: bool, comparison: str = "", session: str = ""
+    ) -> io.NodeOutput:
         """Teach, and say what came of it."""
         words = said(order)
+        if session:
+            return await _of_session(server, session, words)
         if not words:
             return _told("nothing is taught: the order is empty", -1)
         if server.profile in SHIPPED:
@@ -67,6 +79,22 @@ class Teach(io.ComfyNode):
             f"{taught.profile}: version {taught.version} {change}, after {taught.rankings} rankings. {taught.reason}",
             taught.version,
         )
+
+
+async def _of_session(server: Server, link: str, words: dict[str, Any]) -> io.NodeOutput:
+    """Say the order in the session, which teaches its profile; without one, tell what a person has said there."""
+    if "ranks" in words:
+        raise ClpipsNodeError("CLPIPS: in a session say ties in the studio, or the order without them here")
+    if words:
+        done = await ask(server, lambda client: client.shared(link).order(**words))
+        taught, state = done.taught, done.state
+        report = taught.reason if taught is not None else f"nothing is taught: {done.reason}"
+        return _told(f"{state.profile.name}: {report}", taught.version if taught is not None else -1)
+    state = await ask(server, lambda client: client.shared(link).state())
+    if state.order is None:
+        return _told("nobody has ordered the session's images yet: its link opens the studio", -1)
+    ranks = ", ".join(f"{place}: {rank}" for place, rank in sorted(state.order.ranks.items(), key=lambda one: one[1]))
+    return _told(f"{state.profile.name} has learned from the session: ranks {ranks}", state.profile.version)
 
 
 def _told(report: str, version: int) -> io.NodeOutput:
