@@ -26,11 +26,11 @@ $(VENV)/.serve: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml clients/python/pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,decode,report,test]' --editable clients/python
+	$(PIP) --editable '.[cpu,decode,report,bulk,test]' --editable clients/python
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml clients/python/pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu,decode,report,torch,otel,loadtest,docs,test,dev]' --editable clients/python
+	$(PIP) --editable '.[cpu,decode,report,bulk,gcs,ray,torch,otel,loadtest,docs,test,dev]' --editable clients/python
 	@touch $@ $(VENV)/.serve $(VENV)/.test $(VENV)/.docs
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
@@ -81,7 +81,7 @@ lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile deploy/bulk/Dockerfile.ray
 
 .PHONY: docs
 docs: $(VENV)/.docs ## build the documentation as a site (build/docs/index.html); a broken link fails

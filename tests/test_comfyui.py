@@ -200,7 +200,7 @@ def test_images_are_sent_to_a_session_and_its_order_teaches(comfy: ComfyUI, serv
             assert text_of(outputs, count) == expected  # the second run goes on where the first ended
             assert "nobody has ordered" in text_of(outputs, report)
         session = client.shared(text_of(outputs, sent))
-        assert list(session.state().ranking)[:4] == ORDER
+        assert [place for place in session.state().ranking if place < 4] == ORDER  # of the first run
         session.order([0, 1, 2, 3])
         graph, inputs = started(address=service, profile="kim")
         link = session.url
