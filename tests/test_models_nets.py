@@ -25,8 +25,8 @@ from clpips.models.metric.nets import NETS, Net
 from clpips.models.metric.packing import fill_weights, pack_z, trim_weights, unpack_z
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
-from clpips.models.rankings.files import decode_z, encode_z
 from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
+from clpips.models.rankings.stored_z import decode_z, encode_z
 from tests.support.pictures import encode, picture, variation
 from tests.support.services import assert_problem, serving
 
