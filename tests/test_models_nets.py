@@ -86,7 +86,8 @@ def test_its_weights_are_those_of_the_package(net: str) -> None:
 
     import torch
 
-    from loadtest.kit.reference import import_torchvision, scipy_or_a_stand_in
+    from loadtest.kit.reference import scipy_or_a_stand_in
+    from loadtest.kit.torchvisions import import_torchvision
 
     import_torchvision()
     with scipy_or_a_stand_in():
