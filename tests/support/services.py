@@ -120,6 +120,9 @@ class FakeEngine:
     ) -> NDArray[np.float32]:
         return pair_by_pair(self.compare, targets, candidates, families)
 
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        return features
+
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
