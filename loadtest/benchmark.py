@@ -1,6 +1,6 @@
 """The service beside its alternatives: one run, each contender in its own processes on the same cores and inputs.
 
-    python -m loadtest.benchmark [--rounds 5] [--only rank,session,npy,pair,fair,fits,parts] [--without NAMES]
+    python -m loadtest.benchmark [--rounds 5] [--only rank,one,session,npy,pair,fair,fits,parts] [--without NAMES]
         [--out reports/benchmark]
 
 Bias, named: this is the service's own benchmark, its scenarios are those the service was made for, and the
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more comes first [default: 5]")
     parser.add_argument(
-        "--only", default="parts,rank,session,npy,pair,fair,fits", help="scenarios, separated by commas"
+        "--only", default="parts,rank,one,session,npy,pair,fair,fits", help="scenarios, separated by commas"
     )
     parser.add_argument("--without", default="", help="contenders to leave out, by name, separated by commas")
     parser.add_argument("--out", type=Path, default=Path("reports") / "benchmark", help="where the figures go")

@@ -1,6 +1,6 @@
 """Simulated people teach fresh profiles over HTTP alone: how soon is the metric theirs?
 
-    python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png [--judge-by looks]
+    python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png [--judge-by looks] [--parent lpips]
 
 Each person looks at two of AlexNet's five layers, position by position, and there at a tenth of the channels; with
 `--judge-by looks` or `content` at a tenth of the channels of all of AlexNet's families, or of the content network's
@@ -71,7 +71,15 @@ def main() -> None:
         exams = [image_set(rng) for _ in range(options.exams)]
         backbone = _rank(client, exams[0], "lpips")["engine"]["backbone"]
         courses = [
-            teach(client, hidden_weights(options.judge_by, rng, backbone), lessons, exams, options.noise, rng)
+            teach(
+                client,
+                hidden_weights(options.judge_by, rng, backbone),
+                lessons,
+                exams,
+                options.noise,
+                rng,
+                options.parent,
+            )
             for _ in range(options.people)
         ]
     report(courses)
@@ -89,11 +97,12 @@ def teach(
     exams: Sequence[ImageSet],
     noise: float,
     rng: np.random.Generator,
+    parent: str,
 ) -> Course:
-    """One person teaches a fresh profile, which is deleted in the end."""
+    """One person teaches a fresh profile that begins as `parent`, and is deleted in the end."""
     mind, profile = f"mind-{uuid4().hex[:12]}", f"person-{uuid4().hex[:12]}"
     _ok(client.put(f"/profiles/{mind}/weights", content=format_weights(hidden)))
-    _ok(client.post("/profiles", json={"name": profile}))
+    _ok(client.post("/profiles", json={"name": profile, "parent": parent}))
     try:
         asked = [_rank(client, exam, mind) for exam in exams]
         truths = [_by_index(reply, "distance") for reply in asked]
@@ -263,6 +272,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--judge-by", choices=["layers", *MINDS], default="layers", help="what the people look at")
+    parser.add_argument("--parent", default="balanced", help="what their profiles begin with")
     parser.add_argument("--exams", type=int, default=10, help="held-out sets of ten images")
     parser.add_argument("--noise", type=float, default=0.0, help="people are undecided: Gumbel noise on log distance")
     parser.add_argument("--seed", type=int, default=0)

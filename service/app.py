@@ -35,6 +35,7 @@ from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import Traced, open_tracer, past_span
+from clpips.service.pages.files import Pages
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
@@ -47,6 +48,8 @@ from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
+from clpips.service.routes.sessions import SESSION_ROUTES
+from clpips.service.routes.studio import STUDIO_ROUTES
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.heatmaps import Heatmaps
@@ -56,11 +59,16 @@ from clpips.service.scoring.matrices import Matrices
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
+from clpips.service.scoring.thumbnails import ThumbnailMaker
+from clpips.service.sessions.operations import Sessions
+from clpips.service.sessions.streams import Streams
+from clpips.service.sessions.thumbnails import Thumbnails
 from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import TenantQuota
+from clpips.service.storage.sessions import SessionStore
 from clpips.service.teaching.exchange import Exchange
 from clpips.service.teaching.fit_processes import FitWorkers
 from clpips.service.teaching.judging import Judging
@@ -164,6 +172,19 @@ def create_app(
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
     teaching = Teaching(store, registry, learner, fit_workers)
     judging = Judging(store, registry, learner, comparisons, comparer, telemetry)
+    session_store = SessionStore(database, settings.max_sessions, settings.session_candidates)
+    streams = Streams(session_store, settings.session_streams, lambda: door.closed)
+    thumbnails = Thumbnails(settings.session_ttl, settings.session_thumbnail_bytes)
+    sessions = Sessions(
+        session_store,
+        registry,
+        judging,
+        comparer,
+        ThumbnailMaker(decoder, settings.max_pixels),
+        thumbnails,
+        streams,
+        settings.session_ttl,
+    )
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -180,6 +201,7 @@ def create_app(
             readiness.warm = True
             following = asyncio.create_task(follow_keys(settings, access))
             catching_up = asyncio.create_task(learner.keep_up(engine.fingerprint))
+            housekeeping = asyncio.create_task(sessions.keep_house())
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info(
@@ -190,11 +212,12 @@ def create_app(
                 pngs=png_decoder(),
             )
             yield
-            following.cancel()
-            catching_up.cancel()
-            await asyncio.wait([following, catching_up])
+            for task in (following, catching_up, housekeeping):
+                task.cancel()
+            await asyncio.wait([following, catching_up, housekeeping])
         finally:
             door.closed = True
+            await streams.close()
             if decoder.processes is not None:
                 await asyncio.to_thread(decoder.processes.close)  # what they decode, nobody waits for any more
             await pipeline.close()
@@ -208,6 +231,9 @@ def create_app(
 
     if settings.key_metrics:
         access.used = lambda name: telemetry.key_last_used.labels(name).set_to_current_time()
+    telemetry.sessions.set_function(lambda: sessions.count)
+    telemetry.session_streams.set_function(streams.__len__)
+    telemetry.session_thumbnail_bytes.set_function(lambda: thumbnails.nbytes)
     telemetry.db_up.set_function(lambda: float(database.breaker.is_up))
     telemetry.ready.set_function(lambda: float(readiness.reason is None))
     app = Litestar(
@@ -220,11 +246,13 @@ def create_app(
             *PROFILE_ROUTES,
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
+            *SESSION_ROUTES,
+            *STUDIO_ROUTES,
             healthz,
             readyz,
             metrics,
         ],
-        state=State({"access": access}),
+        state=State({"access": access, "sessions": session_store}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
@@ -238,6 +266,9 @@ def create_app(
                 "teaching": teaching,
                 "judging": judging,
                 "exchange": Exchange(store, registry),
+                "sessions": sessions,
+                "streams": streams,
+                "pages": Pages.load(),
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,

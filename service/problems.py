@@ -109,6 +109,24 @@ class ComparisonNotFound(Problem):
     status, kind, title = HTTPStatus.NOT_FOUND, "comparison-not-found", "There is no such comparison"
 
 
+class SessionNotFound(Problem):
+    """A session that the caller does not have: it never was, is deleted or expired, or belongs to somebody else."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "session-not-found", "There is no such session"
+
+
+class ThumbnailGone(Problem):
+    """An image of a session of which no picture is held here."""
+
+    status, kind, title = HTTPStatus.NOT_FOUND, "thumbnail-gone", "There is no picture of the image"
+
+
+class SessionFull(Problem):
+    """A session has as many candidates as it may."""
+
+    status, kind, title = HTTPStatus.CONFLICT, "session-full", "The session is full"
+
+
 class ProfileExists(Problem):
     """A profile of this name is there already."""
 

@@ -96,13 +96,14 @@ class _Server(uvicorn.Server):
         self._watchdog.watch_loop(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started and sockets:
-            log.info("listening", url=_url(sockets[0]))
+            log.info("listening", url=(url := _url(sockets[0])), studio=f"{url}/studio")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first SIGTERM begins to drain; SIGINT, a second signal, or one before the start stops as ever."""
         if sig == signal.SIGTERM and self._told_to_stop is None and self.started:
             self._begin_to_stop()
         else:
+            self._door.closed = True  # for who watches sessions, too: their streams would go on
             self._watchdog.expect_end(self._shutdown_seconds + CLOSE_SECONDS)
             super().handle_exit(sig, frame)
 

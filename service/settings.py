@@ -233,6 +233,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     comparison_bytes: Annotated[Count, Meta(description="Memory for such answers, in bytes; the oldest leave.")] = (
         64 * 2**20
     )
+    session_ttl: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=366 * 86_400,
+            description="Seconds after which a session ends, with the token that opens it, and for which its "
+            "thumbnails are kept in memory.",
+        ),
+    ] = 86_400
+    session_candidates: Annotated[
+        int, Meta(ge=1, le=10_000, description="Most candidates of a session (409 above it).")
+    ] = 500
+    max_sessions: Annotated[
+        Count,
+        Meta(
+            description="Most sessions that a tenant may have at a time (403 above it); fifty candidates take 600 KB."
+        ),
+    ] = 1000
+    session_thumbnail_bytes: Annotated[
+        Annotated[int, Meta(ge=0)],
+        Meta(
+            description="Memory for thumbnails of sessions' images, in bytes, some 20 KB each; the least used leave. "
+            "They are kept nowhere else; 0 makes none."
+        ),
+    ] = 64 * 2**20
+    session_streams: Annotated[
+        Count, Meta(description="Most event streams of sessions at a time (503 above it), of one session at most 20.")
+    ] = 500
     api_keys: Annotated[
         str,
         Meta(

@@ -15,9 +15,19 @@ from typing import Any
 import clpips_client
 import msgspec
 import pytest
-from clpips_client import AsyncClient, Client, Limits, packing, profile_replies, replies
+from clpips_client import (
+    AsyncClient,
+    AsyncSession,
+    Client,
+    Limits,
+    Session,
+    packing,
+    profile_replies,
+    replies,
+)
 from clpips_client.async_client import AsyncProfiles
 from clpips_client.client import Profiles
+from clpips_client.connecting import headers_of
 from clpips_client.errors import KINDS
 
 from clpips.service.problems import Problem
@@ -70,7 +80,9 @@ def test_its_limits_are_the_services_defaults() -> None:
     assert limits.body_bytes < settings.max_body_bytes
 
 
-@pytest.mark.parametrize(("waits", "awaited"), [(Client, AsyncClient), (Profiles, AsyncProfiles)])
+@pytest.mark.parametrize(
+    ("waits", "awaited"), [(Client, AsyncClient), (Profiles, AsyncProfiles), (Session, AsyncSession)]
+)
 def test_both_clients_have_the_same_operations_with_the_same_signatures(waits: type, awaited: type) -> None:
     def operations(client: type) -> dict[str, str]:
         found = {
@@ -79,7 +91,7 @@ def test_both_clients_have_the_same_operations_with_the_same_signatures(waits: t
         return {name: str(inspect.signature(one)) for name, one in found.items()}
 
     assert operations(waits) == operations(awaited)
-    assert len(operations(waits)) >= 4
+    assert len(operations(waits)) >= 3
     assert all(inspect.iscoroutinefunction(getattr(awaited, name)) for name in operations(awaited))
 
 
@@ -87,6 +99,13 @@ def test_it_knows_nothing_of_the_service_but_where_it_runs_one() -> None:
     assert [
         path.name for path in SOURCES if re.search(r"^\s*(from|import) clpips\b", path.read_text(), re.MULTILINE)
     ] == ["local.py"]
+
+
+def test_an_empty_key_is_none_and_the_environments_is_for_those_who_give_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLPIPS_KEY", "from-the-environment")
+    assert headers_of(None, None) == {"Authorization": "Bearer from-the-environment"}
+    assert headers_of("given", None) == {"Authorization": "Bearer given"}
+    assert headers_of("", None) == {}
 
 
 def test_examples_are_true() -> None:

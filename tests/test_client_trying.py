@@ -105,6 +105,15 @@ def test_what_was_refused_is_sent_again(make: Callable[[Core], Flow[Any]], refus
     assert (done.name, len(calls)) == ("ada", 3)
 
 
+def test_a_service_that_cannot_be_reached_is_given_up_when_patience_ends_and_a_busy_one_is_not() -> None:
+    error, calls, pauses = drive(look, iter([UNREACHED] * 100), patience=3.0)
+    assert error is UNREACHED
+    assert 2 < sum(pauses) < 10
+    assert len(calls) == len(pauses) + 1
+    done, _, pauses = drive(look, iter([BUSY, BUSY, BUSY, SUMMARY]), patience=3.0)
+    assert (done.name, sum(pauses) > 3) == ("ada", True)
+
+
 @pytest.mark.parametrize("perhaps", [LOST, problem(503, "storage-unavailable", "5"), PROXY, Answer(502)])
 def test_what_may_have_been_done_is_sent_again_only_where_twice_is_once(perhaps: Reply) -> None:
     done, calls, _ = drive(look, iter([perhaps, SUMMARY]))

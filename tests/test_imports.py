@@ -65,8 +65,13 @@ SERVICE = {
     "decoding": "",
     "scoring": "batching settings problems wire storage ops admission profiles decoding",
     "teaching": "batching settings problems wire storage ops admission profiles scoring",
-    "routes": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching",
-    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching routes",
+    "sessions": "batching settings problems wire storage ops admission profiles scoring teaching",
+    "pages": "",
+    "routes": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching "
+    "sessions pages",
+    "app": "batching settings problems wire storage ops openapi admission profiles decoding scoring teaching sessions "
+    "pages "
+    "routes",
     "server": "batching settings problems wire storage ops admission profiles scoring teaching app",
     "cli": "settings storage admission server",
 }
@@ -84,15 +89,27 @@ METRIC = {
     "decoding": "images",
     "scoring": "metric images engines",
     "teaching": "metric rankings fitting",
+    "sessions": "metric rankings fitting",
+    "pages": "",
     "routes": "rankings",
     "app": "metric images engines",
     "server": "engines",
     "cli": "engines cli",
 }
 WEB = ("litestar", "uvicorn", "starlette", "multipart")
-WITHOUT_THE_WEB = ("batching", "settings", "problems", "storage", "profiles", "decoding", "scoring", "teaching")
+WITHOUT_THE_WEB = (
+    "batching",
+    "settings",
+    "problems",
+    "storage",
+    "profiles",
+    "decoding",
+    "scoring",
+    "teaching",
+    "sessions",
+)
 DATABASE = ("sqlalchemy", "alembic", "advanced_alchemy")
-LONGEST_CHAIN = 17  # files
+LONGEST_CHAIN = 18  # files
 
 
 def imports(path: Path) -> set[str]:

@@ -160,3 +160,16 @@ def test_an_engine_that_fails_to_locate_is_a_fault_of_the_service() -> None:
     with serving(Lost()) as client:
         assert_problem(post(client, body(), "/heatmap"), 500)
         assert counter(client, 'clpips_failures_total{fault="service",stage="locate"}') == 1
+
+
+def test_the_maps_of_the_layers_add_up_to_the_whole(client: TestClient[Any]) -> None:
+    whole = values_of(draw(client, format="npy"))
+    layers = [values_of(draw(client, format="npy", layer=layer)) for layer in range(1, 6)]
+    assert all(layer.max() > 0 for layer in layers)
+    assert np.allclose(sum(layers), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [0, 6])
+def test_a_layer_that_there_is_not_is_refused(client: TestClient[Any], layer: int) -> None:
+    answer = post(client, body("json", layer=layer), "/heatmap")
+    assert pointers(assert_problem(answer, 422, "invalid-request")) == ["/layer"]

@@ -24,6 +24,7 @@ from clpips.service.problems import Problem
 from tests.support.documented import assert_documented
 from tests.support.pictures import encode, npy, picture
 from tests.support.services import FakeEngine, assert_problem, document, listening, scored, serving
+from tests.support.sessions import make
 
 MSGPACK = "application/vnd.msgpack"
 FORMS = ["application/json", "multipart/form-data", MSGPACK]
@@ -37,7 +38,7 @@ EVERY_OPERATION = pytest.mark.parametrize(
 
 def post_example(client: TestClient[Any], path: str, media_type: str, summary: str | None = None) -> Any:
     """The answer to an example of the document: the one of this summary, or the only one."""
-    template = re.sub("/ada/", "/{name}/", path)
+    template = re.sub("/ada/", "/{name}/", re.sub("/sessions/[^/]+/", "/sessions/{session_id}/", path))
     examples = document()["paths"][template]["post"]["requestBody"]["content"][media_type]["examples"]
     example = examples[summary or next(iter(examples))]["value"]
     if media_type == "multipart/form-data":
@@ -167,9 +168,8 @@ def test_an_unknown_query_parameter_is_refused_by_its_name(
     client: TestClient[Any], method: str, path: str, operation: dict[str, Any]
 ) -> None:
     known = [one["name"] for one in operation["parameters"] if one.get("in") == "query"]
-    response = client.request(
-        method, path.format(name="lpips", number=1), params={"resolution": 64, **dict.fromkeys(known, 1)}
-    )
+    names = {"name": "lpips", "number": 1, "session_id": make(client).id, "which": "target"}
+    response = client.request(method, path.format(**names), params={"resolution": 64, **dict.fromkeys(known, 1)})
     problem = assert_problem(response, 422, "invalid-request")
     there_are = f"this operation knows {', '.join(known)}" if known else "this operation has none"
     assert problem["detail"] == f"the query has a parameter 'resolution'; {there_are}"
@@ -193,7 +193,9 @@ def test_a_parameter_of_the_path_is_none_of_the_query(client: TestClient[Any]) -
 
 def test_the_request_headers_of_the_document_do_what_they_say(client: TestClient[Any]) -> None:
     headers = document()["components"]["parameters"]
-    assert set(headers) == {"X-Request-ID", "X-Request-Timeout-Ms", "X-Priority", "X-Target-Hash", "traceparent"}
+    of_sessions = {"X-Session-Token", "Last-Event-ID"}  # tests/test_service_session_access.py, …_events.py
+    others = {"X-Request-ID", "X-Request-Timeout-Ms", "X-Priority", "X-Target-Hash", "traceparent"}
+    assert set(headers) == others | of_sessions
     answer = client.post("/rank", headers={"X-Request-ID": "run-7", "X-Request-Timeout-Ms": "0"})
     assert answer.headers["X-Request-ID"] == "run-7"
     assert "X-Request-Timeout-Ms" in assert_problem(answer, 422, "invalid-request")["detail"]
@@ -219,6 +221,20 @@ def test_the_example_of_a_heat_map_works_in_every_form(client: TestClient[Any]) 
     answers = [post_example(client, "/heatmap", media_type) for media_type in FORMS]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert answers[0].content == answers[1].content == answers[2].content
+
+
+@pytest.mark.parametrize("media_type", FORMS)
+def test_the_examples_of_sessions_work_when_pasted(client: TestClient[Any], media_type: str) -> None:
+    made = post_example(client, "/sessions", media_type)
+    assert made.status_code == 201, made.text
+    path = made.headers["location"]
+    for count in (2, 4):  # as many as the orders speak of
+        answer = post_example(client, f"{path}/candidates", media_type)
+        assert answer.status_code == 200, answer.text
+        assert [one["prompt"] for one in answer.json()["candidates"]] == ["blue, with a stripe", None] * (count // 2)
+    orders = document()["paths"]["/sessions/{session_id}/order"]["put"]["requestBody"]["content"]["application/json"]
+    for example in orders["examples"].values():
+        assert client.put(f"{path}/order", json=example["value"]).status_code == 200
 
 
 @pytest.mark.parametrize("media_type", FORMS)

@@ -1,5 +1,6 @@
 """SQLite fails: its file is deleted, replaced or full, writers wait, readers stop; and what no database can be."""
 
+import asyncio
 import socket
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from sqlalchemy import event
 
 import clpips.service.cli
 from clpips.models.cli.commands import commands
+from clpips.service.storage import sqlite_driver
 from clpips.service.storage.breaker import PROBE_PAUSE_SECONDS
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
@@ -269,3 +271,14 @@ def test_a_backup_of_what_is_not_there_is_one_line(url: str, tmp_path: Path) -> 
     done = CliRunner().invoke(commands, ["backup", str(tmp_path / "copy.db")], env={"CLPIPS_DATABASE_URL": url})
     assert done.exit_code == 2
     assert not isinstance(done.exception, StorageError)
+
+
+async def test_a_connection_that_is_given_up_while_it_closes_is_closed_all_the_same(file: Path) -> None:
+    file.parent.mkdir()
+    connection = await sqlite_driver.connect(str(file))
+    closing_it = asyncio.create_task(connection.close())
+    await asyncio.sleep(0)  # it has asked its thread to close
+    connection.stop()  # as SQLAlchemy does where an operation is cancelled meanwhile
+
+    async with asyncio.timeout(10):
+        await closing_it

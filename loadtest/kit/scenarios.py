@@ -173,6 +173,7 @@ def computes_bfloat16() -> bool:
 
 SCENARIOS: dict[str, tuple[str, Scenario]] = {
     "rank": ("/rank, 1 + 10 unique 512² PNG, 8 clients", ranking("png", 512, 3)),
+    "one": ("/rank, 1 + 10 unique 512² PNG, one client", ranking("png", 512, 5, 1)),
     "session": ("RefinementUser: ten iterations over one growing set, 512² PNG", session),
     "npy": ("/rank, 1 + 10 unique 256² .npy, 8 clients", ranking("npy", 256, 4)),
     "pair": ("/distance, one pair of 512² PNG, idle", pair),

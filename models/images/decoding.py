@@ -36,7 +36,7 @@ from clpips.models.images.outline import Outline
 from clpips.models.images.pixels import MAX_PIXELS, Pixels
 from clpips.models.images.png import is_plain, open_plain_png, open_png
 from clpips.models.images.png_chunks import read_png
-from clpips.models.images.resize import require_native_size, require_resolution, resize
+from clpips.models.images.resize import require_native_size, require_resolution, resize, shrink
 from clpips.models.images.tiff import outline_tiff
 from clpips.models.images.webp import read_webp
 
@@ -89,6 +89,13 @@ class EncodedImage:
         pixels = np.asarray(self._upright())
         require_native_size(pixels)
         return pixels
+
+    def thumbnail(self, longest: int) -> Pixels:
+        """The pixels upright, uint8 RGB `(h, w, 3)`, shrunk so that no side is longer than `longest`.
+
+        Raises a subclass of `ImageError`.
+        """
+        return shrink(self._upright(), longest)
 
     def decode(self) -> Pixels:
         """The pixels as `decode` has them."""

@@ -26,6 +26,21 @@ def resize(image: Image.Image | Pixels, resolution: int) -> Pixels:
     return np.asarray(image)
 
 
+def shrink(image: Image.Image | Pixels, longest: int) -> Pixels:
+    """RGB, `(h, w, 3)` or an image, in its own proportions with no side longer than `longest` pixels: never enlarged.
+
+    >>> shrink(np.zeros((40, 100, 3), np.uint8), 50).shape, shrink(np.zeros((4, 8, 3), np.uint8), 50).shape
+    ((20, 50, 3), (4, 8, 3))
+    """
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    scale = longest / max(image.size)
+    if scale < 1:
+        width, height = (max(round(side * scale), 1) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return np.asarray(image)
+
+
 def require_resolution(resolution: int) -> None:
     """Raise `TooSmallError` for a resolution below `MIN_SIDE`."""
     if resolution < MIN_SIDE:

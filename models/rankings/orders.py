@@ -45,6 +45,27 @@ def ranks_of_top(top: Sequence[int], count: int) -> list[int]:
     return ranks
 
 
+def ranks_of_groups(groups: Sequence[Sequence[int]], count: int) -> dict[int, int]:
+    """Ranks of those of `count` candidates that `groups` name, by index: groups the most similar first, each of ties.
+
+    Ties share the best of their places, and the places after it stay free. Raises `OrderError` where a candidate is
+    not there, or is named twice, or where no candidate comes before another.
+
+    >>> ranks_of_groups([[3], [0, 2], [1]], 5)
+    {3: 1, 0: 2, 2: 2, 1: 4}
+    """
+    named = [index for group in groups for index in group]
+    if len(set(named)) < len(named) or not set(named) <= set(range(count)):
+        last = f", 0 to {count - 1}," if count else ""
+        raise OrderError(f"it may name each of the {count} candidates{last} at most once, and no other")
+    if sum(1 for group in groups if group) < 2:
+        raise OrderError("no candidate comes before another: there is nothing to learn from that")
+    ranks: dict[int, int] = {}
+    for group in groups:
+        ranks |= dict.fromkeys(group, len(ranks) + 1)
+    return ranks
+
+
 def competition_ranks(given: Sequence[int], count: int) -> list[int]:
     """Standard competition ranking `(count,)`: ties share the best of their places, and the places after it stay free.
 

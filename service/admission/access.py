@@ -80,6 +80,16 @@ class Access:
         self.used(valid[0].name)
         return Caller(valid[0].name, valid[0].tenant, valid[0].scopes)
 
+    def knows(self, key: str, tenant: str) -> bool:
+        """Whether a key of this name opens to a tenant now: what it has lent out is good for as long as it is."""
+        if self.is_open:
+            return (key, tenant) == (OPEN.key, OPEN.tenant)
+        now = self._now()
+        return any(
+            (known.name, known.tenant) == (key, tenant) and (known.expires is None or now < known.expires)
+            for known in self._keys
+        )
+
     def require_rate(self, caller: Caller) -> None:
         """Count a request against the rates of the caller. Raises `TooManyRequests`."""
         if not self.is_open:

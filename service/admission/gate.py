@@ -19,10 +19,11 @@ from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import MEDIA_TYPE, HostRefused, OriginRefused, Problem, ProblemDetails, unnamed
 from clpips.service.wire.faults import short
 
+POLICY: Final = "Content-Security-Policy"
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",  # no browser guesses that an answer is a script or a page
     "X-Frame-Options": "DENY",  # no page shows ours within it, to have its buttons pressed unseen
-    "Content-Security-Policy": "frame-ancestors 'none'",
+    POLICY: "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -53,7 +54,8 @@ class Gate:
             if message["type"] == "http.response.start":
                 started = True
                 answer = MutableScopeHeaders.from_message(message)
-                for name, value in (HEADERS | shared).items():
+                own = {} if POLICY not in answer else {POLICY: answer[POLICY]}  # a page's is stricter
+                for name, value in (HEADERS | own | shared).items():
                     answer[name] = value
                 if self._origins:
                     answer["Vary"] = ", ".join(filter(None, [answer.get("Vary"), "Origin"]))

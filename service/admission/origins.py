@@ -18,8 +18,8 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FREE: Final = ("/", "/healthz", "/readyz", "/metrics", "/schema", "/studio", "/study")
 METHODS: Final = "GET, POST, PUT, DELETE"
 REQUEST_HEADERS: Final = (
-    "Authorization, Content-Type, Accept, X-Request-ID, X-Request-Timeout-Ms, X-Target-Hash, X-Priority, traceparent, "
-    "tracestate"
+    "Authorization, Content-Type, Accept, X-Request-ID, X-Request-Timeout-Ms, X-Target-Hash, X-Priority, "
+    "X-Session-Token, Last-Event-ID, traceparent, tracestate"
 )
 ANSWER_HEADERS: Final = (
     "X-Request-ID, Retry-After, Location, Content-Disposition, WWW-Authenticate, Clpips-Distance, "

@@ -45,6 +45,7 @@ class Task(IntEnum):
     PIXELS = 0  # of an image, at the scoring resolution
     SIZE = 1  # width and height of an image, from its head
     MASK = 2  # the values of a mask
+    THUMBNAIL = 3  # the pixels of an image, in its proportions; `resolution` is the longest side at most
 
 
 class Job(NamedTuple):

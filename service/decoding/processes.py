@@ -17,7 +17,7 @@ import structlog
 from numpy.typing import NDArray
 
 from clpips.models.images.errors import DecoderError
-from clpips.models.images.pixels import DecodedImage
+from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.service.decoding.forking import Nursery, NurseryError, Worker
 from clpips.service.decoding.limits import DecoderLimits, needs_too_much_memory, why_it_ended
 from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_reply, send_job
@@ -86,6 +86,20 @@ class DecoderProcesses:
         finally:
             self._give_back(worker, reply, max(len(content), reply.height * reply.width))
         return values
+
+    def thumbnail(
+        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool] = lambda: True
+    ) -> Pixels:
+        """The pixels of an image, no side longer than `longest`, as `EncodedImage.thumbnail` gives them.
+
+        Raises what `decode` raises.
+        """
+        worker, reply = self._run(Job(len(content), longest, max_pixels, Task.THUMBNAIL), content, wanted)
+        try:
+            pixels = worker.memory.read_array(reply.height, reply.width, 3)
+        finally:
+            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
+        return pixels
 
     def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> tuple[int, int]:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""

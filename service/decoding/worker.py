@@ -41,7 +41,12 @@ def _decode(job: Job, memory: SharedMemory, lock: int, allowed: int) -> Reply:
             return Reply(Outcome.DONE, height=image.height, width=image.width, size=image.size)
         large = image.width * image.height > LARGE_PIXELS
         with _alone(lock) if large else nullcontext():
-            pixels = decode_mask(content, job.max_pixels) if job.task == Task.MASK else image.load(job.resolution)
+            if job.task == Task.MASK:
+                pixels = decode_mask(content, job.max_pixels)
+            elif job.task == Task.THUMBNAIL:
+                pixels = image.thumbnail(job.resolution or 1)
+            else:
+                pixels = image.load(job.resolution)
             memory.write_array(pixels)
         height, width = pixels.shape[:2]
         return Reply(Outcome.DONE, height=height, width=width, size=image.size, last=large)

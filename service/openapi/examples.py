@@ -67,3 +67,26 @@ RANKING_FORM: Final = {
 }
 PROFILE: Final = {"A profile that begins as LPIPS": {"name": "ada", "parent": "lpips"}}
 ROLLBACK: Final = {"Back to the first version": {"version": 1}}
+SESSION: Final = {
+    "A tiny target": {
+        "target": RED,
+        "profile": "lpips",
+        "title": "Red, with a stripe",
+        "resolution": DEFAULT_RESOLUTION,
+    }
+}
+CANDIDATES: Final = {
+    "Two tiny images": {"candidates": [BLUE, ORANGE], "prompts": ["blue, with a stripe", None], "steps": [1, 2]}
+}
+CANDIDATES_FORM: Final = {
+    "Two tiny images": {
+        "candidates": [BLUE, ORANGE],
+        "prompts": '["blue, with a stripe", null]',
+        "steps": "[1, 2]",
+    }
+}
+SESSION_ORDER: Final = {
+    "An order, with a tie": {"order": [3, [0, 2], 1]},
+    "The one that stands out": {"best": 3},
+    "The first ones": {"top": [3, 0]},
+}

@@ -20,6 +20,8 @@ TIMEOUT: Final = "X-Request-Timeout-Ms"
 TARGET_HASH: Final = "X-Target-Hash"
 TRACEPARENT: Final = "traceparent"
 PRIORITY: Final = "X-Priority"
+SESSION_TOKEN: Final = "X-Session-Token"  # noqa: S105 - a header's name
+LAST_EVENT_ID: Final = "Last-Event-ID"
 
 
 def _text(**limits: Any) -> Schema:
@@ -62,6 +64,19 @@ REQUEST_HEADERS: Final[dict[str, Parameter | Reference]] = {
     ),
 }
 
+REQUEST_HEADERS[SESSION_TOKEN] = Parameter(
+    SESSION_TOKEN,
+    "header",
+    schema=_text(),
+    description="The token that was told when the session was made, in place of an API key: it opens this session and "
+    "nothing else, until the session expires or the key that made it is good no longer.",
+)
+REQUEST_HEADERS[LAST_EVENT_ID] = Parameter(
+    LAST_EVENT_ID,
+    "header",
+    schema=_text(pattern="^[0-9]{1,10}$"),
+    description="The id of the last event that came: only what is later is sent.",
+)
 REQUEST_HEADERS[TRACEPARENT] = Parameter(
     TRACEPARENT,
     "header",

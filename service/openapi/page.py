@@ -29,6 +29,10 @@ said at each operation. A field or a query parameter that is not known is refuse
 TAGS: Final = [
     Tag("scoring", "Distances between images, and the order that they give."),
     Tag("profiles", "Weights that a person teaches: made, taught, looked at, taken back, carried away and brought."),
+    Tag(
+        "sessions",
+        "One refinement: a target, candidates that a tool sends one after the other, and a person's order of them.",
+    ),
     Tag("health", "What a supervisor and Prometheus ask; it needs no key."),
 ]
 

@@ -152,6 +152,18 @@ class Telemetry:
         self.db_up = Gauge(
             "clpips_db_up", "1 while the database answers, as far as is known; else 0", registry=registry
         )
+        self.sessions = Gauge(
+            "clpips_sessions",
+            "Refinement sessions in the database that have not expired, as last counted; replicas on one database "
+            "tell the same",
+            registry=registry,
+        )
+        self.session_streams = Gauge(
+            "clpips_session_streams", "Event streams by which sessions are watched here", registry=registry
+        )
+        self.session_thumbnail_bytes = Gauge(
+            "clpips_session_thumbnail_bytes", "Thumbnails of sessions' images held", registry=registry
+        )
         self.key_last_used = Gauge(
             "clpips_key_last_used_timestamp_seconds",
             "When each API key last opened, in Unix time; only if CLPIPS_KEY_METRICS asks for it",

@@ -24,6 +24,8 @@ from clpips.service.problems import (
     ProfileExists,
     ProfileNotFound,
     RankingNotFound,
+    SessionFull,
+    SessionNotFound,
     StorageUnavailable,
     VersionNotFound,
     VersionSuperseded,
@@ -36,6 +38,8 @@ from clpips.service.storage.errors import (
     QuotaReachedError,
     RankingMissingError,
     RefusedError,
+    SessionFullError,
+    SessionMissingError,
     StorageError,
     VersionMissingError,
     VersionSupersededError,
@@ -48,7 +52,9 @@ REFUSALS: dict[type[RefusedError], tuple[type[Problem], str]] = {
     VersionMissingError: (VersionNotFound, "`GET /profiles/{name}` lists them"),
     VersionSupersededError: (VersionSuperseded, "use another, or teach it the same again"),
     RankingMissingError: (RankingNotFound, "`GET /profiles/{name}/rankings` downloads those that are kept"),
-    QuotaReachedError: (LimitReached, "forget some, or delete a profile, first"),
+    SessionMissingError: (SessionNotFound, "`POST /sessions` makes one"),
+    SessionFullError: (SessionFull, "make another one"),
+    QuotaReachedError: (LimitReached, "forget or delete some first"),
 }
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.decoding import EncodedImage, begins_light, decode_mask, image_size, mask_pixels
 from clpips.models.images.formats import NPY
-from clpips.models.images.pixels import DecodedImage
+from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.service.decoding.processes import DecoderProcesses
 
 SPARE_PROCESSES: Final = 2  # more than cores, so that two images that take long do not hold up the others
@@ -54,6 +54,14 @@ class Decoder:
             image = EncodedImage(content, max_pixels)
             return DecodedImage(image.load(resolution), image.size)
         return self.processes.decode(content, resolution, max_pixels, wanted)
+
+    def thumbnail(self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
+        """The pixels upright, no side longer than `longest`. For threads of `apart`. Raises what `load` raises."""
+        image = EncodedImage(content, max_pixels) if self.may_be_light(content) else None
+        if image is not None and (image.light or self.processes is None):
+            return image.thumbnail(longest)
+        assert self.processes is not None  # noqa: S101 - without processes everything may be light
+        return self.processes.thumbnail(content, longest, max_pixels, wanted)
 
     def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> NDArray[np.uint8]:
         """The values of a mask, uint8 `(h, w)`, as `decode_mask` has them. Raises what `load` raises."""

@@ -46,7 +46,8 @@ class Heatmaps:
 
 def _drawn(located: Located, options: HeatmapOptions) -> tuple[bytes, float]:
     """The file of a map, and the value of its lightest colour."""
-    values = heat_map(located.layers, *located.size, options.upsample)  # (h, w)
+    layers = located.layers if options.layer is None else located.layers[options.layer - 1 : options.layer]
+    values = heat_map(layers, *located.size, options.upsample)  # (h, w)
     high = float(values.max()) if options.high is None else options.high
     if options.format == "npy":
         return _npy(values), high

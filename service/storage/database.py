@@ -21,7 +21,7 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
 from clpips.models.installing import install_hint
-from clpips.service.storage import sqlite
+from clpips.service.storage import sqlite, sqlite_driver
 from clpips.service.storage.breaker import Breaker
 from clpips.service.storage.errors import DatabaseAwayError, StorageError
 from clpips.service.storage.sqlite import LOCK_SECONDS
@@ -225,7 +225,7 @@ def _engine_options(is_sqlite: bool, *, size: int, overflow: int) -> dict[str, A
         "pool_timeout": LOCK_SECONDS,
     }
     if is_sqlite:
-        return {**options, "connect_args": {"timeout": LOCK_SECONDS}}
+        return {**options, "connect_args": {"timeout": LOCK_SECONDS, "async_creator_fn": sqlite_driver.connect}}
     return {
         **options,
         "pool_pre_ping": True,

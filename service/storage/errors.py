@@ -60,3 +60,17 @@ class QuotaReachedError(RefusedError):
 
     def __init__(self, kept: int, what: str) -> None:
         super().__init__(f"there are {kept:,} {what}, which is the limit")
+
+
+class SessionMissingError(RefusedError):
+    """There is no such session, it has expired, or it is another tenant's: nobody learns which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no session {name[:64]!r}: it never was, it has been deleted, or it has expired")
+
+
+class SessionFullError(RefusedError):
+    """A session has as many candidates as it may."""
+
+    def __init__(self, candidates: int, most: int) -> None:
+        super().__init__(f"the session has {candidates:,} candidates, of {most:,} that it may have")

@@ -43,7 +43,7 @@ class ProfileStore(ProfileReader):
     async def create(self, tenant: str, name: str, parent: str, backbone: str, first: NewVersion) -> Profile:
         """A new profile whose version 1 is `first`. Raises `NameTakenError` or `QuotaReachedError`."""
         async with self._database.write() as session:
-            owner = await _lock_tenant(session, tenant)
+            owner = await lock_tenant(session, tenant)
             if await session.scalar(by_name(tenant, name)) is not None:
                 raise NameTakenError(name)
             if owner.profiles >= self._quota.profiles:
@@ -75,7 +75,7 @@ class ProfileStore(ProfileReader):
             owner = await session.get(TenantRow, tenant, with_for_update=True)
             profile = await _locked(session, tenant, name)
             replaced = await _order_of(session, profile, ranking)
-            if replaced is not None and replaced.ranks == list(ranking.ranks):
+            if replaced is not None and _says_the_same(replaced, ranking):
                 return Receipt(profile.record(), replaced.number, replaced.guessed, repeated=True)
             assert owner is not None  # noqa: S101 - a profile refers to its tenant
             if replaced is not None:
@@ -212,7 +212,7 @@ async def _locked(session: AsyncSession, tenant: str, name: str) -> ProfileRow:
     return found(await session.scalar(by_name(tenant, name).with_for_update()), name)
 
 
-async def _lock_tenant(session: AsyncSession, name: str) -> TenantRow:
+async def lock_tenant(session: AsyncSession, name: str) -> TenantRow:
     """The tenant's row, locked; made on first use."""
     tenant = await session.get(TenantRow, name, with_for_update=True)
     if tenant is None:
@@ -232,6 +232,11 @@ async def _order_of(session: AsyncSession, profile: ProfileRow, ranking: NewRank
     orders = judged(profile.id).where(RankingRow.comparison == ranking.comparison, RankingRow.rater == ranking.rater)
     kept: RankingRow | None = await session.scalar(orders)
     return kept
+
+
+def _says_the_same(kept: RankingRow, ranking: NewRanking) -> bool:
+    # Of a session's candidates another order may name others.
+    return kept.ranks == list(ranking.ranks) and kept.candidates == list(ranking.candidates)
 
 
 async def _remove_ranking(session: AsyncSession, owner: TenantRow, profile: ProfileRow, number: int) -> None:

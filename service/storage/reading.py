@@ -143,6 +143,14 @@ class ProfileReader:
         return row.judged()
 
     @operation
+    async def ranking_of_comparison(self, profile_id: UUID, comparison: str, rater: str) -> int | None:
+        """The number of the ranking that a rater's order of a comparison is; None where there is none."""
+        own = (RankingRow.profile_id == profile_id, RankingRow.comparison == comparison, RankingRow.rater == rater)
+        async with self._database.read() as session:
+            number: int | None = await session.scalar(select(RankingRow.number).where(*own))
+            return number
+
+    @operation
     async def rankings_of(self, profile_id: UUID, target: str) -> Sequence[JudgedRanking]:
         """The rankings of one target, by number, without their channel distances."""
         asked = judged(profile_id).where(RankingRow.target == target).order_by(RankingRow.number)

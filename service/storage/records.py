@@ -1,15 +1,17 @@
 """Records: what is kept, as plain values that outlive their transaction. The rows they come from stay in this room."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 Origin = Literal["created", "fitted", "imported", "reset"]
+Change = Literal["created", "candidates", "order", "profile"]
+SaidAs = Literal["order", "best", "top"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,63 @@ class Comparison:
     candidates: Sequence[str]  # (n,) sha256
     resolution: int | None
     backbone: str
+
+
+@dataclass(frozen=True)
+class SessionOrder:
+    """What a person said of a session's candidates, when they said it, and in which way."""
+
+    ranks: Mapping[int, int]  # of candidates' indices; 1 is the most similar, equal ranks are ties
+    kind: SaidAs
+    at: datetime
+
+    @classmethod
+    def from_column(cls, column: Mapping[str, Any]) -> Self:
+        ranks = {int(index): int(rank) for index, rank in column["ranks"].items()}
+        return cls(ranks, column["kind"], datetime.fromisoformat(column["at"]))
+
+    def to_column(self) -> dict[str, Any]:
+        ranks = {str(index): rank for index, rank in self.ranks.items()}
+        return {"ranks": ranks, "kind": self.kind, "at": self.at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Session:
+    """One refinement: a target, whose candidates come one after the other, and what a person says of them."""
+
+    id: str
+    tenant: str
+    key: str  # the name of the API key that made it
+    scopes: frozenset[str]  # what its token may do
+    token: str  # sha256 of it
+    title: str
+    profile: str  # whose weights order the candidates
+    profile_version: int  # in use when the session last changed
+    resolution: int | None  # pixels a side; none is native size
+    backbone: str
+    target: str  # sha256
+    candidates: int  # how many there are
+    revision: int  # one more with each change
+    change: Change  # the newest
+    created_at: datetime
+    expires_at: datetime
+    order: SessionOrder | None
+
+
+@dataclass(frozen=True, eq=False)
+class SessionCandidate:
+    """A candidate of a session. `index` is its place, in the order in which they came."""
+
+    index: int
+    image: str  # sha256
+    prompt: str | None
+    step: int | None
+    channel_distances: NDArray[np.float16]  # (known,), packed, from the session's target
+
+
+@dataclass(frozen=True)
+class Revision:
+    """How far a session has come."""
+
+    number: int
+    change: Change

@@ -32,11 +32,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from clpips.models.metric.families import ALEXNET, NETWORK_PLACES
 from clpips.models.metric.packing import fill_weights, trim_weights
 from clpips.service.storage.records import (
+    Change,
     Comparison,
     JudgedRanking,
     KeptRanking,
     Origin,
     Profile,
+    Session,
+    SessionCandidate,
+    SessionOrder,
     Version,
     WeighedVersion,
 )
@@ -179,6 +183,51 @@ class ComparisonRow(Row):
     def record(self) -> Comparison:
         unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances, len(self.candidates))}
         return Comparison(**_values(self, Comparison) | unpacked)
+
+
+class SessionRow(Row):
+    """A `Session`. Every change holds the lock of its row, and gives the session its next revision."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
+    key: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    token: Mapped[str] = mapped_column(String(64))
+    title: Mapped[str] = mapped_column(Text)
+    profile: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    profile_version: Mapped[int] = mapped_column(Integer)
+    resolution: Mapped[int | None]
+    backbone: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(64))
+    candidates: Mapped[int] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(Integer)
+    change: Mapped[Change] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    order: Mapped[dict[str, Any] | None] = mapped_column("said", JSON(none_as_null=True))
+
+    def record(self) -> Session:
+        order = None if self.order is None else SessionOrder.from_column(self.order)
+        return Session(**_values(self, Session) | {"order": order, "scopes": frozenset(self.scopes)})
+
+
+class SessionCandidateRow(Row):
+    """A `SessionCandidate`, by its index."""
+
+    __tablename__ = "session_candidates"
+
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column("place", Integer, primary_key=True)
+    image: Mapped[str] = mapped_column(String(64))
+    prompt: Mapped[str | None] = mapped_column(Text)
+    step: Mapped[int | None]
+    channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (known,)
+
+    def record(self) -> SessionCandidate:
+        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances, 1)[0]}
+        return SessionCandidate(**_values(self, SessionCandidate) | unpacked)
 
 
 def _values(row: Row, record: type[Any]) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from clpips.service.admission.door import Ticket
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import FitFailed, FitPostponed, ImagesNotHeld
 from clpips.service.profiles.comparisons import RecentComparisons, comparison_of
+from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
-from clpips.service.storage.records import Comparison, JudgedRanking, NewRanking
+from clpips.service.storage.records import Comparison, JudgedRanking, NewRanking, Profile
 from clpips.service.teaching.learner import FitOutcome, Learner
 from clpips.service.teaching.replies import ranking_info, taught, unknown_families
 from clpips.service.wire.faults import invalid
@@ -66,22 +67,58 @@ class Judging:
         later. Raises `BackboneMismatch`, `InvalidRequest`, `QuotaReachedError`,
         `FitFailed`, `ComparisonNotFound`, or what scoring raises.
         """
-        self._registry.require_own(name)
-        profile = await self._store.find(tenant, name)  # an unknown profile is no reason to embed images
-        self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
-        used = await self._registry.resolve(tenant, name)
-        self._registry.require_networks(used.weights)
+        used = await self._teachable(tenant, name)  # an unknown profile is no reason to embed images
         compared = await self._compared(tenant, request, ticket)
         request.drop_images()  # a fit takes long, and needs none of their bytes
         ranks = _ranks(request.fields, len(compared.candidates))
+        return await self._learn(tenant, name, used, compared, ranks, request.fields.comparison, request.fields.rater)
+
+    async def teach_compared(
+        self, tenant: str, name: str, compared: Comparison, ranks: Sequence[int], comparison: str
+    ) -> TaughtRanking:
+        """Keep an order of candidates that have been compared, `ranks` `(n,)`, and learn from it.
+
+        It replaces what was said before of the `comparison` of that id. Raises what `teach` raises, less what scoring
+        does.
+        """
+        used = await self._teachable(tenant, name)
+        self._registry.require_backbone(compared.backbone, "the comparison")
+        taught_, _ = await self._learn(tenant, name, used, compared, ranks, comparison, rater="")
+        return taught_
+
+    async def ranking_of(self, tenant: str, name: str, comparison: str) -> int | None:
+        """The number of the ranking that an order of a comparison, taught by `teach_compared`, has become, if any."""
+        self._registry.require_own(name)
+        profile = await self._store.find(tenant, name)
+        return await self._store.ranking_of_comparison(profile.id, comparison, "")
+
+    async def _teachable(self, tenant: str, name: str) -> NamedWeights:
+        """The weights in use of a profile that can be taught here."""
+        self._registry.require_own(name)
+        profile = await self._store.find(tenant, name)
+        self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
+        used = await self._registry.resolve(tenant, name)
+        self._registry.require_networks(used.weights)
+        return used
+
+    async def _learn(
+        self,
+        tenant: str,
+        name: str,
+        used: NamedWeights,
+        compared: Comparison,
+        ranks: Sequence[int],
+        comparison: str | None,
+        rater: str,
+    ) -> tuple[TaughtRanking, bool]:
         receipt = await self._store.add_ranking(
             tenant,
             name,
             NewRanking(
                 channel_distances=compared.channel_distances,
                 ranks=ranks,
-                rater=request.fields.rater,
-                comparison=request.fields.comparison,
+                rater=rater,
+                comparison=comparison,
                 target=compared.target,
                 candidates=compared.candidates,
                 resolution=compared.resolution,
@@ -134,16 +171,31 @@ class Judging:
         self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
         compared = await self._comparisons.find(tenant, comparison)
         self._registry.require_backbone(compared.backbone, "the comparison")
-        known = await self._store.rankings_of(profile.id, compared.target)
-        asked = _ordered(compared.candidates, known)
+        pair, reason = await self._suggested(profile, compared, set())
+        names = [f"sha256:{compared.candidates[index]}" for index in pair or ()]
+        return Suggestion(comparison, f"sha256:{compared.target}", None if pair is None else list(pair), names, reason)
+
+    async def suggest_among(
+        self, tenant: str, name: str, compared: Comparison, asked: set[Pair]
+    ) -> tuple[Pair | None, str]:
+        """The two of these candidates whose order would teach the most, and why these, or why none.
+
+        Pairs in `asked` are known already, and so are those that the profile's rankings order, where it is the
+        tenant's own.
+        """
+        own = name not in self._registry.shipped
+        return await self._suggested(await self._store.find(tenant, name) if own else None, compared, asked)
+
+    async def _suggested(
+        self, profile: Profile | None, compared: Comparison, asked: set[Pair]
+    ) -> tuple[Pair | None, str]:
+        known = [] if profile is None else await self._store.rankings_of(profile.id, compared.target)
+        asked = asked | _ordered(compared.candidates, known)
         z = unpack_z(compared.channel_distances)  # (n, z)
         pair = await asyncio.to_thread(suggest_pair, z, asked)
-        target = f"sha256:{compared.target}"
         if pair is None:
-            return Suggestion(comparison, target, None, [], _why_none(z, asked))
-        names = [f"sha256:{compared.candidates[index]}" for index in pair]
-        reason = "of the pairs whose order is not known yet, the weights can differ most about this one"
-        return Suggestion(comparison, target, list(pair), names, reason)
+            return None, _why_none(z, asked)
+        return pair, "of the pairs whose order is not known yet, the weights can differ most about this one"
 
     async def _compared(self, tenant: str, request: RankingRequest, ticket: Ticket) -> Comparison:
         """The comparison that a request names, or that of the images that it brings."""

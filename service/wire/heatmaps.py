@@ -4,6 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, UnsetType
 
+from clpips.models.metric.backbone import LAYERS
 from clpips.models.metric.spatial import Upsampling
 from clpips.service.wire.bodies import check_images, form_of
 from clpips.service.wire.body_memory import Body
@@ -37,6 +38,10 @@ class HeatmapOptions(RankOptions, forbid_unknown_fields=True, kw_only=True):
             "the distance. `bilinear`: smooth, as `lpips.LPIPS(spatial=True)` has it."
         ),
     ] = "nearest"
+    layer: Annotated[
+        Annotated[int, Meta(ge=1, le=len(LAYERS))] | None,
+        Meta(description="The part of one of AlexNet's five layers alone, 1 for edges to 5 for things; `null` is all."),
+    ] = None
     opacity: Annotated[
         float, Meta(ge=0, le=1, description="Of an overlay: which part of the picture is the map's.")
     ] = 0.6

@@ -1,4 +1,4 @@
-"""Media types of bodies: JSON, MessagePack under its three names, multipart forms; and of answers that are files."""
+"""Media types of bodies: JSON, MessagePack under its three names, forms; and of answers that are files or streams."""
 
 from typing import Final
 
@@ -7,3 +7,5 @@ MSGPACK: Final = ("application/vnd.msgpack", "application/msgpack", "application
 MULTIPART: Final = "multipart/form-data"
 NPY: Final = "application/x-npy"
 PNG: Final = "image/png"
+WEBP: Final = "image/webp"
+EVENT_STREAM: Final = "text/event-stream"

@@ -41,11 +41,13 @@ from clpips_client.errors import (
 from clpips_client.pictures import Picture
 from clpips_client.pixels import Unit
 from clpips_client.replies import Distances, Heatmap, Matrix, Ranked, Ranking
+from clpips_client.sessions import AsyncSession, Session
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "AsyncSession",
     "BackboneMismatchError",
     "BadImagesError",
     "BodyTooLargeError",
@@ -80,6 +82,7 @@ __all__ = [
     "Ranking",
     "RankingNotFoundError",
     "RequestTimeoutError",
+    "Session",
     "StorageUnavailableError",
     "TooManyRequestsError",
     "UnauthenticatedError",

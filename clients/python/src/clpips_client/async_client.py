@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 import anyio.to_thread
 import httpx
 
-from clpips_client import matrices, profiles, scoring
+from clpips_client import matrices, profiles, refining, scoring
 from clpips_client.connecting import address_of, headers_of
 from clpips_client.core import Core, Limits
 from clpips_client.local import LocalService
 from clpips_client.running import LIMITS, awaited, run_async
+from clpips_client.scoring import RESOLUTION
+from clpips_client.sessions import AsyncSession
 from clpips_client.steps import Flow
 
 T = TypeVar("T")
@@ -57,11 +59,12 @@ class AsyncClient:
         *,
         key: str | None = None,
         timeout: float = 60.0,
+        patience: float | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        core = Core(timeout=timeout, limits=limits or Limits(), headers=headers_of(key, headers))
+        core = Core(timeout, patience, limits or Limits(), headers_of(key, headers))
         self._service: LocalService | None = None
         self._take(core, httpx.AsyncClient(base_url=address_of(address), transport=transport, limits=LIMITS))
 
@@ -98,6 +101,13 @@ class AsyncClient:
     distance = awaited(scoring.distance)
     heatmap = awaited(scoring.heatmap)
     matrix = awaited(matrices.matrix)
+
+    def session(self, target: Any, *, profile: str = "lpips", resolution: int | None = RESOLUTION) -> AsyncSession:
+        """A refinement of this target: candidates are added as they come, and all so far are ranked each time.
+
+        Nothing is sent before the first candidate. Raises `BadImagesError` for a target that cannot be used.
+        """
+        return AsyncSession(refining.begin(self.core, target, profile, resolution), self)
 
     async def aclose(self) -> None:
         """Close the connections, and stop the service where it is this client's own."""

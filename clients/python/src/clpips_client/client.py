@@ -6,11 +6,13 @@ from typing import Any, TypeVar
 
 import httpx
 
-from clpips_client import matrices, profiles, scoring
+from clpips_client import matrices, profiles, refining, scoring
 from clpips_client.connecting import address_of, headers_of
 from clpips_client.core import Core, Limits
 from clpips_client.local import LocalService
 from clpips_client.running import LIMITS, called, run
+from clpips_client.scoring import RESOLUTION
+from clpips_client.sessions import Session
 from clpips_client.steps import Flow
 
 T = TypeVar("T")
@@ -46,8 +48,9 @@ class Profiles:
 class Client:
     """A CLPIPS service. Any number of threads may share one.
 
-    `key` is the API key; without one it is `CLPIPS_KEY`'s, if that is set. `timeout` is for each operation, all its
-    tries together, in seconds. `transport` is httpx's, for proxies and tests.
+    `key` is the API key; without one it is `CLPIPS_KEY`'s, if that is set, and "" sends none. `timeout` is for each
+    operation, all its tries together, in seconds; `patience` is how much of it a service may take that cannot be
+    reached. `transport` is httpx's, for proxies and tests.
 
     >>> with Client("http://localhost:8000") as client:  # doctest: +SKIP
     ...     ranking = client.rank("target.png", ["a.png", "b.jpg"])
@@ -59,11 +62,12 @@ class Client:
         *,
         key: str | None = None,
         timeout: float = 60.0,
+        patience: float | None = None,
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        core = Core(timeout=timeout, limits=limits or Limits(), headers=headers_of(key, headers))
+        core = Core(timeout, patience, limits or Limits(), headers_of(key, headers))
         self._service: LocalService | None = None
         self._take(core, httpx.Client(base_url=address_of(address), transport=transport, limits=LIMITS))
 
@@ -105,6 +109,13 @@ class Client:
     distance = called(scoring.distance)
     heatmap = called(scoring.heatmap)
     matrix = called(matrices.matrix)
+
+    def session(self, target: Any, *, profile: str = "lpips", resolution: int | None = RESOLUTION) -> Session:
+        """A refinement of this target: candidates are added as they come, and all so far are ranked each time.
+
+        Nothing is sent before the first candidate. Raises `BadImagesError` for a target that cannot be used.
+        """
+        return Session(refining.begin(self.core, target, profile, resolution), self)
 
     def close(self) -> None:
         """Close the connections, and stop the service where it is this client's own."""

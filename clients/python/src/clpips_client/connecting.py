@@ -12,6 +12,6 @@ def address_of(address: str) -> str:
 
 
 def headers_of(key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers of every request, by the API key that is given or stands in the environment."""
-    key = key or os.environ.get(KEY_VARIABLE)
+    """The headers of every request, by the API key that is given or, for None, stands in the environment."""
+    key = os.environ.get(KEY_VARIABLE) if key is None else key
     return {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}

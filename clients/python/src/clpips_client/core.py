@@ -54,6 +54,7 @@ class Core:
     """The terms on which requests are made. `clock` and `jitter` are handed in where a test wants its own."""
 
     timeout: float = 60.0  # seconds of an operation, all its tries and parts together
+    patience: float | None = None  # seconds after which a service that cannot be reached is given up; None: `timeout`
     limits: Limits = field(default_factory=Limits)
     headers: Mapping[str, str] = field(default_factory=dict)
     held: Held = field(default_factory=Held)

@@ -80,10 +80,11 @@ def teach(
     if ranking is None:
         within = core.until(budget)
         ranking = yield from rank(within, target, candidates, profile=name, resolution=resolution)
-    comparison = _comparison(ranking)
-    body = {"comparison": comparison, "rater": rater, **given}
+    body = {"comparison": _comparison(ranking), "rater": rater, **given}
     # The same said again of the same comparison by the same rater is the same ranking: the service answers it as kept.
-    answer = yield from _post(core, budget, _path(name, "rankings"), body, repeatable=True)
+    headers = {**JSON_BODY, **_where(ranking)}
+    path = _path(name, "rankings")
+    answer = yield from call(core, budget, "POST", path, json.dumps(body).encode(), headers, repeatable=True)
     return read(TaughtRanking, answer)
 
 
@@ -91,7 +92,12 @@ def suggest(core: Core, name: str, ranking: Ranking | str) -> Flow[Suggestion]:
     """The two candidates of a ranking to ask a person about next; `teach` takes the answer with the suggestion."""
     query = urlencode({"comparison": _comparison(ranking)})
     answer = yield from call(
-        core, core.budget(), "GET", f"{_path(name, 'suggest')}?{query}", headers=JSON, repeatable=True
+        core,
+        core.budget(),
+        "GET",
+        f"{_path(name, 'suggest')}?{query}",
+        headers={**JSON, **_where(ranking)},
+        repeatable=True,
     )
     return read(Suggestion, answer)
 
@@ -169,6 +175,11 @@ def _comparison(ranking: Ranking | str) -> str:
             "comparison to speak of; rank fewer candidates to teach their order"
         )
     return found
+
+
+def _where(ranking: Ranking | str) -> dict[str, str]:
+    """The target's hash, by which a proxy finds the replica that has made the comparison: it may be the only one."""
+    return {} if isinstance(ranking, str) else {"X-Target-Hash": ranking.target.removeprefix("sha256:")}
 
 
 def _path(name: str, *more: str) -> str:

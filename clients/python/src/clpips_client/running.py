@@ -8,54 +8,54 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 import anyio
 import httpx
 
-from clpips_client.core import Core
 from clpips_client.errors import ClpipsError, ConnectionLostError, OutOfTimeError
 from clpips_client.steps import Answer, Call, Flow, Pause
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C")  # what operations begin with: a `Core`, or what a session knows beside it
 
 KEEPALIVE_SECONDS: Final = 3.0  # the service closes an idle connection after five
 LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_SECONDS)
 
 
-class Runs(Protocol):
+class Runs(Protocol[C]):
     """What has operations as methods, on a thread."""
 
-    core: Core
+    core: C
 
     def run(self, flow: Flow[T]) -> T:
         """What an operation comes to."""
         ...
 
 
-class Awaits(Protocol):
+class Awaits(Protocol[C]):
     """What has operations as methods, on an event loop."""
 
-    core: Core
+    core: C
 
     async def run(self, flow: Flow[T]) -> T:
         """What an operation comes to."""
         ...
 
 
-def called(operation: Callable[Concatenate[Core, P], Flow[T]]) -> Callable[Concatenate[Runs, P], T]:
+def called(operation: Callable[Concatenate[C, P], Flow[T]]) -> Callable[Concatenate[Runs[C], P], T]:
     """An operation as a method of a client that waits for it."""
 
     @functools.wraps(operation)
-    def method(self: Runs, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(self: Runs[C], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.run(operation(self.core, *args, **kwargs))
 
     return method
 
 
 def awaited(
-    operation: Callable[Concatenate[Core, P], Flow[T]],
-) -> Callable[Concatenate[Awaits, P], Coroutine[Any, Any, T]]:
+    operation: Callable[Concatenate[C, P], Flow[T]],
+) -> Callable[Concatenate[Awaits[C], P], Coroutine[Any, Any, T]]:
     """An operation as a method of a client that is awaited."""
 
     @functools.wraps(operation)
-    async def method(self: Awaits, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def method(self: Awaits[C], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.run(operation(self.core, *args, **kwargs))
 
     return method

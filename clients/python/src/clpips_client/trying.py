@@ -3,6 +3,7 @@
 What may have been carried out is not sent again unless sending it twice is the same as sending it once.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -47,6 +48,7 @@ def call(
     """
     failure: ConnectionLostError | ProblemError | None = None
     tries = 0
+    given_up = math.inf if core.patience is None else core.clock() + core.patience
     while True:
         left = budget.left()
         if left <= 0:
@@ -58,6 +60,8 @@ def call(
             assert answer is not None  # noqa: S101 - to a call comes an answer
         except ConnectionLostError as lost:
             if lost.sent and not repeatable:
+                raise
+            if not lost.sent and core.clock() >= given_up:
                 raise
             failure = lost
         else:

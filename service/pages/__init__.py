@@ -1,0 +1,1 @@
+"""Pages that people open: static files and the one place that reads them. No build step, nothing from other hosts."""

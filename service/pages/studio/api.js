@@ -1,0 +1,106 @@
+/**
+ * Requests to the service: the key, its errors, and a quiet wait where it is overloaded.
+ *
+ * @typedef {object} Asked
+ * @property {string} [method]
+ * @property {unknown} [json] the body, as JSON
+ * @property {BodyInit} [body] or as it is
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [patient] whether to wait and ask again where the service is busy or away (yes)
+ */
+
+import { key, keyAsked, session } from "./access.js";
+import { waiting } from "./waiting.js";
+
+/** Where the service is: the folder that the page lies in. */
+const BASE = new URL(".", document.baseURI);
+const TRIES = 8;
+const AWAY_SECONDS = 2;
+const BUSY = new Set([429, 502, 503]);
+
+/** What the service says is wrong (problem+json), or that it did not answer. */
+export class Problem extends Error {
+  /** @param {number} status @param {string} type @param {string} detail
+   * @param {{pointer: string, detail: string}[]} errors @param {number | null} retryAfter seconds */
+  constructor(status, type, detail, errors = [], retryAfter = null) {
+    super(detail);
+    this.status = status;
+    this.type = type;
+    this.errors = errors;
+    this.retryAfter = retryAfter;
+  }
+
+  /** @param {string} kind such as `bad-images` */
+  is(kind) {
+    return this.type.endsWith(`:${kind}`);
+  }
+}
+
+/** An answer of 2xx. Raises `Problem`; asks again where the service is busy, and for a key where it wants one.
+ * @param {string} path @param {Asked} [asked] @returns {Promise<Response>} */
+export async function ask(path, asked = {}) {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await once(path, asked);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 401 && session() === null) {
+        await keyAsked(error.message);
+      } else if (asked.patient !== false && tried < TRIES && (BUSY.has(error.status) || error.status === 0)) {
+        await waiting(error.retryAfter ?? AWAY_SECONDS, error.status === 0, asked.signal);
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+/** The JSON of an answer. @param {string} path @param {Asked} [asked] @returns {Promise<any>} */
+export async function askJson(path, asked = {}) {
+  return (await ask(path, asked)).json();
+}
+
+/** @param {string} path @param {Asked} asked */
+async function once(path, asked) {
+  const headers = new Headers(access());
+  if (asked.json !== undefined) headers.set("content-type", "application/json");
+  let answer;
+  try {
+    answer = await fetch(new URL(path, BASE), {
+      method: asked.method ?? "GET",
+      headers,
+      body: asked.json !== undefined ? JSON.stringify(asked.json) : asked.body,
+      signal: asked.signal,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    });
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    throw new Problem(0, "", "the service does not answer; is it running?");
+  }
+  if (answer.ok) return answer;
+  throw await problemOf(answer);
+}
+
+/** What opens the service for this tab. */
+function access() {
+  const open = session();
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (open !== null) headers["x-session-token"] = open.token;
+  const bearer = key();
+  if (bearer !== null) headers["authorization"] = `Bearer ${bearer}`;
+  return headers;
+}
+
+/** @param {Response} answer */
+async function problemOf(answer) {
+  const after = Number(answer.headers.get("retry-after"));
+  try {
+    const { type, detail, title, errors } = await answer.json();
+    return new Problem(answer.status, type ?? "", detail ?? title, errors ?? [], after || null);
+  } catch {
+    return new Problem(answer.status, "", `the service answered ${answer.status}`, [], after || null);
+  }
+}

@@ -1,0 +1,73 @@
+/** Heat maps: where a candidate differs from its target, by layer; and how much of the distance each family makes. */
+
+import { h, put } from "./dom.js";
+import { percent } from "./words.js";
+
+/** @type {[string, string][]} */
+export const LAYERS = [
+  ["", "all layers"],
+  ["1", "layer 1: edges, colours"],
+  ["2", "layer 2: textures"],
+  ["3", "layer 3: patterns"],
+  ["4", "layer 4: parts"],
+  ["5", "layer 5: things"],
+];
+const FAMILIES = /** @type {Record<string, string>} */ ({
+  aligned: "what is where",
+  mean: "colours and materials, wherever",
+  std: "texture and composition",
+  content_mean: "what it is of",
+  content_std: "how that is spread",
+});
+
+/** What the service says beside a map. @param {Response} answer */
+export function told(answer) {
+  const families = pairs(answer.headers.get("clpips-families"));
+  return {
+    distance: Number(answer.headers.get("clpips-distance")),
+    families,
+    unplaced: Number(answer.headers.get("clpips-unplaced")),
+  };
+}
+
+/** Draw a map over a picture, at the picture's size. @param {HTMLCanvasElement} canvas @param {Blob} map @param {HTMLCanvasElement} over */
+export async function drawMap(canvas, map, over) {
+  const decoded = await createImageBitmap(map);
+  canvas.width = over.width;
+  canvas.height = over.height;
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(decoded, 0, 0, canvas.width, canvas.height);
+  decoded.close();
+}
+
+/** The families' shares as bars. @param {HTMLElement} box @param {ReturnType<typeof told>} heat */
+export function showShares(box, { distance, families, unplaced }) {
+  const whole = Object.values(families).reduce((sum, part) => sum + part, 0);
+  const rows = Object.entries(families).filter(([, part]) => part > 0);
+  put(
+    box,
+    h("p", {}, `Distance ${distance.toFixed(4)}. `, unplaced > 0.005 ? `${percent(unplaced)} of it has no place, and is not on the map.` : "All of it is on the map."),
+    h(
+      "ul",
+      { class: "shares" },
+      ...rows.map(([name, part]) => {
+        const bar = h("span", { class: "bar" });
+        bar.style.setProperty("--share", String(whole ? part / whole : 0));
+        return h("li", {}, h("span", {}, FAMILIES[name] ?? name), bar, h("span", { class: "number" }, percent(whole ? part / whole : 0)));
+      }),
+    ),
+  );
+}
+
+/** @param {string | null} text such as `aligned=0.31, mean=0.09` */
+function pairs(text) {
+  /** @type {Record<string, number>} */
+  const found = {};
+  for (const pair of (text ?? "").split(",")) {
+    const [name, value] = pair.trim().split("=");
+    if (name && value) found[name] = Number(value);
+  }
+  return found;
+}

@@ -1,0 +1,129 @@
+/** The studio: parts made, and wired to each other. */
+
+import { sessionFromAddress } from "./access.js";
+import { announce } from "./announce.js";
+import { Problem } from "./api.js";
+import { Board } from "./board.js";
+import { Differ } from "./differ.js";
+import { find, put } from "./dom.js";
+import { makeDraggable } from "./drag.js";
+import { asCsv, asJson, save } from "./exports.js";
+import { chooseFiles, listenForPictures } from "./intake.js";
+import { listenForKeys } from "./keys.js";
+import { Mine } from "./mine.js";
+import { Profiles } from "./profiles.js";
+import { Session } from "./session.js";
+import { contactSheet } from "./sheet.js";
+import { Store } from "./store.js";
+import { Suggest } from "./suggest.js";
+import { Table } from "./table.js";
+import { Target } from "./target.js";
+import { Teach } from "./teach.js";
+import { Viewer } from "./viewer.js";
+
+const store = new Store();
+const mine = new Mine(store);
+const opened = sessionFromAddress();
+const table = new Table(store);
+const session = opened === null ? null : new Session(store, mine, opened.id);
+/** @type {import("./source.js").Source} */
+const source = session ?? table;
+const profiles = new Profiles(store, () => source);
+const viewer = new Viewer(store, () => source);
+
+/** @param {string} id @param {import("./card.js").Act | "back" | "remove"} what */
+function act(id, what) {
+  if (what === "look" && board.pressed === id) store.set({ current: id }); // a finger sees the buttons first
+  else if (what === "look") void attempt(viewer.open(id));
+  else if (what === "earlier") mine.step(id, -1);
+  else if (what === "later") mine.step(id, 1);
+  else if (what === "tie") mine.tie(id);
+  else if (what === "best") mine.best(id);
+  else if (what === "out") mine.leaveOut(id);
+  else if (what === "back") mine.bringBack(id);
+  else if (what === "target") void attempt(source.swapTarget(id));
+  else void attempt(source.remove(id));
+}
+
+const board = new Board(store, act);
+const teach = new Teach(store, mine, () => source, profiles, () => void suggest.ask());
+const suggest = new Suggest(store, () => source, (lesson) => teach.learn(lesson));
+new Target(store, () => chooseFiles({ many: false }, (files) => take(files, true)));
+new Differ(store, (id) => {
+  store.set({ current: id });
+  board.cards.get(id)?.element.scrollIntoView({ block: "center", behavior: "smooth" });
+});
+makeDraggable(board.list, (id, place) => mine.move(id, place));
+listenForKeys(board.list, board, mine, act);
+
+/** @param {File[]} files @param {boolean} onTarget */
+function take(files, onTarget) {
+  announce(files.length === 1 ? "One picture is taken in" : `${files.length} pictures are taken in`);
+  void attempt(source.add(files, onTarget));
+}
+
+/** What goes wrong is said above the pictures. @param {Promise<unknown>} work */
+async function attempt(work) {
+  const place = find("#fault", HTMLElement);
+  put(place);
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    put(place, error.message);
+  }
+}
+
+/** @param {string} selector @param {() => void} press */
+function onPress(selector, press) {
+  find(selector, HTMLButtonElement).addEventListener("click", press);
+}
+
+/** @param {boolean} folder */
+function choose(folder) {
+  chooseFiles({ folder }, (files) => take(files, false));
+}
+
+onPress("#choose", () => choose(false));
+onPress("#choose-folder", () => choose(true));
+onPress("#add", () => choose(false));
+onPress("#undo", () => mine.undo());
+onPress("#follow", () => mine.reset());
+onPress("#clear", () => {
+  table.clear();
+  find("#choose", HTMLButtonElement).focus();
+});
+onPress("#save-csv", () => save(asCsv(store.state), "order.csv", "text/csv"));
+onPress("#save-json", () => save(asJson(store.state), "order.json", "application/json"));
+onPress("#save-sheet", async () => {
+  const sheet = await contactSheet(store.state);
+  if (sheet !== null) save(sheet, "contact-sheet.png");
+});
+for (const shown of /** @type {const} */ (["profile", "lpips"])) {
+  find(`#show-${shown}`, HTMLInputElement).addEventListener("change", () => store.set({ shown }));
+}
+listenForPictures(take);
+addEventListener("keydown", (event) => {
+  const typing = event.target instanceof HTMLInputElement && event.target.type === "text";
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !typing) {
+    event.preventDefault();
+    mine.undo();
+  }
+});
+
+store.listen((state) => {
+  const empty = state.target === null && state.session === null;
+  document.body.classList.toggle("empty", empty);
+  document.body.classList.toggle("fed", state.session !== null);
+  find("#welcome", HTMLElement).hidden = !empty;
+  find("#work", HTMLElement).hidden = empty;
+  find("#need", HTMLElement).hidden = empty || state.shots.length > 0 || state.session !== null;
+  find("#undo", HTMLButtonElement).disabled = mine.history.isEmpty;
+  find("#follow", HTMLButtonElement).disabled = !state.touched;
+  find("#profile-word", HTMLElement).textContent = state.profile.name === "lpips" ? "profile" : state.profile.name;
+  find("#live", HTMLElement).hidden = state.session === null;
+  find("#live", HTMLElement).textContent = state.session?.live ? "live" : "connecting …";
+  document.title = state.session?.title ? `${state.session.title} · CLPIPS studio` : "CLPIPS studio";
+});
+
+void attempt(session === null ? profiles.start() : session.open());

@@ -1,0 +1,61 @@
+"""Who may open a session: its tenant's keys, and whoever has its token."""
+
+from typing import Any, Final
+
+import structlog
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from clpips.service.admission.access import Access, Caller, Guard, require
+from clpips.service.admission.keys import SCOPES, KeyScope, hash_of, listed
+from clpips.service.problems import Forbidden
+from clpips.service.storage.errors import SessionMissingError
+from clpips.service.storage.records import Session
+from clpips.service.storage.sessions import SessionStore
+
+TOKEN_HEADER: Final = "X-Session-Token"  # noqa: S105 - a header's name
+SCORE: Final[KeyScope] = "score"
+_keyed: Final = require(SCORE)
+
+
+async def open_session(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard that leaves the session of the path in the request's state, and the `Caller`.
+
+    With a token the caller is the key that made the session, as long as that key is good; what a token may do is in the
+    session. Raises `SessionMissingError`, alike for a session that is not there and for one that is not the caller's,
+    and what `require` raises.
+    """
+    sessions: SessionStore = connection.app.state.sessions
+    name: str = connection.path_params["session_id"]
+    token = connection.headers.get(TOKEN_HEADER)
+    if token is None:
+        await _keyed(connection, handler)
+        caller: Caller = connection.state.caller
+        connection.state.session = await sessions.find_session(name, tenant=caller.tenant)
+        connection.state.by_token = False
+        return
+    session = await sessions.find_session(name, token=hash_of(token))
+    access: Access = connection.app.state.access
+    if not access.knows(session.key, session.tenant):
+        raise SessionMissingError(name)
+    caller = Caller(session.key, session.tenant, frozenset(scope for scope in SCOPES if scope in session.scopes))
+    structlog.contextvars.bind_contextvars(key=caller.key, by="session token")
+    access.require_rate(caller)
+    if SCORE not in caller.scopes:
+        raise Forbidden(f"this needs the scope {SCORE!r}; the session's token has {listed(caller.scopes)}")
+    connection.state.caller, connection.state.session, connection.state.by_token = caller, session, True
+
+
+def session_of(request: ASGIConnection[Any, Any, Any, Any]) -> Session:
+    """The session that `open_session` has found."""
+    session: Session = request.state.session
+    return session
+
+
+def may_teach(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether the caller may teach profiles."""
+    caller: Caller = request.state.caller
+    return "teach" in caller.scopes
+
+
+OPENS_SESSION: Final[list[Guard]] = [open_session]

@@ -1,0 +1,54 @@
+"""Thumbnails of images that have been scored: decoded anew, shrunk, and written as WebP, whatever came."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from clpips.models.images.errors import ImageError
+from clpips.models.images.thumbnails import webp
+from clpips.service.admission.door import Ticket
+from clpips.service.decoding.processes import AbandonedError
+from clpips.service.scoring.decoder import Decoder
+from clpips.service.wire.schemas import SentImage
+
+LONGEST: Final = 384  # pixels of a side
+
+log = structlog.get_logger()
+
+
+class ThumbnailMaker:
+    """Makes thumbnails where images are decoded: in threads where that costs little, else in processes."""
+
+    def __init__(self, decoder: Decoder, max_pixels: int) -> None:
+        self._decoder = decoder
+        self._max_pixels = max_pixels
+
+    async def make(self, images: Sequence[SentImage], ticket: Ticket) -> dict[str, bytes]:
+        """WebP files by the images' hashes. An image that cannot be decoded has none.
+
+        Nothing is made for a request that is cancelled, or whose deadline has passed.
+        """
+        loop = asyncio.get_running_loop()
+        wanted = True
+
+        def made(image: SentImage) -> bytes | None:
+            def is_wanted() -> bool:
+                return wanted and loop.time() < ticket.deadline
+
+            if not is_wanted():
+                return None
+            try:
+                return webp(self._decoder.thumbnail(image.content, LONGEST, self._max_pixels, is_wanted))
+            except (ImageError, AbandonedError):
+                return None
+            except RuntimeError as error:  # of a decoder: the picture alone is lost
+                log.warning("thumbnail not made", reason=str(error))
+                return None
+
+        try:
+            files = await asyncio.gather(*(loop.run_in_executor(self._decoder.apart, made, one) for one in images))
+        finally:
+            wanted = False
+        return {image.sha256: file for image, file in zip(images, files, strict=True) if file is not None}

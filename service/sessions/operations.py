@@ -1,0 +1,342 @@
+"""Operations on sessions: make one, add candidates, say in which order they belong. One method an operation."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+import structlog
+
+from clpips.models.fitting.suggesting import Pair
+from clpips.models.metric.families import ALEXNET, Networks, families_of
+from clpips.models.metric.packing import pack_z
+from clpips.models.rankings.orders import OrderError, ranks_of_groups, ranks_of_top
+from clpips.models.rankings.pairs import expand_ranks
+from clpips.service.admission.access import Caller
+from clpips.service.admission.door import Ticket
+from clpips.service.admission.keys import hash_of
+from clpips.service.problems import Problem, SessionFull, ThumbnailGone, UnknownProfile
+from clpips.service.profiles.named_weights import NamedWeights
+from clpips.service.profiles.registry import Registry
+from clpips.service.scoring.comparer import Comparer
+from clpips.service.scoring.thumbnails import ThumbnailMaker
+from clpips.service.sessions.states import compared, state_of
+from clpips.service.sessions.streams import Streams
+from clpips.service.sessions.thumbnails import Thumbnails
+from clpips.service.storage.errors import ProfileMissingError, RankingMissingError, RefusedError, StorageError
+from clpips.service.storage.records import SaidAs, Session, SessionCandidate, SessionOrder
+from clpips.service.storage.sessions import SessionStore
+from clpips.service.storage.tables import utc_now
+from clpips.service.teaching.judging import Judging
+from clpips.service.wire.faults import invalid
+from clpips.service.wire.profile_schemas import Forgotten, TaughtRanking
+from clpips.service.wire.schemas import HeldImage, SentImage, Slot
+from clpips.service.wire.session_bodies import CandidatesRequest, SessionRequest
+from clpips.service.wire.session_schemas import (
+    SessionForgotten,
+    SessionOrderBody,
+    SessionState,
+    SessionSuggestion,
+    SessionTaught,
+)
+
+ID_BYTES: Final = 16
+TOKEN_BYTES: Final = 32
+HOUSEKEEPING_SECONDS: Final = 15.0
+TOKEN_SCOPES: Final = frozenset({"score", "teach"})  # that a token may have of its maker's
+
+log = structlog.get_logger()
+
+
+class Opened(NamedTuple):
+    """A new session, and the token that opens it, which is kept nowhere."""
+
+    session: Session
+    token: str
+
+
+class Settled(NamedTuple):
+    """What became of a person's order in the profile: at most one of the first two, else the reason."""
+
+    taught: TaughtRanking | None = None
+    forgotten: Forgotten | None = None
+    reason: str | None = None
+
+
+class Sessions:
+    """The sessions of one service. Each method is given a session that its caller may open.
+
+    Every method raises `StorageError`, `SessionMissingError` where the session is gone meanwhile, and what
+    `Registry.resolve` raises for its profile.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        registry: Registry,
+        judging: Judging,
+        comparer: Comparer,
+        maker: ThumbnailMaker,
+        thumbnails: Thumbnails,
+        streams: Streams,
+        ttl: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._judging = judging
+        self._comparer = comparer
+        self._maker = maker
+        self._thumbnails = thumbnails
+        self._streams = streams
+        self._ttl = timedelta(seconds=ttl)
+        self._clock = clock
+        self.count = 0  # of those that have not expired, as last seen
+
+    async def keep_house(self, seconds: float = HOUSEKEEPING_SECONDS) -> None:
+        """Remove what has expired, and count what is left, again and again; without end."""
+        while True:
+            self._thumbnails.expire()
+            try:
+                self.count = await self._store.count_sessions()
+            except StorageError as error:
+                log.warning("sessions not counted", reason=str(error))
+            await asyncio.sleep(seconds)
+
+    async def create(self, caller: Caller, request: SessionRequest, ticket: Ticket) -> Opened:
+        """A new session of the caller's. Raises `QuotaReachedError`, or what scoring raises."""
+        options = request.options
+        profile = await self._registry.resolve(caller.tenant, options.profile)
+        self._registry.require_networks(profile.weights, "/profile")
+        families = families_of(self._networks(profile))
+        await self._comparer.compare(
+            caller.tenant, [(request.target, request.target)], options.resolution, ticket, families
+        )
+        now, token = self._clock(), secrets.token_urlsafe(TOKEN_BYTES)
+        session = Session(
+            id=secrets.token_urlsafe(ID_BYTES),
+            tenant=caller.tenant,
+            key=caller.key,
+            scopes=frozenset(caller.scopes & TOKEN_SCOPES),
+            token=hash_of(token),
+            title=options.title,
+            profile=profile.info.name,
+            profile_version=profile.info.version,
+            resolution=options.resolution,
+            backbone=self._registry.backbone,
+            target=request.target.sha256,
+            candidates=0,
+            revision=1,
+            change="created",
+            created_at=now,
+            expires_at=now + self._ttl,
+            order=None,
+        )
+        await self._store.create_session(session)
+        self.count += 1
+        await self._picture(session.id, [request.target], ticket)
+        log.info("session made", tenant=caller.tenant, session=session.id, profile=session.profile)
+        return Opened(session, token)
+
+    async def add(self, session: Session, request: CandidatesRequest, ticket: Ticket) -> SessionState:
+        """Compare further candidates with the target, and keep what came of it.
+
+        Raises `SessionFull`, `InvalidRequest` for another target, `ImagesNotHeld` where what was computed of the
+        target is gone and it must be sent again, or what scoring raises.
+        """
+        if session.candidates + len(request.candidates) > self._store.most_candidates:
+            raise SessionFull(
+                f"the session has {session.candidates:,} candidates, of {self._store.most_candidates:,} that it may "
+                "have; make another one"
+            )
+        self._registry.require_backbone(session.backbone, "the session")
+        profile = await self._registry.resolve(session.tenant, session.profile)
+        self._registry.require_networks(profile.weights)
+        networks = self._networks(profile)
+        target = _target_of(session, request.target)
+        pairs = [(target, candidate) for candidate in request.candidates]
+        z = await self._comparer.compare(session.tenant, pairs, session.resolution, ticket, families_of(networks))
+        packed = pack_z(z, networks)  # (n, known)
+        added = [
+            SessionCandidate(place, slot.sha256, prompt, step, row)
+            for place, (slot, prompt, step, row) in enumerate(
+                zip(request.candidates, request.prompts, request.steps, packed, strict=True)
+            )
+        ]
+        await self._picture(session.id, [target, *request.candidates], ticket)
+        self._streams.publish(await self._store.add_candidates(session.id, added))
+        return await self.look(session)
+
+    async def look(self, session: Session, profile: str | None = None, *, own: bool = True) -> SessionState:
+        """The session as it is now, ordered by its own profile, or by another of the tenant's.
+
+        One that does not come as the tenant's `own` sees the session's profile, and those that ship. Raises
+        `ImagesNotHeld` where the candidates were compared without a network that the profile needs.
+        """
+        name = profile or session.profile
+        if not own and name != session.profile and name not in self._registry.shipped:
+            raise UnknownProfile(
+                "the session's token opens its own profile, and "
+                f"{', '.join(self._registry.shipped.names())}, which ship with the service"
+            )
+        self._registry.require_backbone(session.backbone, "the session")
+        weights = await self._registry.resolve(session.tenant, name)
+        self._registry.require_networks(weights.weights)
+        now, candidates = await self._store.read_session(session.id)
+        return await asyncio.to_thread(state_of, now, candidates, weights, self._thumbnails.images_of(session.id))
+
+    async def order(self, session: Session, said: SessionOrderBody, *, teaches: bool) -> SessionTaught:
+        """Keep what a person says of the candidates, and teach it to the profile where the caller may.
+
+        It replaces what was said before, in the session and in the profile. Raises `InvalidRequest` or
+        `BackboneMismatch`.
+        """
+        self._registry.require_backbone(session.backbone, "the session")
+        now, _ = await self._store.read_session(session.id)
+        order = SessionOrder(_ranks(said, now.candidates), _kind(said), self._clock())
+        self._streams.publish(await self._store.keep_order(session.id, order))
+        settled = await self._settle(session, teaches=teaches)
+        return SessionTaught(await self.look(session), settled.taught, settled.reason)
+
+    async def take_back(self, session: Session, *, teaches: bool) -> SessionForgotten:
+        """Forget what a person said of the candidates, and have the profile forget it too. Raises `FitFailed`."""
+        self._streams.publish(await self._store.keep_order(session.id, None))
+        settled = await self._settle(session, teaches=teaches)
+        return SessionForgotten(await self.look(session), settled.forgotten, settled.reason)
+
+    async def delete(self, session: Session, *, forgets: bool) -> None:
+        """Remove the session; what it taught stays, unless it `forgets` that too."""
+        if forgets:
+            await self._forget(session)
+        await self._store.delete_session(session.id)
+        self.count -= 1
+        self._thumbnails.forget(session.id)
+        self._streams.end(session.id)
+        log.info("session deleted", tenant=session.tenant, session=session.id)
+
+    async def suggest(self, session: Session) -> SessionSuggestion:
+        """The two candidates whose order would teach the profile the most, and which nobody has ordered yet."""
+        now, candidates = await self._store.read_session(session.id)
+        known: set[Pair] = set()
+        if now.order is not None:
+            places = list(now.order.ranks)
+            better, worse = expand_ranks(list(now.order.ranks.values()))
+            pairs = ((places[first], places[second]) for first, second in zip(better, worse, strict=True))
+            known = {(min(pair), max(pair)) for pair in pairs}
+        if len(candidates) < 2:
+            return SessionSuggestion(session.id, None, "there are no two candidates yet")
+        pair, reason = await self._judging.suggest_among(
+            session.tenant, session.profile, compared(now, candidates), known
+        )
+        return SessionSuggestion(session.id, None if pair is None else list(pair), reason)
+
+    async def thumbnail(self, session: Session, which: str) -> bytes:
+        """The WebP file of the target, or of a candidate by its index. Raises `ThumbnailGone`."""
+        image: str | None = session.target
+        if which != "target":
+            image = None
+            if which.isascii() and which.isdecimal() and str(int(which[:9])) == which:
+                image = await self._store.image_of(session.id, int(which))
+        found = None if image is None else self._thumbnails.find(session.id, image)
+        if found is None:
+            raise ThumbnailGone(
+                "there is no picture of this image here: it was never sent to this replica, or it has been forgotten; "
+                "show a placeholder"
+            )
+        return found
+
+    def _networks(self, profile: NamedWeights) -> Networks:
+        """The networks that candidates are compared by: all, where the profile may be taught by what they say."""
+        own = profile.info.name not in self._registry.shipped
+        return self._registry.networks if own else profile.weights.networks | {ALEXNET}
+
+    async def _picture(self, session: str, slots: Sequence[Slot], ticket: Ticket) -> None:
+        """Keep thumbnails of the images that came as files, each once."""
+        if not self._thumbnails.has_room:
+            return
+        new: dict[str, SentImage] = {}
+        for slot in slots:
+            image = slot.image
+            if not self._thumbnails.adopt(session, slot.sha256) and isinstance(image, SentImage):
+                new[image.sha256] = image
+        for image_name, content in (await self._maker.make(list(new.values()), ticket)).items():
+            self._thumbnails.keep(session, image_name, content)
+
+    async def _settle(self, session: Session, *, teaches: bool) -> Settled:
+        """Bring the profile's ranking of a session in line with the session's order, as it is by then.
+
+        Of several at once, whoever is last sees the order that counts.
+        """
+        if session.profile in self._registry.shipped:
+            return Settled(reason=f"{session.profile!r} ships with the service: make a profile of your own to teach")
+        if not teaches:
+            return Settled(reason="the key has no scope 'teach'")
+        settled, done = Settled(), False
+        last: SessionOrder | None = None
+        while True:
+            now, candidates = await self._store.read_session(session.id)
+            if done and now.order == last:
+                return settled
+            last, done = now.order, True
+            try:
+                if now.order is None:
+                    settled = Settled(forgotten=await self._forget(session))
+                    if settled.forgotten is None:
+                        settled = Settled(reason="the profile keeps no ranking of this session")
+                else:
+                    chosen = [candidates[index] for index in now.order.ranks]
+                    ranks = list(now.order.ranks.values())
+                    taught = await self._judging.teach_compared(
+                        session.tenant, session.profile, compared(now, chosen), ranks, session.id
+                    )
+                    settled = Settled(taught=taught)
+            except (Problem, RefusedError) as error:
+                settled = Settled(reason=str(error))
+            changed = settled.taught or settled.forgotten
+            if changed is not None:
+                self._streams.publish(await self._store.note_version(session.id, changed.version))
+
+    async def _forget(self, session: Session) -> Forgotten | None:
+        """Have the profile forget its ranking of the session; None where it has none. Raises `FitFailed`."""
+        if session.profile in self._registry.shipped:
+            return None
+        try:
+            number = await self._judging.ranking_of(session.tenant, session.profile, session.id)
+            return None if number is None else await self._judging.forget(session.tenant, session.profile, number)
+        except (ProfileMissingError, RankingMissingError):
+            return None
+
+
+def _target_of(session: Session, again: Slot | None) -> Slot:
+    """The session's target: as it came again, or by its hash. Raises `InvalidRequest` where it is another one."""
+    if again is None:
+        return Slot("/target", HeldImage(session.target))
+    image = again.image
+    if isinstance(image, SentImage | HeldImage) and image.sha256 != session.target:
+        raise invalid(
+            "/target",
+            f"this is sha256:{image.sha256}, and the session's target is sha256:{session.target}; send the same file "
+            "again, or make another session",
+        )
+    return again
+
+
+def _ranks(said: SessionOrderBody, count: int) -> dict[int, int]:
+    """The rank of each of `count` candidates that a person spoke of, by its index: exactly the pairs that they ordered.
+
+    Raises `InvalidRequest` where what they said is not of so many candidates.
+    """
+    try:
+        if said.order is not None:
+            return ranks_of_groups([one if isinstance(one, list) else [one] for one in said.order], count)
+        top = said.top if said.best is None else [said.best]
+        return dict(enumerate(ranks_of_top(top or [], count)))
+    except OrderError as error:
+        raise invalid(f"/{_kind(said)}", str(error)) from error
+
+
+def _kind(said: SessionOrderBody) -> SaidAs:
+    if said.order is not None:
+        return "order"
+    return "top" if said.best is None else "best"

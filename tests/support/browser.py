@@ -1,0 +1,104 @@
+"""A real Chromium for the pages' tests: found by `CLPIPS_TEST_CHROMIUM`, kept from every host but the service."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+CHROMIUM = os.environ.get("CLPIPS_TEST_CHROMIUM", "")
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+AXE = Path(__file__).parent / "clients" / "node_modules" / "axe-core" / "axe.min.js"
+
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM, reason="needs Chromium: apt-get install chromium; export CLPIPS_TEST_CHROMIUM=/usr/bin/chromium"
+)
+needs_axe = pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: `make clients` installs it, with npm")
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """A browser with a new profile of its own, until the end."""
+    from playwright.sync_api import sync_playwright  # not where no browser is
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def page_of(browser: Any, url: str, **options: Any) -> Iterator[Any]:
+    """A page that reaches the service at `url` and nothing else; whatever goes wrong in it fails the test."""
+    wrong: list[str] = []
+    own = urlsplit(url).netloc
+    with TemporaryDirectory() as downloads:
+        context = browser.new_context(accept_downloads=True, reduced_motion="reduce", **options)
+        context.set_default_timeout(30_000)
+
+        def keep_in(route: Any) -> None:
+            if urlsplit(route.request.url).netloc == own:
+                route.continue_()
+            else:
+                wrong.append(f"asked for {route.request.url}")
+                route.abort()
+
+        context.route("**/*", keep_in)
+        page = context.new_page()
+        page.on("filechooser", lambda _: None)  # from now on no dialog of the system's opens
+        page.on("pageerror", lambda error: wrong.append(f"failed with {error}"))
+        page.on("console", lambda said: wrong.extend(_error(said)))
+        page.downloads_here = Path(downloads)
+        page.goto(f"{url}/studio")
+        try:
+            yield page
+        finally:
+            context.close()
+    assert wrong == []
+
+
+def drop(page: Any, files: list[tuple[str, bytes]], *, on: str = "body") -> None:
+    """Drop files on an element, as from a file manager."""
+    carried = [{"name": name, "bytes": list(content)} for name, content in files]
+    page.evaluate(
+        """([files, on]) => {
+            const carried = new DataTransfer();
+            for (const { name, bytes } of files) carried.items.add(new File([new Uint8Array(bytes)], name));
+            const how = { dataTransfer: carried, bubbles: true, cancelable: true };
+            for (const type of ["dragenter", "dragover", "drop"])
+                document.querySelector(on).dispatchEvent(new DragEvent(type, how));
+        }""",
+        [carried, on],
+    )
+
+
+def order_of(page: Any) -> list[str]:
+    """The names of the candidates in the person's order, without what is behind the dot."""
+    names: list[str] = page.locator("#order .card .name").all_text_contents()  # those out of sight have no inner text
+    return [name.partition(".")[0] for name in names]
+
+
+def wait_for_order(page: Any, count: int) -> list[str]:
+    """The order, once all candidates are in it and drawn."""
+    page.locator("#order .card .picture img").nth(count - 1).wait_for()
+    return order_of(page)
+
+
+def _error(said: Any) -> list[str]:
+    """What a page has printed as an error; a browser does so itself for every answer that is one."""
+    return [f"printed {said.text}"] if said.type == "error" and "status of" not in said.text else []
