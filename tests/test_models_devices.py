@@ -1,6 +1,7 @@
 """Device names, several engines of one kind, and features that go from one to another."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_a_copy_on_another_card_compares_as_what_was_copied(measured: bool) -> N
 
     from clpips.models.engines.pytorch.slots import TorchFeatures
 
-    engine, _ = engines_of("torch")
+    engine: Any = open_engine("torch", "cpu", threads=1)
     images = np.stack([picture(seed, 64) for seed in range(2)])
     target, candidate = engine.embed(images)
     if measured:
