@@ -18,7 +18,7 @@ PREFIX = "CLPIPS_"
 
 # Kubernetes and Docker announce a service called "clpips" to its neighbours by variables of these names.
 SERVICE_LINK = re.compile(r"CLPIPS_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
-COMMAND_LINE = frozenset({"CLPIPS_CACHE", "CLPIPS_KEY"})  # what other commands and clients read
+COMMAND_LINE = frozenset({"CLPIPS_ADDRESS", "CLPIPS_CACHE", "CLPIPS_KEY"})  # what other commands and clients read
 SERVICE_LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 Count = Annotated[int, Meta(ge=1)]
