@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.layout import Layout
 from clpips.models.engines.pytorch.messages import first_line
 from clpips.models.engines.pytorch.network import BLOCK, block_grid
@@ -124,7 +125,7 @@ def kernels_for(device: str, dtype: torch.dtype, net: Net = ALEX) -> Kernels:
 
     Triton's are AlexNet's: their tiles divide its channels. Other backbones have the plain ones on CUDA, too.
     """
-    if device != "cuda" or net != ALEX:
+    if not is_card(device) or net != ALEX:
         return PlainKernels(device, dtype, net)
     try:
         from clpips.models.engines.pytorch.triton_kernels import TritonKernels
