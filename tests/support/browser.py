@@ -1,7 +1,7 @@
 """A real Chromium for the pages' tests: found by `CLPIPS_TEST_CHROMIUM`, kept from every host but the service."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,8 +43,20 @@ def browsing() -> Iterator[Any]:
 
 
 @contextmanager
-def page_of(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """A page that reaches the service at `url` and nothing else; whatever goes wrong in it fails the test."""
+def page_of(
+    browser: Any,
+    url: str,
+    fragment: str = "",
+    watch: Callable[[Any], None] = lambda _: None,
+    *,
+    may_be_away: bool = False,
+    **options: Any,
+) -> Iterator[Any]:
+    """The studio, which reaches the service at `url` and nothing else; whatever goes wrong in it fails the test.
+
+    `fragment` is the end of its address, from `#` on; `watch` is called with each request. `may_be_away` says that the
+    service may not answer for a while, which browsers print.
+    """
     wrong: list[str] = []
     own = urlsplit(url).netloc
     with TemporaryDirectory() as downloads:
@@ -52,6 +64,7 @@ def page_of(browser: Any, url: str, **options: Any) -> Iterator[Any]:
         context.set_default_timeout(30_000)
 
         def keep_in(route: Any) -> None:
+            watch(route.request)
             if urlsplit(route.request.url).netloc == own:
                 route.continue_()
             else:
@@ -62,9 +75,9 @@ def page_of(browser: Any, url: str, **options: Any) -> Iterator[Any]:
         page = context.new_page()
         page.on("filechooser", lambda _: None)  # from now on no dialog of the system's opens
         page.on("pageerror", lambda error: wrong.append(f"failed with {error}"))
-        page.on("console", lambda said: wrong.extend(_error(said)))
+        page.on("console", lambda said: wrong.extend(_error(said, away=may_be_away)))
         page.downloads_here = Path(downloads)
-        page.goto(f"{url}/studio")
+        page.goto(f"{url}/studio{fragment}")
         try:
             yield page
         finally:
@@ -99,6 +112,7 @@ def wait_for_order(page: Any, count: int) -> list[str]:
     return order_of(page)
 
 
-def _error(said: Any) -> list[str]:
-    """What a page has printed as an error; a browser does so itself for every answer that is one."""
-    return [f"printed {said.text}"] if said.type == "error" and "status of" not in said.text else []
+def _error(said: Any, *, away: bool) -> list[str]:
+    """What a page has printed as an error; a browser does so itself for every answer that is one, or does not come."""
+    usual = "status of" in said.text or (away and "net::ERR" in said.text)
+    return [f"printed {said.text}"] if said.type == "error" and not usual else []
