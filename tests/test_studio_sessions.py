@@ -20,7 +20,7 @@ from tests.support.services import listening
 
 pytestmark = needs_chromium
 
-DESK = {"viewport": {"width": 1280, "height": 900}}
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -117,7 +117,10 @@ def test_a_second_browser_sees_the_first_ones_change_within_a_second(browser: An
         with first.expect_response(lambda answer: answer.request.method == "PUT") as answered:
             first.click("#teach-button")
         assert answered.value.ok
-        sent = first.evaluate("() => performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/order')).map((one) => performance.timeOrigin + one.responseEnd)[0]")
+        sent = first.evaluate("""() => {
+            const [order] = performance.getEntriesByType("resource").filter((one) => one.name.endsWith("/order"));
+            return performance.timeOrigin + order.responseEnd;
+        }""")
         assert second.evaluate("() => window.seen") - sent < 1000
         assert order_of(second) == list("dabc")
 
