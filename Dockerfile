@@ -1,6 +1,7 @@
-# The CLPIPS service as an image, in two targets:
+# The CLPIPS service as an image, in three targets:
 #
 #   docker build --target cpu -t clpips:cpu .     ONNX Runtime, no PyTorch
+#   docker build --target bulk -t clpips:bulk .   the same, and what `clpips score` needs for data sets
 #   docker build --target gpu -t clpips:gpu .     PyTorch and ONNX Runtime on CUDA; the CUDA libraries come from the wheels
 #
 # The weights are inside: nothing is fetched at start. The label of licences counts theirs: EfficientNet-Lite0's is
@@ -30,6 +31,10 @@ RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint cons
  && find /opt/clpips -path '*/onnxruntime/capi/libonnxruntime.so*' -delete \
  && find /opt/clpips -depth -type d -regex '.*/onnxruntime/\(transformers\|quantization\|tools\)' -exec rm -rf {} + \
  && find /opt/clpips -depth -type d -path '*/faker/providers/*/??_??' ! -name en_US -exec rm -rf {} +
+
+FROM build-cpu AS build-bulk
+RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt \
+      "$(ls /dist/*.whl)[bulk,gcs]"
 
 FROM build AS build-gpu
 RUN /opt/build/bin/pip --python /opt/clpips/bin/python install --constraint constraints.txt \
@@ -77,6 +82,10 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 USER 65532:65532
 COPY --from=build-gpu /opt/clpips /opt/clpips
+
+FROM runtime AS bulk
+ENV CLPIPS_DEVICE=cpu
+COPY --from=build-bulk /opt/clpips /opt/clpips
 
 FROM runtime AS cpu
 ENV CLPIPS_DEVICE=cpu

@@ -103,6 +103,7 @@ class _Server(uvicorn.Server):
         if sig == signal.SIGTERM and self._told_to_stop is None and self.started:
             self._begin_to_stop()
         else:
+            self._door.closed = True  # for who watches sessions, too: their streams would go on
             self._watchdog.expect_end(self._shutdown_seconds + CLOSE_SECONDS)
             super().handle_exit(sig, frame)
 

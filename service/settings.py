@@ -17,7 +17,7 @@ PREFIX = "CLPIPS_"
 
 # Kubernetes and Docker announce a service called "clpips" to its neighbours by variables of these names.
 SERVICE_LINK = re.compile(r"CLPIPS_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
-COMMAND_LINE = frozenset({"CLPIPS_CACHE", "CLPIPS_KEY"})  # what other commands and clients read
+COMMAND_LINE = frozenset({"CLPIPS_ADDRESS", "CLPIPS_CACHE", "CLPIPS_KEY"})  # what other commands and clients read
 SERVICE_LINK_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 Count = Annotated[int, Meta(ge=1)]
@@ -243,7 +243,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)],
         Meta(
             description="Memory for thumbnails of sessions' images, in bytes, some 20 KB each; the least used leave. "
-            "They are kept nowhere else."
+            "They are kept nowhere else; 0 makes none."
         ),
     ] = 64 * 2**20
     session_streams: Annotated[

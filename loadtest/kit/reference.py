@@ -13,6 +13,7 @@ from torch import nn
 
 from clpips.models.metric.backbone import CONVOLUTIONS
 from clpips.models.metric.backbone_file import load_backbone
+from loadtest.kit.torchvisions import import_torchvision
 
 
 def load_lpips(*, spatial: bool = False) -> nn.Module:
@@ -54,20 +55,3 @@ def scipy_or_a_stand_in() -> Iterator[None]:
         yield
     finally:
         del sys.modules["scipy"], sys.modules[ndimage.__name__]
-
-
-def import_torchvision() -> None:
-    """Import torchvision, also beside a PyTorch of another build (CPU here, CUDA there).
-
-    Its compiled operators then do not load, and its import fails for want of their names. The metric uses none of
-    them: declaring those that it asks for is enough. Where they do load, a second declaration would end the process.
-    """
-    try:
-        import torchvision
-    except RuntimeError:  # "operator torchvision::nms does not exist"
-        for operator in ("nms", "qnms"):
-            with contextlib.suppress(RuntimeError):  # declared already
-                torch.library.define(
-                    f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-                )
-        import torchvision  # noqa: F401

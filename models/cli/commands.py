@@ -7,6 +7,7 @@ from typing import NoReturn
 import rich_click as click
 
 from clpips import __version__
+from clpips.models.bulk.errors import BulkError
 from clpips.models.cli.evaluate import evaluate_command
 from clpips.models.cli.explain import explain_command
 from clpips.models.cli.export import export_command
@@ -15,6 +16,7 @@ from clpips.models.cli.fit import fit_command
 from clpips.models.cli.heatmap import heatmap_command
 from clpips.models.cli.matrix import matrix_command
 from clpips.models.cli.output import write_what_can_be_written
+from clpips.models.cli.score import score_command
 from clpips.models.cli.scoring import distance_command, rank_command
 from clpips.models.engines.contract import EngineError
 from clpips.models.images.errors import ImageError
@@ -35,6 +37,7 @@ USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
         rank_command,
         heatmap_command,
         matrix_command,
+        score_command,
         explain_command,
         export_command,
         export_lpips_command,
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
-    except RankingsError as error:  # one line a problem: there may be many
+    except (RankingsError, BulkError) as error:  # one line a problem: there may be many
         click.echo(f"clpips: {error}", err=True)
         sys.exit(BAD_INPUT)
     except USER_ERRORS as error:

@@ -8,7 +8,7 @@ threads. `opening.py` chooses one; `onnx.py` and `pytorch/` implement it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +138,30 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back. The engine cannot be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class PortableEngine(Protocol):
+    """What an engine offers beside `Engine` to those who keep features outside of it: on a disk, or as statistics."""
+
+    comparing: int
+    """Calls of `compare` that may run at the same time, in threads of their own: one a core where it is computed on the
+    host without a state, else 1."""
+
+    def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
+        """What the families that know no place compare, of n images' features of one network: float32 `(n, 2, c)`."""
+        ...
+
+    def store(self, features: Any) -> list[NDArray[Any]]:
+        """One image's features as arrays of plain numbers: what `compare` needs of them, and nothing else."""
+        ...
+
+    def restore(self, arrays: Sequence[NDArray[Any]], network: str, size: tuple[int, int]) -> Features:
+        """The features that `store` made these arrays of, to the bit. `size` is the scored image's height and width.
+
+        Raises `ValueError` for arrays of other features. The arrays may become part of them.
+        """
         ...
 
 

@@ -24,12 +24,13 @@ from clpips.models.engines.contract import (
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
-from clpips.models.engines.onnx_content import CONTENT_GRAPH, OnnxContent
+from clpips.models.engines.onnx_content import CONTENT_GRAPH, ContentFeatures, OnnxContent
 from clpips.models.engines.onnx_features import OnnxFeatures
 from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
 from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
+from clpips.models.metric.content import CONTENT_CHANNELS
 from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
 from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
 from clpips.models.metric.masked import masked_content_distances, masked_distances
@@ -85,6 +86,7 @@ class OnnxEngine:
         self._session = self._open(EMBED_GRAPH, backbone, threads or 0)  # of all cores
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
+        self.comparing = self.parallel  # in numpy, on the host
         self.batch = 1 if self._cores else GPU_BATCH
         self._alexnet = AlexNet(self._session, shrinking_run(runtime))  # of all cores
         self._core_alexnet = self._alexnet
@@ -211,6 +213,23 @@ class OnnxEngine:
         self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         return within(position_distances(target.taps, candidate.taps, weights), mask)
+
+    def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
+        return np.stack([one.statistics for one in features])  # (n, 2, c)
+
+    def store(self, features: Any) -> list[NDArray[Any]]:
+        return [features.statistics] if features.network == CONTENT else [features.statistics, features.buffer]
+
+    def restore(
+        self, arrays: Sequence[NDArray[Any]], network: str, size: tuple[int, int]
+    ) -> OnnxFeatures | ContentFeatures:
+        if network == CONTENT:
+            (statistics,) = arrays  # the maps are for masks
+            return ContentFeatures(np.zeros((CONTENT_CHANNELS, 0, 0), np.float32), statistics)
+        statistics, buffer = arrays
+        features = OnnxFeatures(*size, buffer)
+        features.statistics = statistics
+        return features
 
     def close(self) -> None:
         if self._cores is not None:

@@ -14,15 +14,23 @@ class OnnxFeatures:
     `finish` computes their statistics, float32 `(2, 1152)`, once they are.
     """
 
-    __slots__ = ("nbytes", "statistics", "taps")
+    __slots__ = ("buffer", "nbytes", "statistics", "taps")
     network = ALEXNET
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, buffer: NDArray[np.float32] | None = None) -> None:
+        """Room for the features of an image of this size: new, or a buffer, `(elements,)`, that holds them already.
+
+        Raises `ValueError` for a buffer of another length.
+        """
         shapes = [(channels, *size) for channels, size in zip(CHANNELS, tap_sizes(height, width), strict=True)]
         ends = np.cumsum([np.prod(shape) for shape in shapes])  # (5,), elements
-        buffer = np.empty(ends[-1], np.float32)  # (elements,)
+        if buffer is None:
+            buffer = np.empty(ends[-1], np.float32)  # (elements,)
+        elif buffer.shape != (ends[-1],):
+            raise ValueError(f"features of {height}×{width} pixels are ({ends[-1]},) numbers, these are {buffer.shape}")
         self.taps = [part.reshape(shape) for part, shape in zip(np.split(buffer, ends[:-1]), shapes, strict=True)]
         self.statistics: NDArray[np.float32]
+        self.buffer = buffer
         self.nbytes = buffer.nbytes + 2 * TOTAL_CHANNELS * 4
 
     def finish(self) -> "OnnxFeatures":

@@ -81,7 +81,7 @@ def _open(
     convolution: ConvolutionName,
 ) -> Engine:
     if device == "auto":
-        device = "cuda" if name != "onnx" and _torch_sees_cuda() else "cpu"
+        device = "cuda" if name != "onnx" and torch_sees_cuda() else "cpu"
     if name == "auto":
         name = "torch" if precision == "fast" or device == "cuda" else "onnx"
     if convolution == "winograd" and (name, device) != ("onnx", "cpu"):
@@ -104,7 +104,8 @@ def _open(
     return OnnxEngine(device, backbone, threads, convolution)
 
 
-def _torch_sees_cuda() -> bool:
+def torch_sees_cuda() -> bool:
+    """Whether there is a GPU that PyTorch can use; it is imported only where there is a driver."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")  # the driver's own library
     except OSError:

@@ -24,29 +24,42 @@ HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}  # no 
 class EventStream(Response[bytes]):
     """The events of a session that is watched from when the response begins until it ends."""
 
-    def __init__(self, watch: Callable[[], AbstractContextManager[Watcher]], after: int) -> None:
+    def __init__(
+        self, watch: Callable[[], AbstractContextManager[Watcher]], after: int, send_seconds: float = SEND_SECONDS
+    ) -> None:
+        """What is later than revision `after`, for as long as the client takes each event within `send_seconds`."""
         super().__init__(b"", media_type=EVENT_STREAM, headers=HEADERS)
         self._watch = watch
         self._after = after
+        self._send_seconds = send_seconds
 
     def to_asgi_response(self, app: Any, request: Any, **_: Any) -> ASGIResponse:  # noqa: ARG002 - Litestar's signature
         """The response as it is sent."""
-        return _Streaming(self._watch, self._after, media_type=EVENT_STREAM, headers=dict(self.headers))
+        return _Streaming(
+            self._watch, self._after, self._send_seconds, media_type=EVENT_STREAM, headers=dict(self.headers)
+        )
 
 
 class _Streaming(ASGIResponse):
     _should_set_content_length = False
 
-    def __init__(self, watch: Callable[[], AbstractContextManager[Watcher]], after: int, **options: Any) -> None:
+    def __init__(
+        self,
+        watch: Callable[[], AbstractContextManager[Watcher]],
+        after: int,
+        send_seconds: float,
+        **options: Any,
+    ) -> None:
         super().__init__(status_code=200, **options)
         self._watch = watch
         self._after = after
+        self._send_seconds = send_seconds
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send events until they end, or the client goes, or reads nothing for `SEND_SECONDS`."""
+        """Send events until they end, or the client goes, or does not take one in time."""
         with self._watch() as watcher:
             tasks = {
-                asyncio.create_task(_send_all(events_of(watcher, self._after), send)),
+                asyncio.create_task(_send_all(events_of(watcher, self._after), send, self._send_seconds)),
                 asyncio.create_task(_until_gone(receive)),
             }
             try:
@@ -74,12 +87,12 @@ def _event(event: SessionEvent) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.revision, event.change.encode(), data)
 
 
-async def _send_all(events: AsyncIterator[bytes], send: Send) -> None:
+async def _send_all(events: AsyncIterator[bytes], send: Send, seconds: float) -> None:
     with suppress(TimeoutError):
         async for event in events:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(seconds):
                 await send({"type": "http.response.body", "body": event, "more_body": True})
-        async with asyncio.timeout(SEND_SECONDS):
+        async with asyncio.timeout(seconds):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -253,6 +253,8 @@ class Sessions:
 
     async def _picture(self, session: str, slots: Sequence[Slot], ticket: Ticket) -> None:
         """Keep thumbnails of the images that came as files, each once."""
+        if not self._thumbnails.has_room:
+            return
         new: dict[str, SentImage] = {}
         for slot in slots:
             image = slot.image

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.distance import distance_by_family
-from clpips.models.metric.families import ALL_NETWORKS, FAMILIES, Networks
+from clpips.models.metric.families import ALL_NETWORKS, FAMILIES, Z_LENGTH, Networks
 from clpips.models.metric.packing import known_networks, pack_z, unpack_z
 from clpips.models.rankings.pairs import expand_ranks
 from clpips.service.problems import Fault, ImagesNotHeld
@@ -97,8 +97,8 @@ def compared(session: Session, candidates: Sequence[SessionCandidate]) -> Compar
 
 def _z(candidates: Sequence[SessionCandidate]) -> NDArray[np.float32]:
     """Their channel distances, `(n, z)`, 0 where they are not known."""
-    none = unpack_z(np.zeros((0, len(candidates[0].channel_distances) if candidates else 6016), np.float16))
-    return np.concatenate([none, *(unpack_z(one.channel_distances[np.newaxis]) for one in candidates)])
+    rows = (unpack_z(one.channel_distances[np.newaxis]) for one in candidates)  # (1, z) each
+    return np.concatenate([np.zeros((0, Z_LENGTH), np.float32), *rows])
 
 
 def _require_known(candidates: Sequence[SessionCandidate], profile: NamedWeights) -> None:

@@ -28,6 +28,11 @@ class Thumbnails:
         self._of: dict[str, set[str]] = {}  # the images of each session
         self.nbytes = 0
 
+    @property
+    def has_room(self) -> bool:
+        """Whether any is kept at all: else none need be made."""
+        return self._max_bytes > 0
+
     def keep(self, session: str, image: str, content: bytes) -> None:
         """Keep the thumbnail of a session's image."""
         if self.adopt(session, image):

@@ -100,6 +100,7 @@ class TorchEngine:
         self.convolution: Convolution = "direct"
         self.fingerprint = backbone.fingerprint
         self.parallel = self._cores.count if self._cores else 1
+        self.comparing = 1  # on the device, or by operations that take all cores
         self.batch = CPU_BATCH if self._cores else GPU_BATCH
         self.seconds_per_image = 0.0
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
@@ -229,6 +230,40 @@ class TorchEngine:
             squares = torch.sub(a.float(), b.float()).square_()  # (positions, c)
             maps.append((squares.double() @ by_channel[layer]).float().reshape(size).cpu().numpy())  # (h, w)
         return within(maps, mask)
+
+    @torch.inference_mode()
+    def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
+        alexnet = [one for one in features if one.network == ALEXNET]
+        if alexnet:
+            self._measure(alexnet)
+        found: NDArray[np.float32] = torch.stack([one.statistics for one in features]).cpu().numpy()  # (n, 2, c)
+        return found
+
+    @torch.inference_mode()
+    def store(self, features: Any) -> list[NDArray[Any]]:
+        if features.network == CONTENT:
+            return [features.statistics.cpu().numpy()]
+        self._measure([features])
+        return [features.statistics.cpu().numpy(), features.buffer.view(torch.uint8).cpu().numpy()]
+
+    @torch.inference_mode()
+    def restore(
+        self, arrays: Sequence[NDArray[Any]], network: str, size: tuple[int, int]
+    ) -> TorchFeatures | TorchContentFeatures:
+        statistics, *maps = (torch.from_numpy(array) for array in arrays)
+        if network == CONTENT:
+            nothing = torch.empty(0, device=self.device)  # the maps are for masks
+            return TorchContentFeatures(nothing, statistics.to(self.device))
+        features = self._place(layout_of(*size))
+        (buffer,) = maps
+        if buffer.numel() != features.buffer.nbytes:
+            raise ValueError(
+                f"features of {size[0]}×{size[1]} pixels are {features.buffer.nbytes} bytes, not {buffer.numel()}"
+            )
+        features.buffer.copy_(buffer.view(self._dtype))
+        features.statistics.copy_(statistics)
+        features.measured = True
+        return features
 
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""

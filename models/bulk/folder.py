@@ -1,0 +1,117 @@
+"""Folders of a job: on this machine, or wherever fsspec writes (`s3://…`, `gs://…`). A file is there whole or not.
+
+On a disk it is written under another name, flushed and renamed; an object store shows an object when all of it has
+come.
+"""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from clpips.models.bulk.errors import BulkError, require
+
+PARTIAL = ".partial"  # in the names of files that are being written
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is a URL and not a path: `C:\\x` is none.
+
+    >>> is_url("s3://bucket/pairs.parquet"), is_url("/data/pairs.parquet")
+    (True, False)
+    """
+    scheme, separator, _ = place.partition("://")
+    return bool(separator) and len(scheme) > 1
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """fsspec's filesystem of a URL, and the path in it. Raises `BulkError` where the protocol cannot be had."""
+    fsspec = require("fsspec", "bulk", "reading from URLs")
+    scheme = url.partition("://")[0]
+    try:
+        return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        if scheme in _MODULES:
+            require(_MODULES[scheme], "gcs" if scheme in {"gs", "gcs"} else "bulk", f"{scheme}://")
+        raise BulkError(f"{scheme}:// cannot be read: {error}") from error
+    except ValueError as error:
+        raise BulkError(f"{url}: {error}") from error
+
+
+_MODULES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
+
+
+class Folder:
+    """A folder by its path or URL; made when something is written."""
+
+    def __init__(self, place: str | Path) -> None:
+        text = os.fspath(place)
+        self.place = text.rstrip("/") if is_url(text) and not text.startswith("file://") else _local(text)
+        self.local: Path | None = None
+        if is_url(self.place):
+            self._fs, self._root = filesystem_of(self.place)
+        else:
+            self.local = Path(self.place)
+
+    def sub(self, name: str) -> "Folder":
+        return Folder(f"{self.place}/{name}")
+
+    def path(self, name: str) -> str:
+        """The path or URL of a file."""
+        return f"{self.place}/{name}"
+
+    def names(self) -> set[str]:
+        """The names of what is in the folder; none where there is no folder."""
+        if self.local is not None:
+            return set(os.listdir(self.local)) if self.local.is_dir() else set()  # noqa: PTH208  names are wanted
+        self._fs.invalidate_cache()
+        try:
+            return {entry.rstrip("/").rpartition("/")[2] for entry in self._fs.ls(self._root, detail=False)}
+        except FileNotFoundError:
+            return set()
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """A file's bytes, or so many of them from `start`. Raises `FileNotFoundError`."""
+        if self.local is not None:
+            with (self.local / name).open("rb") as file:
+                file.seek(start)
+                return file.read(-1 if length is None else length)
+        end = None if length is None else start + length
+        content: bytes = self._fs.cat_file(f"{self._root}/{name}", start=start or None, end=end)
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file: a reader finds all of it, or what was there before."""
+        if self.local is None:
+            self._fs.pipe_file(f"{self._root}/{name}", content)
+            return
+        self.local.mkdir(parents=True, exist_ok=True)
+        partial = self.local / f".{name}.{uuid.uuid4().hex[:8]}{PARTIAL}"
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.local / name)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def sweep(self) -> None:
+        """Delete what killed writers left behind. Nobody else may be writing."""
+        if self.local is not None:
+            for path in self.local.glob(f".*{PARTIAL}"):
+                path.unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        """Delete the folder with all that is in it."""
+        if self.local is not None:
+            import shutil
+
+            shutil.rmtree(self.local, ignore_errors=True)
+        elif self._fs.exists(self._root):
+            self._fs.rm(self._root, recursive=True)
+
+
+def _local(place: str) -> str:
+    return str(Path(place.removeprefix("file://")).absolute())

@@ -1,0 +1,251 @@
+"""The table of pairs as rows at random: Parquet where it lies, CSV and JSON Lines rewritten as Parquet once.
+
+A Parquet file is read in row groups. One with groups too large to hold is rewritten too, in smaller ones.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from clpips.models.bulk.errors import BulkError
+from clpips.models.bulk.folder import Folder, filesystem_of, is_url
+
+GROUP_BYTES: Final = 64 * 2**20  # of a row group, uncompressed: of those that are read where they lie
+WRITTEN_BYTES: Final = 8 * 2**20  # of a row group that is written
+KEPT_BYTES: Final = 96 * 2**20  # of row groups in memory
+BATCH_ROWS: Final = 16_384
+COPY: Final = "table.parquet"
+FORMATS: Final = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row group: in which file, which of its groups, and the table's rows that it holds."""
+
+    file: str
+    number: int
+    start: int
+    rows: int
+
+
+class PairTable:
+    """Rows of one or several Parquet files, one after the other."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        """Raises `BulkError` for files that are no Parquet files, or of different columns."""
+        self._open: dict[str, pq.ParquetFile] = {}
+        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+        self.files = list(files)
+        self.groups: list[Group] = []
+        self.largest_group = 0  # bytes, uncompressed
+        self.rows = 0
+        schemas = []
+        for file in files:
+            metadata = self._file(file).metadata
+            schemas.append(self._file(file).schema_arrow.remove_metadata())
+            if not schemas[0].equals(schemas[-1]):
+                raise BulkError(f"{file} has other columns than {files[0]}: {schemas[-1].names}, {schemas[0].names}")
+            for number in range(metadata.num_row_groups):
+                group = metadata.row_group(number)
+                if group.num_rows:
+                    self.groups.append(Group(file, number, self.rows, group.num_rows))
+                    self.rows += group.num_rows
+                    self.largest_group = max(self.largest_group, group.total_byte_size)
+        self.schema: pa.Schema = schemas[0]
+        self._starts = np.array([group.start for group in self.groups], np.int64)
+
+    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The columns of all rows, in order, so many at a time."""
+        for file in self.files:
+            yield from self._file(file).iter_batches(batch_size=rows, columns=list(columns))
+
+    def take(self, rows: NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
+        """These rows, ascending, of all columns or of some."""
+        names = self.schema.names if columns is None else list(columns)
+        if not len(rows):
+            return self.schema.empty_table().select(names)
+        of = np.searchsorted(self._starts, rows, side="right") - 1  # (n,) the group of each
+        parts = [
+            self._group(int(number)).select(names).take(pa.array(rows[of == number] - self.groups[number].start))
+            for number in np.unique(of)
+        ]
+        return pa.concat_tables(parts).combine_chunks()
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+        self._kept.clear()
+
+    def _file(self, name: str) -> pq.ParquetFile:
+        if name not in self._open:
+            try:
+                source = filesystem_of(name)[0].open(name, "rb") if is_url(name) else name
+                self._open[name] = pq.ParquetFile(source, memory_map=not is_url(name))
+            except pa.ArrowInvalid as error:
+                raise BulkError(f"{name} is no Parquet file: {error}") from error
+        return self._open[name]
+
+    def _group(self, number: int) -> pa.Table:
+        """A row group, kept as long as there is room."""
+        if number in self._kept:
+            self._kept.move_to_end(number)
+            return self._kept[number]
+        group = self.groups[number]
+        table = self._file(group.file).read_row_group(group.number, use_threads=False)
+        self._kept[number] = table
+        while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return table
+
+
+def source_files(source: str) -> tuple[list[str], str]:
+    """The files of a table by its path or URL, and their format: one file, or a folder of Parquet files.
+
+    Raises `BulkError` where there is nothing, or a format that is not read.
+    """
+    if is_url(source):
+        filesystem, path = filesystem_of(source)
+        if filesystem.isdir(path):
+            prefix = source.rstrip("/")
+            files = [f"{prefix}/{each.rpartition('/')[2]}" for each in sorted(filesystem.ls(path, detail=False))]
+        else:
+            files = [source]
+    else:
+        local = Path(source)
+        if not local.exists():
+            raise BulkError(f"{source}: there is no such file")
+        files = sorted(str(each) for each in local.iterdir()) if local.is_dir() else [source]
+    if len(files) != 1 or files[0] != source:
+        files = [each for each in files if FORMATS.get(Path(each).suffix.lower()) == "parquet"]
+    found = FORMATS.get(Path(files[0]).suffix.lower()) if files else None
+    if found is None:
+        raise BulkError(f"{source} is no table that is read: name a file {', '.join(FORMATS)}, or a folder of .parquet")
+    return files, found
+
+
+def open_table(source: str, work: Folder, texts: Sequence[str]) -> PairTable:
+    """The table at a path or URL, by a copy in `work` where it must be rewritten; the copy is made if it is not there.
+
+    `texts` names the columns of a CSV that are read as text whatever they look like. Raises `BulkError`.
+    """
+    if COPY in work.names():
+        return PairTable([work.path(COPY)])
+    files, form = source_files(source)
+    if form == "parquet":
+        table = PairTable(files)
+        if table.largest_group <= GROUP_BYTES:
+            return table
+        rewrite(table.schema, table.batches(table.schema.names, rows=256), work)
+        table.close()
+    else:
+        batches = _parsed(files[0], form, texts)
+        try:
+            first = next(batches)
+            rewrite(first.schema, _with_first(first, batches), work)
+        except StopIteration:
+            raise BulkError(f"{source} has no rows") from None
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            raise BulkError(f"{source}: {error}; where a column's type changes on the way, write Parquet") from error
+    return PairTable([work.path(COPY)])
+
+
+def rewrite(schema: pa.Schema, batches: Iterator[pa.RecordBatch], work: Folder) -> None:
+    """Write a table into the folder, in row groups of a bounded size, in memory that does not grow with it."""
+    if work.local is None:
+        sink = pa.BufferOutputStream()
+        _write_groups(schema, batches, sink)
+        work.write(COPY, sink.getvalue().to_pybytes())
+        return
+    work.local.mkdir(parents=True, exist_ok=True)
+    partial = work.local / f".{COPY}.partial"
+    _write_groups(schema, batches, str(partial))
+    partial.replace(work.local / COPY)
+
+
+def _write_groups(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Any) -> None:
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        waiting: list[pa.RecordBatch] = []
+        size = 0
+        for batch in batches:
+            waiting.append(batch)
+            size += batch.nbytes
+            if size >= WRITTEN_BYTES:
+                writer.write_table(pa.Table.from_batches(waiting, schema))
+                waiting, size = [], 0
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting, schema))
+
+
+def _with_first(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from others
+
+
+def _parsed(file: str, form: str, texts: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The batches of a CSV or JSON Lines file."""
+    source = filesystem_of(file)[0].open(file, "rb") if is_url(file) else file
+    block = 2**22  # bytes: a line must fit
+    if form == "json":
+        reader = pa_json.open_json(source, read_options=pa_json.ReadOptions(block_size=block, use_threads=False))
+    else:
+        convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True)
+        parse = pa_csv.ParseOptions(delimiter="\t" if form == "tsv" else ",", newlines_in_values=True)
+        read = pa_csv.ReadOptions(block_size=block, use_threads=False)
+        reader = pa_csv.open_csv(source, read_options=read, parse_options=parse, convert_options=convert)
+    for batch in reader:
+        if batch.num_rows:
+            yield batch
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column's cells are lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def holds_images(kind: pa.DataType) -> bool:
+    """Whether cells of this type can name or hold an image: text, bytes, or a struct with `bytes` or `path`."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_struct(kind):
+        return {kind.field(place).name for place in range(kind.num_fields)} >= {"bytes", "path"}
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """The same cells without a dictionary, in one array."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    return values
+
+
+def lengths(lists: pa.Array) -> NDArray[np.int64]:
+    """How many items each list has, 0 where it is null: `(n,)`."""
+    counted: NDArray[np.int64] = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return counted.astype(np.int64)
