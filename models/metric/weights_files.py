@@ -122,8 +122,10 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
             trained_on=TrainedOn.of_metadata(trained_on if isinstance(trained_on, dict) else {}),
         )
         _require_backbones(weights, backbones, source)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise WeightsError(f"{source} lacks {error} in its metadata") from error
+    except TypeError as error:  # JSON of another shape, like null for an object
+        raise WeightsError(f"{source} has metadata of another shape than expected: {error}") from error
     except RecursionError:
         raise WeightsError(f"{source} has metadata that is nested too deeply") from None
     except ValueError as error:

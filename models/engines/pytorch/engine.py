@@ -5,7 +5,6 @@ On the GPU, batches of the prepared size run as CUDA graphs (`cuda_graphs.py`) b
 does not suffice is halved (`memory.py`). Nothing waits for the card but `compare`, for its answer.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +35,7 @@ from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels
 from clpips.models.engines.pytorch.layout import Layout, layout_of, places_by_layout
 from clpips.models.engines.pytorch.memory import OutOfMemoryError, in_halves, largest_that_fits, release_cached_memory
 from clpips.models.engines.pytorch.network import AlexNetTaps
-from clpips.models.engines.pytorch.precision import compute_dtype, content_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.precision import compute_dtype, content_dtype
 from clpips.models.engines.pytorch.resizing import resize_to_square
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
 from clpips.models.images.resize import resize
@@ -56,8 +55,6 @@ from clpips.models.metric.families import (
 from clpips.models.metric.masked import masked_content_distances, masked_distances
 from clpips.models.metric.masks import Region
 from clpips.models.metric.spatial import within
-
-logger = logging.getLogger(__name__)
 
 CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
 UNPREPARED_PIXELS = 64 * 256**2  # bounds a batch on the GPU of a size that no graph was prepared for
@@ -89,11 +86,6 @@ class TorchEngine:
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         if self._cores is not None:
             torch.set_num_threads(1)
-        if device == "cpu" and precision == "fast" and not cpu_has_bfloat16():
-            logger.warning(
-                "precision fast is slower than exact on this CPU: it has no bfloat16 units (AMX or AVX-512 BF16); "
-                "choose precision exact"
-            )
         backbone = backbone or load_backbone()
         self.device = device
         self.precision = precision
