@@ -2,9 +2,9 @@
 
     CLPIPS_TEST_CHROMIUM=/usr/bin/chromium python -m loadtest.bench_studio [--pictures 20] [--side 1024] [--rounds 5]
 
-Browser and service share the machine's cores, as they do where a person tries it at home; over a network they do not, and the
-network's time comes in. Prints seconds from the drop to the order with every picture drawn, and what scrolling 200
-candidates costs the browser's main thread: its own processor time, a task at a time.
+Browser and service share the machine's cores, as they do where a person tries it at home; over a network they do not,
+and the network's time comes in. Prints seconds from the drop to the order with every picture drawn, and what scrolling
+200 candidates costs the browser's main thread: its own processor time, a task at a time.
 """
 
 import argparse

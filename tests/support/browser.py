@@ -106,7 +106,7 @@ def drop(page: Any, files: list[tuple[str, bytes]], *, on: str = "body") -> None
 
 
 def drop_from(page: Any, folder: Path) -> None:
-    """Drop the files of a folder on the page, by their names in order, as the system does: none goes through a script."""
+    """Drop the files of a folder on the page, in the order of their names, as the system does: through no script."""
     data = {"items": [], "files": [str(path) for path in sorted(folder.iterdir())], "dragOperationsMask": 1}
     size = page.viewport_size
     where = {"x": size["width"] // 2, "y": size["height"] // 2, "data": data}
