@@ -17,7 +17,7 @@ from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, Networ
 from clpips.models.metric.masks import Region
 
 EngineName = Literal["auto", "onnx", "torch"]
-DeviceName = Literal["auto", "cpu", "cuda"]
+DeviceName = str  # "auto", "cpu", "cuda", or a card by its number: "cuda:1"
 Precision = Literal["exact", "fast"]
 Convolution = Literal["direct", "winograd"]
 ConvolutionName = Literal["auto", "direct", "winograd"]
@@ -59,7 +59,7 @@ class Engine(Protocol):
     """The frozen networks on a device."""
 
     name: str  # "onnx" or "torch"
-    device: str  # "cpu" or "cuda"
+    device: str  # "cpu", "cuda" or "cuda:1"
     precision: Precision
     convolution: Convolution  # how convolutions of stride 1 are computed: distances differ by their rounding alone
     fingerprint: str  # AlexNet's sha256
@@ -116,6 +116,14 @@ class Engine(Protocol):
         """Every target with every candidate: float32 `(t, c, 6016)`, the bits of `compare` of each pair.
 
         It is faster than `compare` where some eight images a side are given.
+        """
+        ...
+
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        """Features that another engine of the same kind and precision has made, as this one compares them.
+
+        Those that lie on another device are copied to this one's, others are handed back as they are: the numbers are
+        the same. Called from the thread of `compare`. Raises `MemoryError` where the device has no room for a copy.
         """
         ...
 

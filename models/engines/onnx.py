@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
 # more than it gains, and may choose ones that round more.
-PROVIDERS: Final = {
+PROVIDERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "cpu": ("CPUExecutionProvider", {}),
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
 }
@@ -69,7 +69,7 @@ class OnnxEngine:
         """
         runtime = load_runtime()
         backbone = backbone or load_backbone()
-        if PROVIDERS[device][0] not in runtime.get_available_providers():
+        if PROVIDERS[device.partition(":")[0]][0] not in runtime.get_available_providers():
             raise EngineError(
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, without the extra cpu, "
                 f"{install_hint('gpu')}"
@@ -119,8 +119,11 @@ class OnnxEngine:
     def _open(self, graph: Path, backbone: Backbone, threads: int) -> Any:
         """A session that runs a graph on the tensors of its network's file. Raises `EngineError`."""
         runtime = load_runtime()
-        provider, settings = PROVIDERS[self.device]
-        said = load_cuda_libraries(runtime) if self.device == "cuda" else ""
+        kind, _, number = self.device.partition(":")
+        provider, settings = PROVIDERS[kind]
+        if number:
+            settings = settings | {"device_id": number}
+        said = load_cuda_libraries(runtime) if kind == "cuda" else ""
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
         options.intra_op_num_threads = threads
@@ -200,6 +203,9 @@ class OnnxEngine:
             return pair_by_pair(self.compare, targets, candidates, families)
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances_of_all(known[0], known[1], families)
+
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        return features  # they lie in main memory, on CUDA too
 
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None

@@ -20,7 +20,6 @@ from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
     Convolution,
-    EngineError,
     Image,
     Images,
     Precision,
@@ -29,6 +28,7 @@ from clpips.models.engines.contract import (
     pair_by_pair,
 )
 from clpips.models.engines.cores import Cores, core_count
+from clpips.models.engines.pytorch.cards import current, is_card, on_its_device, require_device
 from clpips.models.engines.pytorch.content import TorchContent, TorchContentFeatures, compare_content
 from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder, exact_convolutions, read_on
 from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels_for
@@ -81,8 +81,7 @@ class TorchEngine:
         On a CPU, `threads` cores (None: all) compute images side by side, one core each: PyTorch is told to use a
         single thread, in the whole process. `kernels` in place of those that suit the device.
         """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise EngineError("PyTorch sees no CUDA device: check nvidia-smi, and that this PyTorch is a CUDA build")
+        require_device(device)
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         if self._cores is not None:
             torch.set_num_threads(1)
@@ -98,7 +97,8 @@ class TorchEngine:
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
         self._dtype = compute_dtype(device, precision)
         self._network = AlexNetTaps(backbone, self._dtype).to(device)
-        self._kernels: Kernels = kernels or kernels_for(device, self._dtype)
+        with current(device):
+            self._kernels: Kernels = kernels or kernels_for(device, self._dtype)
         self.pool: SlotPool | None = None  # of the prepared size
         self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
         self._content: TorchContent | None = None  # until it is asked for
@@ -110,6 +110,7 @@ class TorchEngine:
     def loaded(self) -> Networks:
         return frozenset({ALEXNET} if self._content is None else {ALEXNET, CONTENT})
 
+    @on_its_device
     @torch.inference_mode()
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         """As the protocol says: captures graphs on CUDA, and reserves a slot for each image that may be kept.
@@ -144,6 +145,7 @@ class TorchEngine:
         reserved = self.pool.slots if self.pool is not None else 0
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
+    @on_its_device
     def embed(
         self,
         images: Images,
@@ -170,6 +172,7 @@ class TorchEngine:
             features += in_halves(self._embed, batch, self._relieve, partial(self._lower_limit, layout))
         return features
 
+    @on_its_device
     @torch.inference_mode()
     def compare(
         self,
@@ -198,6 +201,19 @@ class TorchEngine:
     ) -> NDArray[np.float32]:
         return pair_by_pair(self.compare, targets, candidates, families)
 
+    @on_its_device
+    @torch.inference_mode()
+    def adopt(self, features: Sequence[Any]) -> list[Any]:
+        here = next(self._network.parameters()).device
+        foreign = list({id(one): one for one in features if one.device != here}.values())
+        try:
+            copies = in_halves(self._copy, foreign, self._relieve, _nothing_to_lower)
+        except OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
+        copied = {id(one): copy for one, copy in zip(foreign, copies, strict=True)}
+        return [copied.get(id(one), one) for one in features]
+
+    @on_its_device
     @torch.inference_mode()
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None
@@ -210,6 +226,7 @@ class TorchEngine:
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
         return masked_distances(_hosted(target), _hosted(candidate), mask, families)
 
+    @on_its_device
     @torch.inference_mode()
     def locate(
         self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
@@ -223,6 +240,7 @@ class TorchEngine:
             maps.append((squares.double() @ by_channel[layer]).float().reshape(size).cpu().numpy())  # (h, w)
         return within(maps, mask)
 
+    @on_its_device
     @torch.inference_mode()
     def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
         alexnet = [one for one in features if one.network == ALEXNET]
@@ -231,6 +249,7 @@ class TorchEngine:
         found: NDArray[np.float32] = torch.stack([one.statistics for one in features]).cpu().numpy()  # (n, 2, c)
         return found
 
+    @on_its_device
     @torch.inference_mode()
     def store(self, features: Any) -> list[NDArray[Any]]:
         if features.network == CONTENT:
@@ -238,6 +257,7 @@ class TorchEngine:
         self._measure([features])
         return [features.statistics.cpu().numpy(), features.buffer.view(torch.uint8).cpu().numpy()]
 
+    @on_its_device
     @torch.inference_mode()
     def restore(
         self, arrays: Sequence[NDArray[Any]], network: str, size: tuple[int, int]
@@ -257,6 +277,7 @@ class TorchEngine:
         features.measured = True
         return features
 
+    @on_its_device
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
         self.pool = self.graphs = self._content = None
@@ -292,7 +313,7 @@ class TorchEngine:
 
     def _content_pixels(self, layout: Layout, images: Sequence[Image]) -> Tensor:
         """Scoring pixels at the content network's side, `(n, s, s, 3)` on the device: those of `images/resize.py`."""
-        if self.device == "cuda" and layout.height == layout.width:
+        if is_card(self.device) and layout.height == layout.width:
             hosted = [image for image in images if isinstance(image, np.ndarray)]
             landed = [image for image in images if isinstance(image, Tensor)]
             order = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
@@ -312,7 +333,7 @@ class TorchEngine:
         if self.graphs is not None and self.graphs.layout == layout:
             self.graphs.embed(hosted, landed, destinations)
             return features
-        with exact_convolutions(search=False):
+        with exact_convolutions(self.device, search=False):
             maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))  # five (n, c, h', w')
         self._kernels.store(maps, destinations)
         return features
@@ -322,7 +343,7 @@ class TorchEngine:
         parts = []
         if hosted:
             shape = (len(hosted), layout.height, layout.width, 3)
-            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
+            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=is_card(self.device))
             np.stack(hosted, out=pixels.numpy())
             parts.append(pixels.to(self.device, non_blocking=True))
         if landed:
@@ -367,11 +388,18 @@ class TorchEngine:
             features = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self.device))
         return features
 
+    def _copy(self, foreign: Sequence[Any]) -> list[Any]:
+        """The same features on this device. Nothing waits: both cards' streams keep the order of work and copy."""
+        return [
+            one.to(self.device) if isinstance(one, TorchContentFeatures) else one.copy_to(self._place(one.layout))
+            for one in foreign
+        ]
+
     def _limit(self, layout: Layout) -> int:
         """Most images of one size in a run."""
         if self.graphs is not None and self.graphs.layout == layout:
             most = self.graphs.largest
-        elif self.device == "cuda":
+        elif is_card(self.device):
             most = max(1, UNPREPARED_PIXELS // (layout.height * layout.width))
         else:
             most = CPU_BATCH
@@ -386,9 +414,9 @@ class TorchEngine:
         release_cached_memory(self.device)
 
     def _default_feature_bytes(self) -> int:
-        if self.device != "cuda":
+        if not is_card(self.device):
             return DEFAULT_FEATURE_BYTES
-        free, _ = torch.cuda.mem_get_info()
+        free, _ = torch.cuda.mem_get_info(self.device)
         return int(free * MEMORY_SHARE)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.layout import Layout
 from clpips.models.engines.pytorch.messages import first_line
 from clpips.models.engines.pytorch.network import BLOCK, block_grid
@@ -115,7 +116,7 @@ class PlainKernels:
 
 def kernels_for(device: str, dtype: torch.dtype) -> Kernels:
     """Triton's kernels on CUDA, tried once; plain ones on the CPU, and where Triton cannot work, with a warning."""
-    if device != "cuda":
+    if not is_card(device):
         return PlainKernels(device, dtype)
     try:
         from clpips.models.engines.pytorch.triton_kernels import TritonKernels

@@ -48,6 +48,18 @@ class TorchFeatures:
         """Whether a slot of the pool holds them, and not memory of their own."""
         return self._free is not None
 
+    @property
+    def device(self) -> torch.device:
+        return self.buffer.device
+
+    def copy_to(self, place: "TorchFeatures") -> "TorchFeatures":
+        """The features in another place of the same layout, maybe on another card; the copy may still be under way."""
+        place.buffer.copy_(self.buffer, non_blocking=True)
+        if self.measured:
+            place.statistics.copy_(self.statistics, non_blocking=True)
+            place.measured = True
+        return place
+
     def taps(self) -> list[Tensor]:
         """The five maps of unit length along channels, each `(positions, channels)`."""
         return self.layout.split(self.buffer)
