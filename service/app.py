@@ -117,7 +117,7 @@ def create_app(
         engines = list(engine) if isinstance(engine, Sequence) else [engine]
     engine = engines[0]
     networks = ALL_NETWORKS if settings.content else ALL_NETWORKS - {CONTENT}
-    shipped = ShippedWeights.load(engine.fingerprint)
+    shipped = ShippedWeights.load(engine.fingerprint, engine.net.name)
     described = describe_engine(engines)
     access = Access.from_settings(settings)
     hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))

@@ -67,7 +67,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
     backbone: Annotated[
-        Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
+        Path | None,
+        Meta(
+            description="A backbone file (safetensors) in place of AlexNet's, which ships: AlexNet, VGG16 or "
+            "SqueezeNet, as `clpips backbone import` writes it."
+        ),
     ] = None
     content: Annotated[
         bool,

@@ -31,6 +31,7 @@ WITH_TORCH = {
             "triton_kernels",
         )
     ),
+    "models/export/backbone_import.py",
     "models/export/lpips_state.py",
     "models/fitting/paper.py",
 }

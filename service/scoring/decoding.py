@@ -13,6 +13,7 @@ from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import DecodedImage
 from clpips.models.metric.masks import MaskError
+from clpips.models.metric.nets import ALEX, Net
 from clpips.service.admission.door import Ticket
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
@@ -50,7 +51,9 @@ class Decoding:
         *,
         max_queue: int,
         max_pixels: int,
+        net: Net = ALEX,
     ) -> None:
+        """`net` is the backbone, whose grids masks are brought to."""
         self._decoder = decoder
         self._lanes = lanes
         self._max_pixels = max_pixels
@@ -68,7 +71,7 @@ class Decoding:
         # Not watched: what hangs there is ended by itself.
         self._apart: Batcher[Undecoded | _UndecodedMask, Decoded | ScoredMask] = Batcher(
             lambda files: [
-                _scored_mask(decoder, one) if isinstance(one, _UndecodedMask) else Decoded(*decoder.load(*one))
+                _scored_mask(decoder, one, net) if isinstance(one, _UndecodedMask) else Decoded(*decoder.load(*one))
                 for one in files
             ],
             decoder.apart,
@@ -163,5 +166,5 @@ def _decoded(image: DecodedImage | None) -> Decoded | None:
     return None if image is None else Decoded(*image)
 
 
-def _scored_mask(decoder: Decoder, mask: _UndecodedMask) -> ScoredMask:
-    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution)
+def _scored_mask(decoder: Decoder, mask: _UndecodedMask, net: Net) -> ScoredMask:
+    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution, net)

@@ -96,7 +96,13 @@ class Pipeline:
         ]
         self._lanes = Lanes(lanes, self._cache.lose, telemetry)
         self.decoding = Decoding(
-            decoder, self._lanes, engines[0].running, telemetry, max_queue=max_queue, max_pixels=max_pixels
+            decoder,
+            self._lanes,
+            engines[0].running,
+            telemetry,
+            max_queue=max_queue,
+            max_pixels=max_pixels,
+            net=engines[0].z_layout.net,
         )
         self.pairs = Pairs(self._lanes)
         telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)

@@ -42,6 +42,7 @@ from clpips.models.metric.families import (
     Networks,
 )
 from clpips.models.metric.masks import Region
+from clpips.models.metric.nets import ALEX
 from clpips.service.app import create_app
 from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
@@ -69,6 +70,7 @@ class FakeEngine:
     device = "cpu"
     precision: Precision = "exact"
     convolution: Convolution = "direct"
+    net = ALEX
     fingerprint = SHIPPED_FINGERPRINT
     parallel = 1
     batch = 4

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine, Image, JpegDecoder
 from clpips.models.engines.devices import shares_main_memory
-from clpips.models.metric.families import ALEXNET, Z_LENGTH, Families
+from clpips.models.metric.families import ALEXNET, LAYOUTS, Families, ZLayout
 from clpips.models.metric.masks import Region
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.running import Running
@@ -72,6 +72,11 @@ class EngineThreads:
         self._one_comparison = threading.Lock()  # an engine compares in one thread at a time
         self.health = EngineHealth(self._run_small_batch, telemetry, max_failures, self.device)
 
+    @property
+    def z_layout(self) -> ZLayout:
+        """What stands where in channel distances."""
+        return LAYOUTS[self._engine.net.name]
+
     def embed(self, images: Sequence[Image], *, more: bool = False, network: str = ALEXNET) -> Sequence[Any]:
         """Features of each of n images of one size by a network; `more` as `Engine.embed` has it."""
         return self._engine.embed(images, more=more, network=network)
@@ -85,7 +90,7 @@ class EngineThreads:
         """
         with self._one_comparison:
             channel_distances = self._engine.compare(targets, candidates, families)
-        if channel_distances.shape != (len(targets), Z_LENGTH):
+        if channel_distances.shape != (len(targets), self.z_layout.length):
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
         if not np.isfinite(channel_distances).all():
             raise NotFiniteError

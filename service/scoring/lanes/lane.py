@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Image
 from clpips.models.metric.distance import weigh
-from clpips.models.metric.families import FAMILIES_OF, NETWORKS, Z_LENGTH, Families, Networks, networks_of
+from clpips.models.metric.families import FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.models.metric.masks import Region
 from clpips.service.admission.throughput import HEAVY_COST, Throughput
 from clpips.service.batching.batcher import Batcher
@@ -268,12 +268,13 @@ class Lane:
         return self.engine.locate(target, candidate, pair.weights, pair.mask)
 
     def _compare_tile(self, tile: Tile) -> NDArray[np.float32]:
-        z = np.zeros((len(tile.targets), len(tile.candidates), Z_LENGTH), np.float32)  # (t, c, z)
+        length = self.engine.z_layout.length
+        z = np.zeros((len(tile.targets), len(tile.candidates), length), np.float32)  # (t, c, z)
         for network in networks_of(tile.families):
             features = self._here([one[network] for side in (tile.targets, tile.candidates) for one in side])
             targets, candidates = features[: len(tile.targets)], features[len(tile.targets) :]
             z += self.engine.compare_all(targets, candidates, tile.families & FAMILIES_OF[network])
-        return weigh(z.reshape(-1, Z_LENGTH), tile.weights).reshape(z.shape[:2])
+        return weigh(z.reshape(-1, length), tile.weights).reshape(z.shape[:2])
 
     def _judge_pairs(
         self, pairs: Sequence[Pair | MaskedPair], errors: Sequence[BaseException], some_worked: bool
