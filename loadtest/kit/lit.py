@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import litserve
+import litserve.server
 import torch
 from fastapi import Request
 
@@ -42,6 +43,8 @@ class Ranking(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
 
 
 if __name__ == "__main__":
+    # LitServe 0.2 looks for the package mcp, and then imports fastmcp: it fails where only the first is installed.
+    litserve.server._MCP_AVAILABLE = False
     accelerator = sys.argv[2] if len(sys.argv) > 2 else "cpu"
     server = litserve.LitServer(
         Ranking(max_batch_size=8, batch_timeout=0.01, api_path="/rank"), accelerator=accelerator, timeout=False

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.space import QUIETEST
+from clpips.models.metric.families import ALEX_LAYOUT, ZLayout, layout_of_z
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 
@@ -39,7 +40,7 @@ def suggest_pair(z: NDArray[np.float32], asked: Asked = ()) -> Pair | None:
     >>> suggest_pair(z), suggest_pair(z, asked=[(0, 2)])
     ((0, 2), (1, 2))
     """
-    deviations = prior_deviations()  # (c,)
+    deviations = prior_deviations(layout_of_z(z.shape[1]))  # (c,)
     scaled = np.empty_like(z, np.float32)  # (k, c)
     for row, values in zip(scaled, z, strict=True):  # each stays in the processor's cache
         np.multiply(values, deviations, out=row, casting="same_kind")
@@ -94,8 +95,8 @@ def _first_of_equal_rows(rows: NDArray[np.float32], chosen: NDArray[np.intp]) ->
 
 
 @cache
-def prior_deviations() -> NDArray[np.float64]:
+def prior_deviations(layout: ZLayout = ALEX_LAYOUT) -> NDArray[np.float64]:
     """How far each channel's weight may be from the start before anything is learned, up to a factor: `(c,)`."""
-    loudness = natural_loudness().astype(np.float64)  # (c,)
+    loudness = natural_loudness(layout).astype(np.float64)  # (c,)
     loudness = np.maximum(loudness, QUIETEST * loudness.mean())
-    return np.asarray(np.sqrt(load_weights("balanced").values / loudness))
+    return np.asarray(np.sqrt(load_weights("balanced", layout.net.name).values / loudness))

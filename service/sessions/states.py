@@ -120,7 +120,7 @@ def _z(candidates: Sequence[SessionCandidate]) -> NDArray[np.float32]:
     """Their channel distances, `(n, z)`, 0 where they are not known."""
     rows = [one.channel_distances for one in candidates]  # (known,) each
     blocks = [unpack_z(np.stack(list(alike))) for _, alike in groupby(rows, len)]  # (m, z) each
-    return np.concatenate([np.zeros((0, Z_LENGTH), np.float32), *blocks])
+    return np.concatenate(blocks) if blocks else np.zeros((0, Z_LENGTH), np.float32)
 
 
 def _require_known(candidates: Sequence[SessionCandidate], profile: NamedWeights) -> None:

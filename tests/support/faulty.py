@@ -84,3 +84,33 @@ def losing_line(upstream: str) -> Iterator[Line]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def eavesdropper() -> Iterator[tuple[str, list[str | None]]]:
+    """The URL of somebody who refuses everything, and the `Authorization` of each request that came there."""
+    heard: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            heard.append(self.headers.get("authorization"))
+            self.send_response(404)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = answer  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: a test has no log."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", heard
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -30,7 +30,10 @@ from clpips_client.errors import (
     ProfileNotFoundError,
     RankingNotFoundError,
     RequestTimeoutError,
+    SessionFullError,
+    SessionNotFoundError,
     StorageUnavailableError,
+    ThumbnailGoneError,
     TooManyRequestsError,
     UnauthenticatedError,
     UnknownProfileError,
@@ -41,13 +44,14 @@ from clpips_client.errors import (
 from clpips_client.pictures import Picture
 from clpips_client.pixels import Unit
 from clpips_client.replies import Distances, Heatmap, Matrix, Ranked, Ranking
-from clpips_client.sessions import AsyncSession, Session
+from clpips_client.sessions import AsyncSession, AsyncSharedSession, Session, SharedSession
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
     "AsyncSession",
+    "AsyncSharedSession",
     "BackboneMismatchError",
     "BadImagesError",
     "BodyTooLargeError",
@@ -83,7 +87,11 @@ __all__ = [
     "RankingNotFoundError",
     "RequestTimeoutError",
     "Session",
+    "SessionFullError",
+    "SessionNotFoundError",
+    "SharedSession",
     "StorageUnavailableError",
+    "ThumbnailGoneError",
     "TooManyRequestsError",
     "UnauthenticatedError",
     "Unit",

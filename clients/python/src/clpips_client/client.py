@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 import httpx
 
-from clpips_client import matrices, profiles, refining, scoring
+from clpips_client import matrices, profiles, refining, scoring, sharing
 from clpips_client.connecting import address_of, headers_of
 from clpips_client.core import Core, Limits
 from clpips_client.local import LocalService
 from clpips_client.running import LIMITS, called, run
 from clpips_client.scoring import RESOLUTION
-from clpips_client.sessions import Session
+from clpips_client.sessions import Session, SharedSession
 from clpips_client.steps import Flow
 
 T = TypeVar("T")
@@ -116,6 +116,20 @@ class Client:
         Nothing is sent before the first candidate. Raises `BadImagesError` for a target that cannot be used.
         """
         return Session(refining.begin(self.core, target, profile, resolution), self)
+
+    def share(
+        self, target: Any, *, profile: str = "lpips", title: str = "", resolution: int | None = RESOLUTION
+    ) -> SharedSession:
+        """A session that the service keeps: its `url` opens it in the studio, where a person orders the candidates.
+
+        Raises what `rank` raises, and `ConnectionLostError` where it cannot be known whether it was made.
+        """
+        flow = sharing.create(self.core, target, profile=profile, title=title, resolution=resolution)
+        return SharedSession(self.run(flow), self)
+
+    def shared(self, link: str, token: str = "") -> SharedSession:
+        """The shared session of a link, or of an id with its token or its maker's key. Nothing is sent."""
+        return SharedSession(sharing.opened(self.core, link, token), self)
 
     def close(self) -> None:
         """Close the connections, and stop the service where it is this client's own."""

@@ -122,6 +122,24 @@ class ComparisonNotFoundError(ProblemError):
     kind = "comparison-not-found"
 
 
+class SessionNotFoundError(ProblemError):
+    """There is no such session here: it never was, has ended, or is somebody else's."""
+
+    kind = "session-not-found"
+
+
+class SessionFullError(ProblemError):
+    """The session has as many candidates as it may."""
+
+    kind = "session-full"
+
+
+class ThumbnailGoneError(ProblemError):
+    """No picture of this image is held any more."""
+
+    kind = "thumbnail-gone"
+
+
 class ProfileExistsError(ProblemError):
     """There is a profile of this name already."""
 

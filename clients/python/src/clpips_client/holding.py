@@ -24,6 +24,8 @@ def send(
     body: Callable[[Place], Tree],
     target: str | None = None,
     accept: str = "application/json",
+    *,
+    repeatable: bool = True,
 ) -> Flow[Answer]:
     """The answer to a scoring request, whose `pictures` stand at these JSON pointers in what `body` makes.
 
@@ -43,7 +45,7 @@ def send(
             sent = set(contents)
         content = pack(body(_placing({name: contents[name] for name in sent})))
         try:
-            answer = yield from call(core, budget, "POST", path, content, headers, repeatable=True)
+            answer = yield from call(core, budget, "POST", path, content, headers, repeatable=repeatable)
         except ImagesNotHeldError as error:
             missing = {at[fault.pointer].name for fault in error.faults if fault.pointer in at}
             core.held.forget((name, resolution) for name in missing)

@@ -1,11 +1,12 @@
-"""Sessions as objects: `client.session(target)`, of the client that waits and of the one that is awaited."""
+"""Sessions as objects: `client.session(target)` and `client.share(target)`, waited for and awaited."""
 
 from typing import Protocol, TypeVar
 
-from clpips_client import refining
+from clpips_client import refining, sharing
 from clpips_client.refining import Loop
 from clpips_client.replies import Ranking
 from clpips_client.running import awaited, called
+from clpips_client.sharing import Shared
 from clpips_client.steps import Flow
 
 T = TypeVar("T")
@@ -80,3 +81,53 @@ class AsyncSession(_Looking):
     add = awaited(refining.add)
     order = awaited(refining.order)
     suggest = awaited(refining.suggest)
+
+
+class _Opening:
+    """What can be read of a shared session without asking the service."""
+
+    core: Shared
+
+    @property
+    def id(self) -> str:
+        """By which the service knows it."""
+        return self.core.session
+
+    @property
+    def url(self) -> str:
+        """The link to the studio, for a person: whoever has it may work on the session."""
+        return self.core.url
+
+
+class SharedSession(_Opening):
+    """A session that the service keeps, for a person who has its `url`."""
+
+    def __init__(self, shared: Shared, client: _Waiting) -> None:
+        self.core = shared
+        self._client = client
+
+    def run(self, flow: Flow[T]) -> T:
+        """What an operation comes to."""
+        return self._client.run(flow)
+
+    add = called(sharing.add)
+    state = called(sharing.state)
+    order = called(sharing.order)
+    delete = called(sharing.delete)
+
+
+class AsyncSharedSession(_Opening):
+    """A session that the service keeps, as `SharedSession` has it."""
+
+    def __init__(self, shared: Shared, client: _Awaiting) -> None:
+        self.core = shared
+        self._client = client
+
+    async def run(self, flow: Flow[T]) -> T:
+        """What an operation comes to."""
+        return await self._client.run(flow)
+
+    add = awaited(sharing.add)
+    state = awaited(sharing.state)
+    order = awaited(sharing.order)
+    delete = awaited(sharing.delete)

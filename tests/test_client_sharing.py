@@ -1,0 +1,93 @@
+"""`client.share(target)`: a session that the service keeps, with a link for a person."""
+
+from collections.abc import Iterator
+
+import anyio
+import pytest
+from clpips_client import (
+    AsyncClient,
+    Client,
+    ConnectionLostError,
+    SessionNotFoundError,
+)
+
+from tests.support.colours import ColourEngine
+from tests.support.faulty import Recording, losing_line
+from tests.support.pictures import picture, variation
+from tests.support.services import listening
+
+TARGET = picture(1, 64)
+CANDIDATES = [variation(TARGET, seed, 0.9 - 0.1 * seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with listening(ColourEngine()) as url:
+        yield url
+
+
+def test_a_tool_adds_candidates_and_a_person_orders_them_by_the_link(url: str) -> None:
+    with Client(url) as client, Client(url) as person:
+        client.profiles.create("ada")
+        session = client.share(TARGET, profile="ada", title="Red bridge")
+        assert session.url.startswith(f"{url}/studio#session={session.id}&token=")
+        session.add(CANDIDATES[0], prompts=["a red bridge"], steps=[20])
+        state = session.add(CANDIDATES[1:])
+        expected = client.rank(TARGET, CANDIDATES, profile="ada")
+        assert list(state.ranking) == expected.order
+        assert [state.candidates[one.index].distance for one in expected] == pytest.approx(
+            [one.distance for one in expected], rel=1e-3
+        )
+        assert (state.candidates[0].prompt, state.candidates[0].step, state.title) == ("a red bridge", 20, "Red bridge")
+
+        theirs = person.shared(session.url)
+        done = theirs.order([5, [3, 4], 0])
+        assert done.taught is not None
+        assert client.profiles.get("ada").rankings == 1
+        seen = session.state()
+        assert seen.order is not None
+        assert seen.order.ranks == {"5": 1, "3": 2, "4": 2, "0": 4}
+        assert session.state(profile="lpips").profile.name == "lpips"
+        with pytest.raises(ValueError, match="one of order, best and top"):
+            theirs.order()
+        session.delete(forget=True)
+        assert client.profiles.get("ada").rankings == 0
+        with pytest.raises(SessionNotFoundError):
+            theirs.state()
+
+
+def test_the_target_goes_again_where_the_service_has_given_it_up() -> None:
+    wire = Recording()
+    with listening(ColourEngine(), feature_cache_bytes=24) as url, Client(url, transport=wire) as client:
+        session = client.share(TARGET)
+        session.add(CANDIDATES[0])
+        client.rank(CANDIDATES[0], CANDIDATES[1:])  # there is room for two images
+        before = len(wire.sent)
+        state = session.add(CANDIDATES[1])
+        assert list(state.ranking) == client.rank(TARGET, CANDIDATES[:2]).order
+    assert [sent.path for sent in wire.sent[before : before + 2]] == [f"/sessions/{session.id}/candidates"] * 2
+
+
+def test_a_candidate_is_not_sent_twice_where_its_answer_was_lost(url: str) -> None:
+    with losing_line(url) as line, Client(line.url) as client:
+        session = client.share(TARGET)
+        line.losses = 1
+        with pytest.raises(ConnectionLostError) as caught:
+            session.add(CANDIDATES[0])
+        assert caught.value.sent
+        assert len(session.state().candidates) == 1
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_awaited_one_does_the_same(url: str, backend: str) -> None:
+    async def refine() -> None:
+        async with AsyncClient(url) as client:
+            session = await client.share(TARGET)
+            state = await session.add(CANDIDATES)
+            assert len(state.candidates) == 6
+            taught = await client.shared(session.url).order(best=2)
+            assert taught.taught is None
+            assert taught.reason
+            await session.delete()
+
+    anyio.run(refine, backend=backend)
