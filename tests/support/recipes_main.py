@@ -20,7 +20,7 @@ SEED = 4
 def tiny_pipeline() -> Any:
     """Stable Diffusion of some ten thousand random weights, 32 x 32 pixels, made of configurations alone."""
     import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -59,7 +59,7 @@ def tiny_pipeline() -> Any:
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         ),
-        scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False),
+        scheduler=DDPMScheduler(steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
