@@ -46,6 +46,7 @@ def recipe(word: str, language: str = "python") -> str:
 
 
 DIFFUSERS = [recipe("num_images_per_prompt"), recipe("stop_when_near"), recipe("profiles.create")]
+NEVER = DIFFUSERS[1].replace("NEAR = 0.2", "NEAR = -1.0")  # nothing is as near
 GRADIO = recipe("import gradio")
 HTML = recipe("<!doctype html>", "html")
 
@@ -81,8 +82,8 @@ def service() -> Iterator[str]:
 def printed(service: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The folder in which the recipes with diffusers ran, and what each of them has printed."""
     folder = tmp_path_factory.mktemp("recipes")
-    programs = [folder / f"{number}.py" for number in range(len(DIFFUSERS))]
-    for path, text in zip(programs, DIFFUSERS, strict=True):
+    programs = [folder / f"{number}.py" for number in range(len(DIFFUSERS) + 1)]
+    for path, text in zip(programs, [*DIFFUSERS, NEVER], strict=True):
         path.write_text(text.replace("http://localhost:8000", service).replace(MODEL, str(folder / "model")))
     run = command(ROOT / "tests" / "support" / "recipes_main.py", folder / "model", *programs)
     done = subprocess.run(run, cwd=folder, env=surroundings(folder), capture_output=True, text=True, check=False)
@@ -92,33 +93,35 @@ def printed(service: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 @needs_recipes
 def test_the_best_of_n_is_the_image_of_the_targets_seed(printed: tuple[Path, list[str]]) -> None:
-    _, (best_of_n, _, _) = printed
+    _, (best_of_n, *_) = printed
     found = re.fullmatch(r"seed (\d+): (\d\.\d+)\n", best_of_n)
     assert found is not None, best_of_n
     assert int(found[1]) == SEED
     assert float(found[2]) < 0.01
 
 
+def looks(said: str) -> dict[int, float]:
+    """The distance at each step that was looked at."""
+    return {int(step): float(distance) for step, distance in re.findall(r"step (\d+): (\d\.\d+)", said)}
+
+
 @needs_recipes
-def test_the_pipeline_stops_at_the_first_look_that_is_near_enough(
-    printed: tuple[Path, list[str]], service: str
+def test_the_pipeline_stops_at_the_first_look_that_is_near_enough_and_runs_to_its_end_where_none_is(
+    printed: tuple[Path, list[str]],
 ) -> None:
-    folder, (_, stopped, _) = printed
-    looks = [(int(step), float(distance)) for step, distance in re.findall(r"step (\d+): (\d\.\d+)", stopped)]
-    near = float(re.findall(r"^NEAR = (.+)$", DIFFUSERS[1], re.MULTILINE)[0])
-    assert len(looks) > 1, stopped
-    assert [distance < near for _, distance in looks] == [False] * (len(looks) - 1) + [True]
-    assert looks[-1][0] < STEPS - 1  # steps were saved
-    with Client(service) as client:
-        saved = float(client.distance(folder / "target.png", folder / "near.png"))
-    assert saved == pytest.approx(looks[-1][1], abs=0.001)  # what the last look has seen
+    _, (_, stopped, _, never) = printed
+    all_looks = looks(never)
+    assert list(all_looks) == [11, 13, 15, 17, STEPS - 1]
+    first = next(step for step, distance in all_looks.items() if distance < 0.2)
+    assert first < STEPS - 1  # there are steps to be saved
+    assert looks(stopped) == {step: distance for step, distance in all_looks.items() if step <= first}
 
 
 @needs_recipes
 def test_a_search_over_seeds_ends_at_the_targets_by_the_persons_profile_and_teaches_it(
     printed: tuple[Path, list[str]], service: str
 ) -> None:
-    folder, (_, _, searched) = printed
+    folder, (_, _, searched, _) = printed
     assert re.fullmatch(rf"seed {SEED} of {SEED + 1}: 0\.0\d+ by ada\n1 learned\n", searched), searched
     with Client(service) as client:
         assert client.profiles.get("ada").rankings == 1

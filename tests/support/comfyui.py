@@ -150,8 +150,8 @@ def comfyui(base: Path, **variables: str) -> Iterator[ComfyUI]:
     log = base / "log"
     with log.open("w") as out:
         process = subprocess.Popen(command, env=inherited, stdout=out, stderr=subprocess.STDOUT)
+    running = ComfyUI(f"http://127.0.0.1:{port}", log)
     try:
-        running = ComfyUI(f"http://127.0.0.1:{port}", log)
         while True:
             assert process.poll() is None, log.read_text()[-3000:]
             try:
@@ -161,5 +161,6 @@ def comfyui(base: Path, **variables: str) -> Iterator[ComfyUI]:
                 time.sleep(0.1)  # another process is what is waited for
         yield running
     finally:
+        running.http.close()
         process.kill()
         process.wait()

@@ -59,7 +59,7 @@ def tiny_pipeline() -> Any:
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         ),
-        scheduler=DDPMScheduler(steps_offset=1),
+        scheduler=DDPMScheduler(clip_sample=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
