@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.kit.contenders import Server
-from loadtest.kit.scenarios import SCENARIOS, Measured, Scenario, servers
+from loadtest.kit.scenarios import SCENARIOS, Measured, Scenario, computes_bfloat16, servers
 
 console = Console(width=120)
 
@@ -84,7 +84,7 @@ async def _awaited(measuring: Awaitable[Measured]) -> Measured:
 def parts(rounds: int) -> Results:
     results: Results = defaultdict(lambda: defaultdict(list))
     for _ in range(rounds):
-        _measure_parts(list(PARTS), results)
+        _measure_parts([name for name in PARTS if "fast" not in PARTS[name] or computes_bfloat16()], results)
     return results
 
 

@@ -39,6 +39,13 @@ def test_counts_of_exact_opposites_leave_the_average_undefined_too() -> None:
     assert pooled_statistics(table.counts.sum(axis=0), VALUES) == pytest.approx([-1, -24 / 22, np.nan, -1], nan_ok=True)
 
 
+def test_two_images_in_opposite_orders_have_no_icc_at_all() -> None:
+    counts = rank_table(np.array([1.0, 2.0]), np.array([2.0, 1.0]), np.array([0, 0]), np.array([1, 1.5, 2])).counts
+    statistics = dict(zip(RANK_STATISTICS, pooled_statistics(counts[0], np.array([1, 1.5, 2])), strict=True))
+    assert np.isnan([statistics["icc2_1"], statistics["icc2_k"]]).all()
+    assert (statistics["spearman"], statistics["kendall"]) == (-1, -1)
+
+
 def test_a_resample_is_what_repeating_its_sets_gives() -> None:
     people, metric, _, sets = ranked(np.random.default_rng(1), 5, 1.0)
     table = rank_table(people, metric, sets.astype(np.intp), VALUES)

@@ -51,6 +51,7 @@ def wait_until(met: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
     return True
 
 
+@pytest.mark.timeout(400)  # six starts of the command, on a machine that may be busy
 def test_a_job_that_is_killed_five_times_gives_the_bytes_of_one_that_is_not(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     killed = 0

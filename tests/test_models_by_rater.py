@@ -74,6 +74,53 @@ def test_a_split_by_rater_keeps_people_apart() -> None:
         split_rankings([*rankings, Ranking("t", ("a", "b"), ranks=(1, 2))], by="rater")
 
 
+def people_file(path: Path, names: dict[str, str], targets: int = 8, candidates: int = 5) -> Path:
+    """Rankings of simulated people under other names."""
+    measured = data_set([person(seed) for seed in range(len(names))], targets, candidates, seed=2)
+    rankings = [
+        Ranking(
+            ranking.target, ranks=ranking.ranks, rater=names[ranking.rater], z=pack_z(measured.rows[rows]),
+            backbone=SHIPPED_FINGERPRINT, resolution=256,
+        )
+        for ranking, rows in zip(measured.rankings, measured.rows_of, strict=True)
+    ]  # fmt: skip
+    return write_rankings(path, rankings)
+
+
+def test_people_whose_names_make_the_same_file_name_have_a_file_each(tmp_path: Path) -> None:
+    names = {"p0": "b c", "p1": "b_c", "p2": "B_C", "p3": "x" * 300}
+    file = people_file(tmp_path / "people.jsonl", names)
+    with pytest.raises(SystemExit):
+        main(["fit", str(file), "--out", str(tmp_path / "mine.safetensors"), "--by", "rater"])
+    recipes = {load_weights(path).recipe for path in tmp_path.glob("mine.*.safetensors")}
+    assert recipes == {f"convex, 8 rankings of {name}" for name in names.values()}
+
+
+def test_a_person_who_supports_no_fit_has_a_file_that_says_so(tmp_path: Path) -> None:
+    file = people_file(tmp_path / "people.jsonl", {"p0": "ada", "p1": "bob"})
+    lines = file.read_text().splitlines()
+    bob = [place for place, line in enumerate(lines) if '"bob"' in line]
+    file.write_text("\n".join(line for place, line in enumerate(lines) if place not in bob[1:]) + "\n")
+    with pytest.raises(SystemExit):
+        main(["fit", str(file), "--out", str(tmp_path / "mine.safetensors"), "--by", "rater"])
+    weights = load_weights(tmp_path / "mine.bob.safetensors")
+    assert weights.recipe.startswith("convex, not supported by 1 ranking of bob: all rankings share one target")
+    assert np.array_equal(weights.values, load_weights("balanced").values)
+    assert not weights.trained_on
+    assert len(load_weights(tmp_path / "mine.ada.safetensors").trained_on.rankings) == 8
+
+
+@pytest.mark.parametrize(("names", "more"), [({"p0": "ada"}, []), ({"p0": "a", "p1": "b"}, ["--split-by", "rater"])])
+def test_what_cannot_be_fitted_by_person_is_told_before_anything_is_computed(
+    tmp_path: Path, names: dict[str, str], more: list[str]
+) -> None:
+    file, out = people_file(tmp_path / "people.jsonl", names), tmp_path / "mine.safetensors"
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", str(file), "--out", str(out), "--by", "rater", *more])
+    assert stopped.value.code == 2
+    assert not out.exists()
+
+
 def test_the_command_writes_a_file_a_person_and_prints_the_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -327,6 +327,23 @@ def test_what_cannot_be_done_is_said_in_words(
     assert words in " ".join(capsys.readouterr().err.split())
 
 
+def test_weights_are_not_judged_by_channel_distances_that_lack_what_they_count(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in stored.read_text().splitlines()]
+    for fields in lines:
+        fields["z"] = {name: fields["z"][name] for name in ("aligned", "mean", "std")}
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("".join(json.dumps(fields) + "\n" for fields in lines))
+    assert run("evaluate", bare, "--weights", "balanced") == 2
+    assert "says nothing of content_mean, content_std" in " ".join(capsys.readouterr().err.split())
+    assert run("evaluate", bare) == 0
+    assert "say nothing of" not in capsys.readouterr().out
+    bare.write_text(bare.read_text() + stored.read_text())
+    warned = run_json(capsys, "evaluate", bare, "--weights", "balanced")["warnings"]
+    assert any(f"{TARGETS} of {2 * TARGETS} rankings say nothing of content_mean, content_std" in one for one in warned)
+
+
 def test_the_shipped_weights_for_materials_have_their_name() -> None:
     weights = load_weights("clpips-materials")
     assert (weights.name, weights.resolution, weights.backbone) == ("clpips-materials", 256, SHIPPED_FINGERPRINT)

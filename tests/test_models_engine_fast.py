@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
@@ -22,7 +23,7 @@ from clpips.models.engines.pytorch.engine import TorchEngine
 from clpips.models.engines.pytorch.kernels import PlainKernels
 from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.network import AlexNetTaps
-from clpips.models.engines.pytorch.precision import compute_dtype, cpu_has_bfloat16
+from clpips.models.engines.pytorch.precision import compute_dtype
 from clpips.models.engines.pytorch.slots import TorchFeatures
 
 WEIGHTS = load_weights("lpips").values
@@ -71,11 +72,34 @@ def test_float16_saturates_and_never_gives_nan() -> None:
     assert all(torch.isfinite(one).all() for one in maps)
 
 
-def test_a_cpu_without_bfloat16_says_at_the_start_that_exact_is_faster(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="clpips.models.engines.pytorch.engine"):
-        open_engine("torch", "cpu", precision="fast").close()
-    assert len(caplog.messages) == (0 if cpu_has_bfloat16() else 1)
-    assert all("choose precision exact" in message for message in caplog.messages)
+@pytest.fixture
+def emulating(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that has no units for bfloat16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_tile": False})
+
+
+@pytest.mark.usefixtures("emulating")
+@pytest.mark.parametrize("name", ["auto", "torch"])
+def test_a_cpu_without_bfloat16_is_refused_with_the_reason(name: EngineName) -> None:
+    with pytest.raises(EngineError, match=r"slower than exact on this CPU.*choose precision exact"):
+        open_engine(name, "cpu", precision="fast")
+
+
+@pytest.mark.usefixtures("emulating")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_falling_back_to_such_a_cpu_is_exact(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="clpips.models.engines.opening"):
+        engine = open_engine("torch", "cuda", precision="fast", fallback=True)
+    assert (engine.device, engine.precision) == ("cpu", "exact")
+    assert any("going on with precision exact" in message for message in caplog.messages)
+    engine.close()
+
+
+def test_a_cpu_with_bfloat16_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_tile": True})
+    engine = open_engine("torch", "cpu", precision="fast")
+    assert engine.precision == "fast"
+    engine.close()
 
 
 def test_gpus_take_float16_and_cpus_bfloat16() -> None:

@@ -190,10 +190,38 @@ def test_stored_channel_distances_need_no_images(engine: Counting) -> None:
     assert (pairs.better.tolist(), pairs.worse.tolist()) == ([3, 4, 4], [5, 3, 5])
 
 
+def test_a_part_of_a_ranking_keeps_its_own_channel_distances(engine: Counting) -> None:
+    # the same images twice, once within a mask: distances that are called the same and are others
+    z = pack_z(np.random.default_rng(0).random((6, 6016), np.float32))
+    rankings = [Ranking("t", ("a", "b", "c"), ranks=(1, 2, 3), z=z[start : start + 3]) for start in (0, 3)]
+    measured = run(rankings, engine)
+    parts = [ranking.part([2, 0]) for ranking in rankings]
+    taken = measured.take(parts)
+    for place, start in enumerate((0, 3)):
+        assert np.array_equal(measured.rows[taken.rows_of[place]], unpack_z(z[[start + 2, start]]))
+    again = taken.take([parts[1].part([1])])
+    assert np.array_equal(measured.rows[again.rows_of[0]], unpack_z(z[[3]]))
+    with pytest.raises(KeyError, match="none of these"):
+        measured.take([Ranking("t", ("a", "b"), ranks=(1, 2), z=z[:2])])
+
+
 def test_stored_channel_distances_of_another_backbone_are_refused(engine: Counting) -> None:
     z = np.zeros((2, 6016), np.float16)
     with pytest.raises(RankingsError, match="another backbone or resolution"):
         run([Ranking("t", ranks=(1, 2), z=z, backbone="ff", resolution=SIDE, line=3)], engine)
+
+
+def test_stored_channel_distances_of_several_resolutions_are_taken_where_one_is_asked_for(engine: Counting) -> None:
+    # what a service exports whose users taught it at several; candidates of one ranking alone are compared
+    z = np.zeros((2, 6016), np.float16)
+    found = [
+        Ranking("t", ranks=(1, 2), z=z, backbone=engine.fingerprint, resolution=side, line=line)
+        for line, side in enumerate((SIDE, None), start=1)
+    ]
+    assert len(run(found, engine).rows) == 4
+    assert len(run(found, engine, resolution=None).rows) == 4
+    with pytest.raises(RankingsError, match=r"(?s)line 1: .* at 64, this is .* at 31.*line 2: .* at native"):
+        run(found, engine, resolution=31)
 
 
 def test_progress_counts_pairs(folder: Path, engine: Counting) -> None:

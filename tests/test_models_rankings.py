@@ -14,13 +14,12 @@ from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import (
     Ranking,
     RankingsError,
-    decode_z,
-    encode_z,
     format_ranking,
     read_rankings,
 )
 from clpips.models.rankings.pairs import expand_ranks
 from clpips.models.rankings.splitting import split_rankings
+from clpips.models.rankings.stored_z import decode_z, encode_z
 from tests.support.rankings import write_rankings
 
 GOOD = {"set": "s", "rater": "p", "target": "t.png", "candidates": ["a.png", "b.png", "c.png"], "ranks": [2, 1, 2]}

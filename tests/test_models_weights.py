@@ -148,6 +148,8 @@ def test_weights_cannot_be_changed_in_place() -> None:
         (save({"aligned": FAMILY}, {"format": FORMAT}), "lacks"),
         (save({"aligned": FAMILY}, METADATA | {"resolution": "big"}), "big"),
         (save({"aligned": FAMILY}, METADATA | {"backbones": "[]"}), "lacks"),
+        (save({"aligned": FAMILY}, METADATA | {"backbones": "null"}), "another shape"),
+        (save({"aligned": FAMILY}, METADATA | {"trained_on": '{"images": 5}'}), "another shape"),
         (save({"aligned": -FAMILY}, METADATA), "≥ 0"),
         (save({"std": FAMILY[1:]}, METADATA), r"'std' must have the shape \(1152,\), it has \(1151,\)"),
         (save({"aligned": FAMILY, "colour": FAMILY}, METADATA), r"tensors \['aligned', 'colour'\]"),

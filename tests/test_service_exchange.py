@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from litestar.testing import TestClient
 from clpips.models.cli.commands import commands
 from clpips.models.metric.backbone import LAYERS, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.trained_on import TrainedOn, short_hash
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
-from tests.support.colours import bluest, colours, order_of, rank, teach
-from tests.support.services import assert_problem
+from clpips.service.routes.exchange import MAX_WEIGHTS_BYTES
+from tests.support.colours import bluest, colours, flat, order_of, rank, teach
+from tests.support.services import assert_problem, rank_body
 
 
 def test_weights_go_out_as_the_file_that_the_command_line_takes(ada: TestClient[Any], tmp_path: Path) -> None:
@@ -175,3 +178,50 @@ def test_a_line_feed_at_the_end_of_a_name_is_part_of_no_name(ada: TestClient[Any
     for wrong in ({"rater": "ada\n"}, {"comparison": comparison + "\n"}):
         body = {"comparison": comparison, "order": [0, 1, 2, 3, 4][: len(colours(1)) - 1], **wrong}
         assert ada.post("/profiles/ada/rankings", json=body).status_code in {404, 422}
+
+
+def test_weights_that_learned_from_thousands_of_rankings_can_be_uploaded(ada: TestClient[Any]) -> None:
+    """As `clpips fit` writes them, and as the service hands them out."""
+    known = TrainedOn(frozenset(short_hash(f"ranking {number}") for number in range(30_000)))
+    content = format_weights(replace(load_weights("balanced"), trained_on=known))
+    assert ada.put("/profiles/many/weights", content=content).status_code == 201
+    back = ada.get("/profiles/many/weights").content
+    assert parse_weights(back).trained_on == known
+    assert ada.put("/profiles/again/weights", content=back).status_code == 201
+
+
+def test_too_large_a_weights_file_is_not_told_to_send_fewer_images(ada: TestClient[Any]) -> None:
+    reply = ada.put("/profiles/many/weights", content=bytes(MAX_WEIGHTS_BYTES + 1))
+    assert_problem(reply, 413, "body-too-large")
+    assert "images" not in reply.json()["detail"].replace("without images", "")
+
+
+def test_what_was_taught_at_several_resolutions_can_be_fitted_offline(ada: TestClient[Any], tmp_path: Path) -> None:
+    for seed in range(4):
+        target, *candidates = colours(seed)
+        side = 256 if seed % 2 else 64
+        body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], resolution=side)
+        comparison = ada.post("/rank", content=body, headers={"content-type": content_type}).json()["comparison"]
+        order = {"comparison": comparison, "order": bluest(seed)}
+        assert ada.post("/profiles/ada/rankings", json=order).status_code == 201
+    lines, out = tmp_path / "ada.jsonl", tmp_path / "offline.safetensors"
+    lines.write_bytes(ada.get("/profiles/ada/rankings").content)
+    arguments = ["fit", str(lines), "--recipe", "personal", "--out", str(out), "--cache", str(tmp_path)]
+    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(commands, ["evaluate", str(lines), "--cache", str(tmp_path)], catch_exceptions=False)
+    assert "compared at several resolutions (64, 256)" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(("sides", "written"), [([64, 64], 64), ([64, 256], 256)])
+def test_weights_say_at_what_resolution_they_were_learned(ada: TestClient[Any], sides: list[int], written: int) -> None:
+    for seed, side in enumerate(sides):
+        target, *candidates = colours(seed)
+        body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], resolution=side)
+        comparison = ada.post("/rank", content=body, headers={"content-type": content_type}).json()["comparison"]
+        order = {"comparison": comparison, "order": bluest(seed)}
+        made = ada.post("/profiles/ada/rankings", json=order).json()
+    version = made["proposed"] or made["version"]
+    assert version > 1
+    weights = parse_weights(ada.get("/profiles/ada/weights", params={"version": version}).content)
+    assert weights.resolution == written

@@ -23,7 +23,7 @@ from clpips.models.images.decoding import load_image
 from clpips.models.metric.masks import region
 from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights_files import load_weights
-from clpips.models.rankings.files import decode_z
+from clpips.models.rankings.stored_z import decode_z
 from tests.support.pictures import encode, npy, picture, variation
 from tests.support.services import (
     FORMS,

@@ -55,6 +55,15 @@ def post_example(client: TestClient[Any], path: str, media_type: str, summary: s
 # --- what it says -----------------------------------------------------------------------------------------------------
 
 
+def test_every_operation_that_reads_a_body_says_that_it_can_be_late_or_too_large() -> None:
+    reading = [operation for _, _, operation in OPERATIONS if "requestBody" in operation]
+    assert len(reading) >= 7
+    for operation in reading:
+        assert {"408", "413", "503", "504"} <= operation["responses"].keys(), operation["operationId"]
+        named = [header.get("name") or header["$ref"] for header in operation["parameters"]]
+        assert any("X-Request-Timeout-Ms" in name for name in named), operation["operationId"]
+
+
 def test_the_document_is_openapi(client: TestClient[Any]) -> None:
     given = client.get("/schema/openapi.json").json()
     assert given["openapi"].startswith("3.1")

@@ -43,7 +43,8 @@ class Contender(NamedTuple):
 
 
 def contenders(device: str, step: str) -> list[Contender]:
-    fast = clpips(f"{step} fast", precision="fast", device=device, engine="torch", max_queue=QUEUE)
+    precision = "fast" if device == "cuda" else "exact"  # which a CPU may refuse; there it is a trial of the steps
+    fast = clpips(f"{step} fast", precision=precision, device=device, engine="torch", max_queue=QUEUE)
     exact = clpips(f"{step} exact", device=device, engine="torch", max_queue=QUEUE)
     return [
         Contender("fast", fast),

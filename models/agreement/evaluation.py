@@ -18,6 +18,7 @@ from clpips.models.agreement.correlation import MeanWithin, spearman
 from clpips.models.agreement.icc import cicchetti, koo_li
 from clpips.models.agreement.permutation import permutation_test
 from clpips.models.agreement.pooling import pool_ranks
+from clpips.models.agreement.provisos import mixed_resolutions, unknown_families
 from clpips.models.agreement.rank_tables import RANK_STATISTICS, RankTable, rank_table
 from clpips.models.agreement.statistic import NAN, SIGNIFICANCE, Statistic, undefined
 from clpips.models.rankings.files import Ranking
@@ -29,6 +30,7 @@ FIELDS: Final = ("value", "low", "high", "p")  # of a statistic, as JSON has it
 NO_MAJORITY: Final = "no pair has a majority"
 NOTHING_SEEN: Final = Seen(rankings=0.0, images=0.0)
 NO_CHOICE: Final = "people tie everything"
+NO_ORDERS: Final = "in no set do people and both metrics order anything"
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,11 @@ def evaluate(
         metric=metric,
         baseline=other,
         difference={name: each.lead for name, each in compared.items()},
-        warnings=_warnings(clusters, raters, sides, (metric, other)),
+        warnings=(
+            *_warnings(clusters, raters, sides, (metric, other)),
+            *mixed_resolutions(measured.rankings),
+            *unknown_families(measured.rankings, names, (weights, baseline)),
+        ),
     )
 
 
@@ -253,7 +259,7 @@ def _mean_within(
     """The mean of ρ within sets, of the sets where both metrics have one."""
     both = ~(np.isnan(sides[0].within) | np.isnan(sides[1].within))  # (m,)
     if not both.any():
-        return Compared(*[undefined(NO_CHOICE)] * 3)
+        return Compared(*[undefined(NO_ORDERS)] * 3)
     count = len(clusters.targets)
     totals = np.bincount(cells[both], minlength=count).astype(np.float64)  # (c,)
     here, there = (
@@ -299,7 +305,9 @@ def _warnings(
         )
     if undecided := judged[0].spearman_within.undefined:
         sets = undecided + judged[0].spearman_within.sets
-        warnings.append(f"ρ within a set is undefined in {undecided:,} of {sets:,} sets, where people tie everything")
+        warnings.append(
+            f"ρ within a set is undefined in {undecided:,} of {sets:,} sets, where people or the metric tie everything"
+        )
     warnings += [
         f"{scores.name} orders these images against people: its ICCs may lie below −1, and ICC(2,k) is undefined where "
         "the orders are opposite; read both as no agreement"

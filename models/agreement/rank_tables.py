@@ -58,7 +58,9 @@ def pooled_statistics(counts: NDArray[np.float64], values: NDArray[np.float64]) 
         gap = mean_people - mean_metric
         ms_raters = n * gap**2 / 2
         ms_error = ((square_people + square_metric - 2 * product) / 2 - n * gap**2 / 2) / (n - 1)
-        single = (ms_items - ms_error) / (ms_items + ms_error + 2 * (ms_raters - ms_error) / n)
+        whole = ms_items + ms_error + 2 * (ms_raters - ms_error) / n
+        positive = whole > ROUNDING * (ms_items + ms_raters + ms_error)  # not of two items in opposite orders
+        single = (ms_items - ms_error) / np.where(positive, whole, NAN)
         variance = ms_items + (ms_raters - ms_error) / n
         positive = variance > ROUNDING * (ms_items + ms_raters + ms_error)
         average = (ms_items - ms_error) / np.where(positive, variance, NAN)

@@ -1,5 +1,6 @@
 """Decoding in a process that may die: for images of a shard that has ended its worker."""
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -12,7 +13,9 @@ from clpips.models.images.pixels import Pixels
 class ApartDecoder:
     """Decodes one image at a time in a process of its own; where that dies, the image is refused and another begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[bytes, int | None, int], Pixels] = load_image) -> None:
+        """`decode` is what runs in the process."""
+        self._decode = decode
         self._pool: ProcessPoolExecutor | None = None
 
     def load(self, content: bytes, resolution: int | None, max_pixels: int) -> Pixels:
@@ -20,7 +23,7 @@ class ApartDecoder:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, get_context("spawn"))
         try:
-            return self._pool.submit(load_image, content, resolution, max_pixels).result()
+            return self._pool.submit(self._decode, content, resolution, max_pixels).result()
         except BrokenProcessPool as error:
             self.close()
             raise DecoderError("the decoder did not survive the file; save the image anew") from error

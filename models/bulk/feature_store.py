@@ -81,6 +81,10 @@ class FeatureStore:
                 self._keep(number, found)
             return found
 
+    def stored(self, number: int) -> bool:
+        """Whether a shared image is on the disk."""
+        return self._shared is not None and self._path(number, shared=True).exists()
+
     def put(self, number: int, known: Known, *, shared: bool) -> None:
         """Keep an image; one that is shared is on the disk when this returns, if that is possible."""
         with self._lock:
@@ -99,7 +103,7 @@ class FeatureStore:
                 self._write(given_up, other, shared=False)
 
     def _on_disk(self, number: int) -> bool:
-        return number in self._spilled or (self._shared is not None and self._path(number, shared=True).exists())
+        return number in self._spilled or self.stored(number)
 
     def _path(self, number: int, *, shared: bool) -> Path:
         folder = self._shared if shared and self._shared is not None else self._private

@@ -6,8 +6,10 @@ come.
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from clpips.models.bulk.errors import BulkError, require
 
@@ -82,14 +84,27 @@ class Folder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file: a reader finds all of it, or what was there before."""
+        with self.writing(name) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write into, which is there when all of it is written; an error leaves what was there before."""
         if self.local is None:
-            self._fs.pipe_file(f"{self._root}/{name}", content)
+            upload = self._fs.open(f"{self._root}/{name}", "wb", autocommit=False)
+            try:
+                yield upload
+                upload.close()
+            except BaseException:
+                upload.discard()
+                raise
+            upload.commit()
             return
         self.local.mkdir(parents=True, exist_ok=True)
         partial = self.local / f".{name}.{uuid.uuid4().hex[:8]}{PARTIAL}"
         try:
             with partial.open("wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.local / name)

@@ -1,6 +1,7 @@
 """From a table to a plan: its references, their hashes where images are told by their bytes, and its shards."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from clpips.models.bulk.tasks import Task, hashes_name
 from clpips.models.bulk.tiles import block_rows, tile_count
 
 HASHED: Final = 2048  # images a task
+ROWS_BYTES: Final = 256 * 2**20  # of the rows of a shard: where images are bytes in the table, there are fewer
 
 
 def make_plan(job: Job, hashed: Callable[[Iterator[Task]], None]) -> None:
@@ -36,7 +38,9 @@ def make_plan(job: Job, hashed: Callable[[Iterator[Task]], None]) -> None:
         raise BulkError("the table has no rows")
     digests, image_of = _images(job, found.names, hashed)
     targets, candidates = image_of[found.targets], image_of[found.candidates]
-    shards = plan(found.rows, found.row_of, targets, candidates, len(digests), job.bounds)
+    fitting = max(1, ROWS_BYTES * found.rows // max(job.table.nbytes, 1))
+    bounds = replace(job.bounds, pairs=min(job.bounds.pairs, fitting))
+    shards = plan(found.rows, found.row_of, targets, candidates, len(digests), bounds)
     job.plan.write(shards, found.row_of, targets, candidates, digests)
 
 

@@ -140,7 +140,10 @@ def _packed(groups: "_Groups", first: NDArray[np.int64], named: NDArray[np.int32
         if pairs and (too_large or images + own_images > bounds.images or pairs + own_pairs > bounds.pairs):
             shard, images, pairs = shard + 1, 0, 0
         if too_large:
-            cut = _cut([named[first[row] : first[row + 1]] for row in groups.order[start:end].tolist()], bounds)
+            rows = groups.order[start:end]
+            counts = first[rows + 1] - first[rows]
+            before = np.repeat(first[rows] - np.cumsum(counts) + counts, counts)
+            cut = _cut(named[before + np.arange(len(before))].ravel().tolist(), counts.tolist(), bounds)
             shard_of[start:end] = np.array(cut) + shard
             shard, images, pairs = shard + cut[-1] + 1, 0, 0
         else:
@@ -149,19 +152,19 @@ def _packed(groups: "_Groups", first: NDArray[np.int64], named: NDArray[np.int32
     return shard_of
 
 
-def _cut(rows: list[NDArray[np.int32]], bounds: Bounds) -> list[int]:
-    """The shard, from 0, of each row of a group that is too large, from the images of its pairs."""
+def _cut(named: list[int], counts: list[int], bounds: Bounds) -> list[int]:
+    """The shard, from 0, of each row of a group that is too large, from its images, two a pair, and its pairs."""
     seen: dict[int, int] = {}  # image → the shard that it was last put into
-    shard, images, pairs = 0, 0, 0
+    shard, images, pairs, place = 0, 0, 0, 0
     found = []
-    for row in rows:
-        distinct = set(row.ravel().tolist())
-        fresh = sum(seen.get(image) != shard for image in distinct)
-        if pairs and (images + fresh > bounds.images or pairs + len(row) > bounds.pairs):
+    for count in counts:
+        distinct = set(named[place : place + 2 * count])
+        fresh = [image for image in distinct if seen.get(image) != shard]
+        if pairs and (images + len(fresh) > bounds.images or pairs + count > bounds.pairs):
             shard, images, pairs = shard + 1, 0, 0
-            fresh = len(distinct)
-        for image in distinct:
+            fresh = list(distinct)
+        for image in fresh:
             seen[image] = shard
-        images, pairs = images + fresh, pairs + len(row)
+        images, pairs, place = images + len(fresh), pairs + count, place + 2 * count
         found.append(shard)
     return found

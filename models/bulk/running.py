@@ -101,7 +101,8 @@ def _score(job: Job, executor: Executor, how: RunOptions, progress: Progress, sa
     if missing and int(about["shared"]):
         if executor.one_disk:
             _require_room(job)
-        if how.share is None and executor.one_disk:  # else each worker embeds what it needs
+        many = len(missing) * job.bounds.images >= int(about["shared"])
+        if many and how.share is None and executor.one_disk:  # else each worker embeds what it needs
             _prepare(executor, (Task("embed", one) for one in range(job.plan.embed_tasks)), progress, said)
     tasks = iter([*(Task("score", one) for one in missing), *(Task("score", one, retry=True) for one in retried)])
     for task, outcome in executor.run(tasks):

@@ -125,6 +125,10 @@ class ShardScorer:
             sums[np.ix_([place for place, _ in rows], [place for place, _ in columns])] = found
         return sums, images
 
+    def stored(self, number: int) -> bool:
+        """Whether a shared image is on the disk."""
+        return self._store.stored(number)
+
     def forget(self) -> None:
         """Keep no image: numbers mean other ones from now on."""
         self._store.clear()

@@ -56,6 +56,7 @@ class PairTable:
         self.files = list(files)
         self.groups: list[Group] = []
         self.largest_group = 0  # bytes, uncompressed
+        self.nbytes = 0  # uncompressed
         self.rows = 0
         schemas = []
         for file in files:
@@ -68,6 +69,7 @@ class PairTable:
                 if group.num_rows:
                     self.groups.append(Group(file, number, self.rows, group.num_rows))
                     self.rows += group.num_rows
+                    self.nbytes += group.total_byte_size
                     self.largest_group = max(self.largest_group, group.total_byte_size)
         self.schema: pa.Schema = schemas[0]
         self._starts = np.array([group.start for group in self.groups], np.int64)
@@ -170,15 +172,8 @@ def open_table(source: str, work: Folder, texts: Sequence[str]) -> PairTable:
 
 def rewrite(schema: pa.Schema, batches: Iterator[pa.RecordBatch], work: Folder) -> None:
     """Write a table into the folder, in row groups of a bounded size, in memory that does not grow with it."""
-    if work.local is None:
-        sink = pa.BufferOutputStream()
+    with work.writing(COPY) as sink:
         _write_groups(schema, batches, sink)
-        work.write(COPY, sink.getvalue().to_pybytes())
-        return
-    work.local.mkdir(parents=True, exist_ok=True)
-    partial = work.local / f".{COPY}.partial"
-    _write_groups(schema, batches, str(partial))
-    partial.replace(work.local / COPY)
 
 
 def _write_groups(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Any) -> None:

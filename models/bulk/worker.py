@@ -117,7 +117,7 @@ class Worker:
                 cell = (pairs.targets, pairs.candidates)[place.side][pair]
                 sources.append(source_of(image, cell, digests, shared))
         scorer.begin(())
-        scorer.embed(sources, careful=task.careful)
+        scorer.embed([one for one in sources if not scorer.stored(one.number)], careful=task.careful)
         return Outcome(images=scorer.embedded - before, not_spilled=scorer.not_spilled)
 
     def _score(self, task: Task) -> Outcome:

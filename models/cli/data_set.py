@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clpips import __version__
@@ -12,8 +12,9 @@ from clpips.models.cli.output import Stopwatch
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.installing import install_hint
+from clpips.models.metric.families import families_of
 from clpips.models.metric.weights import LayerWeights
-from clpips.models.rankings.files import read_rankings
+from clpips.models.rankings.files import Ranking, RankingsError, read_rankings
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
 
@@ -26,12 +27,30 @@ def read_data_set(
     fingerprint: str,
     cache: Path,
     watch: Stopwatch,
+    check: Callable[[Sequence[Ranking]], object] | None = None,
 ) -> MeasuredRankings:
-    """The file's rankings with their channel distances. Raises `RankingsError`, or `OSError` for the file itself."""
+    """The file's rankings with their channel distances. Raises `RankingsError`, or `OSError` for the file itself.
+
+    `check` is called before anything is computed, and raises what it finds wrong with the rankings.
+    """
     rankings = read_rankings(path)
+    if check:
+        check(rankings)
     with watch.part("channel distances") as progress:
         return measure_rankings(
             rankings, lambda: open_engine(engine, backbone=backbone), resolution, fingerprint, cache, progress
+        )
+
+
+def require_known(rankings: Sequence[Ranking], weights: LayerWeights) -> None:
+    """Raise `RankingsError` where no ranking knows all that counts for these weights: figures would be of others."""
+    if not any(weights.networks <= ranking.networks for ranking in rankings):
+        unknown = sorted(weights.families - families_of(rankings[0].networks))
+        raise RankingsError(
+            f"the file says nothing of {', '.join(unknown)}, which count for {weights.name!r}: its channel distances "
+            "come from a service without the content network, or were made when the images were gone; judge weights "
+            "without them, such as lpips",
+            [],
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
+from clpips.models.cli.data_set import made, read_data_set, require_known, require_matplotlib
 from clpips.models.cli.options import (
     backbone_option,
     cache_option,
@@ -21,7 +21,7 @@ from clpips.models.cli.options import (
     seed_option,
     weights_option,
 )
-from clpips.models.cli.output import Stopwatch, print_json, print_line
+from clpips.models.cli.output import Stopwatch, counted, print_json, print_line
 from clpips.models.engines.contract import EngineName
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.weights_files import load_weights
@@ -56,12 +56,15 @@ def evaluate_command(
     from clpips.models.rankings.membership import share_seen
 
     require_matplotlib(report)
-    chosen, other = load_weights(weights), load_weights(baseline)
-    fingerprint = load_backbone(backbone).fingerprint
+    loaded = load_backbone(backbone)
+    fingerprint, net = loaded.fingerprint, loaded.net.name
+    chosen, other = load_weights(weights, net), load_weights(baseline, net)
     for each in (chosen, other):
-        each.require_backbone(fingerprint)
+        each.require_backbone(fingerprint, net)
     watch = Stopwatch()
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
+    for each in (chosen, other):
+        require_known(measured.rankings, each)
     with watch.part("statistics"):
         found = evaluate(measured, chosen.values, other.values, (chosen.name, other.name), seed)
     result = replace(
@@ -91,5 +94,5 @@ def evaluate_command(
     if as_json:
         print_json(figures)
     else:
-        print_evaluation(Console(), result, f"on {result.targets} targets")
-        print_line(Console(), watch.words)
+        print_evaluation(Console(emoji=False), result, f"on {counted(result.targets, 'target')}")
+        print_line(Console(emoji=False), watch.words)

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from clpips.models.agreement.evaluation import Evaluation
-from clpips.models.cli.output import print_line
+from clpips.models.cli.output import counted, print_line
 from clpips.models.report.rows import LEGEND, comparison_rows, headline, undefined_lines
 
 WIDEST: Final = 100  # characters of a warning's frame
@@ -42,6 +42,6 @@ def print_evaluation(console: Console, result: Evaluation, where: str) -> None:
         for scores in (result.baseline, result.metric)
     ]
     print_line(console, f"ICC(2,1) in words: {'; '.join(verdicts)}")
-    print_line(console, f"{result.sets:,} rankings, {result.pairs:,} pairs with a majority. {LEGEND}")
+    print_line(console, f"{counted(result.sets, 'ranking')}, {counted(result.pairs, 'pair')} with a majority. {LEGEND}")
     for line in [*undefined_lines(result), *(f"note: {warning}" for warning in result.warnings)]:
         print_line(console, line)

@@ -3,8 +3,11 @@
 The statistics behind it take a second to load: they are imported when the command runs, so that no other one waits.
 """
 
+import hashlib
 import importlib.util
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +26,7 @@ from clpips.models.cli.options import (
     resolution_option,
     seed_option,
 )
-from clpips.models.cli.output import Stopwatch, print_json, print_line
+from clpips.models.cli.output import Stopwatch, counted, print_json, print_line
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import load_backbone
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from clpips.models.rankings.splitting import SplitBy
 
 JUDGING: Final = "a fit judged on what is held out"
+LONGEST_NAME: Final = 40  # characters of a person's name in a file's
 NO_FILE_NAME: Final = r"[^\w.-]"  # characters of a person's name that a file's has not
 
 
@@ -98,6 +102,7 @@ def fit_command(
 
     The figures are of images, or targets, kept out of a first fit; the weights written are then fitted on all rankings.
     """
+    from clpips.models.fitting.by_rater import fit_by_rater, people_of
     from clpips.models.fitting.holdout import fit_and_judge
     from clpips.models.fitting.learning_curve import learning_curve
     from clpips.models.fitting.recipes import DEFAULT_PARENTS
@@ -106,11 +111,15 @@ def fit_command(
     require_matplotlib(report)
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent}: make it first", param_hint="--out")
-    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe]), load_weights("lpips")
-    fingerprint = load_backbone(backbone).fingerprint
-    start.require_backbone(fingerprint)
+    loaded = load_backbone(backbone)
+    fingerprint, net = loaded.fingerprint, loaded.net.name
+    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe], net), load_weights("lpips", net)
+    start.require_backbone(fingerprint, net)
     watch = Stopwatch()
-    measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
+    measured = read_data_set(
+        rankings, resolution, engine, backbone, fingerprint, cache, watch,
+        check=(lambda read: people_of(read, by)) if each else None,
+    )  # fmt: skip
     with watch.part(JUDGING):
         fitted = fit_and_judge(
             measured,
@@ -128,14 +137,12 @@ def fit_command(
     save_weights(fitted.weights, out)
     people: ByRater | None = None
     if each:
-        from clpips.models.fitting.by_rater import fit_by_rater
-
         with watch.part("fits by rater") as progress:
             people = fit_by_rater(measured, start, baseline, recipe, share, seed, by, progress)
         _save_each(people, fitted.weights, start, measured, out)
     curve: list[CurvePoint] = []
     if report:
-        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
+        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced", net)}
         if importlib.util.find_spec("torch"):
             parents["paper"] = start if recipe == "paper" else baseline
         with watch.part("learning curve") as progress:
@@ -170,8 +177,8 @@ def fit_command(
         if people:
             from clpips.models.cli.people_table import print_people
 
-            print_people(Console(), people)
-        print_line(Console(), watch.words)
+            print_people(Console(emoji=False), people)
+        print_line(Console(emoji=False), watch.words)
 
 
 def _save_each(
@@ -180,19 +187,38 @@ def _save_each(
     """A weights file for each person beside everybody's."""
     from clpips.models.rankings.membership import hash_data_set
 
-    for rater, values in people.weights.items():
-        path = out.with_name(f"{out.stem}.{re.sub(NO_FILE_NAME, '_', rater)}{out.suffix}")
+    recipe = everybody.recipe.partition(",")[0]
+    for rater, name in _file_names(people.weights).items():
+        path = out.with_name(f"{out.stem}.{name}{out.suffix}")
         own = measured.take([ranking for ranking in measured.rankings if ranking.rater == rater])
+        reason = people.unsupported.get(rater)
+        said = f"{counted(len(own.rankings), 'ranking')} of {rater}"
         weights = replace(
             everybody,
-            values=values,
+            values=people.weights[rater],
             name=path.stem,
             parent=parent.name,
-            recipe=f"{everybody.recipe.partition(',')[0]}, {len(own.rankings)} rankings of {rater}",
+            recipe=f"{recipe}, not supported by {said}: {reason}" if reason else f"{recipe}, {said}",
             agreement={},
-            trained_on=parent.trained_on | hash_data_set(own),
+            trained_on=parent.trained_on if reason else parent.trained_on | hash_data_set(own),
         )
         save_weights(weights, path)
+
+
+def _file_names(raters: Iterable[str]) -> dict[str, str]:
+    """A part of a file's name for each person, all of them different, also where capitals make no difference.
+
+    >>> _file_names(["ada", "b c", "b_c"])
+    {'ada': 'ada', 'b c': 'b_c-47d8a4a8', 'b_c': 'b_c-10fba79c'}
+    """
+    plain = {rater: re.sub(NO_FILE_NAME, "_", rater)[:LONGEST_NAME] for rater in raters}
+    times = Counter(name.casefold() for name in plain.values())
+    return {
+        rater: name
+        if times[name.casefold()] == 1 and len(rater) <= LONGEST_NAME
+        else f"{name}-{hashlib.sha256(rater.encode()).hexdigest()[:8]}"
+        for rater, name in plain.items()
+    }
 
 
 def _require_torch(recipe: "Recipe") -> None:
@@ -215,6 +241,7 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
         "seconds": outcome.seconds,
         "cross_validated": {
             "on": validation.words if validation else None,
+            "targets": validation.targets if validation else None,
             "agreement": validation.agreement if validation else None,
             "parent_agreement": validation.parent_agreement if validation else None,
             "lpips_agreement": validation.lpips_agreement if validation else None,
@@ -234,27 +261,33 @@ def _few(fitted: "JudgedFit") -> bool:
     return fitted.held_out is None or fitted.held_out.evaluation.targets < FEWEST_SETS
 
 
+def _of_all(targets: int, every: int) -> str:
+    return f"all {every} targets" if targets == every else f"{targets} of {counted(every, 'target')}"
+
+
 def _print(fitted: "JudgedFit", out: Path) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
-    console, outcome, split = Console(), fitted.outcome, fitted.split
+    console, outcome, split = Console(emoji=False), fitted.outcome, fitted.split
     if (found := outcome.validation) is not None:
         print_line(
             console,
-            f"out of fold, on {found.words} of all {found.targets} targets: {found.agreement:.1%} of people's choices, "
+            f"out of fold, on {found.words} of {_of_all(found.targets, outcome.targets)}: {found.agreement:.1%} of "
+            f"people's choices, "
             f"{outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}"
             + ("; with so few targets held out below, this is the figure to quote" if _few(fitted) else ""),
         )
     if fitted.held_out:
         result = fitted.held_out.evaluation
-        print_evaluation(console, result, f"on {split.words}: {result.targets} targets held out")
+        print_evaluation(console, result, f"on {split.words}: {counted(result.targets, 'target')} held out")
         if not all(ranking.names for ranking in split.held_out):
             print_line(console, "the file names no candidates: whether their images were seen in fitting is not known")
     if outcome.supported:
         rankings = len(split.fit) + len(split.held_out) + split.dropped
         print_line(
             console,
-            f"fitted on {rankings:,} rankings, {outcome.pairs:,} ordered pairs, {outcome.targets} targets in "
+            f"fitted on {counted(rankings, 'ranking')}, {counted(outcome.pairs, 'ordered pair')}, "
+            f"{counted(outcome.targets, 'target')} in "
             f"{outcome.seconds:.2f} s (parent {outcome.parent})",
         )
     else:

@@ -30,6 +30,15 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=not is_utf8))
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of something, in words.
+
+    >>> counted(1, "target"), counted(2000, "ranking")
+    ('1 target', '2,000 rankings')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def print_line(console: Console, text: str) -> None:
     """One line as it is: not wrapped, and with brackets that are no markup, as file names may have them."""
     console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -30,14 +30,15 @@ def open_engine(
     convolution: ConvolutionName = "direct",
     fallback: bool = False,
 ) -> Engine:
-    """Open an engine.
+    """Open an engine on one device: `auto`, `cpu`, `cuda`, or a card by its number (`cuda:1`).
 
     `auto` takes PyTorch on CUDA where it sees a card, else ONNX Runtime on the CPU for `exact` and PyTorch for `fast`;
     the engine `onnx` takes CUDA only when asked. `backbone` names another backbone file; `threads` bounds the cores
     that a run uses (None: all). `convolution` is for the engine `onnx` on the CPU: `winograd` needs fewer
     multiplications and half a second more to open, `auto` measures whether it is faster here. With `fallback`, an
-    engine that is asked for on CUDA and cannot be had there runs on the CPU, with a warning. Raises `EngineError` where
-    something is missing, with what to install, and `BackboneError` for a backbone file that is not sound.
+    engine that is asked for on CUDA and cannot be had there runs on the CPU, with a warning, and is `exact` where the
+    CPU cannot be `fast`. Raises `EngineError` where something is missing, with what to install, or a CPU gains nothing
+    by `fast`, and `BackboneError` for a backbone file that is not sound.
 
     >>> import numpy as np
     >>> engine = open_engine("onnx", "cpu")
@@ -50,10 +51,16 @@ def open_engine(
     try:
         return _open(name, device, precision, weights, threads, convolution)
     except EngineError as error:
-        if device != "cuda" or not fallback:
+        if not device.startswith("cuda") or not fallback:
             raise
-        logger.warning("no engine on cuda, going on with the CPU: %s", error)
-    return _open(name, "cpu", precision, weights, threads, convolution)
+        logger.warning("no engine on %s, going on with the CPU: %s", device, error)
+    try:
+        return _open(name, "cpu", precision, weights, threads, convolution)
+    except EngineError as error:
+        if precision == "exact":
+            raise
+        logger.warning("going on with precision exact: %s", error)
+    return _open(name, "cpu", "exact", weights, threads, convolution)
 
 
 def open_jpeg_decoder(engine: Engine) -> JpegDecoder:
@@ -83,7 +90,7 @@ def _open(
     if device == "auto":
         device = "cuda" if name != "onnx" and torch_sees_cuda() else "cpu"
     if name == "auto":
-        name = "torch" if precision == "fast" or device == "cuda" else "onnx"
+        name = "torch" if precision == "fast" or device.startswith("cuda") else "onnx"
     if convolution == "winograd" and (name, device) != ("onnx", "cpu"):
         raise EngineError(
             f"Winograd's convolutions are for the engine onnx on the CPU, and this is {name} on {device}: choose that "
@@ -96,12 +103,25 @@ def _open(
             raise EngineError(
                 f"PyTorch is not installed: {install_hint('torch')}; or choose the engine onnx with precision exact"
             ) from error
+        if device == "cpu" and precision == "fast":
+            _require_bfloat16()
         return TorchEngine(device, precision, backbone, threads)
     if precision == "fast":
         raise EngineError("the engine onnx has no precision fast: choose the engine torch, or precision exact")
     from clpips.models.engines.onnx import OnnxEngine
 
     return OnnxEngine(device, backbone, threads, convolution)
+
+
+def _require_bfloat16() -> None:
+    """Raise `EngineError` on a CPU that emulates bfloat16, where `fast` is several times slower than `exact`."""
+    from clpips.models.engines.pytorch.precision import cpu_has_bfloat16
+
+    if not cpu_has_bfloat16():
+        raise EngineError(
+            "precision fast is several times slower than exact on this CPU: it has no bfloat16 units (AMX or AVX-512 "
+            "BF16); choose precision exact"
+        )
 
 
 def torch_sees_cuda() -> bool:

@@ -35,11 +35,7 @@ def fit_by_rater(
 
     Raises `RankingsError` where a ranking names no rater, or all name the same.
     """
-    raters = sorted({ranking.rater for ranking in measured.rankings})
-    if not all(raters) or len(raters) < 2:
-        raise RankingsError("one fit a person needs a rater in every ranking, and two people or more", [])
-    if by == "rater":
-        raise RankingsError("a split by rater leaves nobody rankings to learn from: split by image or by target", [])
+    raters = people_of(measured.rankings, by)
     split = split_rankings(measured.rankings, share, seed, by)
     steps, done = 3 * len(raters), 0
 
@@ -51,11 +47,11 @@ def fit_by_rater(
             progress(done, steps)
         return outcome.weights, outcome.reason
 
-    final, judged, reasons = {}, [], {}
+    final, judged, reasons, unsupported = {}, [], {}, {}
     for rater in raters:
         own, reasons[rater] = fit([ranking for ranking in split.fit if ranking.rater == rater])
         others, _ = fit([ranking for ranking in split.fit if ranking.rater != rater])
-        final[rater], _ = fit([ranking for ranking in measured.rankings if ranking.rater == rater])
+        final[rater], unsupported[rater] = fit([ranking for ranking in measured.rankings if ranking.rater == rater])
         held_out = measured.take([ranking for ranking in split.held_out if ranking.rater == rater])
         judged.append(_judge(held_out, raters.index(rater), (baseline.values, own, others)))
     cells = np.concatenate(judged)  # (m, 6): target, person, choices, and those that each side makes too
@@ -64,6 +60,7 @@ def fit_by_rater(
     learned = {rater: sum(ranking.rater == rater for ranking in split.fit) for rater in raters}
     return ByRater(
         weights=final,
+        unsupported={rater: reason for rater, reason in unsupported.items() if reason},
         people=[
             _line(cells[cells[:, 1] == number], rater, learned[rater], reasons[rater])
             for number, rater in enumerate(raters)
@@ -76,6 +73,16 @@ def fit_by_rater(
         others=_leads(cells, SIDES.index("others"), seed),
         split=split,
     )
+
+
+def people_of(rankings: Sequence[Ranking], by: SplitBy | None) -> list[str]:
+    """The names of the people, sorted. Raises `RankingsError` where one fit a person cannot be made, or judged."""
+    raters = sorted({ranking.rater for ranking in rankings})
+    if not all(raters) or len(raters) < 2:
+        raise RankingsError("one fit a person needs a rater in every ranking, and two people or more", [])
+    if by == "rater":
+        raise RankingsError("a split by rater leaves nobody rankings to learn from: split by image or by target", [])
+    return raters
 
 
 def _judge(held_out: MeasuredRankings, person: int, sides: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ class FitJob:
     targets: Sequence[str]  # (k,) sha256
     candidates: Sequence[Sequence[str]]  # k of (n,) sha256
     base: NDArray[np.float32]  # (6016,)
-    resolution: int | None  # that belongs to `base`
+    resolution: int | None  # of all rankings, or where they are of several that of `base`
 
 
 @dataclass(frozen=True)

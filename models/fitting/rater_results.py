@@ -47,11 +47,13 @@ class Leads:
 class ByRater:
     """Fits by rater: `weights` by name, fitted on all that each person said, and what was found on held-out rankings.
 
+    `unsupported` says of whom, and why, these support no fit: their weights are the parent's.
     `own` is the lead of people's own weights (people who teach), `others` of weights that others taught (people who do
     not).
     """
 
     weights: Mapping[str, NDArray[np.float32]]
+    unsupported: Mapping[str, str]
     people: Sequence[Line]
     targets: Sequence[Line]
     own: Leads

@@ -17,15 +17,15 @@ The last form needs no images: `z` are the candidates' channel distances from th
 (`models/metric/families.py`; all of AlexNet's, all of the content network's, or both), as the service keeps them:
 base64 of float16 little-endian, `(candidates, channels)` in row order, in units of 2⁻¹⁵; `target`, and `candidates`
 where they are known, are then any names, equal for equal images; `backbone` (sha256 of AlexNet's file) and `resolution`
-(pixels, or null for native size), where given, say what they were measured with, and mixing is refused. `set`, `rater`,
+(pixels, or null for native size), where given, say what they were measured with; two backbones in a file are refused,
+two resolutions are not, because people compare candidates of one ranking alone. `set`, `rater`,
 `comparison` (which of the service's it was) and `at` (when it was said, ISO 8601) may be left out; other fields are
 ignored.
 """
 
-import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,9 +35,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import FAMILIES, FAMILIES_OF, NETWORKS, PLACES, Z_LENGTH, networks_of
-from clpips.models.metric.packing import fill_z, known_networks, trim_z
+from clpips.models.metric.families import ALL_NETWORKS, Networks
+from clpips.models.metric.packing import known_networks
 from clpips.models.rankings.orders import OrderError, ranks_of_top
+from clpips.models.rankings.stored_z import decode_z, encode_z
 
 FEWEST = 2  # candidates
 SAID = ("ranks", "votes", "best", "top")  # ways of saying what people said
@@ -57,7 +58,8 @@ class Ranking:
 
     `target` and `candidates` are paths; with `z`, float16 `(k, known)` as `pack_z` has it, they are names, and there
     may be no candidates. Either `ranks` or `votes`, k numbers, is there. `comparison` is the service's id of what was
-    ordered, `at` the moment, with its time zone.
+    ordered, `at` the moment, with its time zone. `part_of` and `places` say of which other ranking, and of which of its
+    candidates, this one is.
     """
 
     target: str
@@ -72,6 +74,8 @@ class Ranking:
     backbone: str | None = None
     resolution: int | None = None
     line: int = 0
+    part_of: "Ranking | None" = None
+    places: tuple[int, ...] = ()
 
     @property
     def order(self) -> NDArray[np.float64]:
@@ -88,6 +92,11 @@ class Ranking:
         """Of all its images, the target's first; none where the candidates' are not known."""
         return (self.target, *self.candidates) if self.candidates else ()
 
+    @property
+    def networks(self) -> Networks:
+        """Those whose channel distances are known: all of an image's, those that were run with `z`."""
+        return ALL_NETWORKS if self.z is None else known_networks(self.z.shape[1])
+
     def part(self, chosen: Sequence[int]) -> "Ranking":
         """The ranking of some of its candidates, by their places."""
         places = list(chosen)
@@ -97,6 +106,8 @@ class Ranking:
             ranks=None if self.ranks is None else tuple(self.ranks[place] for place in places),
             votes=None if self.votes is None else tuple(self.votes[place] for place in places),
             z=None if self.z is None else self.z[places],
+            part_of=self,
+            places=tuple(places),
         )
 
 
@@ -168,57 +179,6 @@ def format_ranking(ranking: Ranking) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def encode_z(packed: NDArray[np.float16]) -> dict[str, str]:
-    """Packed channel distances `(k, known)` as a ranking file holds them: by family, base64 of float16 little-endian.
-
-    Families of networks that were not run are left out.
-
-    >>> decode_z(encode_z(np.ones((2, Z_LENGTH), np.float16)), candidates=2).shape
-    (2, 6016)
-    """
-    networks, whole = known_networks(packed.shape[1]), fill_z(packed)
-    return {
-        family.name: base64.b64encode(
-            np.ascontiguousarray(whole[:, PLACES[family.name]], dtype="<f2").tobytes()
-        ).decode("ascii")
-        for family in FAMILIES
-        if family.backbone in networks
-    }
-
-
-def decode_z(families: Mapping[str, str], candidates: int) -> NDArray[np.float16]:
-    """The reverse: float16 `(candidates, known)`.
-
-    Raises `ValueError` where a network's families are not all there, or none are, for a family that there is not, for
-    another length, or for values that cannot be.
-    """
-    networks = networks_of(families)
-    if not networks or families.keys() != frozenset().union(*(FAMILIES_OF[name] for name in networks)):
-        expected = " or ".join(", ".join(f.name for f in FAMILIES if f.backbone == name) for name in NETWORKS)
-        raise ValueError(f"z: expected the families {expected}, or both, found {', '.join(families) or 'none'}")
-    whole = np.zeros((candidates, Z_LENGTH), np.float16)  # (k, z)
-    for name, text in families.items():
-        place = PLACES[name]
-        whole[:, place] = _decode_family(name, text, candidates, place.stop - place.start)
-    if not (np.isfinite(whole).all() and (whole >= 0).all()):
-        raise ValueError("z: channel distances must be finite and ≥ 0")
-    return trim_z(whole, networks)
-
-
-def _decode_family(name: str, text: str, candidates: int, channels: int) -> NDArray[np.float16]:
-    try:
-        content = base64.b64decode(text, validate=True)
-    except ValueError as error:  # also of text that is not ASCII
-        raise ValueError(f"z: {name} is not base64 ({error})") from error
-    expected = candidates * channels * 2
-    if len(content) != expected:
-        raise ValueError(
-            f"z: {name} of {candidates} candidates needs {expected:,} bytes (float16, {channels} each), "
-            f"{len(content):,} came"
-        )
-    return np.frombuffer(content, "<f2").reshape(candidates, channels)  # (k, c)
-
-
 def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
     said = [name for name in SAID if getattr(line, name) is not None]
     if len(said) != 1:
@@ -280,15 +240,23 @@ def _numbers(line: _Line, field: str) -> Sequence[float]:
         raise ValueError(f"{field}: {error}") from error
 
 
+def name_resolution(resolution: int | None) -> str:
+    """As `--resolution` takes it.
+
+    >>> name_resolution(256), name_resolution(None)
+    ('256', 'native')
+    """
+    return "native" if resolution is None else str(resolution)
+
+
 def _mixtures(rankings: Sequence[Ranking]) -> list[str]:
-    """Channel distances of two backbones or resolutions do not compare."""
+    """Channel distances of two backbones do not compare."""
     measured = [ranking for ranking in rankings if ranking.z is not None and ranking.backbone]
     return [
-        f"line {ranking.line}: backbone, resolution: measured with {(ranking.backbone or '')[:12]}… at "
-        f"{ranking.resolution}, line {measured[0].line} with {(measured[0].backbone or '')[:12]}… at "
-        f"{measured[0].resolution}; they do not compare"
+        f"line {ranking.line}: backbone: measured with {(ranking.backbone or '')[:12]}…, line {measured[0].line} with "
+        f"{(measured[0].backbone or '')[:12]}…; they do not compare"
         for ranking in measured
-        if (ranking.backbone, ranking.resolution) != (measured[0].backbone, measured[0].resolution)
+        if ranking.backbone != measured[0].backbone
     ]
 
 

@@ -1,6 +1,6 @@
 """Data set of rankings beside the channel distances of their candidates: what splits, fits and evaluations share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,31 +36,33 @@ class MeasuredRankings:
         return [self.names[number] for number in (self.targets[place], *(() if candidates is None else candidates))]
 
     def take(self, rankings: Sequence[Ranking]) -> "MeasuredRankings":
-        """These of the rankings, or parts of them with fewer candidates, over the same rows."""
-        whole = {id(ranking): place for place, ranking in enumerate(self.rankings)}
-        first = {ranking.target: place for place, ranking in reversed(list(enumerate(self.rankings)))}
-        rows, images = self._by_names()
-        rows_of, candidates_of = [], []
-        for ranking in rankings:
-            place = whole.get(id(ranking))
-            names = [(ranking.target, candidate) for candidate in ranking.candidates]
-            rows_of.append(self.rows_of[place] if place is not None else np.array([rows[name] for name in names]))
-            candidates_of.append(
-                self.candidates_of[place] if place is not None else np.array([images[name] for name in names])
-            )
-        targets = self.targets[[first[ranking.target] for ranking in rankings]] if rankings else self.targets[:0]
-        return MeasuredRankings(list(rankings), self.rows, rows_of, targets, candidates_of, self.names)
+        """These of the rankings, or parts of them with fewer candidates, over the same rows.
 
-    def _by_names(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-        """The row, and the candidate's image, of each target and candidate that have names."""
-        rows: dict[tuple[str, str], int] = {}
-        images: dict[tuple[str, str], int] = {}
-        for ranking, own_rows, own_images in zip(self.rankings, self.rows_of, self.candidates_of, strict=True):
-            if own_images is not None:
-                names = [(ranking.target, candidate) for candidate in ranking.candidates]
-                rows |= dict(zip(names, own_rows.tolist(), strict=True))
-                images |= dict(zip(names, own_images.tolist(), strict=True))
-        return rows, images
+        A part keeps the rows of its own ranking: with `z`, the same two images may have been compared in another way,
+        such as within a mask. Raises `KeyError` for a ranking that is neither one of these nor part of one.
+        """
+        whole = {id(ranking): place for place, ranking in enumerate(self.rankings)}
+        found = [self._find(ranking, whole) for ranking in rankings]
+        return MeasuredRankings(
+            list(rankings),
+            self.rows,
+            [rows for rows, _, _ in found],
+            np.array([target for _, _, target in found], np.intp),
+            [candidates for _, candidates, _ in found],
+            self.names,
+        )
+
+    def _find(
+        self, ranking: Ranking, whole: Mapping[int, int]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp] | None, int]:
+        """The rows, the candidates' numbers, and the target's, of one of the rankings or a part of one."""
+        if (place := whole.get(id(ranking))) is not None:
+            return self.rows_of[place], self.candidates_of[place], int(self.targets[place])
+        if ranking.part_of is None:
+            raise KeyError(f"the ranking {ranking.set!r} of {ranking.target!r} is none of these")
+        rows, candidates, target = self._find(ranking.part_of, whole)
+        places = list(ranking.places)
+        return rows[places], None if candidates is None else candidates[places], target
 
     def pairs(self) -> RankedPairs:
         """Every ordered pair of every ranking; votes give a pair in each direction that got any, counted."""

@@ -16,7 +16,7 @@ from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.packing import unpack_z
 from clpips.models.rankings.distance_cache import PairKey, open_cache, pair_key
 from clpips.models.rankings.embedding import ImageEmbedder, load_pixels
-from clpips.models.rankings.files import Ranking, RankingsError
+from clpips.models.rankings.files import Ranking, RankingsError, name_resolution
 from clpips.models.rankings.measured import MeasuredRankings
 
 BATCH: Final = 32  # images, and pairs, a run of the engine
@@ -70,16 +70,23 @@ def measure_rankings(
 
 
 def _require_comparable(rankings: Sequence[Ranking], fingerprint: str, resolution: int | None) -> None:
-    problems = [
-        f"line {ranking.line}: its z comes from the backbone {(ranking.backbone or '')[:12]}… at {ranking.resolution}, "
-        f"this is {fingerprint[:12]}… at {resolution}"
-        for ranking in rankings
-        if ranking.z is not None
-        and ranking.backbone
-        and (ranking.backbone, ranking.resolution) != (fingerprint, resolution)
-    ]
-    if problems:
-        raise RankingsError("channel distances of another backbone or resolution do not compare", problems)
+    """Raise `RankingsError` for `z` of another backbone, and where none at all is of the resolution that is asked for.
+
+    A file of several resolutions is one that a service wrote whose users chose them.
+    """
+    measured = [ranking for ranking in rankings if ranking.z is not None and ranking.backbone]
+    alien = [ranking for ranking in measured if ranking.backbone != fingerprint]
+    if not alien and all(ranking.resolution != resolution for ranking in measured):
+        alien = measured
+    if alien:
+        raise RankingsError(
+            "channel distances of another backbone or resolution do not compare",
+            [
+                f"line {ranking.line}: its z comes from the backbone {(ranking.backbone or '')[:12]}… at "
+                f"{name_resolution(ranking.resolution)}, this is {fingerprint[:12]}… at {name_resolution(resolution)}"
+                for ranking in alien
+            ],
+        )
 
 
 def _hash_images(rankings: Sequence[Ranking], resolution: int | None) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Reception(NamedTuple):
         limit = self.limits.body_bytes if most_bytes is None else most_bytes
         with self.door.admit(deadline, announced_bytes(request), place, scores=most_bytes is None) as ticket:
             with span("read"):
-                reading = partial(read_bytes, request, limit)
+                reading = partial(read_bytes, request, limit, images=most_bytes is None)
                 body = await receive_until(deadline, reading, self.door, ticket, self.telemetry)
             async with work_until(deadline, request, self.telemetry):
                 content_type = request.headers.get("content-type", "")

@@ -11,19 +11,18 @@ from clpips.service.openapi.headers import PRIORITY, TARGET_HASH, TIMEOUT
 from clpips.service.openapi.problems import KEYED, RECEIVED, TIMED, UNKNOWN_PARAMETER, kinds
 from clpips.service.problems import (
     BackboneMismatch,
-    BodyTooLarge,
     ComparisonNotFound,
     ContentLeftOut,
     FitFailed,
     FitPostponed,
     InvalidRequest,
     LimitReached,
+    MalformedBody,
     ProfileExists,
     ProfileNotFound,
     RankingNotFound,
     StorageUnavailable,
     UnknownProfile,
-    UnsupportedContent,
     VersionNotFound,
     VersionSuperseded,
 )
@@ -208,13 +207,15 @@ class ImportOperation(ContractedOperation):
 
     contract = Contract(
         bodies={WEIGHTS: Body(None)},
+        headers=(TIMEOUT, PRIORITY),
         answers={
             200: Answer("The profile, which was there before.", ProfileSummary),
             201: Answer("The profile, which the weights have made.", ProfileSummary),
         },
         problems={
             **STORED,
-            **kinds(BodyTooLarge, UnsupportedContent, LimitReached, ContentLeftOut),
+            **{kind: words for kind, words in TIMED.items() if kind is not MalformedBody},
+            **kinds(LimitReached, ContentLeftOut),
             ProfileExists: OWNED[ProfileExists],
             InvalidRequest: "The body is no weights file of the backbone that the service runs, the path is no name "
             f"that a profile can have, or {UNKNOWN_PARAMETER}.",

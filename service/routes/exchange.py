@@ -24,7 +24,7 @@ from clpips.service.teaching.exchange import Exchange
 from clpips.service.wire.bodies import as_it_is
 from clpips.service.wire.profile_schemas import MAX_INTEGER, ProfileSummary
 
-MAX_WEIGHTS_BYTES = 64 * 1024  # a weights file has some 15 KB
+MAX_WEIGHTS_BYTES = 1024 * 1024  # 25 KB, and 11 bytes for each ranking and image that the weights were fitted to
 
 
 @get(

@@ -1,5 +1,6 @@
 """Export and import: weights and rankings of a profile, to carry away and to bring. One method an operation."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -51,7 +52,7 @@ class Exchange:
         self._registry.require_own(name)
         if not NAME.fullmatch(name):
             raise InvalidRequest("a profile's name has letters, digits and . _ @ -, at most 128, the first no sign")
-        weights = self._parsed(content)
+        weights = await asyncio.to_thread(self._parsed, content)
         report = {"recipe": weights.recipe, **as_report(weights.trained_on)}
         version = NewVersion(weights.values, "imported", weights.resolution, report)
         try:
@@ -91,7 +92,7 @@ class Exchange:
         """The weights of a file. Raises `InvalidRequest`."""
         try:
             weights = parse_weights(content, "the body")
-            weights.require_backbone(self._registry.backbone)
+            weights.require_backbone(self._registry.backbone, self._registry.shipped.base.weights.layout.net.name)
             self._registry.require_networks(weights)
         except WeightsError as error:
             raise InvalidRequest(str(error), [Fault("", str(error))]) from error

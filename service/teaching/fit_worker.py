@@ -10,6 +10,7 @@ import pickle
 import sys
 import traceback
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
 from clpips.models.fitting.job import FitJob
@@ -78,8 +79,14 @@ async def read(reader: ProfileReader, task: Task) -> FitJob:
         targets=[ranking.target for ranking in rankings],
         candidates=[ranking.candidates for ranking in rankings],
         base=base.weights,
-        resolution=base.resolution,
+        resolution=_shared([ranking.resolution for ranking in rankings], base.resolution),
     )
+
+
+def _shared(resolutions: Sequence[int | None], otherwise: int | None) -> int | None:
+    """The resolution at which all rankings were compared, and `otherwise` where they are at several, or none."""
+    distinct = set(resolutions)
+    return distinct.pop() if len(distinct) == 1 else otherwise
 
 
 def _most_pairs(ranking: KeptRanking) -> int:

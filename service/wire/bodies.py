@@ -37,17 +37,18 @@ def announced_bytes(request: Request[Any, Any, Any]) -> int:
     return int(announced[:20]) if announced.isdecimal() else 0
 
 
-async def read_bytes(request: Request[Any, Any, Any], limit: int, count: Callable[[int], None]) -> Body:
-    """The whole body. `count` is called with the number of bytes of each part that comes.
+async def read_bytes(
+    request: Request[Any, Any, Any], limit: int, count: Callable[[int], None], *, images: bool = True
+) -> Body:
+    """The whole body. `count` is called with the number of bytes of each part that comes; `images` may be in it.
 
     Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early, and what `count` raises.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedContent(f"the body is encoded as {short(encoding)!r}; send it unencoded")
-    too_large = BodyTooLarge(
-        f"the body is larger than {limit:,} bytes, which is the limit; send fewer or smaller images"
-    )
+    what_to_do = "; send fewer or smaller images" if images else " of a body without images"
+    too_large = BodyTooLarge(f"the body is larger than {limit:,} bytes, which is the limit{what_to_do}")
     if announced_bytes(request) > limit:
         raise too_large
     body = BodyMemory(announced_bytes(request))

@@ -1,0 +1,1 @@
+"""Bulk scoring against its bars: pace, images embedded, memory, planning, and what Ray costs."""
