@@ -25,7 +25,7 @@ from clpips.models.images.pixels import Pixels
 from clpips.models.images.resize import require_native_size, resize
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.distance import distance_by_family, weigh
-from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.families import ALEXNET, FAMILIES
 from clpips.models.metric.masks import region
 from clpips.models.metric.spatial import Upsampling, heat_map
 from clpips.models.metric.weights import LayerWeights
@@ -77,7 +77,7 @@ class Metric:
 
         The engine is closed with the metric. Raises `WeightsError` where it has another backbone than the weights.
         """
-        weights.require_backbone(engine.fingerprint)
+        weights.require_backbone(engine.fingerprint, engine.net.name)
         self.weights = weights
         self.engine = engine
         self.resolution = resolution
@@ -93,7 +93,8 @@ class Metric:
         backbone: Path | None = None,
     ) -> Self:
         """The metric by shipped weights or a weights file. Raises `WeightsError`, `BackboneError` or `EngineError`."""
-        return cls(load_weights(weights), open_engine(engine, device, backbone=backbone), resolution)
+        opened = open_engine(engine, device, backbone=backbone)
+        return cls(load_weights(weights, opened.net.name), opened, resolution)
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
         """What the networks that count say of each image, uint8 RGB `(h, w, 3)` of any sizes.
@@ -135,7 +136,7 @@ class Metric:
         """Where a pair differs; `upsample` as `heat_map` has it. Raises as `rank` does."""
         a, b = self._embedded(target), self._embedded(candidate)
         distance = self.distance(a, b, mask)
-        weights, within = self.weights.values[PLACES["aligned"]], None if mask is None else region(mask)
+        weights, within = self.weights.aligned, None if mask is None else region(mask)
         maps = self.engine.locate(a.features[ALEXNET], b.features[ALEXNET], weights, within)
         height, width = a.size
         unplaced = 1 - distance.families["aligned"] / distance.value if distance.value else 0.0

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from litestar.di import Provide
 
 from clpips.models.engines.contract import Engine, EngineError, JpegDecoder
 from clpips.models.engines.cores import core_count
+from clpips.models.engines.devices import devices_of, open_all
 from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.models.images.png import png_decoder
 from clpips.models.metric.families import ALL_NETWORKS, CONTENT
@@ -51,8 +52,9 @@ from clpips.service.routes.sessions import SESSION_ROUTES
 from clpips.service.routes.studio import STUDIO_ROUTES
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
-from clpips.service.scoring.engine_threads import EngineThreads
 from clpips.service.scoring.heatmaps import Heatmaps
+from clpips.service.scoring.lanes.engine_health import HealthOfAll
+from clpips.service.scoring.lanes.engine_threads import EngineThreads
 from clpips.service.scoring.matrices import Matrices
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
@@ -85,16 +87,17 @@ log = structlog.get_logger()
 
 def create_app(
     settings: Settings,
-    engine: Engine | None = None,
+    engine: Engine | Sequence[Engine] | None = None,
     jpegs: JpegDecoder | None = None,
     *,
     fit_niceness: int = NICENESS,
     tracer: Any = None,
 ) -> Litestar:
-    """The service as an ASGI app. An engine handed in stays the caller's to close; one opened here is closed here.
+    """The service as an ASGI app. Engines handed in stay the caller's to close; those opened here are closed here.
 
-    `tracer` is OpenTelemetry's; without one it is what the settings ask for. `jpegs` is the decoder for
-    `jpeg_decoder="device"`; without one the engine's own is opened. The processes that fit run at `fit_niceness`.
+    Several engines are of one kind, one for each device. `tracer` is OpenTelemetry's; without one it is what the
+    settings ask for. `jpegs` is the decoder for `jpeg_decoder="device"`; without one the engines' own are opened. The
+    processes that fit run at `fit_niceness`.
 
     Raises `EngineError`, `BackboneError` or `WeightsError` where the engine or the weights cannot be used, and
     `SettingsError` or `StorageError` where API keys or the database's URL are not as they should be.
@@ -107,37 +110,38 @@ def create_app(
 
     database = Database(settings.database_url, observe_database)
     database.require_usable()
-    opened = None
+    opened: list[Engine] = []
     if engine is None:
-        engine = opened = open_engine(
-            settings.engine,
-            settings.device,
-            settings.precision,
-            settings.backbone,
-            settings.threads,
-            convolution=settings.convolution,
-            fallback=settings.engine_fallback,
-        )
+        engines = opened = _open_engines(settings)
+    else:
+        engines = list(engine) if isinstance(engine, Sequence) else [engine]
+    engine = engines[0]
     networks = ALL_NETWORKS if settings.content else ALL_NETWORKS - {CONTENT}
-    shipped = ShippedWeights.load(engine.fingerprint)
-    described = describe_engine(engine)
+    shipped = ShippedWeights.load(engine.fingerprint, engine.net.name)
+    described = describe_engine(engines)
     access = Access.from_settings(settings)
     hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
     origins = Origins.from_settings(settings)
     telemetry = Telemetry()
-    telemetry.describe(engine)
+    telemetry.describe(engine, described.device)
     throughput = Throughput()
     door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
-    decoder = Decoder(
-        settings.decode_threads or core_count(), _decoder_processes(settings), _jpeg_decoder(settings, engine, jpegs)
-    )
+    decoder = Decoder(settings.decode_threads or core_count(), _decoder_processes(settings))
     running = Running()
-    engine_threads = EngineThreads(engine, telemetry, settings.max_engine_failures, running)
-    readiness = Readiness(engine_threads.health, door, running, settings.stall_seconds)
+
+    def share() -> float:
+        return 1 / max(sum(not one.health.failing for one in devices), 1)
+
+    devices = [
+        EngineThreads(one, telemetry, settings.max_engine_failures, running, _jpeg_decoder(settings, one, jpegs), share)
+        for one in engines
+    ]
+    health = HealthOfAll([one.health for one in devices])
+    readiness = Readiness(health, door, running, settings.stall_seconds)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
     pipeline = Pipeline(
         decoder,
-        engine_threads,
+        devices,
         throughput,
         telemetry,
         max_batch=settings.max_batch or engine.batch,
@@ -204,7 +208,7 @@ def create_app(
                 "engine ready",
                 **msgspec.structs.asdict(described),
                 weights=shipped.names(),
-                jpegs="device" if decoder.jpegs is not None else "host",
+                jpegs="device" if devices[0].jpegs is not None else "host",
                 pngs=png_decoder(),
             )
             yield
@@ -218,11 +222,12 @@ def create_app(
                 await asyncio.to_thread(decoder.processes.close)  # what they decode, nobody waits for any more
             await pipeline.close()
             decoder.close()
-            engine_threads.close()
+            for one in devices:
+                one.close()
             await fit_workers.close()
             await database.close()
-            if opened is not None:
-                opened.close()
+            for closing in opened:
+                closing.close()
 
     if settings.key_metrics:
         access.used = lambda name: telemetry.key_last_used.labels(name).set_to_current_time()
@@ -276,8 +281,40 @@ def create_app(
     tracer = tracer or open_tracer(settings)
     app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry)), tracer)
     # For the server: when to stop.
-    app.state.door, app.state.engine_health, app.state.running = door, engine_threads.health, running
+    app.state.door, app.state.engine_health, app.state.running = door, health, running
     return app
+
+
+def _open_engines(settings: Settings) -> list[Engine]:
+    """The engines that the settings ask for, one for each device. CPUs share the cores, and how they convolve."""
+    devices = devices_of(settings.device)
+    convolution, threads = settings.convolution, settings.threads
+    if len(devices) > 1 and devices[0] == "cpu":
+        threads = max((threads or core_count()) // len(devices), 1)
+
+    def open_one(device: str) -> Engine:
+        nonlocal convolution
+        one = open_engine(
+            settings.engine,
+            device,
+            settings.precision,
+            settings.backbone,
+            threads,
+            convolution=convolution,
+            fallback=settings.engine_fallback and len(devices) == 1,
+        )
+        if device == "cpu":  # measured once: the next one must not come to another choice
+            convolution = one.convolution
+        return one
+
+    if len(devices) == 1:
+        return [open_one(devices[0])]
+    try:
+        return open_all(open_one, devices, fallback=settings.engine_fallback)
+    except EngineError:
+        if not settings.engine_fallback or devices[0] == "cpu":
+            raise
+    return [open_one("cpu")]
 
 
 def _decoder_processes(settings: Settings) -> DecoderProcesses | None:

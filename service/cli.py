@@ -8,7 +8,8 @@ from typing import get_args
 import rich_click as click
 
 from clpips.models.cli.commands import commands, main
-from clpips.models.engines.contract import EngineName, Precision
+from clpips.models.engines.contract import EngineError, EngineName, Precision
+from clpips.models.engines.devices import devices_of
 from clpips.service.admission.keys import SCOPES, KeyScope, new_key
 from clpips.service.settings import Settings, SettingsError
 
@@ -21,11 +22,22 @@ class BadSetting(click.ClickException):
     exit_code = 2
 
 
+def _devices(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else ",".join(devices_of(value))
+    except EngineError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @commands.command("serve")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [default: 8000]")
 @click.option("--engine", type=click.Choice(get_args(EngineName)), help="What computes.  [default: auto]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it computes.  [default: auto]")
+@click.option(
+    "--device",
+    callback=_devices,
+    help="Where it computes: auto, cpu, cuda, or cards like cuda:0,cuda:1.  [default: auto]",
+)
 @click.option(
     "--precision", type=click.Choice(get_args(Precision)), help="float32, or bfloat16 (PyTorch).  [default: exact]"
 )

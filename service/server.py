@@ -21,7 +21,7 @@ from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.ops.logs import configure_logging
 from clpips.service.ops.memory import share_arenas
 from clpips.service.ops.watchdog import EXIT_CODE, Watchdog
-from clpips.service.scoring.engine_health import EngineHealth
+from clpips.service.scoring.lanes.engine_health import HealthOfAll
 from clpips.service.settings import Settings, SettingsError
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
@@ -89,7 +89,7 @@ class _Server(uvicorn.Server):
         self._drain_seconds = settings.drain_seconds
         self._shutdown_seconds = settings.shutdown_seconds
         self._door: Door = app.state.door
-        self._engine: EngineHealth = app.state.engine_health
+        self._engine: HealthOfAll = app.state.engine_health
         self._told_to_stop: float | None = None  # when, by the monotonic clock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

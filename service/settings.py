@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from clpips.models.engines.contract import ConvolutionName, EngineName, Precision
+from clpips.models.engines.devices import DEVICES, DEVICES_EXPECTED
 from clpips.models.images.pixels import PILLOW_MAX_PIXELS
 from clpips.models.metric.backbone import MIN_SIDE
 
@@ -36,10 +37,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         EngineName, Meta(description="What runs the backbone; `auto` prefers PyTorch on a GPU, else ONNX Runtime.")
     ] = "auto"
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], Meta(description="Where it runs; `auto` takes a GPU if there is one.")
+        str,
+        Meta(
+            pattern=DEVICES,
+            description="Where it runs; `auto` takes a GPU if there is one. `cuda:0,cuda:1` runs it on both of these, "
+            "each with its own batches and features; one that is lost is done without.",
+            extra={"expected": DEVICES_EXPECTED},
+        ),
     ] = "auto"
     engine_fallback: Annotated[
-        bool, Meta(description="Whether an engine that is asked for on a GPU and cannot run there takes the CPU.")
+        bool,
+        Meta(
+            description="Whether an engine that is asked for on a GPU and cannot run there takes the CPU; of several "
+            "GPUs those that work are taken."
+        ),
     ] = False
     precision: Annotated[
         Precision,
@@ -56,7 +67,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
     backbone: Annotated[
-        Path | None, Meta(description="A backbone file (safetensors) in place of the one that ships.")
+        Path | None,
+        Meta(
+            description="A backbone file (safetensors) in place of AlexNet's, which ships: AlexNet, VGG16 or "
+            "SqueezeNet, as `clpips backbone import` writes it."
+        ),
     ] = None
     content: Annotated[
         bool,
@@ -173,7 +188,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         Meta(
             description="Memory for the features of images seen before (2.6 MB each at 256×256, half of it with "
-            "`fast`), in bytes; unset, 448 MiB on a CPU and half of what is free on a GPU."
+            "`fast`), in bytes, on each GPU where there are several; unset, 448 MiB on a CPU and half of what is free "
+            "on a GPU."
         ),
     ] = None
     max_engine_failures: Annotated[
@@ -383,5 +399,8 @@ def _not_ours(variable: str, text: str) -> bool:
 
 
 def _explain(setting: Setting, error: msgspec.ValidationError) -> str:
-    kind = get_args(setting.type)[0]
+    kind, *metas = get_args(setting.type)
+    for meta in metas:
+        if isinstance(meta, Meta) and meta.extra:
+            return f"expected {meta.extra['expected']}"
     return f"expected one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else str(error)

@@ -89,11 +89,15 @@ def test_rank_orders_the_candidates(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.index("near.jpg") < printed.index("far.webp")
 
 
-def test_brackets_in_a_file_name_are_printed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_brackets_and_colons_in_a_file_name_are_printed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "near.jpg").rename(folder / "near[final].jpg")
     assert run("rank", "target.png", "near[final].jpg", "far.webp") == 0
     assert run("distance", "target.png", "near[final].jpg") == 0
     assert capsys.readouterr().out.count("near[final].jpg") == 2
+    (folder / "far.webp").rename(folder / "far:smile:[b].webp")
+    assert run("rank", "target.png", "far:smile:[b].webp") == 0
+    assert run("matrix", "target.png", "far:smile:[b].webp") == 0
+    assert capsys.readouterr().out.count("far:smile:[b].webp") == 2
 
 
 def test_a_mask_says_what_of_the_target_counts(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -18,6 +18,7 @@ from clpips.models.metric.backbone import MIN_SIDE, TOTAL_CHANNELS
 from clpips.models.metric.backbone_file import BackboneError
 from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
 from clpips.models.metric.families import (
+    ALEX_LAYOUT,
     ALEXNET,
     CONTENT,
     FAMILIES,
@@ -25,7 +26,6 @@ from clpips.models.metric.families import (
     NETWORK_PLACES,
     PLACES,
     Z_LENGTH,
-    layer_groups,
 )
 from clpips.models.metric.weights_files import load_weights
 from tests.support.pictures import picture, variation
@@ -134,7 +134,7 @@ def test_family_shares_add_up_to_the_distance(engine: Engine) -> None:
     assert np.allclose(layers, weigh(z, weights), atol=1e-6)
     groups = distance_by_group(z, weights)
     for layer, expected in enumerate(distance_by_layer(z, weights).T):
-        of_layer = [GROUPS.index(group) for group in layer_groups(layer)]
+        of_layer = [GROUPS.index(group) for group in ALEX_LAYOUT.layer_groups(layer)]
         assert np.allclose(groups[:, of_layer].sum(axis=1), expected, atol=1e-6)
 
 

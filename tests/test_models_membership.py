@@ -55,15 +55,17 @@ def test_equal_names_without_bytes_are_not_taken_for_equal_images() -> None:
 
 def test_a_weights_file_remembers_in_eight_bytes_each() -> None:
     trained = TrainedOn(frozenset([short_hash("r")]), frozenset(short_hash(str(number)) for number in range(1000)))
-    weights = LayerWeights(np.ones(Z_LENGTH), "mine", trained_on=trained)
+    weights = LayerWeights(np.ones(Z_LENGTH, np.float32), "mine", trained_on=trained)
     content = format_weights(weights)
     assert parse_weights(content).trained_on == trained
-    bare = format_weights(LayerWeights(np.ones(Z_LENGTH), "mine", created=weights.created))
+    bare = format_weights(LayerWeights(np.ones(Z_LENGTH, np.float32), "mine", created=weights.created))
     assert len(content) - len(bare) < 1.4 * SIZE * 1001
 
 
 def test_hashes_that_are_none_are_refused() -> None:
-    content = format_weights(LayerWeights(np.ones(Z_LENGTH), "mine", trained_on=TrainedOn(frozenset([b"8 bytes!"]))))
+    content = format_weights(
+        LayerWeights(np.ones(Z_LENGTH, np.float32), "mine", trained_on=TrainedOn(frozenset([b"8 bytes!"])))
+    )
     with pytest.raises(WeightsError):
         parse_weights(content.replace(b"OCBieXRlcyE=", b"OCBieXRlcyE!"))
 

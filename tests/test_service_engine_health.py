@@ -3,7 +3,7 @@
 import asyncio
 
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.scoring.engine_health import EngineHealth
+from clpips.service.scoring.lanes.engine_health import EngineHealth
 from tests.support.virtual_time import run, settle
 
 

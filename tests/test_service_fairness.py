@@ -23,7 +23,7 @@ from clpips.service.admission.throughput import Throughput
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import Decoder
-from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.lanes.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.wire.schemas import SentImage, Slot
 from tests.support.gated import files
@@ -68,7 +68,7 @@ async def comparer_of(engine: Engine, max_batch: int, yield_seconds: float) -> A
     decoder, threads = Decoder(2), EngineThreads(engine, telemetry, max_failures=5)
     pipeline = Pipeline(
         decoder,
-        threads,
+        [threads],
         throughput,
         telemetry,
         max_batch=max_batch,

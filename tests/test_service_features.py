@@ -202,7 +202,7 @@ async def test_what_is_lent_stays_and_displaces_what_is_not() -> None:
         for name in ("b", "c", "d", "e"):
             await kitchen.ask(name)
         assert [name for name in "abcde" if name in kitchen.cache] == ["a", "d", "e"]
-        kitchen.cache.shrink(0)
+        kitchen.cache.shelf().shrink(0)
         assert loan.features["a"].name == "a"
     await kitchen.ask("f")
     assert [name for name in "abcdef" if name in kitchen.cache] == ["a", "f"]
@@ -210,11 +210,11 @@ async def test_what_is_lent_stays_and_displaces_what_is_not() -> None:
 
 async def test_what_something_else_takes_for_a_while_is_not_held() -> None:
     kitchen = Kitchen(max_bytes=30)
-    kitchen.cache.most_bytes = 30
+    kitchen.cache.shelf().most_bytes = 30
     kitchen.open.set()
     for name in "abc":
         await kitchen.ask(name)
-    with kitchen.cache.displaced(15):
+    with kitchen.cache.shelf().displaced(15):
         assert [name for name in "abc" if name in kitchen.cache] == ["c"]
         await kitchen.ask("d")
         assert len(kitchen.cache) == 1
@@ -224,7 +224,7 @@ async def test_what_something_else_takes_for_a_while_is_not_held() -> None:
 
 async def test_what_is_lent_displaces_what_is_held_even_where_it_is_too_large_to_be_held() -> None:
     kitchen = Kitchen(max_bytes=30)
-    kitchen.cache.most_bytes = 30
+    kitchen.cache.shelf().most_bytes = 30
     kitchen.open.set()
     await kitchen.ask("a")
     with kitchen.cache.loan("request", NEVER) as loan:

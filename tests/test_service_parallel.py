@@ -10,7 +10,7 @@ from clpips.models.engines.contract import Images
 from clpips.models.metric.families import ALEXNET
 from clpips.service.batching.batch import BatchReport
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.lanes.engine_threads import EngineThreads
 from tests.support.pictures import encode, picture
 from tests.support.services import FakeEngine, FakeFeatures, assert_problem, post, rank_body, serving
 

@@ -21,7 +21,7 @@ from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import BadImages, ImagesNotHeld
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.decoder import Decoder
-from clpips.service.scoring.engine_threads import EngineThreads
+from clpips.service.scoring.lanes.engine_threads import EngineThreads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.wire.schemas import HeldImage, SentImage, Slot
 from tests.support.pictures import npy, picture
@@ -61,7 +61,7 @@ async def comparer_with_room_for(images: int, engine: Engine, cached: int = 0) -
     decoder, threads = Decoder(2), EngineThreads(engine, telemetry, max_failures=5)
     pipeline = Pipeline(
         decoder,
-        threads,
+        [threads],
         throughput,
         telemetry,
         max_batch=1,

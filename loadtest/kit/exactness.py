@@ -13,10 +13,11 @@ from clpips.models.engines.pytorch.kernels import PlainKernels
 from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import TorchFeatures
-from clpips.models.metric.backbone import CONVOLUTIONS, EPSILON, GAIN, OFFSET
+from clpips.models.metric.backbone import EPSILON, GAIN, OFFSET
 from clpips.models.metric.backbone_file import load_backbone
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import PLACES
+from clpips.models.metric.nets import CONVOLUTIONS
 from clpips.models.metric.weights_files import load_weights
 from loadtest.kit.reference import load_lpips
 

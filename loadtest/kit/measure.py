@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from clpips.models.metric.backbone import CONVOLUTIONS, tap_sizes
+from clpips.models.metric.backbone import tap_sizes
+from clpips.models.metric.nets import CONVOLUTIONS
 
 
 class Timing(NamedTuple):

@@ -38,7 +38,7 @@ def ceiling(dtype: str) -> float:
     """AlexNet's convolutions, ReLUs and pools alone, channels last: what PyTorch can do at best."""
     import torch
 
-    from clpips.models.metric.backbone import CONVOLUTIONS
+    from clpips.models.metric.nets import CONVOLUTIONS
 
     layers: list[torch.nn.Module] = []
     for convolution in CONVOLUTIONS:

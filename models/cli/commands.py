@@ -8,6 +8,7 @@ import rich_click as click
 
 from clpips import __version__
 from clpips.models.bulk.errors import BulkError
+from clpips.models.cli.backbone import backbone_group
 from clpips.models.cli.evaluate import evaluate_command
 from clpips.models.cli.explain import explain_command
 from clpips.models.cli.export import export_command
@@ -41,6 +42,7 @@ USER_ERRORS = (ImageError, WeightsError, BackboneError, EngineError)
         explain_command,
         export_command,
         export_lpips_command,
+        backbone_group,
         fit_command,
         evaluate_command,
     ],

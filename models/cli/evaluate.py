@@ -56,10 +56,11 @@ def evaluate_command(
     from clpips.models.rankings.membership import share_seen
 
     require_matplotlib(report)
-    chosen, other = load_weights(weights), load_weights(baseline)
-    fingerprint = load_backbone(backbone).fingerprint
+    loaded = load_backbone(backbone)
+    fingerprint, net = loaded.fingerprint, loaded.net.name
+    chosen, other = load_weights(weights, net), load_weights(baseline, net)
     for each in (chosen, other):
-        each.require_backbone(fingerprint)
+        each.require_backbone(fingerprint, net)
     watch = Stopwatch()
     measured = read_data_set(rankings, resolution, engine, backbone, fingerprint, cache, watch)
     for each in (chosen, other):
@@ -93,5 +94,5 @@ def evaluate_command(
     if as_json:
         print_json(figures)
     else:
-        print_evaluation(Console(), result, f"on {counted(result.targets, 'target')}")
-        print_line(Console(), watch.words)
+        print_evaluation(Console(emoji=False), result, f"on {counted(result.targets, 'target')}")
+        print_line(Console(emoji=False), watch.words)

@@ -20,10 +20,9 @@ from clpips.models.cli.pictures import named_resolution
 from clpips.models.cli.scoring import measure
 from clpips.models.engines.contract import EngineName
 from clpips.models.engines.opening import open_engine
-from clpips.models.metric.backbone import CHANNELS
 from clpips.models.metric.distance import distance_by_group, distance_by_layer, weigh
 from clpips.models.metric.explaining import explain, family_parts
-from clpips.models.metric.families import ALEXNET, FAMILIES, GROUPS, families_of
+from clpips.models.metric.families import ALEXNET, FAMILIES, families_of
 from clpips.models.metric.weights_files import load_weights
 
 
@@ -49,9 +48,10 @@ def explain_command(
     Whether pictures are alike in what a family sees is told by comparison with pairs of natural images. Of families
     whose network the weights do not use nothing is said.
     """
-    chosen = load_weights(weights)
+    opened = open_engine(engine, backbone=backbone)
+    chosen = load_weights(weights, opened.net.name)
     known = families_of(chosen.networks | {ALEXNET})
-    (z,) = measure(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen, known)
+    (z,) = measure(target, [candidate], resolution, opened, chosen, known)
     total = float(weigh(z[None], chosen.values)[0])
     parts = family_parts(z, chosen.values, known)
     sentence = explain(parts)
@@ -63,15 +63,15 @@ def explain_command(
         return
     table = Table(show_edge=False)
     table.add_column("family", no_wrap=True)
-    for title in (*(f"conv{layer + 1}" for layer in range(len(CHANNELS))), "share", "level", "closer"):
+    for title in (*(f"conv{layer + 1}" for layer in range(len(opened.net.channels))), "share", "level", "closer"):
         table.add_column(title, justify="right")
     groups = distance_by_group(z[None], chosen.values)[0] / (total or 1)  # (groups,), shares of the distance
     for family in (family for family in FAMILIES if family.name in parts):
         part = parts[family.name]
-        own = [share for group, share in zip(GROUPS, groups, strict=True) if group.family == family.name]
-        cells = [f"{share:.0%}" for share in own] if family.backbone == ALEXNET else [""] * len(CHANNELS)
+        own = [share for group, share in zip(chosen.layout.groups, groups, strict=True) if group.family == family.name]
+        cells = [f"{share:.0%}" for share in own] if family.backbone == ALEXNET else [""] * len(opened.net.channels)
         table.add_row(family.name, *cells, f"{part.share:.0%}", f"{part.level:.2f}", f"{part.closer:.0%}")
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, sentence)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)

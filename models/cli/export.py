@@ -29,8 +29,9 @@ def export_command(out: Path, backbone: Path | None, as_json: bool) -> None:
         from clpips.models.export.parity import measure_parity
     except ModuleNotFoundError as error:
         raise EngineError(f"{error.name} is not installed: {install_hint('torch')}") from error
-    written = export_onnx(out, load_backbone(backbone))
-    parities = measure_parity(out, load_backbone(backbone), load_weights().values)
+    loaded = load_backbone(backbone)
+    written = export_onnx(out, loaded)
+    parities = measure_parity(out, loaded, load_weights("lpips", loaded.net.name).values)
     if as_json:
         rows = [{"size": list(p.size), "pairs": p.pairs, "largest_difference": p.largest_difference} for p in parities]
         print_json({"files": [str(path) for path in written], "parity": rows})
@@ -41,7 +42,7 @@ def export_command(out: Path, backbone: Path | None, as_json: bool) -> None:
     for parity in parities:
         height, width = parity.size
         table.add_row(f"{height} × {width}", str(parity.pairs), f"{parity.largest_difference:.1e}")
-    console = Console()
+    console = Console(emoji=False)
     console.print(table)
     for path in written:
         print_line(console, f"wrote {path} ({path.stat().st_size:,} bytes)")

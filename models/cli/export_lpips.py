@@ -24,18 +24,21 @@ from clpips.models.metric.weights_files import load_weights
 def export_lpips_command(weights: str, out: Path, backbone: Path | None, as_json: bool) -> None:
     """Write WEIGHTS as a state dict that `lpips.LPIPS(net="alex")` loads: a metric to train with, gradients and all.
 
+    With another backbone it is for `net="vgg"` or `net="squeeze"`.
+
     Its distances are the aligned part of those by the weights: what other families add is left out, and said.
     """
     try:
         from clpips.models.export.lpips_state import export_lpips
     except ModuleNotFoundError as error:
         raise EngineError(f"{error.name} is not installed: {install_hint('torch')}") from error
-    chosen = load_weights(weights)
-    missing = export_lpips(out, chosen, load_backbone(backbone))
+    loaded = load_backbone(backbone)
+    chosen = load_weights(weights, loaded.net.name)
+    missing = export_lpips(out, chosen, loaded)
     if as_json:
         print_json({"out": str(out), "weights": chosen.name, "left_out": missing})
         return
-    console = Console()
+    console = Console(emoji=False)
     if missing:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in missing.items())
         print_line(console, f"left out of {chosen.name}, in shares of a typical distance: {parts}")

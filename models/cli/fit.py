@@ -111,9 +111,10 @@ def fit_command(
     require_matplotlib(report)
     if not out.parent.is_dir():
         raise click.BadParameter(f"there is no folder {out.parent}: make it first", param_hint="--out")
-    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe]), load_weights("lpips")
-    fingerprint = load_backbone(backbone).fingerprint
-    start.require_backbone(fingerprint)
+    loaded = load_backbone(backbone)
+    fingerprint, net = loaded.fingerprint, loaded.net.name
+    start, baseline = load_weights(parent or DEFAULT_PARENTS[recipe], net), load_weights("lpips", net)
+    start.require_backbone(fingerprint, net)
     watch = Stopwatch()
     measured = read_data_set(
         rankings, resolution, engine, backbone, fingerprint, cache, watch,
@@ -141,7 +142,7 @@ def fit_command(
         _save_each(people, fitted.weights, start, measured, out)
     curve: list[CurvePoint] = []
     if report:
-        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced")}
+        parents: dict[Recipe, LayerWeights] = {"convex": start if recipe != "paper" else load_weights("balanced", net)}
         if importlib.util.find_spec("torch"):
             parents["paper"] = start if recipe == "paper" else baseline
         with watch.part("learning curve") as progress:
@@ -176,8 +177,8 @@ def fit_command(
         if people:
             from clpips.models.cli.people_table import print_people
 
-            print_people(Console(), people)
-        print_line(Console(), watch.words)
+            print_people(Console(emoji=False), people)
+        print_line(Console(emoji=False), watch.words)
 
 
 def _save_each(
@@ -267,7 +268,7 @@ def _of_all(targets: int, every: int) -> str:
 def _print(fitted: "JudgedFit", out: Path) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
-    console, outcome, split = Console(), fitted.outcome, fitted.split
+    console, outcome, split = Console(emoji=False), fitted.outcome, fitted.split
     if (found := outcome.validation) is not None:
         print_line(
             console,

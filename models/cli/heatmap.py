@@ -22,7 +22,7 @@ from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
 from clpips.models.images.heat import heat_png, overlay_png
 from clpips.models.metric.distance import distance_by_family, weigh
-from clpips.models.metric.families import ALEXNET, FAMILIES, PLACES
+from clpips.models.metric.families import ALEXNET, FAMILIES
 from clpips.models.metric.spatial import UPSAMPLINGS, Upsampling, heat_map
 from clpips.models.metric.weights_files import load_weights
 
@@ -73,8 +73,9 @@ def heatmap_command(
     """Show where CANDIDATE differs from TARGET, and print which part of the distance has a place in the map."""
     if out.suffix == ".npy" and style == "overlay":
         raise click.UsageError("an overlay is a picture: write it to a .png file, or leave --style out")
-    chosen, opened = load_weights(weights), open_engine(engine, backbone=backbone)
-    chosen.require_backbone(opened.fingerprint)
+    opened = open_engine(engine, backbone=backbone)
+    chosen = load_weights(weights, opened.net.name)
+    chosen.require_backbone(opened.fingerprint, opened.net.name)
     pixels = read_images(list(dict.fromkeys([target, candidate])), resolution)
     if resolution is None:
         require_equal_sizes(target, [candidate], pixels)
@@ -83,7 +84,7 @@ def heatmap_command(
     )
     region = read_mask(mask, target)
     z = compare_images(opened, [a], [b], chosen.families, region)  # (1, z)
-    layers = opened.locate(a[ALEXNET], b[ALEXNET], chosen.values[PLACES["aligned"]], region)
+    layers = opened.locate(a[ALEXNET], b[ALEXNET], chosen.aligned, region)
     height, width, _ = pixels[target].shape
     values = heat_map(layers, height, width, upsample)  # (h, w)
     high = float(values.max()) if high is None else high
@@ -101,7 +102,7 @@ def heatmap_command(
         parts = {"families": families, "unplaced": unplaced, "legend": legend, "out": str(out)}
         print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named_resolution(resolution)})
         return
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     print_line(console, f"in the map {families['aligned']:.4f}, without a place {unplaced:.1%} of the distance")
     print_line(

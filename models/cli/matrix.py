@@ -63,8 +63,9 @@ def matrix_command(
     if as_csv and as_json:
         raise click.UsageError("choose one of --json or --csv")
     require_matplotlib(plot)
-    chosen, opened = load_weights(weights), open_engine(engine, backbone=backbone)
-    chosen.require_backbone(opened.fingerprint)
+    opened = open_engine(engine, backbone=backbone)
+    chosen = load_weights(weights, opened.net.name)
+    chosen.require_backbone(opened.fingerprint, opened.net.name)
     paths = list(dict.fromkeys(images))
     pixels = read_images(paths, resolution)
     if resolution is None:
@@ -86,7 +87,7 @@ def matrix_command(
         click.echo(_csv(images, distances), nl=False)
     else:
         _print(images, distances, found)
-        console = Console()
+        console = Console(emoji=False)
         print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
         for path in filter(None, (npy, plot)):
             print_line(console, f"wrote {path}")
@@ -110,7 +111,7 @@ def _print(images: tuple[Path, ...], distances: NDArray[np.float32], found: Dive
         table.add_column(str(number), justify="right")
     for number, (path, row) in enumerate(zip(images, distances, strict=True), start=1):
         table.add_row(str(number), escape(str(path)), *(f"{value:.4f}" for value in row))
-    console = Console()
+    console = Console(emoji=False)
     console.print(table)
     interval = "" if found.low is None else f", 95 % interval {found.low:.4f} to {found.high:.4f}"
     print_line(console, f"diversity {found.mean:.4f}{interval}: the mean distance of all pairs")

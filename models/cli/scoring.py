@@ -24,9 +24,8 @@ from clpips.models.cli.pictures import named_resolution, read_images, read_mask,
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
-from clpips.models.metric.backbone import CHANNELS
 from clpips.models.metric.distance import distance_by_family, distance_by_group, distance_by_layer, weigh
-from clpips.models.metric.families import ALEXNET, FAMILIES, GROUPS, Families, networks_of
+from clpips.models.metric.families import ALEXNET, FAMILIES, Families, networks_of
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
 
@@ -51,8 +50,9 @@ def distance_command(
     as_json: bool,
 ) -> None:
     """Print the distance of CANDIDATE from TARGET, and what each family of channels and each layer adds to it."""
-    chosen = load_weights(weights)
-    z = measure(target, [candidate], resolution, open_engine(engine, backbone=backbone), chosen, mask=mask)
+    opened = open_engine(engine, backbone=backbone)
+    chosen = load_weights(weights, opened.net.name)
+    z = measure(target, [candidate], resolution, opened, chosen, mask=mask)
     total = float(weigh(z, chosen.values)[0])
     layers = [float(part) for part in distance_by_layer(z, chosen.values)[0]]
     families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
@@ -60,28 +60,30 @@ def distance_command(
         parts = {"layers": layers, "families": families}
         print_json({"distance": total, **parts, "weights": chosen.name, "resolution": named_resolution(resolution)})
         return
-    table = Table("family", *(Column(f"conv{layer + 1}", justify="right") for layer in range(len(CHANNELS))))
+    table = Table("family", *(Column(f"conv{layer + 1}", justify="right") for layer in range(len(opened.net.channels))))
     table.add_column("sum", justify="right")
     for name, cells in family_cells(z[0], chosen).items():
         table.add_row(name, *cells)
     if len(chosen.families) > 1:
         table.add_row("sum", *(f"{part:.4f}" for part in layers), f"{total:.4f}")
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
     console.print(table)
     print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
 
 
 def family_cells(z: NDArray[np.float32], weights: LayerWeights) -> dict[str, list[str]]:
-    """What each layer of each family that counts adds to a distance, and their sum, from z `(6016,)`: cells by family.
+    """What each layer of each family that counts adds to a distance, and their sum, from z `(z,)`: cells by family.
 
     A family of another network has its sum alone.
     """
     groups = distance_by_group(z[np.newaxis], weights.values)[0]  # (groups,)
     cells = {}
     for family in (family for family in FAMILIES if family.name in weights.families):
-        parts = [part for group, part in zip(GROUPS, groups, strict=True) if group.family == family.name]
-        layers = [f"{part:.4f}" for part in parts] if family.backbone == ALEXNET else [""] * len(CHANNELS)
+        parts = [part for group, part in zip(weights.layout.groups, groups, strict=True) if group.family == family.name]
+        layers = (
+            [f"{part:.4f}" for part in parts] if family.backbone == ALEXNET else [""] * len(weights.layout.net.channels)
+        )
         cells[family.name] = [*layers, f"{sum(parts):.4f}"]
     return cells
 
@@ -106,8 +108,9 @@ def rank_command(
     as_json: bool,
 ) -> None:
     """Order CANDIDATES by their distance from TARGET, the most similar first."""
-    chosen = load_weights(weights)
-    z = measure(target, candidates, resolution, open_engine(engine, backbone=backbone), chosen, mask=mask)
+    opened = open_engine(engine, backbone=backbone)
+    chosen = load_weights(weights, opened.net.name)
+    z = measure(target, candidates, resolution, opened, chosen, mask=mask)
     distances = weigh(z, chosen.values)
     order = np.argsort(distances, kind="stable")
     ranking = [
@@ -123,7 +126,7 @@ def rank_command(
     table.add_column("image", overflow="fold")
     for row in ranking:
         table.add_row(str(row["rank"]), f"{row['distance']:.4f}", escape(str(row["path"])))
-    console = Console()
+    console = Console(emoji=False)
     print_line(console, f"most similar to {target}")
     console.print(table)
     print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
@@ -138,7 +141,7 @@ def measure(
     families: Families | None = None,
     mask: Path | None = None,
 ) -> NDArray[np.float32]:
-    """`z` of every candidate against the target, `(n, 6016)`, within a mask if one is named.
+    """`z` of every candidate against the target, `(n, z)`, within a mask if one is named.
 
     Each image is decoded and embedded once.
     `families` are those that are asked for, None those that count. Raises `ImageError` or `WeightsError`.
@@ -148,7 +151,7 @@ def measure(
     pixels, region = read_images(paths, resolution), read_mask(mask, target)
     if resolution is None:
         require_equal_sizes(target, candidates, pixels)
-    weights.require_backbone(engine.fingerprint)
+    weights.require_backbone(engine.fingerprint, engine.net.name)
     features = {path: embed_images(engine, pixels[path][np.newaxis], networks_of(families))[0] for path in paths}
     return compare_images(
         engine, [features[target]] * len(candidates), [features[path] for path in candidates], families, region

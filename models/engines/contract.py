@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, Networks
 from clpips.models.metric.masks import Region
+from clpips.models.metric.nets import Net
 
 EngineName = Literal["auto", "onnx", "torch"]
-DeviceName = Literal["auto", "cpu", "cuda"]
+DeviceName = str  # "auto", "cpu", "cuda", or a card by its number: "cuda:1"
 Precision = Literal["exact", "fast"]
 Convolution = Literal["direct", "winograd"]
 ConvolutionName = Literal["auto", "direct", "winograd"]
@@ -59,10 +60,11 @@ class Engine(Protocol):
     """The frozen networks on a device."""
 
     name: str  # "onnx" or "torch"
-    device: str  # "cpu" or "cuda"
+    device: str  # "cpu", "cuda" or "cuda:1"
     precision: Precision
     convolution: Convolution  # how convolutions of stride 1 are computed: distances differ by their rounding alone
-    fingerprint: str  # AlexNet's sha256
+    net: Net  # the backbone: AlexNet, or what is run in its place
+    fingerprint: str  # its sha256
     parallel: int
     """Calls of `embed` that may run at the same time, in threads of their own, beside one of `compare`: one a core on a
     CPU. Where it is 1, as on a GPU, all calls come from one thread."""
@@ -103,7 +105,7 @@ class Engine(Protocol):
     def compare(
         self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
-        """Channel distances of n pairs of one network's features of equally large images: float32 `(n, 6016)`, ≥ 0.
+        """Channel distances of n pairs of one network's features of equally large images: float32 `(n, z)`, ≥ 0.
 
         `families` are some of that network's, None is all of them. All others are not computed, and are 0. Raises
         `ValueError` for families of another network, and for features of several networks.
@@ -113,16 +115,24 @@ class Engine(Protocol):
     def compare_all(
         self, targets: Sequence[Any], candidates: Sequence[Any], families: Families | None = None
     ) -> NDArray[np.float32]:
-        """Every target with every candidate: float32 `(t, c, 6016)`, the bits of `compare` of each pair.
+        """Every target with every candidate: float32 `(t, c, z)`, the bits of `compare` of each pair.
 
         It is faster than `compare` where some eight images a side are given.
+        """
+        ...
+
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        """Features that another engine of the same kind and precision has made, as this one compares them.
+
+        Those that lie on another device are copied to this one's, others are handed back as they are: the numbers are
+        the same. Called from the thread of `compare`. Raises `MemoryError` where the device has no room for a copy.
         """
         ...
 
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
-        """Channel distances of one pair of one network's features within a mask: float32 `(6016,)`, ≥ 0."""
+        """Channel distances of one pair of one network's features within a mask: float32 `(z,)`, ≥ 0."""
         ...
 
     def locate(
@@ -131,7 +141,7 @@ class Engine(Protocol):
         """Where a pair of AlexNet's features of equally large images differs: a map a layer, float32 `(h, w)`, ≥ 0.
 
         Within a mask, if there is one: the sum of the maps' means is the aligned part of the distance there. `weights`
-        are those of the family `aligned`, float32 `(1152,)`. As `metric/spatial.py` has it; called from the thread of
+        are those of the family `aligned`, float32 `(c,)`. As `metric/spatial.py` has it; called from the thread of
         `compare`.
         """
         ...

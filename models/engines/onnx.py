@@ -23,7 +23,7 @@ from clpips.models.engines.contract import (
     pair_by_pair,
 )
 from clpips.models.engines.cores import Cores, core_count
-from clpips.models.engines.onnx_alexnet import EMBED_GRAPH, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
+from clpips.models.engines.onnx_alexnet import EMBED_GRAPHS, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
 from clpips.models.engines.onnx_content import CONTENT_GRAPH, ContentFeatures, OnnxContent
 from clpips.models.engines.onnx_features import OnnxFeatures
 from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
@@ -32,9 +32,10 @@ from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
 from clpips.models.metric.content import CONTENT_CHANNELS
 from clpips.models.metric.distance import channel_distances, channel_distances_of_all, content_distances
-from clpips.models.metric.families import ALEXNET, CONTENT, Families, Networks
+from clpips.models.metric.families import ALEXNET, CONTENT, LAYOUTS, Families, Networks, ZLayout
 from clpips.models.metric.masked import masked_content_distances, masked_distances
 from clpips.models.metric.masks import Region
+from clpips.models.metric.nets import ALEX
 from clpips.models.metric.spatial import position_distances, within
 
 WINOGRAD_BATCH: Final = 2  # images a core is given at a time: with four a core waits longer for the last than it gains
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 # Float32 without TF32, and cuDNN's algorithms chosen by rule: timing them anew for every size that comes would cost
 # more than it gains, and may choose ones that round more.
-PROVIDERS: Final = {
+PROVIDERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "cpu": ("CPUExecutionProvider", {}),
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
 }
@@ -69,7 +70,7 @@ class OnnxEngine:
         """
         runtime = load_runtime()
         backbone = backbone or load_backbone()
-        if PROVIDERS[device][0] not in runtime.get_available_providers():
+        if PROVIDERS[device.partition(":")[0]][0] not in runtime.get_available_providers():
             raise EngineError(
                 "this ONNX Runtime has no CUDA provider: in a fresh environment, without the extra cpu, "
                 f"{install_hint('gpu')}"
@@ -81,18 +82,22 @@ class OnnxEngine:
         self._content: OnnxContent | None = None  # until it is asked for
         self._loading = threading.Lock()
         self.device = device
+        self.net = backbone.net
         self.fingerprint = backbone.fingerprint
         self.convolution: Convolution = "direct"
-        self._session = self._open(EMBED_GRAPH, backbone, threads or 0)  # of all cores
+        graph = EMBED_GRAPHS[self.net.name]
+        self._session = self._open(graph, backbone, threads or 0)  # of all cores
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
         self.comparing = self.parallel  # in numpy, on the host
         self.batch = 1 if self._cores else GPU_BATCH
-        self._alexnet = AlexNet(self._session, shrinking_run(runtime))  # of all cores
+        self._alexnet = AlexNet(self._session, shrinking_run(runtime), net=self.net)  # of all cores
         self._core_alexnet = self._alexnet
         if self.parallel > 1:
-            self._core_alexnet = AlexNet(self._open(EMBED_GRAPH, backbone, 1), shrinking_run(runtime))
-        if self._cores is not None and convolution != "direct":
+            self._core_alexnet = AlexNet(self._open(graph, backbone, 1), shrinking_run(runtime), net=self.net)
+        if convolution == "winograd" and self.net != ALEX:
+            raise EngineError(f"Winograd's convolutions are for AlexNet, and this is {self.net.title}: choose direct")
+        if self._cores is not None and convolution != "direct" and self.net == ALEX:
             self._take_winograd(backbone, threads or 0, measure=convolution == "auto")
 
     def _take_winograd(self, backbone: Backbone, threads: int, *, measure: bool) -> None:
@@ -119,8 +124,11 @@ class OnnxEngine:
     def _open(self, graph: Path, backbone: Backbone, threads: int) -> Any:
         """A session that runs a graph on the tensors of its network's file. Raises `EngineError`."""
         runtime = load_runtime()
-        provider, settings = PROVIDERS[self.device]
-        said = load_cuda_libraries(runtime) if self.device == "cuda" else ""
+        kind, _, number = self.device.partition(":")
+        provider, settings = PROVIDERS[kind]
+        if number:
+            settings = settings | {"device_id": number}
+        said = load_cuda_libraries(runtime) if kind == "cuda" else ""
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
         options.intra_op_num_threads = threads
@@ -143,6 +151,10 @@ class OnnxEngine:
                 f"the driver; the extra gpu brings them ({install_hint('gpu')}), nvidia-smi shows the driver{said}"
             )
         return session
+
+    @property
+    def _layout(self) -> ZLayout:
+        return LAYOUTS[self.net.name]
 
     @property
     def loaded(self) -> Networks:
@@ -175,7 +187,7 @@ class OnnxEngine:
             batch = np.stack([np.asarray(image) for image in images[start : start + CUDA_RUN]])  # (n, h, w, 3)
             maps = self._session.run(None, {"images": batch})  # five (n, c, h', w')
             for taps in zip(*maps, strict=True):  # of one image, (c, h', w')
-                one = OnnxFeatures(*batch.shape[1:3])
+                one = OnnxFeatures(batch.shape[1], batch.shape[2], net=self.net)
                 for tap, computed in zip(one.taps, taps, strict=True):
                     tap[:] = computed
                 features.append(one.finish())
@@ -187,8 +199,10 @@ class OnnxEngine:
         network, families = families_asked(targets, candidates, families)
         if network == CONTENT:
             return content_distances(
-                [one.statistics for one in targets], [one.statistics for one in candidates], families
+                [one.statistics for one in targets], [one.statistics for one in candidates], families, self._layout
             )
+        if not targets:
+            return np.zeros((0, self._layout.length), np.float32)
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances(known[0], known[1], families)
 
@@ -201,12 +215,15 @@ class OnnxEngine:
         known = [[(one.taps, one.statistics) for one in side] for side in (targets, candidates)]
         return channel_distances_of_all(known[0], known[1], families)
 
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        return features  # they lie in main memory, on CUDA too
+
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
         network, families = families_asked([target], [candidate], families)
         if network == CONTENT:
-            return masked_content_distances(target.maps, candidate.maps, mask, families)
+            return masked_content_distances(target.maps, candidate.maps, mask, families, self._layout)
         return masked_distances(target.taps, candidate.taps, mask, families)
 
     def locate(
@@ -227,7 +244,7 @@ class OnnxEngine:
             (statistics,) = arrays  # the maps are for masks
             return ContentFeatures(np.zeros((CONTENT_CHANNELS, 0, 0), np.float32), statistics)
         statistics, buffer = arrays
-        features = OnnxFeatures(*size, buffer)
+        features = OnnxFeatures(*size, buffer, self.net)
         features.statistics = statistics
         return features
 

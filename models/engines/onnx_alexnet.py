@@ -1,4 +1,4 @@
-"""AlexNet in sessions of ONNX Runtime: images → features, by direct convolutions or by Winograd's."""
+"""The backbone in sessions of ONNX Runtime: images → features, by direct convolutions or, AlexNet, by Winograd's."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,8 +11,13 @@ from clpips.models.engines.onnx_features import OnnxFeatures
 from clpips.models.engines.winograd.tiles import FIVE, THREE, places
 from clpips.models.metric.backbone import tap_sizes
 from clpips.models.metric.backbone_file import SHIPPED_BACKBONE
+from clpips.models.metric.nets import ALEX, NETS, Net
 
-EMBED_GRAPH: Final = SHIPPED_BACKBONE.with_name("embed.onnx")  # written by `models/export/onnx_graphs.py`
+# Written by `models/export/onnx_graphs.py`.
+EMBED_GRAPHS: Final = {
+    net.name: SHIPPED_BACKBONE.with_name("embed.onnx" if net == ALEX else f"embed-{net.name}.onnx")
+    for net in NETS.values()
+}
 WINOGRAD_GRAPH: Final = SHIPPED_BACKBONE.with_name("winograd.onnx")  # written by `models/export/winograd_graph.py`
 
 LARGE_PIXELS: Final = 32 * 256**2  # of an image on a CPU, from which on all cores compute it, whatever else they do
@@ -32,8 +37,12 @@ class AlexNet:
     Which of the two runs depends on the image's size alone, and the bits of its features on nothing but its pixels.
     """
 
-    def __init__(self, direct: Any, shrinking_run: Any, winograd: Any | None = None) -> None:
-        """`shrinking_run` are the options of a run after which the session gives its layers' memory back."""
+    def __init__(self, direct: Any, shrinking_run: Any, winograd: Any | None = None, net: Net = ALEX) -> None:
+        """`shrinking_run` are the options of a run after which the session gives its layers' memory back.
+
+        `direct` may be of any backbone, `winograd` is AlexNet's.
+        """
+        self._net = net
         self._direct = direct
         self._shrinking_run = shrinking_run
         self._winograd = winograd
@@ -49,18 +58,18 @@ class AlexNet:
         height, width, _ = images[0].shape
         options = self._shrinking_run if height * width > RUN_PIXELS else None
         if self._winograd is None or height * width not in WINOGRAD_PIXELS:
-            return [_run_into_features(self._direct, np.asarray(image), options) for image in images]
+            return [_run_into_features(self._direct, np.asarray(image), options, self._net) for image in images]
         size = min(max(RUN_PIXELS // (height * width), 1), RUN_IMAGES)
         runs = [np.stack([np.asarray(i) for i in images[at : at + size]]) for at in range(0, len(images), size)]
         return [features for run in runs for features in _run_winograd(self._winograd, run, options)]
 
 
-def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | None) -> OnnxFeatures:
+def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | None, net: Net) -> OnnxFeatures:
     """The features of one image, uint8 `(h, w, 3)`, written by the session where they are kept.
 
     Several at once would be no faster.
     """
-    features = OnnxFeatures(*image.shape[:2])
+    features = OnnxFeatures(image.shape[0], image.shape[1], net=net)
     binding = session.io_binding()
     binding.bind_cpu_input("images", np.ascontiguousarray(image)[np.newaxis])  # (1, h, w, 3)
     for number, tap in enumerate(features.taps):

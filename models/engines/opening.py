@@ -30,7 +30,7 @@ def open_engine(
     convolution: ConvolutionName = "direct",
     fallback: bool = False,
 ) -> Engine:
-    """Open an engine.
+    """Open an engine on one device: `auto`, `cpu`, `cuda`, or a card by its number (`cuda:1`).
 
     `auto` takes PyTorch on CUDA where it sees a card, else ONNX Runtime on the CPU for `exact` and PyTorch for `fast`;
     the engine `onnx` takes CUDA only when asked. `backbone` names another backbone file; `threads` bounds the cores
@@ -51,9 +51,9 @@ def open_engine(
     try:
         return _open(name, device, precision, weights, threads, convolution)
     except EngineError as error:
-        if device != "cuda" or not fallback:
+        if not device.startswith("cuda") or not fallback:
             raise
-        logger.warning("no engine on cuda, going on with the CPU: %s", error)
+        logger.warning("no engine on %s, going on with the CPU: %s", device, error)
     try:
         return _open(name, "cpu", precision, weights, threads, convolution)
     except EngineError as error:
@@ -90,7 +90,7 @@ def _open(
     if device == "auto":
         device = "cuda" if name != "onnx" and torch_sees_cuda() else "cpu"
     if name == "auto":
-        name = "torch" if precision == "fast" or device == "cuda" else "onnx"
+        name = "torch" if precision == "fast" or device.startswith("cuda") else "onnx"
     if convolution == "winograd" and (name, device) != ("onnx", "cpu"):
         raise EngineError(
             f"Winograd's convolutions are for the engine onnx on the CPU, and this is {name} on {device}: choose that "

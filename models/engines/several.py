@@ -15,8 +15,8 @@ from clpips.models.metric.families import (
     ALL_FAMILIES,
     ALL_NETWORKS,
     FAMILIES_OF,
+    LAYOUTS,
     NETWORKS,
-    Z_LENGTH,
     Families,
     Networks,
     networks_of,
@@ -40,11 +40,11 @@ def compare_images(
     families: Families = ALL_FAMILIES,
     mask: Region | None = None,
 ) -> NDArray[np.float32]:
-    """Channel distances of n pairs, within a mask if there is one, float32 `(n, 6016)`; families not asked for are 0.
+    """Channel distances of n pairs, within a mask if there is one, float32 `(n, z)`; families not asked for are 0.
 
     Raises `KeyError` where an image has no features of a network that the families need.
     """
-    z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+    z = np.zeros((len(targets), LAYOUTS[engine.net.name].length), np.float32)  # (n, z)
     for name in NETWORKS:
         if name in networks_of(families):
             sides: list[list[Any]] = [[one[name] for one in side] for side in (targets, candidates)]
@@ -60,18 +60,19 @@ def compare_images(
 def all_distances(
     engine: Engine, images: Sequence[ImageFeatures], weights: NDArray[np.float32], families: Families
 ) -> NDArray[np.float32]:
-    """Distances `(n, n)` of n images from each other by weights `(6016,)`: those of `compare_images`, to the bit.
+    """Distances `(n, n)` of n images from each other by weights `(z,)`: those of `compare_images`, to the bit.
 
     The diagonal is 0. Raises `KeyError` as `compare_images` does.
     """
     distances = np.zeros((len(images), len(images)), np.float32)
+    length = LAYOUTS[engine.net.name].length
     for row in tile_rows(range(len(images))):
         for own, others in row:
-            z = np.zeros((len(own), len(others), Z_LENGTH), np.float32)  # (t, c, z)
+            z = np.zeros((len(own), len(others), length), np.float32)  # (t, c, z)
             for name in networks_of(families):
                 sides: list[list[Any]] = [[images[place][name] for place in side] for side in (own, others)]
                 z += engine.compare_all(sides[0], sides[1], families & FAMILIES_OF[name])
-            tile = weigh(z.reshape(-1, Z_LENGTH), weights).reshape(z.shape[:2])  # (t, c)
+            tile = weigh(z.reshape(-1, length), weights).reshape(z.shape[:2])  # (t, c)
             distances[np.ix_(own, others)] = tile
             distances[np.ix_(others, own)] = tile.T
     return distances

@@ -1,8 +1,9 @@
 """Weights as a state dict of the `lpips` package: a person's metric as a loss, with gradients.
 
 `lpips.LPIPS(net="alex")` has the backbone's convolutions in `net.slice1` to `net.slice5`, a linear layer for each of
-the five taps, `lin0` to `lin4`, which stand in `lins` a second time, and the shift and scale of its inputs. The family
-`aligned` is what it computes; other families it has no place for.
+the five taps, `lin0` to `lin4`, which stand in `lins` a second time, and the shift and scale of its inputs. With
+`net="vgg"` and `net="squeeze"` there are as many as these have taps. The family `aligned` is what it computes; other
+families it has no place for.
 """
 
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from clpips.models.metric.backbone import CONVOLUTIONS, INPUT_SCALE, INPUT_SHIFT, LAYERS
+from clpips.models.metric.backbone import INPUT_SCALE, INPUT_SHIFT
 from clpips.models.metric.backbone_file import Backbone
-from clpips.models.metric.families import PLACES
+from clpips.models.metric.nets import Conv, Fire, Tap
 from clpips.models.metric.weights import LayerWeights, WeightsError
 
 ALIGNED: Final = "aligned"
@@ -25,7 +26,7 @@ def lpips_state(weights: LayerWeights, backbone: Backbone) -> dict[str, Tensor]:
     The distances of the module that loads it are the aligned part of those by `weights`. Raises `WeightsError` where
     `aligned` counts for nothing, or the weights belong to another backbone.
     """
-    weights.require_backbone(backbone.fingerprint)
+    weights.require_backbone(backbone.fingerprint, backbone.net.name)
     if ALIGNED not in weights.families:
         raise WeightsError(
             f"the weights {weights.name!r} have none in the family {ALIGNED!r}, which is all that lpips.LPIPS "
@@ -35,13 +36,17 @@ def lpips_state(weights: LayerWeights, backbone: Backbone) -> dict[str, Tensor]:
         "scaling_layer.shift": torch.tensor(INPUT_SHIFT)[None, :, None, None],  # (1, 3, 1, 1)
         "scaling_layer.scale": torch.tensor(INPUT_SCALE)[None, :, None, None],
     }
-    for number, convolution in enumerate(CONVOLUTIONS, start=1):
-        _, place = convolution.key.split(".")  # torchvision's numbers of layers
-        for part in ("weight", "bias"):
-            tensor = torch.from_numpy(backbone.tensors[f"{convolution.key}.{part}"].copy())
-            state[f"net.slice{number}.{place}.{part}"] = tensor
-    values = torch.from_numpy(weights.values[PLACES[ALIGNED]].copy())  # (1152,)
-    for number, layer in enumerate(LAYERS):
+    number = 1  # of the slice that ends with the next tap
+    for step in backbone.net.steps:
+        convolutions = (step,) if isinstance(step, Conv) else step.convolutions if isinstance(step, Fire) else ()
+        for convolution in convolutions:
+            place = convolution.key.removeprefix("features.")  # torchvision's numbers of layers
+            for part in ("weight", "bias"):
+                tensor = torch.from_numpy(backbone.tensors[f"{convolution.key}.{part}"].copy())
+                state[f"net.slice{number}.{place}.{part}"] = tensor
+        number += isinstance(step, Tap)
+    values = torch.from_numpy(weights.aligned.copy())  # (c,)
+    for number, layer in enumerate(backbone.net.layers):
         linear = values[layer][None, :, None, None].clone()  # (1, c, 1, 1)
         state[f"lin{number}.model.1.weight"] = state[f"lins.{number}.model.1.weight"] = linear
     return state

@@ -26,10 +26,10 @@ def export_onnx(out: Path, backbone: Backbone) -> list[Path]:
     beside, content = (_copied(path, out.parent) for path in (backbone.path, SHIPPED_CONTENT))
     offsets, content_offsets = tensor_offsets(beside), tensor_offsets(content)
     graphs = {
-        out: metric_graph(beside.name, offsets, content.name, content_offsets),
-        out.with_suffix(".embed.onnx"): embed_graph(beside.name, offsets),
+        out: metric_graph(beside.name, offsets, content.name, content_offsets, backbone.net),
+        out.with_suffix(".embed.onnx"): embed_graph(beside.name, offsets, backbone.net),
         out.with_suffix(".content.onnx"): content_graph(content.name, content_offsets, any_size=True),
-        out.with_suffix(".compare.onnx"): compare_graph(),
+        out.with_suffix(".compare.onnx"): compare_graph(backbone.net),
     }
     for path, graph in graphs.items():
         path.write_bytes(graph.SerializeToString(deterministic=True))

@@ -6,6 +6,7 @@ file serves every engine. Of these graphs `embed` ships with the project, for th
 (`models/data/embed.onnx`, a few kilobytes); all are written by `clpips export`.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,59 +15,74 @@ from onnx import TensorProto, helper, numpy_helper
 
 from clpips.models.export.content_graph import add_content, add_content_comparison
 from clpips.models.export.onnx_parts import GraphNodes, external_tensors, make_model
-from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, EPSILON, GAIN, OFFSET, tensor_shapes
+from clpips.models.metric.backbone import EPSILON, GAIN, OFFSET
 from clpips.models.metric.content import CONTENT_CHANNELS, content_shapes
-from clpips.models.metric.families import FAMILIES, Z_LENGTH
+from clpips.models.metric.families import FAMILIES, LAYOUTS
+from clpips.models.metric.nets import ALEX, Conv, Fire, Net, Pool
 
 Offsets = dict[str, tuple[int, int]]  # of tensors in a file: first byte, number of bytes
 
 
-def embed_graph(location: str, offsets: Offsets) -> onnx.ModelProto:
+def embed_graph(location: str, offsets: Offsets, net: Net = ALEX) -> onnx.ModelProto:
     """Images → features.
 
-    uint8 RGB `images` `(n, h, w, 3)` → float32 `features_0..4` `(n, c, h', w')`, of unit length along c.
+    uint8 RGB `images` `(n, h, w, 3)` → float32 `features_0..` of each tap `(n, c, h', w')`, of unit length along c.
 
     `location` is the backbone file's path relative to the graph; `offsets` names each tensor's first byte and length
     in it (`tensor_offsets`).
     """
-    nodes, constants = _embedding("images", "features", "")
+    nodes, constants = _embedding("images", "features", "", net)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["images", "height", "width", 3])
     features = [
         helper.make_tensor_value_info(f"features_{tap}", TensorProto.FLOAT, ["images", channels, f"h{tap}", f"w{tap}"])
-        for tap, channels in enumerate(CHANNELS)
+        for tap, channels in enumerate(net.channels)
     ]
-    return make_model(
-        "embed", nodes, [images], features, constants + external_tensors(location, offsets, tensor_shapes())
-    )
+    tensors = external_tensors(location, offsets, net.tensor_shapes())
+    return make_model("embed", nodes, [images], features, constants + tensors)
 
 
-def compare_graph() -> onnx.ModelProto:
+def nominal_offsets(net: Net) -> Offsets:
+    """Where a backbone's tensors would lie, one behind the other: an engine hands them to the graph itself."""
+    offsets: Offsets = {}
+    start = 0
+    for name, shape in net.tensor_shapes().items():
+        nbytes = 4 * math.prod(shape)
+        offsets[name] = (start, nbytes)
+        start += nbytes
+    return offsets
+
+
+def compare_graph(net: Net = ALEX) -> onnx.ModelProto:
     """Pairs of features → channel distances.
 
-    float32 `target_0..4` and `candidate_0..4`, each `(n, c, h', w')`, and `target_content` and `candidate_content`,
-    the content network's last maps → `channel_distances` `(n, 6016)`.
+    float32 `target_0..` and `candidate_0..` of each tap `(n, c, h', w')`, and `target_content` and
+    `candidate_content`, the content network's last maps → `channel_distances` `(n, z)`.
     """
     sides = [
         helper.make_tensor_value_info(f"{side}_{tap}", TensorProto.FLOAT, ["pairs", channels, f"h{tap}", f"w{tap}"])
         for side in ("target", "candidate")
-        for tap, channels in enumerate(CHANNELS)
+        for tap, channels in enumerate(net.channels)
     ]
     sides += [
-        helper.make_tensor_value_info(f"{side}_content", TensorProto.FLOAT, ["pairs", CONTENT_CHANNELS, "h5", "w5"])
+        helper.make_tensor_value_info(
+            f"{side}_content", TensorProto.FLOAT, ["pairs", CONTENT_CHANNELS, "h_content", "w_content"]
+        )
         for side in ("target", "candidate")
     ]
-    z = helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", Z_LENGTH])
-    return make_model("compare", _comparison("target", "candidate"), sides, [z], [])
+    z = helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", LAYOUTS[net.name].length])
+    return make_model("compare", _comparison("target", "candidate", net), sides, [z], [])
 
 
-def metric_graph(location: str, offsets: Offsets, content_location: str, content_offsets: Offsets) -> onnx.ModelProto:
+def metric_graph(
+    location: str, offsets: Offsets, content_location: str, content_offsets: Offsets, net: Net = ALEX
+) -> onnx.ModelProto:
     """The whole metric in one graph, for other runtimes.
 
-    uint8 RGB `target` and `candidate`, both `(n, h, w, 3)`, and float32 `weights` `(6016,)` → float32 `distances`
-    `(n,)` and `channel_distances` `(n, 6016)`.
+    uint8 RGB `target` and `candidate`, both `(n, h, w, 3)`, and float32 `weights` `(z,)` → float32 `distances`
+    `(n,)` and `channel_distances` `(n, z)`.
     """
-    left, constants = _embedding("target", "target_features", "target_")
-    right, _ = _embedding("candidate", "candidate_features", "candidate_")
+    left, constants = _embedding("target", "target_features", "target_", net)
+    right, _ = _embedding("candidate", "candidate_features", "candidate_", net)
     content = GraphNodes()
     for side in ("target", "candidate"):
         content_constants = add_content(content, side, f"{side}_features_content", f"{side}_")
@@ -74,25 +90,27 @@ def metric_graph(location: str, offsets: Offsets, content_location: str, content
         *left,
         *right,
         *content.nodes,
-        *_comparison("target_features", "candidate_features"),
+        *_comparison("target_features", "candidate_features", net),
         helper.make_node("MatMul", ["channel_distances", "weights"], ["distances"]),
     ]
     inputs = [
         helper.make_tensor_value_info(side, TensorProto.UINT8, ["pairs", "height", "width", 3])
         for side in ("target", "candidate")
     ]
-    inputs.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, [Z_LENGTH]))
+    inputs.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, [LAYOUTS[net.name].length]))
     outputs = [
         helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["pairs"]),
-        helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", Z_LENGTH]),
+        helper.make_tensor_value_info("channel_distances", TensorProto.FLOAT, ["pairs", LAYOUTS[net.name].length]),
     ]
-    tensors = external_tensors(location, offsets, tensor_shapes())
+    tensors = external_tensors(location, offsets, net.tensor_shapes())
     tensors += external_tensors(content_location, content_offsets, content_shapes())
     return make_model("metric", nodes, inputs, outputs, [*constants, *content_constants, *tensors])
 
 
-def _embedding(images: str, features: str, prefix: str) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """`images` → `features_0..4`. Inner names begin with `prefix`; constants are shared by name."""
+def _embedding(
+    images: str, features: str, prefix: str, net: Net
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """`images` → `features_0..`. Inner names begin with `prefix`; constants are shared by name."""
     nodes: list[onnx.NodeProto] = []
 
     def node(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -103,21 +121,30 @@ def _embedding(images: str, features: str, prefix: str) -> tuple[list[onnx.NodeP
     x = node("Cast", [x], f"{prefix}floats", to=TensorProto.FLOAT)
     x = node("Mul", [x, "pixel_scale"], f"{prefix}scaled")
     x = node("Sub", [x, "pixel_shift"], f"{prefix}normalised")
-    for tap, (key, _, _, kernel, stride, padding, pooled) in enumerate(CONVOLUTIONS):
-        if pooled:
-            x = node("MaxPool", [x], f"{prefix}pooled_{tap}", kernel_shape=[3, 3], strides=[2, 2])
-        x = node(
-            "Conv",
-            [x, f"{key}.weight", f"{key}.bias"],
-            f"{prefix}convolved_{tap}",
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[padding] * 4,
-        )
-        x = node("Relu", [x], f"{prefix}tap_{tap}")  # (n, c, h', w')
-        norm = node("ReduceL2", [x], f"{prefix}norm_{tap}", axes=[1], keepdims=1)  # (n, 1, h', w')
-        divisor = node("Add", [norm, "epsilon"], f"{prefix}divisor_{tap}")
-        node("Div", [x, divisor], f"{features}_{tap}")  # (n, c, h', w'), of unit length along c
+
+    def convolved(x: str, one: Conv, name: str) -> str:
+        inputs = [x, f"{one.key}.weight", f"{one.key}.bias"]
+        sides = {"kernel_shape": [one.kernel] * 2, "strides": [one.stride] * 2, "pads": [one.padding] * 4}
+        return node("Relu", [node("Conv", inputs, f"{name}_convolved", **sides)], name)  # (n, c, h', w')
+
+    tap = 0
+    for number, step in enumerate(net.steps):
+        name = f"{prefix}step_{number}"
+        if isinstance(step, Pool):
+            sides = {"kernel_shape": [step.kernel] * 2, "strides": [2, 2], "ceil_mode": int(step.ceil)}
+            x = node("MaxPool", [x], name, **sides)
+        elif isinstance(step, Conv):
+            x = convolved(x, step, name)
+        elif isinstance(step, Fire):
+            squeeze, *expand = step.convolutions
+            squeezed = convolved(x, squeeze, f"{name}_squeezed")
+            parts = [convolved(squeezed, one, f"{name}_{one.kernel}") for one in expand]
+            x = node("Concat", parts, name, axis=1)
+        else:
+            norm = node("ReduceL2", [x], f"{prefix}norm_{tap}", axes=[1], keepdims=1)  # (n, 1, h', w')
+            divisor = node("Add", [norm, "epsilon"], f"{prefix}divisor_{tap}")
+            node("Div", [x, divisor], f"{features}_{tap}")  # (n, c, h', w'), of unit length along c
+            tap += 1
     constants = [
         numpy_helper.from_array(np.array(GAIN, np.float32).reshape(1, 3, 1, 1), "pixel_scale"),
         numpy_helper.from_array(-np.array(OFFSET, np.float32).reshape(1, 3, 1, 1), "pixel_shift"),
@@ -126,7 +153,7 @@ def _embedding(images: str, features: str, prefix: str) -> tuple[list[onnx.NodeP
     return nodes, constants
 
 
-def _comparison(target: str, candidate: str) -> list[onnx.NodeProto]:
+def _comparison(target: str, candidate: str, net: Net) -> list[onnx.NodeProto]:
     """Features of both sides → `channel_distances`, the steps of `metric/distance.py` for each family in turn."""
     nodes: list[onnx.NodeProto] = []
     distances: dict[str, list[str]] = {family.name: [] for family in FAMILIES}  # (n, c) of each tap
@@ -142,7 +169,7 @@ def _comparison(target: str, candidate: str) -> list[onnx.NodeProto]:
         difference = node("Sub", [a, b], f"{name}_difference")
         return node("Mul", [difference, difference], f"{name}_square")
 
-    for tap in range(len(CHANNELS)):
+    for tap in range(len(net.channels)):
         squares = squared_difference(f"{target}_{tap}", f"{candidate}_{tap}", f"aligned_{tap}")  # (n, c, h', w')
         distances["aligned"].append(mean(squares, f"aligned_{tap}", keepdims=0))
         means, deviations = [], []

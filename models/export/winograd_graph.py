@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from clpips.models.engines.winograd.tiles import FIVE, THREE, Tiling
 from clpips.models.export.onnx_parts import GraphNodes, external_tensors, make_model
 from clpips.models.export.winograd_matrices import constant_product, transforms
-from clpips.models.metric.backbone import CHANNELS, CONVOLUTIONS, EPSILON, GAIN, OFFSET, Convolution, tensor_shapes
+from clpips.models.metric.backbone import CHANNELS, EPSILON, GAIN, OFFSET, tensor_shapes
+from clpips.models.metric.nets import CONVOLUTIONS, Convolution
 
 TILINGS: Final = {tiling.kernel: tiling for tiling in (FIVE, THREE)}
 GROUP: Final = 48  # of the second convolution's 192 outputs: the products of so many stay in a core's own cache

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.voted_pairs import NoFitError
-from clpips.models.metric.families import PLACES
+from clpips.models.metric.families import layout_of_z
 from clpips.models.rankings.pairs import RankedPairs, majorities
 
 MARGIN: Final = 0.05  # in LPIPS's units of distance
@@ -94,4 +94,10 @@ def _fit(pairs: RankedPairs, parent: NDArray[np.float32], margin: float, learnin
 
 def _channels(parent: NDArray[np.float32]) -> NDArray[np.intp]:
     """The places of all channels of the families that the parent counts, `(f,)`."""
-    return np.concatenate([np.arange(place.start, place.stop) for place in PLACES.values() if parent[place].any()])
+    return np.concatenate(
+        [
+            np.arange(place.start, place.stop)
+            for place in layout_of_z(len(parent)).places.values()
+            if parent[place].any()
+        ]
+    )

@@ -18,6 +18,7 @@ from clpips.models.fitting.convex.guard import Validation
 from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.metric.distance import weigh
+from clpips.models.metric.families import layout_of_z
 from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
@@ -32,7 +33,7 @@ def fit(job: FitJob) -> FitResult:
         reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
         return FitResult(None, job.resolution, taken=False, reason=reason, report={})
     validation = fitted.validation
-    lpips = load_weights("lpips").values
+    lpips = load_weights("lpips", layout_of_z(len(job.base)).net.name).values
     report = {
         "recipe": "personal",
         "rankings": len(job.ranks),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.space import QUIETEST
+from clpips.models.metric.families import ALEX_LAYOUT, ZLayout, layout_of_z
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 
@@ -34,15 +35,15 @@ def suggest_pair(z: NDArray[np.float32], asked: Collection[Pair] = ()) -> Pair |
     >>> suggest_pair(z), suggest_pair(z, asked=[(0, 2)])
     ((0, 2), (1, 2))
     """
-    scaled = (z * prior_deviations()).astype(np.float32)  # (k, c)
+    scaled = (z * prior_deviations(layout_of_z(z.shape[1]))).astype(np.float32)  # (k, c)
     left = [pair for pair in combinations(range(len(z)), 2) if pair not in asked]
     spreads = [float(np.square(scaled[second] - scaled[first]).sum()) for first, second in left]
     return left[int(np.argmax(spreads))] if any(spreads) else None
 
 
 @cache
-def prior_deviations() -> NDArray[np.float64]:
+def prior_deviations(layout: ZLayout = ALEX_LAYOUT) -> NDArray[np.float64]:
     """How far each channel's weight may be from the start before anything is learned, up to a factor: `(c,)`."""
-    loudness = natural_loudness().astype(np.float64)  # (c,)
+    loudness = natural_loudness(layout).astype(np.float64)  # (c,)
     loudness = np.maximum(loudness, QUIETEST * loudness.mean())
-    return np.asarray(np.sqrt(load_weights("balanced").values / loudness))
+    return np.asarray(np.sqrt(load_weights("balanced", layout.net.name).values / loudness))

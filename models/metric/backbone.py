@@ -5,28 +5,10 @@ implements it. LPIPS (Zhang et al., CVPR 2018) taps it after each of its five Re
 built from what stands here; the trained weights are in `backbone_file.py`.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from clpips.models.metric.nets import CONVOLUTIONS
 
-class Convolution(NamedTuple):
-    """One convolution with the ReLU behind it, and whether a 3×3, stride 2 max-pool stands in front."""
-
-    key: str  # in torchvision's state dict
-    inputs: int
-    outputs: int
-    kernel: int
-    stride: int
-    padding: int
-    pooled: bool
-
-
-CONVOLUTIONS: Final = (
-    Convolution("features.0", 3, 64, 11, 4, 2, pooled=False),
-    Convolution("features.3", 64, 192, 5, 1, 2, pooled=True),
-    Convolution("features.6", 192, 384, 3, 1, 1, pooled=True),
-    Convolution("features.8", 384, 256, 3, 1, 1, pooled=False),
-    Convolution("features.10", 256, 256, 3, 1, 1, pooled=False),
-)
 CHANNELS: Final = tuple(convolution.outputs for convolution in CONVOLUTIONS)
 TOTAL_CHANNELS: Final = sum(CHANNELS)  # 1152
 LAYERS: Final = tuple(

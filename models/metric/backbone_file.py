@@ -5,8 +5,8 @@ A file serves every engine: PyTorch takes the tensors, ONNX graphs point into th
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT, tensor_shapes
 from clpips.models.metric.content import CONTENT_FINGERPRINT, content_shapes
+from clpips.models.metric.nets import ALEX, NETS, Net
 
 SHIPPED_BACKBONE: Final = Path(__file__).parent.parent / "data" / "alexnet-imagenet1k-v1.safetensors"
 SHIPPED_CONTENT: Final = SHIPPED_BACKBONE.with_name("efficientnet-lite0-imagenet1k.safetensors")
@@ -32,11 +33,13 @@ class Backbone:
     path: Path
     fingerprint: str
     tensors: dict[str, NDArray[np.float32]]
+    net: Net = ALEX  # what they are the weights of; of the content network's file it says nothing
 
 
 def load_backbone(path: Path | None = None) -> Backbone:
-    """Read and check a backbone file (safetensors); without `path`, the one that ships with the project.
+    """Read and check a backbone file (safetensors); without `path`, the one that ships with the project, AlexNet's.
 
+    Which backbone a file holds is told by its tensors' names (`clpips backbone import` writes such files).
     Raises `BackboneError` where the file cannot be read, the shipped file's sha256 is not the published one, or a
     tensor is missing, of another shape or dtype, or not finite.
 
@@ -44,8 +47,28 @@ def load_backbone(path: Path | None = None) -> Backbone:
     (64,)
     """
     path = path or SHIPPED_BACKBONE
-    expected = SHIPPED_FINGERPRINT if path == SHIPPED_BACKBONE else None
-    return _load(path, expected, tensor_shapes(), "torchvision's AlexNet keys")
+    if path == SHIPPED_BACKBONE:
+        return _load(path, SHIPPED_FINGERPRINT, tensor_shapes(), "torchvision's AlexNet keys")
+    net = _net_in(path)
+    return replace(_load(path, None, net.tensor_shapes(), f"torchvision's {net.title} keys"), net=net)
+
+
+def find_net(names: Collection[str]) -> Net | None:
+    """The backbone whose tensors have these names, among others perhaps; None where they are of none.
+
+    >>> find_net(NETS["vgg"].tensor_shapes()).name
+    'vgg'
+    """
+    of_all = ((net, net.tensor_shapes().keys()) for net in NETS.values())
+    return max((net for net, keys in of_all if keys <= set(names)), key=lambda net: len(net.steps), default=None)
+
+
+def _net_in(path: Path) -> Net:
+    """Which backbone a file holds, AlexNet where that cannot be told: loading it then says what is wrong."""
+    try:
+        return find_net(tensor_offsets(path)) or ALEX
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError, RecursionError):
+        return ALEX
 
 
 def load_content() -> Backbone:

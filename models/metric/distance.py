@@ -11,18 +11,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import CHANNELS, LAYERS, TOTAL_CHANNELS
 from clpips.models.metric.families import (
+    ALEX_LAYOUT,
     ALEXNET,
     CONTENT,
     FAMILIES,
     FAMILIES_OF,
-    GROUPS,
-    NETWORK_PLACES,
-    PLACES,
-    Z_LENGTH,
     Families,
-    layer_groups,
+    ZLayout,
+    layout_of_maps,
+    layout_of_z,
 )
 
 CANCELLED: Final = 0.01  # of a mean square: a variance below it has lost digits to the subtraction it comes from
@@ -31,16 +29,17 @@ POSITIONS_A_SUM: Final = 4096  # are summed in float32, by BLAS on this one thre
 
 
 def statistics(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Mean and standard deviation over positions of an image's five feature maps, each float32 `(c, h, w)`.
+    """Mean and standard deviation over positions of an image's feature maps, float32 `(c, h, w)` for each tap.
 
-    Returns float32 `(2, 1152)`: the means, then the standard deviations (of the population).
+    Returns float32 `(2, c of all)`: the means, then the standard deviations (of the population).
 
-    >>> statistics([np.full((c, 9, 9), 0.5, np.float32) for c in CHANNELS])[:, :2]
+    >>> statistics([np.full((c, 9, 9), 0.5, np.float32) for c in (64, 192, 384, 256, 256)])[:, :2]
     array([[0.5, 0.5],
            [0. , 0. ]], dtype=float32)
     """
-    means, deviations = both = np.empty((2, TOTAL_CHANNELS), np.float32)
-    for layer, tap in zip(LAYERS, maps, strict=True):
+    net = layout_of_maps(map(len, maps)).net
+    means, deviations = both = np.empty((2, net.total_channels), np.float32)
+    for layer, tap in zip(net.layers, maps, strict=True):
         values = tap.reshape(len(tap), -1)  # (c, h*w)
         mean = sum_products(values) / values.shape[1]  # (c,)
         square = sum_products(values, values) / values.shape[1]  # (c,), mean squares
@@ -68,17 +67,18 @@ def sum_products(values: NDArray[np.float32], factors: NDArray[np.float32] | Non
 def aligned_distances(
     target: Sequence[NDArray[np.float32]], candidate: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """The family `aligned` of one pair of images, float32 `(1152,)`, from their five feature maps.
+    """The family `aligned` of one pair of images, float32 `(c,)` of all taps' channels, from their feature maps.
 
     Each map is float32 `(c, h, w)`, of unit length along c (or zero), the two of a tap equally large. The distances
     are exactly 0 for identical maps, never negative, and the same with the two exchanged.
 
-    >>> black, grey = ([np.full((c, 9, 9), value, np.float32) for c in CHANNELS] for value in (0, 0.5))
+    >>> black, grey = ([np.full((c, 9, 9), value, np.float32) for c in (64, 192, 384, 256, 256)] for value in (0, 0.5))
     >>> aligned_distances(black, grey)[:3]
     array([0.25, 0.25, 0.25], dtype=float32)
     """
-    z = np.empty(TOTAL_CHANNELS, np.float32)  # (1152,)
-    for channels, layer, a, b in zip(CHANNELS, LAYERS, target, candidate, strict=True):  # a, b: (c, h, w)
+    net = layout_of_maps(map(len, target)).net
+    z = np.empty(net.total_channels, np.float32)  # (c,)
+    for channels, layer, a, b in zip(net.channels, net.layers, target, candidate, strict=True):  # a, b: (c, h, w)
         difference = (a - b).reshape(channels, -1)  # (c, h*w)
         z[layer] = sum_products(difference, difference) / difference.shape[1]  # (c,), means of squares
     return z
@@ -87,13 +87,14 @@ def aligned_distances(
 def aligned_distances_of_all(
     targets: Sequence[Sequence[NDArray[np.float32]]], candidates: Sequence[Sequence[NDArray[np.float32]]]
 ) -> NDArray[np.float32]:
-    """The family `aligned` of every target with every candidate, float32 `(t, c, 1152)`: as `aligned_distances`.
+    """The family `aligned` of every target with every candidate, float32 `(t, c, channels)`: as `aligned_distances`.
 
     Loop tiling (cache blocking): a block of channels of all candidates stays in the processor's cache while one target
     after the other is compared with them, so that memory is read once for many pairs. The bits are those of pairs.
     """
-    z = np.empty((len(targets), len(candidates), TOTAL_CHANNELS), np.float32)
-    for number, (channels, layer) in enumerate(zip(CHANNELS, LAYERS, strict=True)):
+    net = layout_of_maps(map(len, targets[0])).net
+    z = np.empty((len(targets), len(candidates), net.total_channels), np.float32)
+    for number, (channels, layer) in enumerate(zip(net.channels, net.layers, strict=True)):
         sides = [[maps[number].reshape(channels, -1) for maps in side] for side in (targets, candidates)]
         positions = sides[0][0].shape[1]
         size = max(1, BLOCK_ELEMENTS // (positions * len(candidates)))  # channels a block
@@ -109,7 +110,7 @@ def aligned_distances_of_all(
 
 
 def statistic_distances(target: NDArray[np.float32], candidate: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The families `mean` and `std` of n pairs, float32 `(n, 2304)`, from `statistics` `(n, 2, 1152)` of each side.
+    """The families `mean` and `std` of n pairs, float32 `(n, 2c)`, from `statistics` `(n, 2, c)` of each side.
 
     >>> statistic_distances(np.zeros((1, 2, 1152), np.float32), np.full((1, 2, 1152), 0.5, np.float32))[0, :2]
     array([0.25, 0.25], dtype=float32)
@@ -123,21 +124,23 @@ def channel_distances(
     candidates: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
     families: Families = FAMILIES_OF[ALEXNET],
 ) -> NDArray[np.float32]:
-    """AlexNet's part of `z` of n pairs of images, float32 `(n, 6016)`, from each image's feature maps and statistics.
+    """The backbone's part of `z` of n pairs of images, float32 `(n, z)`, from each image's feature maps and statistics.
 
     Families that are not asked for, and those of other networks, are not computed, and are 0.
     """
-    z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+    layout = layout_of_maps(map(len, targets[0][0])) if targets else ALEX_LAYOUT
+    z = np.zeros((len(targets), layout.length), np.float32)  # (n, z)
     if not targets:
         return z
     if "aligned" in families:
         for row, (a, _), (b, _) in zip(z, targets, candidates, strict=True):
-            row[PLACES["aligned"]] = aligned_distances(a, b)
+            row[layout.places["aligned"]] = aligned_distances(a, b)
     if families & {"mean", "std"}:
         of_statistics = statistic_distances(*(np.stack([one[1] for one in side]) for side in (targets, candidates)))
         for place, name in enumerate(("mean", "std")):
             if name in families:
-                z[:, PLACES[name]] = of_statistics[:, place * TOTAL_CHANNELS : (place + 1) * TOTAL_CHANNELS]
+                channels = layout.net.total_channels
+                z[:, layout.places[name]] = of_statistics[:, place * channels : (place + 1) * channels]
     return z
 
 
@@ -146,13 +149,13 @@ def channel_distances_of_all(
     candidates: Sequence[tuple[Sequence[NDArray[np.float32]], NDArray[np.float32]]],
     families: Families = FAMILIES_OF[ALEXNET],
 ) -> NDArray[np.float32]:
-    """AlexNet's part of `z` of every target with every candidate, float32 `(t, c, 6016)`: as `channel_distances`."""
+    """The backbone's part of `z` of every target with every candidate, float32 `(t, c, z)`: as `channel_distances`."""
     pairs = [(a, b) for a in targets for b in candidates]
     z = channel_distances([a for a, _ in pairs], [b for _, b in pairs], families - {"aligned"})
-    z = z.reshape(len(targets), len(candidates), Z_LENGTH)
+    z = z.reshape(len(targets), len(candidates), -1)
     if "aligned" in families and pairs:
         maps = [[one[0] for one in side] for side in (targets, candidates)]
-        z[:, :, PLACES["aligned"]] = aligned_distances_of_all(maps[0], maps[1])
+        z[:, :, layout_of_z(z.shape[2]).places["aligned"]] = aligned_distances_of_all(maps[0], maps[1])
     return z
 
 
@@ -160,18 +163,19 @@ def content_distances(
     targets: Sequence[NDArray[np.float32]],
     candidates: Sequence[NDArray[np.float32]],
     families: Families = FAMILIES_OF[CONTENT],
+    layout: ZLayout = ALEX_LAYOUT,
 ) -> NDArray[np.float32]:
-    """The content network's part of `z` of n pairs, float32 `(n, 6016)`, from `content_statistics` `(2, 1280)` of each.
+    """The content network's part of `z` of n pairs, float32 `(n, z)`, from `content_statistics` `(2, 1280)` of each.
 
     Families that are not asked for, and those of other networks, are not computed, and are 0.
     """
-    z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+    z = np.zeros((len(targets), layout.length), np.float32)  # (n, z)
     if not targets:
         return z
-    place = NETWORK_PLACES[CONTENT]
+    place = layout.network_places[CONTENT]
     z[:, place] = np.square(np.stack(targets) - np.stack(candidates)).reshape(len(targets), -1)  # (n, 2560)
     for name in FAMILIES_OF[CONTENT] - families:
-        z[:, PLACES[name]] = 0
+        z[:, layout.places[name]] = 0
     return z
 
 
@@ -191,15 +195,16 @@ def weigh(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def distance_by_layer(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each of AlexNet's five layers adds to the distances of n pairs, over its families.
+    """What each of the backbone's taps (AlexNet's layers) adds to the distances of n pairs, over its families.
 
-    `z` and `weights` as in `weigh`. Returns float32 `(n, 5)`, whose rows sum to `weigh` less what the content network's
-    families add.
+    `z` and `weights` as in `weigh`. Returns float32 `(n, taps)`, whose rows sum to `weigh` less what the content
+    network's families add.
 
     >>> distance_by_layer(np.full((1, 6016), 0.25, np.float32), np.ones(6016, np.float32))
     array([[ 48., 144., 288., 192., 192.]], dtype=float32)
     """
-    layers = [[g.place for g in layer_groups(layer)] for layer in range(len(CHANNELS))]
+    layout = layout_of_z(z.shape[-1])
+    layers = [[g.place for g in layout.layer_groups(layer)] for layer in range(len(layout.net.channels))]
     return _sums(z, weights, layers)
 
 
@@ -209,12 +214,12 @@ def distance_by_family(z: NDArray[np.float32], weights: NDArray[np.float32]) -> 
     >>> distance_by_family(np.full((1, 6016), 0.25, np.float32), np.ones(6016, np.float32))
     array([[288., 288., 288., 320., 320.]], dtype=float32)
     """
-    return _sums(z, weights, [[PLACES[family.name]] for family in FAMILIES])
+    return _sums(z, weights, [[layout_of_z(z.shape[-1]).places[family.name]] for family in FAMILIES])
 
 
 def distance_by_group(z: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What each layer of each family adds to the distances of n pairs: float32 `(n, groups)`, in `GROUPS`' order."""
-    return _sums(z, weights, [[group.place] for group in GROUPS])
+    """What each layer of each family adds to n pairs' distances: float32 `(n, groups)`, as in `ZLayout.groups`."""
+    return _sums(z, weights, [[group.place] for group in layout_of_z(z.shape[-1]).groups])
 
 
 def _sums(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.distance import distance_by_family
-from clpips.models.metric.families import FAMILIES, PLACES, Families
+from clpips.models.metric.families import FAMILIES, Families, layout_of_z
 from clpips.models.metric.typical import share_closer, typical_sum
 
 
@@ -52,7 +52,7 @@ def family_parts(z: NDArray[np.float32], weights: NDArray[np.float32], known: Fa
     parts = {}
     for family, distance in zip(FAMILIES, adds, strict=True):
         if family.name in known:
-            level = float(z[PLACES[family.name]].sum(dtype=np.float64)) / typical_sum(family.name)
+            level = float(z[layout_of_z(len(z)).places[family.name]].sum(dtype=np.float64)) / typical_sum(family.name)
             share = distance / total if total else 0.0
             parts[family.name] = FamilyPart(distance, share, level, share_closer(family.name, level))
     return parts

@@ -5,10 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import LAYERS
 from clpips.models.metric.content import EPSILON
 from clpips.models.metric.distance import sum_products
-from clpips.models.metric.families import ALEXNET, CONTENT, FAMILIES_OF, NETWORK_PLACES, PLACES, Z_LENGTH, Families
+from clpips.models.metric.families import (
+    ALEX_LAYOUT,
+    ALEXNET,
+    CONTENT,
+    FAMILIES_OF,
+    Families,
+    ZLayout,
+    layout_of_maps,
+)
 from clpips.models.metric.masks import Region
 
 
@@ -18,13 +25,14 @@ def masked_distances(
     mask: Region,
     families: Families = FAMILIES_OF[ALEXNET],
 ) -> NDArray[np.float32]:
-    """AlexNet's part of `z` of one pair within a mask, float32 `(6016,)`, from five feature maps `(c, h, w)` each.
+    """The backbone's part of `z` of one pair within a mask, float32 `(z,)`, from its taps' feature maps `(c, h, w)`.
 
     Families that are not asked for, and those of other networks, are 0.
     """
-    z = np.zeros(Z_LENGTH, np.float32)
-    parts = {name: z[PLACES[name]] for name in families}  # views
-    for layer, a, b in zip(LAYERS, target, candidate, strict=True):  # a, b: (c, h, w)
+    layout = layout_of_maps(map(len, target))
+    z = np.zeros(layout.length, np.float32)
+    parts = {name: z[layout.places[name]] for name in families}  # views
+    for layer, a, b in zip(layout.net.layers, target, candidate, strict=True):  # a, b: (c, h, w)
         shares = mask.shares(*a.shape[1:]).reshape(1, -1)  # (1, s)
         if "aligned" in parts:
             difference = (a - b).reshape(len(a), -1)  # (c, s)
@@ -42,14 +50,15 @@ def masked_content_distances(
     candidate: NDArray[np.float32],
     mask: Region,
     families: Families = FAMILIES_OF[CONTENT],
+    layout: ZLayout = ALEX_LAYOUT,
 ) -> NDArray[np.float32]:
-    """The content network's part of `z` of one pair within a mask, float32 `(6016,)`, from last maps `(1280, h, w)`."""
-    z = np.zeros(Z_LENGTH, np.float32)
+    """The content network's part of `z` of one pair within a mask, float32 `(z,)`, from last maps `(1280, h, w)`."""
+    z = np.zeros(layout.length, np.float32)
     shares = mask.shares(*target.shape[1:]).reshape(1, -1)  # (1, s)
     sides = [_unit(np.stack(_moments(one, shares))) for one in (target, candidate)]  # (2, 1280) each
-    z[NETWORK_PLACES[CONTENT]] = np.square(sides[0] - sides[1]).ravel()
+    z[layout.network_places[CONTENT]] = np.square(sides[0] - sides[1]).ravel()
     for name in FAMILIES_OF[CONTENT] - families:
-        z[PLACES[name]] = 0
+        z[layout.places[name]] = 0
     return z
 
 

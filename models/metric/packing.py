@@ -13,7 +13,15 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import ALL_NETWORKS, NETWORK_PLACES, NETWORKS, Z_LENGTH, Networks
+from clpips.models.metric.families import (
+    ALEX_LAYOUT,
+    ALL_NETWORKS,
+    LAYOUTS,
+    NETWORKS,
+    Networks,
+    ZLayout,
+    layout_of_z,
+)
 
 FloatT = TypeVar("FloatT", np.float16, np.float32)
 
@@ -22,7 +30,7 @@ _LARGEST: Final = float(np.finfo(np.float16).max)  # in units: a distance of alm
 
 
 def pack_z(z: NDArray[np.float32], networks: Networks = ALL_NETWORKS) -> NDArray[np.float16]:
-    """Channel distances, float32 `(n, 6016)`, in units of `UNIT` as float16 `(n, known)`: the parts of some networks.
+    """Channel distances, float32 `(n, z)`, in units of `UNIT` as float16 `(n, known)`: the parts of some networks.
 
     >>> pack_z(np.full((1, 6016), 1e-6, np.float32), frozenset({"alexnet"})).shape
     (1, 3456)
@@ -33,7 +41,7 @@ def pack_z(z: NDArray[np.float32], networks: Networks = ALL_NETWORKS) -> NDArray
 
 
 def unpack_z(packed: NDArray[np.float16]) -> NDArray[np.float32]:
-    """The reverse of `pack_z`, to within 2⁻¹¹ of each distance: float32 `(n, 6016)` of packed `(n, known)`.
+    """The reverse of `pack_z`, to within 2⁻¹¹ of each distance: float32 `(n, z)` of packed `(n, known)`.
 
     Channel distances of networks that were not run are 0. Raises `ValueError` for a width that no networks have.
 
@@ -43,18 +51,26 @@ def unpack_z(packed: NDArray[np.float16]) -> NDArray[np.float32]:
     return fill_z(packed.astype(np.float32) * np.float32(UNIT))
 
 
-def width_of(networks: Networks) -> int:
+def width_of(networks: Networks, layout: ZLayout = ALEX_LAYOUT) -> int:
     """How many channel distances of a pair are known where these networks were run.
 
     >>> width_of(frozenset({"alexnet"}))
     3456
     """
-    return sum(NETWORK_PLACES[name].stop - NETWORK_PLACES[name].start for name in networks)
+    return sum(_size(layout.network_places[name]) for name in networks)
 
 
-_NETWORKS_BY_WIDTH: Final = {
-    width_of(frozenset(chosen)): frozenset(chosen)
+def _size(place: slice) -> int:
+    return int(place.stop - place.start)
+
+
+_KNOWN_BY_WIDTH: Final = {  # AlexNet's last: what the content network alone says has the same width with any backbone
+    width_of(frozenset(chosen), layout): (layout, frozenset(chosen))
+    for layout in reversed(LAYOUTS.values())
     for chosen in chain.from_iterable(combinations(NETWORKS, count) for count in range(1, len(NETWORKS) + 1))
+}
+_LAYOUT_BY_WEIGHTS: Final = {
+    place.stop: layout for layout in LAYOUTS.values() for place in layout.network_places.values()
 }
 
 
@@ -66,58 +82,64 @@ def known_networks(width: int) -> Networks:
     >>> sorted(known_networks(6016))
     ['alexnet', 'efficientnet-lite0']
     """
+    return _known(width)[1]
+
+
+def _known(width: int) -> tuple[ZLayout, Networks]:
     try:
-        return _NETWORKS_BY_WIDTH[width]
+        return _KNOWN_BY_WIDTH[width]
     except KeyError:
-        widths = ", ".join(str(each) for each in _NETWORKS_BY_WIDTH)
+        widths = ", ".join(str(each) for each in sorted(_KNOWN_BY_WIDTH))
         raise ValueError(f"{width} channel distances belong to no networks; expected one of {widths}") from None
 
 
 def trim_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights, `(6016,)`, as far as they count: without the networks at the end whose families have no weight.
+    """Weights, `(z,)`, as far as they count: without the networks at the end whose families have no weight.
 
     >>> trim_weights(np.zeros(6016, np.float32)).shape
     (3456,)
     """
-    end = NETWORK_PLACES[NETWORKS[0]].stop
+    places = layout_of_z(len(weights)).network_places
+    end = places[NETWORKS[0]].stop
     for name in NETWORKS[1:]:
-        if weights[NETWORK_PLACES[name]].any():
-            end = NETWORK_PLACES[name].stop
+        if weights[places[name]].any():
+            end = places[name].stop
     return weights[:end]
 
 
 def fill_weights(kept: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The reverse of `trim_weights`: `(6016,)`, 0 where nothing is kept.
+    """The reverse of `trim_weights`: `(z,)`, 0 where nothing is kept.
 
     Raises `ValueError` for a number of weights that no networks have.
     """
-    if len(kept) not in {place.stop for place in NETWORK_PLACES.values()}:
+    if len(kept) not in _LAYOUT_BY_WEIGHTS:
         raise ValueError(f"{len(kept)} weights belong to no networks")
-    weights = np.zeros(Z_LENGTH, np.float32)
+    weights = np.zeros(_LAYOUT_BY_WEIGHTS[len(kept)].length, np.float32)
     weights[: len(kept)] = kept
     return weights
 
 
 def trim_z(z: NDArray[FloatT], networks: Networks) -> NDArray[FloatT]:
-    """The parts of `z`, `(n, 6016)`, that these networks make: `(n, width_of(networks))`."""
-    return np.concatenate([z[:, NETWORK_PLACES[name]] for name in NETWORKS if name in networks], axis=1)
+    """The parts of `z`, `(n, z)`, that these networks make: `(n, known)`."""
+    places = layout_of_z(z.shape[1]).network_places
+    return np.concatenate([z[:, places[name]] for name in NETWORKS if name in networks], axis=1)
 
 
 def fill_z(known: NDArray[FloatT]) -> NDArray[FloatT]:
-    """The reverse of `trim_z`: `(n, 6016)`, 0 in the parts of networks that were not run.
+    """The reverse of `trim_z`: `(n, z)`, 0 in the parts of networks that were not run.
 
     Raises `ValueError` for a width that no networks have.
 
     >>> fill_z(np.ones((1, 3456), np.float16))[0, 3455:3457].tolist()
     [1.0, 0.0]
     """
-    if known.shape[1] == Z_LENGTH:
+    layout, networks = _known(known.shape[1])
+    if known.shape[1] == layout.length:
         return known
-    z = np.zeros((len(known), Z_LENGTH), known.dtype)  # (n, z)
+    z = np.zeros((len(known), layout.length), known.dtype)  # (n, z)
     start = 0
-    networks = known_networks(known.shape[1])
     for name in (name for name in NETWORKS if name in networks):
-        place = NETWORK_PLACES[name]
-        z[:, place] = known[:, start : start + place.stop - place.start]
-        start += place.stop - place.start
+        place = layout.network_places[name]
+        z[:, place] = known[:, start : start + _size(place)]
+        start += _size(place)
     return z

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.families import layout_of_maps
 from clpips.models.metric.masks import Region
 
 Upsampling = Literal["nearest", "bilinear"]
@@ -29,10 +29,10 @@ class _Steps(NamedTuple):
 def position_distances(
     target: Sequence[NDArray[np.float32]], candidate: Sequence[NDArray[np.float32]], weights: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """Where one pair of images differs: a map for each of the five layers, float32 `(h, w)`, ≥ 0.
+    """Where one pair of images differs: a map for each of the backbone's taps, float32 `(h, w)`, ≥ 0.
 
-    `target` and `candidate` are the images' five feature maps, float32 `(c, h, w)` of unit length along c, `weights`
-    those of the family `aligned`, float32 `(1152,)`. The sum of the maps' means is the aligned part of the distance.
+    `target` and `candidate` are the images' feature maps, float32 `(c, h, w)` of unit length along c, `weights` those
+    of the family `aligned`, float32 `(c of all,)`. The sum of the maps' means is the aligned part of the distance.
 
     >>> black, grey = ([np.full((c, 9, 9), value, np.float32) for c in (64, 192, 384, 256, 256)] for value in (0, 0.5))
     >>> maps = position_distances(black, grey, np.ones(1152, np.float32))
@@ -40,7 +40,9 @@ def position_distances(
     [16.0, 48.0, 96.0, 64.0, 64.0]
     """
     maps = []
-    for layer, a, b in zip(LAYERS, target, candidate, strict=True):  # a, b: (c, h, w)
+    for layer, a, b in zip(
+        layout_of_maps(map(len, target)).net.layers, target, candidate, strict=True
+    ):  # a, b: (c, h, w)
         difference = a - b  # (c, h, w)
         np.square(difference, out=difference)
         maps.append(np.einsum("c,chw->hw", weights[layer], difference, dtype=np.float64).astype(np.float32))

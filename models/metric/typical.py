@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from clpips.models.metric.families import GROUPS
+from clpips.models.metric.families import GROUPS, Group
+from clpips.models.metric.nets import ALEX, Net
 
 # conv1 to conv5, and the content network's last map, as `python -m loadtest.make_balanced FOLDER...` prints them
 TYPICAL: Final = {
@@ -40,6 +41,17 @@ def typical_sum(family: str) -> float:
     """The sum of a family's channel distances over a typical pair of natural images."""
     own = [group for group in GROUPS if group.family == family]
     return math.fsum(TYPICAL[family][group.layer] * (group.place.stop - group.place.start) for group in own)
+
+
+def typical_distance(net: Net, group: Group) -> float:
+    """The mean channel distance of a group over natural images.
+
+    It is known of AlexNet. Other backbones are taken to make what AlexNet's channels of the family do on average.
+    """
+    known = TYPICAL[group.family]
+    if net == ALEX or len(known) == 1:
+        return known[group.layer]
+    return typical_sum(group.family) / ALEX.total_channels
 
 
 def share_closer(family: str, level: float) -> float:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.metric.content import CONTENT_FINGERPRINT, CONTENT_SIDE
-from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.families import LAYOUTS
 
+Z_BYTES = {4 * layout.length for layout in LAYOUTS.values()}  # of channel distances, with any backbone
 PairKey = tuple[str, str]  # two images' sha256, the smaller first: a distance is the same both ways
 
 
@@ -33,19 +34,19 @@ class DistanceCache:
         self._scope = (networks, -1 if resolution is None else resolution)
 
     def read(self, wanted: Iterable[PairKey]) -> dict[PairKey, NDArray[np.float32]]:
-        """Those of the wanted channel distances that are known, float32 `(6016,)` each."""
+        """Those of the wanted channel distances that are known, float32 `(z,)` each."""
         if self._connection is None:
             return {}
         statement = "SELECT z FROM distances WHERE backbone = ? AND resolution = ? AND first = ? AND second = ?"
         found = {}
         for key in wanted:
             row = self._connection.execute(statement, (*self._scope, *key)).fetchone()
-            if row and len(row[0]) == 4 * Z_LENGTH:
+            if row and len(row[0]) in Z_BYTES:
                 found[key] = np.frombuffer(row[0], "<f4")
         return found
 
     def write(self, distances: Mapping[PairKey, NDArray[np.float32]]) -> None:
-        """Keep channel distances, float32 `(6016,)` each; where that fails, nothing more is kept."""
+        """Keep channel distances, float32 `(z,)` each; where that fails, nothing more is kept."""
         if self._connection is None:
             return
         rows = [(*self._scope, *key, z.astype("<f4").tobytes()) for key, z in distances.items()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.families import Z_LENGTH, layout_of_z
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,9 @@ class RankedPairs:
     images: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        if self.rows.ndim != 2 or self.rows.shape[1] != Z_LENGTH:
-            raise ValueError(f"rows must have the shape (r, {Z_LENGTH}), these have {self.rows.shape}")
+        if self.rows.ndim != 2:
+            raise ValueError(f"rows must have the shape (r, z), these have {self.rows.shape}")
+        layout_of_z(self.rows.shape[1])
         lengths = {len(self.better), len(self.worse), len(self.counts), len(self.targets), len(self.sizes)}
         if len(lengths) != 1:
             raise ValueError(

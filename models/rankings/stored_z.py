@@ -6,7 +6,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import FAMILIES, FAMILIES_OF, NETWORKS, PLACES, Z_LENGTH, networks_of
+from clpips.models.metric.families import (
+    ALEX_LAYOUT,
+    FAMILIES,
+    FAMILIES_OF,
+    LAYOUTS,
+    NETWORKS,
+    ZLayout,
+    layout_of_z,
+    networks_of,
+)
 from clpips.models.metric.packing import fill_z, known_networks, trim_z
 
 
@@ -15,13 +24,14 @@ def encode_z(packed: NDArray[np.float16]) -> dict[str, str]:
 
     Families of networks that were not run are left out.
 
-    >>> decode_z(encode_z(np.ones((2, Z_LENGTH), np.float16)), candidates=2).shape
+    >>> decode_z(encode_z(np.ones((2, 6016), np.float16)), candidates=2).shape
     (2, 6016)
     """
     networks, whole = known_networks(packed.shape[1]), fill_z(packed)
+    places = layout_of_z(whole.shape[1]).places
     return {
         family.name: base64.b64encode(
-            np.ascontiguousarray(whole[:, PLACES[family.name]], dtype="<f2").tobytes()
+            np.ascontiguousarray(whole[:, places[family.name]], dtype="<f2").tobytes()
         ).decode("ascii")
         for family in FAMILIES
         if family.backbone in networks
@@ -38,13 +48,24 @@ def decode_z(families: Mapping[str, str], candidates: int) -> NDArray[np.float16
     if not networks or families.keys() != frozenset().union(*(FAMILIES_OF[name] for name in networks)):
         expected = " or ".join(", ".join(f.name for f in FAMILIES if f.backbone == name) for name in NETWORKS)
         raise ValueError(f"z: expected the families {expected}, or both, found {', '.join(families) or 'none'}")
-    whole = np.zeros((candidates, Z_LENGTH), np.float16)  # (k, z)
+    layout = _layout_of(families, candidates)
+    whole = np.zeros((candidates, layout.length), np.float16)  # (k, z)
     for name, text in families.items():
-        place = PLACES[name]
+        place = layout.places[name]
         whole[:, place] = _decode_family(name, text, candidates, place.stop - place.start)
     if not (np.isfinite(whole).all() and (whole >= 0).all()):
         raise ValueError("z: channel distances must be finite and ≥ 0")
     return trim_z(whole, networks)
+
+
+def _layout_of(families: Mapping[str, str], candidates: int) -> ZLayout:
+    """The layout of the backbone whose family `aligned` is as long as this one; AlexNet's where none is."""
+    nbytes = len(families.get("aligned", "")) * 3 // 4  # base64 may have two bytes more
+    for layout in LAYOUTS.values():
+        expected = 2 * candidates * layout.net.total_channels
+        if expected <= nbytes <= expected + 2:
+            return layout
+    return ALEX_LAYOUT
 
 
 def _decode_family(name: str, text: str, candidates: int, channels: int) -> NDArray[np.float16]:

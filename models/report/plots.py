@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
-from clpips.models.metric.families import ALEXNET, FAMILIES, GROUPS
+from clpips.models.metric.families import ALEXNET, FAMILIES, layout_of_z
 from clpips.models.report.contents import Report
 
 BASELINE_COLOUR: Final = "#8a94a6"
@@ -48,7 +48,8 @@ def layers_plot(report: Report) -> Figure:
     rows = report.judged.rows[np.unique(np.concatenate(report.judged.rows_of))]  # (r, c)
     mean = rows.mean(axis=0, dtype=np.float64)  # (c,)
     backbones = {family.name: family.backbone for family in FAMILIES}
-    taps = list(dict.fromkeys((backbones[group.family], group.layer) for group in GROUPS))
+    groups = layout_of_z(rows.shape[1]).groups
+    taps = list(dict.fromkeys((backbones[group.family], group.layer) for group in groups))
     places = np.arange(len(taps))
     sides = (
         (report.evaluation.baseline.name, report.baseline, BASELINE_COLOUR, -0.2),
@@ -56,7 +57,7 @@ def layers_plot(report: Report) -> Figure:
     )
     for name, weights, colour, shift in sides:
         heights = np.zeros((len(FAMILIES), len(taps)))  # (families, taps)
-        for group in GROUPS:
+        for group in groups:
             tap = taps.index((backbones[group.family], group.layer))
             heights[list(backbones).index(group.family), tap] = mean[group.place] @ weights[group.place]
         heights *= 100 / (heights.sum() or 1)

@@ -3,29 +3,18 @@
 An image's features depend on its bytes, its resolution and the engine alone: whoever asks for the same image again, or
 at the same time, gets the same features, and they are computed once. Features that a request needs are lent to it:
 until it gives them back they stay, whatever else comes. Who has brought an image is remembered for as long as its
-features are there: to all others it is not known that they are.
+features are there: to all others it is not known that they are. Each memory has its own bounds (`shelf.py`).
 """
 
 import asyncio
-import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal
 
+from clpips.service.batching.shelf import Shelf, SizedT
 from clpips.service.batching.turns import Claims
 
 Source = Literal["decoded", "cache", "inflight"]
-
-
-class Sized(Protocol):
-    """Something that knows what keeping it costs."""
-
-    @property
-    def nbytes(self) -> int: ...
-
-
-SizedT = TypeVar("SizedT", bound=Sized)
 
 
 class Flight(Generic[SizedT]):
@@ -57,37 +46,51 @@ class Loan(Generic[SizedT]):
 class FeatureCache(Generic[SizedT]):
     """Least-recently-used cache of features. For one event loop.
 
-    At most `max_bytes` are held, by the features' own `nbytes`. What is held and what is lent takes at most
-    `most_bytes` together, or what is lent alone takes more: then nothing else is held. `served` is called for each
-    image that is handed out, with where it came from: the `cache`, a flight that another request had begun
-    (`inflight`), or its own bytes, `decoded` for this request.
+    `memory_of` says in which memory features lie; each has a shelf, which holds `max_bytes` of them at most, by their
+    own `nbytes`. `served` is called for each image that is handed out, with where it came from: the `cache`, a flight
+    that another request had begun (`inflight`), or its own bytes, `decoded` for this request.
     """
 
-    def __init__(self, max_bytes: int, served: Callable[[Source], None]) -> None:
-        self.max_bytes = max_bytes
-        self.most_bytes = math.inf
-        self._displaced = 0  # bytes of these that something else takes for a while
+    def __init__(
+        self, max_bytes: int, served: Callable[[Source], None], memory_of: Callable[[SizedT], Hashable] = lambda _: None
+    ) -> None:
+        self._max_bytes = max_bytes
         self._served = served
-        self._held: OrderedDict[Hashable, SizedT] = OrderedDict()  # the longest unused first
+        self._memory_of = memory_of
+        self._shelves: dict[Hashable, Shelf[SizedT]] = {}  # by memory
         self._flights: dict[Hashable, Flight[SizedT]] = {}
-        self._lent: dict[Hashable, SizedT] = {}
+        self._borrowers: set[Loan[SizedT]] = set()
         self._loans: dict[Hashable, int] = {}  # to how many requests what is lent is lent
         self._owners: dict[Hashable, set[Hashable]] = {}  # who has brought what is there or on its way
-        self.nbytes = 0  # of all that is held
-        self.lent_nbytes = 0  # of what is lent and not held
-        self.forgotten_nbytes = 0  # of all that was held once, and is not any more
 
     def __len__(self) -> int:
         """Images whose features are held."""
-        return len(self._held)
+        return sum(len(shelf.held) for shelf in self._shelves.values())
 
     def __contains__(self, key: Hashable) -> bool:
         """Whether the features are held, lent or on their way, so that `fetch` need not make them."""
-        return key in self._held or key in self._lent or key in self._flights
+        return key in self._flights or any(key in shelf for shelf in self._shelves.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is held."""
+        return sum(shelf.nbytes for shelf in self._shelves.values())
+
+    @property
+    def lent_nbytes(self) -> int:
+        """Bytes of what is lent and not held."""
+        return sum(shelf.lent_nbytes for shelf in self._shelves.values())
+
+    def shelf(self, memory: Hashable = None) -> Shelf[SizedT]:
+        """What lies in this memory, and its bounds."""
+        if memory not in self._shelves:
+            self._shelves[memory] = Shelf(self._max_bytes, self._forget_owners)
+        return self._shelves[memory]
 
     def peek(self, key: Hashable) -> SizedT | None:
         """What is held or lent under this key, if anything is; nobody has used it."""
-        return self._held[key] if key in self._held else self._lent.get(key)
+        found = (shelf.peek(key) for shelf in self._shelves.values())
+        return next((features for features in found if features is not None), None)
 
     def known_to(self, owner: Hashable, key: Hashable) -> bool:
         """Whether the features are there or on their way, and `owner` has asked for them before."""
@@ -97,9 +100,11 @@ class FeatureCache(Generic[SizedT]):
     def loan(self, turn: Hashable, deadline: float, owner: Hashable = None) -> Iterator[Loan[SizedT]]:
         """What is lent to a request of `owner` until the context ends."""
         loan: Loan[SizedT] = Loan(turn, deadline, owner)
+        self._borrowers.add(loan)
         try:
             yield loan
         finally:
+            self._borrowers.remove(loan)
             for key in list(loan.features):
                 self.give_back(loan, key)
 
@@ -163,43 +168,24 @@ class FeatureCache(Generic[SizedT]):
             return
         self._loans[key] -= 1
         if not self._loans[key]:
-            del self._loans[key], self._lent[key]
-            if key not in self._held:
-                self.lent_nbytes -= features.nbytes
+            del self._loans[key]
+            self.shelf(self._memory_of(features)).give_back(key)
             self._forget_owners(key)
 
     def forget(self, key: Hashable) -> None:
         """Hold these features no more; who has borrowed them keeps them."""
-        features = self._held.pop(key, None)
-        if features is not None:
-            self.nbytes -= features.nbytes
-            self.forgotten_nbytes += features.nbytes
-            if key in self._lent:
-                self.lent_nbytes += features.nbytes
-            self._forget_owners(key)
+        for shelf in self._shelves.values():
+            shelf.forget(key)
 
-    def shrink(self, nbytes: float) -> None:
-        """Forget the longest unused of what nobody has borrowed until at most `nbytes` are held."""
-        excess = max(self.nbytes - nbytes, self.nbytes + self.lent_nbytes + self._displaced - self.most_bytes)
-        leaving: list[Hashable] = []
-        for key, features in self._held.items():
-            if excess <= 0:
-                break
-            if key not in self._lent:
-                leaving.append(key)
-                excess -= features.nbytes
-        for key in leaving:
-            self.forget(key)
-
-    @contextmanager
-    def displaced(self, nbytes: int) -> Iterator[None]:
-        """Hold so many bytes less for as long as the context lasts: something else takes them."""
-        self._displaced += nbytes
-        self.shrink(self.max_bytes)
-        try:
-            yield
-        finally:
-            self._displaced -= nbytes
+    def lose(self, memory: Hashable) -> None:
+        """A memory is lost with all that lies there. What is lent of it is lent no more: it must be made anew."""
+        for loan in self._borrowers:
+            for key, features in list(loan.features.items()):
+                if self._memory_of(features) == memory:
+                    self.give_back(loan, key)
+        shelf = self.shelf(memory)
+        for key in list(shelf.held):
+            shelf.forget(key)
 
     def _forget_owners(self, key: Hashable) -> None:
         """Forget who has brought what is neither there nor on its way any more."""
@@ -207,24 +193,15 @@ class FeatureCache(Generic[SizedT]):
             self._owners.pop(key, None)
 
     def _find(self, key: Hashable) -> SizedT | None:
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key]
-        return self._lent.get(key)
+        found = (shelf.find(key) for shelf in self._shelves.values())
+        return next((features for features in found if features is not None), None)
 
     async def _fly(
         self, key: Hashable, flight: Flight[SizedT], make: Callable[[Flight[SizedT]], Awaitable[SizedT]]
     ) -> SizedT:
         features = await make(flight)
-        self._keep(key, features)
+        self.shelf(self._memory_of(features)).keep(key, features)
         return features
-
-    def _keep(self, key: Hashable, features: SizedT) -> None:
-        if features.nbytes > self.max_bytes:
-            return  # it alone would push out all others
-        self._held[key] = features
-        self.nbytes += features.nbytes
-        self.shrink(self.max_bytes)
 
     def _lend(self, loan: Loan[SizedT], key: Hashable, features: SizedT) -> None:
         if key in loan.features:
@@ -232,8 +209,4 @@ class FeatureCache(Generic[SizedT]):
         loan.features[key] = features
         self._owners.setdefault(key, set()).add(loan.owner)
         self._loans[key] = self._loans.get(key, 0) + 1
-        if key not in self._lent:
-            self._lent[key] = features
-            if key not in self._held:
-                self.lent_nbytes += features.nbytes
-                self.shrink(self.max_bytes)
+        self.shelf(self._memory_of(features)).lend(key, features)

@@ -124,6 +124,12 @@ class Telemetry:
             ["stage"],
             registry=registry,
         )
+        self.engine_up = Gauge(
+            "clpips_engine_up",
+            "1 while the engine of a device works; 0 while it fails, and from its loss on",
+            ["lane", "device"],
+            registry=registry,
+        )
         self.failures = Counter(
             "clpips_failures_total",
             "Items that a stage failed at, by what is at fault: the input (a file that cannot be read, an image that "
@@ -203,13 +209,13 @@ class Telemetry:
         for kind in INFLIGHT:
             self.inflight_bytes.labels(kind)
 
-    def describe(self, engine: Engine) -> None:
-        """Say what runs: `clpips_build_info`."""
+    def describe(self, engine: Engine, devices: str) -> None:
+        """Say what runs, on which devices: `clpips_build_info`."""
         self.build.info(
             {
                 "version": __version__,
                 "engine": engine.name,
-                "device": engine.device,
+                "device": devices,
                 "convolution": engine.convolution,
                 "backbone": engine.fingerprint,
             }

@@ -52,11 +52,11 @@ class ShippedWeights:
         self.base = self._weights[BASE]
 
     @classmethod
-    def load(cls, backbone: str) -> Self:
-        """All shipped weights; raises `WeightsError` where they belong to another backbone than `backbone`."""
-        weights = {name: load_weights(name) for name in shipped_weights()}
+    def load(cls, backbone: str, net: str = "alex") -> Self:
+        """All weights that ship for a backbone; raises `WeightsError` where they belong to another file of it."""
+        weights = {name: load_weights(name, net) for name in shipped_weights(net)}
         for one in weights.values():
-            one.require_backbone(backbone)
+            one.require_backbone(backbone, net)
         return cls(weights)
 
     def __contains__(self, name: str) -> bool:

@@ -169,14 +169,14 @@ class Comparer:
     async def _mask_pixels(self, masks: RequestMasks, ticket: Ticket) -> int:
         """Bytes of the masks that are decoded at a time, at most; those that cannot be read become faults."""
         names = masks.usable()
-        reading = (self._pipeline.mask_pixels(masks.sent[name], ticket) for name in names)
+        reading = (self._pipeline.decoding.mask_pixels(masks.sent[name], ticket) for name in names)
         found = []
         for name, outcome in zip(names, await asyncio.gather(*reading, return_exceptions=True), strict=True):
             if isinstance(outcome, BaseException):
                 masks.note(name, outcome)
             else:
                 found.append(outcome)
-        return sum(sorted(found)[-self._pipeline.decoded_at_a_time :])
+        return sum(sorted(found)[-self._pipeline.decoding.at_a_time :])
 
     async def _pixels(self, images: RequestImages, resolution: int | None, ticket: Ticket) -> dict[str, int]:
         """How many pixels each image has when it is scored; those that have too many become faults.
@@ -197,7 +197,7 @@ class Comparer:
         pixels = dict.fromkeys(images.named, 0)
         sent = [image for image in images.named.values() if isinstance(image, SentImage)]
         sizes = await asyncio.gather(
-            *(self._pipeline.size(image, most, ticket) for image in sent), return_exceptions=True
+            *(self._pipeline.decoding.size(image, most, ticket) for image in sent), return_exceptions=True
         )
         for image, size in zip(sent, sizes, strict=True):
             if isinstance(size, ImageError):

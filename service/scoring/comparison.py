@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from clpips.models.images.errors import ImageError
@@ -15,8 +18,10 @@ from clpips.models.metric.tiles import tile_rows
 from clpips.service.admission.door import Ticket
 from clpips.service.batching.errors import BatcherError
 from clpips.service.ops.traces import span
-from clpips.service.scoring.errors import NotHeldError
-from clpips.service.scoring.pipeline import Borrowed, Embedded, Pipeline
+from clpips.service.scoring.embedded import Borrowed, Embedded
+from clpips.service.scoring.errors import FeaturesLostError, NotHeldError
+from clpips.service.scoring.lanes.verdicts import EngineRefusedPair
+from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.request_images import (
     RequestImages,
     SlotPair,
@@ -24,10 +29,33 @@ from clpips.service.scoring.request_images import (
     require_equal_sizes,
     require_mask_sizes,
 )
-from clpips.service.scoring.verdicts import EngineRefusedPair
 from clpips.service.wire.schemas import Slot
 
 Masks = Sequence[Slot | None]  # of the pairs, one each
+Asked = ParamSpec("Asked")
+Found = TypeVar("Found")
+
+log = structlog.get_logger()
+
+
+def again_where_a_device_is_lost(
+    method: Callable[Concatenate["Comparison", Asked], Awaitable[Found]],
+) -> Callable[Concatenate["Comparison", Asked], Awaitable[Found]]:
+    """A method of a comparison that begins anew where features are lost with their device, and others are left.
+
+    What is left of them is in the cache, and all else is embedded again, where a device still works.
+    """
+
+    @wraps(method)
+    async def run(self: "Comparison", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Found:
+        for _ in range(self._pipeline.devices):
+            try:
+                return await method(self, *args, **kwargs)
+            except FeaturesLostError as error:
+                log.warning("compared anew, on the devices that are left", reason=str(error))
+        return await method(self, *args, **kwargs)
+
+    return run
 
 
 class Comparison:
@@ -50,10 +78,12 @@ class Comparison:
         self._networks = networks_of(families)
         self._ticket = ticket
 
+    @again_where_a_device_is_lost
     async def all_at_once(self, pairs: Sequence[SlotPair], masks: Masks) -> NDArray[np.float32]:
         """Embed all images, then compare all pairs, which so share batches. Raises a `Problem`."""
         return await self._compared(await self._all_embedded(pairs, masks), pairs, masks)
 
+    @again_where_a_device_is_lost
     async def located(
         self, pair: SlotPair, mask: Slot | None, weights: NDArray[np.float32], *, pixels: bool
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]], Pixels | None, tuple[int, int]]:
@@ -73,11 +103,12 @@ class Comparison:
             except (ImageError, NotHeldError) as error:
                 self._images.note(candidate, error)
                 self._images.raise_faults()
-        layers = await self._pipeline.locate(
+        layers = await self._pipeline.pairs.locate(
             embedded[target], embedded[candidate], weights, self._ticket, self._region(mask)
         )
         return z, layers, shown, embedded[target].size
 
+    @again_where_a_device_is_lost
     async def all_with_all(self, slots: Sequence[Slot], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distances `(n, n)` of all images of one size by weights `(z,)`. Raises a `Problem`."""
         star = [(slots[0], slot) for slot in slots]
@@ -88,7 +119,7 @@ class Comparison:
 
         async def fill(own: Sequence[str], others: Sequence[str]) -> None:
             sides = [[embedded[name] for name in side] for side in (own, others)]
-            tile = await self._pipeline.compare_tile(sides[0], sides[1], self._families, weights, self._ticket)
+            tile = await self._pipeline.pairs.compare_tile(sides[0], sides[1], self._families, weights, self._ticket)
             rows, columns = ([places[name] for name in side] for side in (own, others))
             distances[np.ix_(rows, columns)] = tile  # (t, c)
             distances[np.ix_(columns, rows)] = tile.T
@@ -96,7 +127,7 @@ class Comparison:
         try:
             for row in tile_rows(names):
                 await asyncio.gather(*(fill(*sides) for sides in row))
-        except BatcherError:
+        except (BatcherError, FeaturesLostError):
             raise
         except Exception:
             # Raises what names an image at fault.
@@ -127,7 +158,7 @@ class Comparison:
         """Decode the masks of the request; what is wrong with one is noted."""
         masks = self._images.masks
         names = masks.usable()
-        decoding = (self._pipeline.mask(masks.sent[name], self._resolution, self._ticket) for name in names)
+        decoding = (self._pipeline.decoding.mask(masks.sent[name], self._resolution, self._ticket) for name in names)
         for name, outcome in zip(names, await asyncio.gather(*decoding, return_exceptions=True), strict=True):
             if isinstance(outcome, BaseException):
                 masks.note(name, outcome)
@@ -140,6 +171,7 @@ class Comparison:
         compared = (self._compare(embedded, pair, mask) for pair, mask in zip(pairs, masks, strict=True))
         return self._stacked(await asyncio.gather(*compared))
 
+    @again_where_a_device_is_lost
     async def in_windows(self, pairs: Sequence[SlotPair], masks: Masks, width: int) -> NDArray[np.float32]:
         """Embed and compare `width` pairs at a time, and keep an image no longer than it is needed.
 
@@ -201,9 +233,11 @@ class Comparison:
         target, candidate = names_of(pair)
         try:
             with span("compare"):
-                return await self._pipeline.compare(
+                return await self._pipeline.pairs.compare(
                     embedded[target], embedded[candidate], self._families, self._ticket, self._region(mask)
                 )
+        except MemoryError as error:
+            self._images.note(candidate, error)
         except EngineRefusedPair as refused:
             culprits = {target: refused.target, candidate: refused.candidate}
             for name, is_culprit in culprits.items():

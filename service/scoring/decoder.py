@@ -1,4 +1,4 @@
-"""Decoders: threads for light files, processes for all others, and one thread for JPEGs that the device decodes.
+"""Decoders: threads for light files, and processes for all others.
 
 A light file is one whose cost at worst follows from its head, and is little. Any other is decoded in a process that can
 be ended. The threads of `apart` do nothing but wait for theirs.
@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.engines.contract import JpegDecoder
 from clpips.models.images.decoding import EncodedImage, begins_light, decode_mask, image_size, mask_pixels
 from clpips.models.images.formats import NPY
 from clpips.models.images.pixels import DecodedImage, Pixels
@@ -23,17 +22,13 @@ SPARE_PROCESSES: Final = 2  # more than cores, so that two images that take long
 class Decoder:
     """Turns the bytes of images into pixels. `load_light` is for threads of `pool`, `load` for those of `apart`."""
 
-    def __init__(
-        self, threads: int, processes: DecoderProcesses | None = None, jpegs: JpegDecoder | None = None
-    ) -> None:
+    def __init__(self, threads: int, processes: DecoderProcesses | None = None) -> None:
         """Without `processes` the threads decode everything, and nothing ends them."""
         self.threads = threads
         self.processes = processes
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self.waiters = processes.count if processes is not None else threads
         self.apart = ThreadPoolExecutor(self.waiters, thread_name_prefix="decode-apart") if processes else self.pool
-        self.jpegs = jpegs  # None where all images are decoded on the host
-        self.jpeg_thread = ThreadPoolExecutor(1, thread_name_prefix="jpeg")
 
     def start(self) -> None:
         """Start the processes. Raises what `DecoderProcesses.start` raises."""
@@ -93,4 +88,3 @@ class Decoder:
             self.processes.close()
         self.pool.shutdown(cancel_futures=True)
         self.apart.shutdown(cancel_futures=True)
-        self.jpeg_thread.shutdown(cancel_futures=True)

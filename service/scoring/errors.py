@@ -7,6 +7,10 @@ class NotHeldError(LookupError):
     """An image was named by its hash, and its features are not here any more."""
 
 
+class FeaturesLostError(RuntimeError):
+    """Features, or pixels, lay on a device that is lost, and others are left: they must be made anew there."""
+
+
 class UnscorableImageError(ImageError):
     """The engine fails on this image, and is well otherwise."""
 

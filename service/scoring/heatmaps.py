@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.heat import heat_png, overlay_png
 from clpips.models.metric.distance import distance_by_family, weigh
-from clpips.models.metric.families import FAMILIES, PLACES
+from clpips.models.metric.families import FAMILIES
 from clpips.models.metric.spatial import heat_map
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.named_weights import NamedWeights
@@ -36,7 +36,7 @@ class Heatmaps:
             options.resolution,
             ticket,
             weights.families | ALIGNED,
-            weights.values[PLACES["aligned"]],
+            weights.aligned,
             request.mask,
             pixels=options.style == "overlay",
         )

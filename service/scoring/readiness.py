@@ -2,13 +2,13 @@
 
 from clpips.service.admission.door import Door
 from clpips.service.batching.running import Running
-from clpips.service.scoring.engine_health import EngineHealth
+from clpips.service.scoring.lanes.engine_health import HealthOfAll
 
 
 class Readiness:
-    """Ready when the engine is warm and well, nothing that runs hangs, and the door is open."""
+    """Ready when the engine, or one of several, is warm and well, nothing that runs hangs, and the door is open."""
 
-    def __init__(self, health: EngineHealth, door: Door, running: Running, stall_seconds: float) -> None:
+    def __init__(self, health: HealthOfAll, door: Door, running: Running, stall_seconds: float) -> None:
         self.warm = False  # True from the engine's first batch on
         self._health = health
         self._door = door

@@ -1,6 +1,6 @@
 """Scoring: the weights of a profile turn channel distances into distances, and distances into an order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -108,9 +108,10 @@ class Scorer:
         )
 
 
-def describe_engine(engine: Engine) -> EngineInfo:
-    """What replies say of the engine."""
-    return EngineInfo(engine.name, engine.device, engine.precision, engine.convolution, engine.fingerprint)
+def describe_engine(engines: Sequence[Engine]) -> EngineInfo:
+    """What replies say of the engines, which differ in their devices alone."""
+    engine, devices = engines[0], ",".join(dict.fromkeys(one.device for one in engines))
+    return EngineInfo(engine.name, devices, engine.precision, engine.convolution, engine.fingerprint)
 
 
 def _name(slot: Slot) -> str:

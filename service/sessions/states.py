@@ -97,8 +97,8 @@ def compared(session: Session, candidates: Sequence[SessionCandidate]) -> Compar
 
 def _z(candidates: Sequence[SessionCandidate]) -> NDArray[np.float32]:
     """Their channel distances, `(n, z)`, 0 where they are not known."""
-    rows = (unpack_z(one.channel_distances[np.newaxis]) for one in candidates)  # (1, z) each
-    return np.concatenate([np.zeros((0, Z_LENGTH), np.float32), *rows])
+    rows = [unpack_z(one.channel_distances[np.newaxis]) for one in candidates]  # (1, z) each
+    return np.concatenate(rows) if rows else np.zeros((0, Z_LENGTH), np.float32)
 
 
 def _require_known(candidates: Sequence[SessionCandidate], profile: NamedWeights) -> None:

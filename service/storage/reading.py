@@ -13,10 +13,10 @@ from clpips.service.storage.breaker import Breaker, operation
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import ProfileMissingError, RankingMissingError, VersionMissingError
 from clpips.service.storage.records import JudgedRanking, KeptRanking, Profile, Version, WeighedVersion
-from clpips.service.storage.tables import ALEXNET_LENGTH, ProfileRow, RankingRow, VersionRow
+from clpips.service.storage.tables import WITH_CONTENT, ProfileRow, RankingRow, VersionRow
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
-ALEXNET_BYTES: Final = 4 * ALEXNET_LENGTH  # of packed weights that leave the content network out
+BYTES_WITH_CONTENT: Final = [4 * length for length in WITH_CONTENT]  # of packed weights, with any backbone
 PAGE: Final = 200  # rankings read at once: some 24 MB of ten candidates each
 
 
@@ -61,7 +61,7 @@ class ProfileReader:
         long = select(VersionRow.number).where(
             VersionRow.profile_id == ProfileRow.id,
             VersionRow.number == ProfileRow.current_version,
-            func.length(VersionRow.weights) > ALEXNET_BYTES,
+            func.length(VersionRow.weights).in_(BYTES_WITH_CONTENT),
         )
         async with self._database.read() as session:
             return await session.scalar(select(ProfileRow.id).where(long.exists()).limit(1)) is not None

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from clpips.models.metric.families import ALEXNET, NETWORK_PLACES
+from clpips.models.metric.families import LAYOUTS
 from clpips.models.metric.packing import fill_weights, trim_weights
 from clpips.service.storage.records import (
     Change,
@@ -46,7 +46,7 @@ from clpips.service.storage.records import (
 )
 
 NAME_LENGTH: Final = 128
-ALEXNET_LENGTH: Final = NETWORK_PLACES[ALEXNET].stop  # weights of AlexNet's families, which come first
+WITH_CONTENT: Final = tuple(layout.length for layout in LAYOUTS.values())  # weights, where the content network counts
 NAMING: Final = {  # of constraints, as the migrations write them
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",

@@ -92,7 +92,7 @@ class Exchange:
         """The weights of a file. Raises `InvalidRequest`."""
         try:
             weights = parse_weights(content, "the body")
-            weights.require_backbone(self._registry.backbone)
+            weights.require_backbone(self._registry.backbone, self._registry.shipped.base.weights.layout.net.name)
             self._registry.require_networks(weights)
         except WeightsError as error:
             raise InvalidRequest(str(error), [Fault("", str(error))]) from error

@@ -235,7 +235,7 @@ class PairNames(msgspec.Struct, frozen=True):
     candidate: ImageName
 
 
-LayerShares = Annotated[list[float], Meta(min_length=5, max_length=5)]
+LayerShares = Annotated[list[float], Meta(min_length=5, max_length=7)]  # a backbone's taps: AlexNet has 5
 FamilyShares = Annotated[
     dict[str, float], Meta(examples=[{"aligned": 0.2, "mean": 0.1, "std": 0.1}], extra_json_schema={"minProperties": 1})
 ]

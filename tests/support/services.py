@@ -42,6 +42,7 @@ from clpips.models.metric.families import (
     Networks,
 )
 from clpips.models.metric.masks import Region
+from clpips.models.metric.nets import ALEX
 from clpips.service.app import create_app
 from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
@@ -69,6 +70,7 @@ class FakeEngine:
     device = "cpu"
     precision: Precision = "exact"
     convolution: Convolution = "direct"
+    net = ALEX
     fingerprint = SHIPPED_FINGERPRINT
     parallel = 1
     batch = 4
@@ -120,6 +122,9 @@ class FakeEngine:
     ) -> NDArray[np.float32]:
         return pair_by_pair(self.compare, targets, candidates, families)
 
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        return features
+
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None
     ) -> NDArray[np.float32]:
@@ -145,7 +150,9 @@ def document() -> dict[str, Any]:
     return found
 
 
-def app_for_tests(folder: str, engine: Engine | None, jpegs: JpegDecoder | None = None, **settings: Any) -> Litestar:
+def app_for_tests(
+    folder: str, engine: Engine | Sequence[Engine] | None, jpegs: JpegDecoder | None = None, **settings: Any
+) -> Litestar:
     """An app with these settings, by default with a database in this folder.
 
     It has time enough for a machine that is busy with something else, where fits of low priority would hardly run, and
@@ -161,7 +168,7 @@ def app_for_tests(folder: str, engine: Engine | None, jpegs: JpegDecoder | None 
 
 @contextmanager
 def serving(
-    engine: Engine | None = None, jpegs: JpegDecoder | None = None, **settings: Any
+    engine: Engine | Sequence[Engine] | None = None, jpegs: JpegDecoder | None = None, **settings: Any
 ) -> Iterator[TestClient[Any]]:
     """A client of an app with these settings, started and warm, and a database of its own.
 

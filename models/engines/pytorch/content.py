@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.cuda_graphs import bucket_for, bucket_sizes, exact_convolutions
 from clpips.models.metric.backbone_file import Backbone
 from clpips.models.metric.content import (
@@ -45,6 +46,15 @@ class TorchContentFeatures:
     @property
     def nbytes(self) -> int:
         return self.maps.nbytes + self.statistics.nbytes
+
+    @property
+    def device(self) -> torch.device:
+        return self.maps.device
+
+    def to(self, device: str) -> "TorchContentFeatures":
+        """The same features on this device; the copy may still be under way."""
+        maps, statistics = (one.to(device, non_blocking=True) for one in (self.maps, self.statistics))
+        return TorchContentFeatures(maps, statistics)
 
 
 class ContentNetwork(nn.Module):
@@ -85,7 +95,7 @@ class TorchContent:
         self._device = device
         self.largest = largest
         self._graphs: dict[int, Callable[[], tuple[Tensor, Tensor]]] = {}
-        if device == "cuda":
+        if is_card(device):
             self._pixels = torch.zeros((largest, CONTENT_SIDE, CONTENT_SIDE, 3), dtype=torch.uint8, device=device)
             self._memory = torch.cuda.graph_pool_handle()
             # All graphs share the memory that the largest needs: each is done with it when its answer is copied.
@@ -94,7 +104,7 @@ class TorchContent:
     def embed(self, pixels: Tensor) -> list[TorchContentFeatures]:
         """Features of n ≤ `largest` images, uint8 `(n, s, s, 3)` on the device, s = `CONTENT_SIDE`."""
         if not self._graphs:
-            with exact_convolutions(search=False):
+            with exact_convolutions(self._device, search=False):
                 maps, statistics = self._network(pixels)  # (n, 1280, h, w), (n, 2, 1280)
         else:
             count = len(pixels)
@@ -109,13 +119,13 @@ class TorchContent:
         accelerator: Any = torch.cuda
         aside = accelerator.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside), exact_convolutions(search=True):
+        with torch.cuda.stream(aside), exact_convolutions(self._device, search=True):
             for _ in range(WARM_UP_RUNS):
                 self._network(self._pixels[:size])
         torch.cuda.current_stream().wait_stream(aside)
         graph = accelerator.CUDAGraph()
         with (
-            exact_convolutions(search=True),
+            exact_convolutions(self._device, search=True),
             torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"),
         ):
             made: tuple[Tensor, Tensor] = self._network(self._pixels[:size])  # of `size` images

@@ -5,7 +5,8 @@ it does with rows, slots and padding is tested without a GPU.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -14,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.kernels import GraphKernels
 from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import TorchFeatures
 
 LANES = 2  # batches under way: one computed, one uploaded
+CUDNN_FLAGS = threading.RLock()
 
 
 def bucket_sizes(largest: int) -> list[int]:
@@ -44,7 +47,7 @@ class _Lane:
     """Staging buffers of one batch: pinned memory that the device reads by itself, and the device's, where it lands."""
 
     def __init__(self, images: int, side: int, device: str) -> None:
-        pinned = device == "cuda"
+        pinned = is_card(device)
         accelerator = torch.get_device_module(device)
         shape = (images, side, side, 3)
         self.pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
@@ -76,7 +79,7 @@ class GraphEmbedder:
         self._pixels = torch.zeros((largest, side, side, 3), dtype=torch.uint8, device=device)  # (n, h, w, 3)
         self._addresses = torch.full((largest,), self._scrap.data_ptr(), dtype=torch.int64, device=device)
         self._lanes = cycle([_Lane(largest, side, device) for _ in range(LANES)])
-        self._memory = self._accelerator.graph_pool_handle() if device == "cuda" else None
+        self._memory = self._accelerator.graph_pool_handle() if is_card(device) else None
         self.largest = largest
         # All graphs share the memory that the largest needs: each is done with it when its features are written.
         self._graphs = {size: self._capture(size) for size in reversed(bucket_sizes(largest))}
@@ -86,18 +89,18 @@ class GraphEmbedder:
         self._kernels.store_at(maps, self.layout, self._addresses[:size])
 
     def _capture(self, size: int) -> Callable[[], None]:
-        if self._device != "cuda":
+        if not is_card(self._device):
             return lambda: self._step(size)
         # cuDNN tries its algorithms and Triton compiles in the runs before; a capture may do neither.
         aside = self._accelerator.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside), exact_convolutions(search=True):
+        with torch.cuda.stream(aside), exact_convolutions(self._device, search=True):
             for _ in range(3):
                 self._step(size)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with (
-            exact_convolutions(search=True),
+            exact_convolutions(self._device, search=True),
             torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"),
         ):
             self._step(size)
@@ -145,9 +148,18 @@ def read_on(stream: Any, pixels: Sequence[Tensor]) -> None:
             one.record_stream(stream)
 
 
-def exact_convolutions(*, search: bool) -> contextlib.AbstractContextManager[None]:
-    """Convolutions whose float32 is float32, not TF32; `search` lets cuDNN time its algorithms for each new shape."""
-    context: contextlib.AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=search, deterministic=False, allow_tf32=False
-    )
-    return context
+@contextlib.contextmanager
+def exact_convolutions(device: str, *, search: bool) -> Iterator[None]:
+    """Convolutions whose float32 is float32, not TF32; `search` lets cuDNN time its algorithms for each new shape.
+
+    cuDNN's flags are the whole process's: of the threads of several cards one convolves at a time outside of graphs, or
+    one would give the flags back while another relies on them. On a CPU, where cuDNN has no part, nothing is done.
+    """
+    if not is_card(device):
+        yield
+        return
+    with (
+        CUDNN_FLAGS,
+        torch.backends.cudnn.flags(enabled=True, benchmark=search, deterministic=False, allow_tf32=False),
+    ):
+        yield

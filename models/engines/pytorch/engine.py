@@ -20,7 +20,6 @@ from clpips.models.engines.contract import (
     DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
     Convolution,
-    EngineError,
     Image,
     Images,
     Precision,
@@ -29,31 +28,31 @@ from clpips.models.engines.contract import (
     pair_by_pair,
 )
 from clpips.models.engines.cores import Cores, core_count
+from clpips.models.engines.pytorch.cards import current, is_card, on_its_device, require_device
 from clpips.models.engines.pytorch.content import TorchContent, TorchContentFeatures, compare_content
 from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder, exact_convolutions, read_on
 from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels_for
 from clpips.models.engines.pytorch.layout import Layout, layout_of, places_by_layout
 from clpips.models.engines.pytorch.memory import OutOfMemoryError, in_halves, largest_that_fits, release_cached_memory
-from clpips.models.engines.pytorch.network import AlexNetTaps
+from clpips.models.engines.pytorch.network import AlexNetTaps, taps_of
 from clpips.models.engines.pytorch.precision import compute_dtype, content_dtype
 from clpips.models.engines.pytorch.resizing import resize_to_square
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
 from clpips.models.images.resize import resize
-from clpips.models.metric.backbone import LAYERS, MIN_SIDE, tap_sizes
+from clpips.models.metric.backbone import MIN_SIDE
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
 from clpips.models.metric.content import CONTENT_SIDE
 from clpips.models.metric.families import (
     ALEXNET,
     CONTENT,
     FAMILIES_OF,
-    NETWORK_PLACES,
-    PLACES,
-    Z_LENGTH,
+    LAYOUTS,
     Families,
     Networks,
 )
 from clpips.models.metric.masked import masked_content_distances, masked_distances
 from clpips.models.metric.masks import Region
+from clpips.models.metric.nets import Net
 from clpips.models.metric.spatial import within
 
 CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
@@ -81,8 +80,7 @@ class TorchEngine:
         On a CPU, `threads` cores (None: all) compute images side by side, one core each: PyTorch is told to use a
         single thread, in the whole process. `kernels` in place of those that suit the device.
         """
-        if device == "cuda" and not torch.cuda.is_available():
-            raise EngineError("PyTorch sees no CUDA device: check nvidia-smi, and that this PyTorch is a CUDA build")
+        require_device(device)
         self._cores = Cores(threads or core_count()) if device == "cpu" else None
         if self._cores is not None:
             torch.set_num_threads(1)
@@ -90,6 +88,8 @@ class TorchEngine:
         self.device = device
         self.precision = precision
         self.convolution: Convolution = "direct"
+        self.net = backbone.net
+        self._z = LAYOUTS[self.net.name]
         self.fingerprint = backbone.fingerprint
         self.parallel = self._cores.count if self._cores else 1
         self.comparing = 1  # on the device, or by operations that take all cores
@@ -97,8 +97,9 @@ class TorchEngine:
         self.seconds_per_image = 0.0
         self.on_memory_pressure: Callable[[], None] = nothing_to_free
         self._dtype = compute_dtype(device, precision)
-        self._network = AlexNetTaps(backbone, self._dtype).to(device)
-        self._kernels: Kernels = kernels or kernels_for(device, self._dtype)
+        self._network = taps_of(backbone, self._dtype).to(device)
+        with current(device):
+            self._kernels: Kernels = kernels or kernels_for(device, self._dtype, self.net)
         self.pool: SlotPool | None = None  # of the prepared size
         self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
         self._content: TorchContent | None = None  # until it is asked for
@@ -110,6 +111,7 @@ class TorchEngine:
     def loaded(self) -> Networks:
         return frozenset({ALEXNET} if self._content is None else {ALEXNET, CONTENT})
 
+    @on_its_device
     @torch.inference_mode()
     def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
         """As the protocol says: captures graphs on CUDA, and reserves a slot for each image that may be kept.
@@ -120,11 +122,12 @@ class TorchEngine:
         """
         self.pool = self.graphs = None
         self._largest = largest
-        layout = layout_of(side, side)
+        layout = layout_of(side, side, self.net)
         kernels = self._kernels
-        if isinstance(kernels, GraphKernels):
+        if isinstance(kernels, GraphKernels) and isinstance(self._network, AlexNetTaps):
+            network = self._network
             self.graphs = largest_that_fits(
-                lambda size: GraphEmbedder(self._network, kernels, side, size, self.device), largest, self.device
+                lambda size: GraphEmbedder(network, kernels, side, size, self.device), largest, self.device
             )
         blank = np.zeros((side, side, 3), np.uint8)
         for _ in range(2):  # the second time, nothing is paid that is paid once
@@ -144,6 +147,7 @@ class TorchEngine:
         reserved = self.pool.slots if self.pool is not None else 0
         return feature_bytes if reserved == slots else max(reserved - spare, 0) * slot_bytes
 
+    @on_its_device
     def embed(
         self,
         images: Images,
@@ -154,7 +158,7 @@ class TorchEngine:
         rows = list(images)
         if not rows:
             return []
-        layout = _layout_of_all(rows)  # each core sees a part of them alone
+        layout = _layout_of_all(rows, self.net)  # each core sees a part of them alone
         if network == CONTENT:
             content = self._content_network()
             embed = partial(self._embed_content, content, layout)
@@ -165,11 +169,12 @@ class TorchEngine:
     def _embed_all(self, rows: Sequence[Image]) -> list[TorchFeatures]:
         features: list[TorchFeatures] = []
         while len(features) < len(rows):
-            layout = _layout_of_all(rows)
+            layout = _layout_of_all(rows, self.net)
             batch = rows[len(features) : len(features) + self._limit(layout)]
             features += in_halves(self._embed, batch, self._relieve, partial(self._lower_limit, layout))
         return features
 
+    @on_its_device
     @torch.inference_mode()
     def compare(
         self,
@@ -178,19 +183,19 @@ class TorchEngine:
         families: Families | None = None,
     ) -> NDArray[np.float32]:
         network, families = families_asked(targets, candidates, families)
-        z = np.zeros((len(targets), Z_LENGTH), np.float32)  # (n, z)
+        z = np.zeros((len(targets), self._z.length), np.float32)  # (n, z)
         if network == CONTENT:
             if targets:
-                z[:, NETWORK_PLACES[CONTENT]] = compare_content(targets, candidates)
+                z[:, self._z.network_places[CONTENT]] = compare_content(targets, candidates)
             for name in FAMILIES_OF[CONTENT] - families:
-                z[:, PLACES[name]] = 0
+                z[:, self._z.places[name]] = 0
             return z
         for places in places_by_layout([one.layout for one in targets], [one.layout for one in candidates]):
             for start in range(0, len(places), PAIRS_A_RUN):
                 run = places[start : start + PAIRS_A_RUN]
                 pairs = [(targets[place], candidates[place]) for place in run]
                 compare = partial(self._compare, families=families)
-                z[run, NETWORK_PLACES[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
+                z[run, self._z.network_places[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
         return z
 
     def compare_all(
@@ -198,6 +203,19 @@ class TorchEngine:
     ) -> NDArray[np.float32]:
         return pair_by_pair(self.compare, targets, candidates, families)
 
+    @on_its_device
+    @torch.inference_mode()
+    def adopt(self, features: Sequence[Any]) -> list[Any]:
+        here = next(self._network.parameters()).device
+        foreign = list({id(one): one for one in features if one.device != here}.values())
+        try:
+            copies = in_halves(self._copy, foreign, self._relieve, _nothing_to_lower)
+        except OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
+        copied = {id(one): copy for one, copy in zip(foreign, copies, strict=True)}
+        return [copied.get(id(one), one) for one in features]
+
+    @on_its_device
     @torch.inference_mode()
     def compare_within(
         self, target: Any, candidate: Any, mask: Region, families: Families | None = None
@@ -206,23 +224,25 @@ class TorchEngine:
         network, families = families_asked([target], [candidate], families)
         if network == CONTENT:
             own, other = (one.maps.float().cpu().numpy() for one in (target, candidate))  # (1280, h, w)
-            return masked_content_distances(own, other, mask, families)
+            return masked_content_distances(own, other, mask, families, self._z)
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
         return masked_distances(_hosted(target), _hosted(candidate), mask, families)
 
+    @on_its_device
     @torch.inference_mode()
     def locate(
         self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
         by_channel = torch.from_numpy(np.asarray(weights, np.float64)).to(self.device)  # (1152,)
-        sizes = tap_sizes(target.layout.height, target.layout.width)
+        sizes = self.net.tap_sizes(target.layout.height, target.layout.width)
         maps = []
-        for layer, size, a, b in zip(LAYERS, sizes, target.taps(), candidate.taps(), strict=True):
+        for layer, size, a, b in zip(self.net.layers, sizes, target.taps(), candidate.taps(), strict=True):
             squares = torch.sub(a.float(), b.float()).square_()  # (positions, c)
             maps.append((squares.double() @ by_channel[layer]).float().reshape(size).cpu().numpy())  # (h, w)
         return within(maps, mask)
 
+    @on_its_device
     @torch.inference_mode()
     def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
         alexnet = [one for one in features if one.network == ALEXNET]
@@ -231,6 +251,7 @@ class TorchEngine:
         found: NDArray[np.float32] = torch.stack([one.statistics for one in features]).cpu().numpy()  # (n, 2, c)
         return found
 
+    @on_its_device
     @torch.inference_mode()
     def store(self, features: Any) -> list[NDArray[Any]]:
         if features.network == CONTENT:
@@ -238,6 +259,7 @@ class TorchEngine:
         self._measure([features])
         return [features.statistics.cpu().numpy(), features.buffer.view(torch.uint8).cpu().numpy()]
 
+    @on_its_device
     @torch.inference_mode()
     def restore(
         self, arrays: Sequence[NDArray[Any]], network: str, size: tuple[int, int]
@@ -246,7 +268,7 @@ class TorchEngine:
         if network == CONTENT:
             nothing = torch.empty(0, device=self.device)  # the maps are for masks
             return TorchContentFeatures(nothing, statistics.to(self.device))
-        features = self._place(layout_of(*size))
+        features = self._place(layout_of(*size, self.net))
         (buffer,) = maps
         if buffer.numel() != features.buffer.nbytes:
             raise ValueError(
@@ -257,6 +279,7 @@ class TorchEngine:
         features.measured = True
         return features
 
+    @on_its_device
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
         self.pool = self.graphs = self._content = None
@@ -292,7 +315,7 @@ class TorchEngine:
 
     def _content_pixels(self, layout: Layout, images: Sequence[Image]) -> Tensor:
         """Scoring pixels at the content network's side, `(n, s, s, 3)` on the device: those of `images/resize.py`."""
-        if self.device == "cuda" and layout.height == layout.width:
+        if is_card(self.device) and layout.height == layout.width:
             hosted = [image for image in images if isinstance(image, np.ndarray)]
             landed = [image for image in images if isinstance(image, Tensor)]
             order = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
@@ -302,7 +325,7 @@ class TorchEngine:
         return torch.from_numpy(np.stack([resize(image, CONTENT_SIDE) for image in hosts])).to(self.device)
 
     def _embed(self, images: Sequence[Image]) -> list[TorchFeatures]:
-        layout = _layout_of_all(images)
+        layout = _layout_of_all(images, self.net)
         features = [self._place(layout) for _ in images]
         # Those from main memory first: each kind lies together in the batch, and moves in one go.
         places = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
@@ -312,8 +335,8 @@ class TorchEngine:
         if self.graphs is not None and self.graphs.layout == layout:
             self.graphs.embed(hosted, landed, destinations)
             return features
-        with exact_convolutions(search=False):
-            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))  # five (n, c, h', w')
+        with exact_convolutions(self.device, search=False):
+            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))  # (n, c, h', w')
         self._kernels.store(maps, destinations)
         return features
 
@@ -322,7 +345,7 @@ class TorchEngine:
         parts = []
         if hosted:
             shape = (len(hosted), layout.height, layout.width, 3)
-            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
+            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=is_card(self.device))
             np.stack(hosted, out=pixels.numpy())
             parts.append(pixels.to(self.device, non_blocking=True))
         if landed:
@@ -334,15 +357,15 @@ class TorchEngine:
         self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]], families: Families
     ) -> list[NDArray[np.float32]]:
         targets, candidates = zip(*pairs, strict=True)
-        z = torch.zeros((len(pairs), NETWORK_PLACES[ALEXNET].stop), device=self.device)  # (n, 3456)
+        z = torch.zeros((len(pairs), self._z.network_places[ALEXNET].stop), device=self.device)  # (n, 3456)
         if "aligned" in families:
-            z[:, PLACES["aligned"]] = self._kernels.compare(targets, candidates)  # (n, 1152)
+            z[:, self._z.places["aligned"]] = self._kernels.compare(targets, candidates)  # (n, 1152)
         if families & {"mean", "std"}:
             self._measure([*targets, *candidates])
             distances_of_both = self._kernels.compare_statistics(targets, candidates).chunk(2, dim=1)  # (n, 1152) each
             for name, distances in zip(("mean", "std"), distances_of_both, strict=True):
                 if name in families:
-                    z[:, PLACES[name]] = distances
+                    z[:, self._z.places[name]] = distances
         return list(z.cpu().numpy())
 
     def _measure(self, features: Sequence[TorchFeatures]) -> None:
@@ -367,11 +390,18 @@ class TorchEngine:
             features = TorchFeatures(layout, torch.empty(layout.elements, dtype=self._dtype, device=self.device))
         return features
 
+    def _copy(self, foreign: Sequence[Any]) -> list[Any]:
+        """The same features on this device. Nothing waits: both cards' streams keep the order of work and copy."""
+        return [
+            one.to(self.device) if isinstance(one, TorchContentFeatures) else one.copy_to(self._place(one.layout))
+            for one in foreign
+        ]
+
     def _limit(self, layout: Layout) -> int:
         """Most images of one size in a run."""
         if self.graphs is not None and self.graphs.layout == layout:
             most = self.graphs.largest
-        elif self.device == "cuda":
+        elif is_card(self.device):
             most = max(1, UNPREPARED_PIXELS // (layout.height * layout.width))
         else:
             most = CPU_BATCH
@@ -386,13 +416,13 @@ class TorchEngine:
         release_cached_memory(self.device)
 
     def _default_feature_bytes(self) -> int:
-        if self.device != "cuda":
+        if not is_card(self.device):
             return DEFAULT_FEATURE_BYTES
-        free, _ = torch.cuda.mem_get_info()
+        free, _ = torch.cuda.mem_get_info(self.device)
         return int(free * MEMORY_SHARE)
 
 
-def _layout_of_all(images: Sequence[Image]) -> Layout:
+def _layout_of_all(images: Sequence[Image], net: Net) -> Layout:
     shapes = {tuple(image.shape) for image in images}
     kinds = {image.dtype for image in images if isinstance(image, np.ndarray | Tensor)}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= UINT8:
@@ -400,12 +430,12 @@ def _layout_of_all(images: Sequence[Image]) -> Layout:
         raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
     if min(shape[:2]) < MIN_SIDE:
         raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")
-    return layout_of(shape[0], shape[1])
+    return layout_of(shape[0], shape[1], net)
 
 
 def _hosted(features: TorchFeatures) -> list[NDArray[np.float32]]:
     """An image's feature maps in main memory, float32 `(c, h, w)` each."""
-    sizes = tap_sizes(features.layout.height, features.layout.width)
+    sizes = features.layout.net.tap_sizes(features.layout.height, features.layout.width)
     return [tap.float().T.reshape(-1, *size).cpu().numpy() for tap, size in zip(features.taps(), sizes, strict=True)]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clpips.models.engines.contract import EngineError
+from clpips.models.engines.pytorch.cards import current, on_its_device
 from clpips.models.engines.pytorch.memory import is_out_of_memory, release_cached_memory
 from clpips.models.engines.pytorch.messages import first_line
 from clpips.models.images.jpeg import plain_jpeg_size
@@ -39,13 +40,14 @@ class TorchJpegDecoder:
 
     def __init__(self, device: str, decode: Decode | None = None, pixels_a_run: int = PIXELS_A_RUN) -> None:
         """`decode` in place of torchvision's. Raises `EngineError` where a first small file cannot be decoded."""
-        self._device = device
+        self.device = device
         self._decode = decode or torchvision_decode(device)
         self._pixels_a_run = pixels_a_run
         self._accelerator: Any = torch.get_device_module(device)
-        self._stream = self._accelerator.Stream()
+        with current(device):
+            self._stream = self._accelerator.Stream()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), current(device):
                 self._run([_small_file()], MIN_SIDE)
         except Exception as error:
             raise EngineError(
@@ -53,6 +55,7 @@ class TorchJpegDecoder:
                 "to this PyTorch, or decode on the host"
             ) from error
 
+    @on_its_device
     @torch.inference_mode()
     def decode(
         self, files: Sequence[bytes], resolution: int | None, max_pixels: int = MAX_PIXELS
@@ -73,7 +76,7 @@ class TorchJpegDecoder:
         # The exception is gone here, and with its frames the batch's tensors.
         if out_of_memory:
             logger.warning("device memory ran out for %d JPEGs, the host decodes them: %s", len(files), message)
-            release_cached_memory(self._device)
+            release_cached_memory(self.device)
         elif len(files) > 1:
             half = len(files) // 2
             return self._in_halves(files[:half], resolution) + self._in_halves(files[half:], resolution)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.layout import Layout
 from clpips.models.engines.pytorch.messages import first_line
 from clpips.models.engines.pytorch.network import BLOCK, block_grid
 from clpips.models.engines.pytorch.slots import TorchFeatures
-from clpips.models.metric.backbone import EPSILON, GAIN, LAYERS, OFFSET, TOTAL_CHANNELS
+from clpips.models.metric.backbone import EPSILON, GAIN, OFFSET
+from clpips.models.metric.nets import ALEX, Net
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +31,16 @@ class Kernels(Protocol):
         """uint8 RGB `(n, h, w, 3)` on the device → the network's input `(n, 48, rows, columns)`, normalised.
 
         The 48 numbers are 4 × 4 pixels, row by row; two pixels of zeros stand before the image, and behind it as many
-        as the last kernel reaches.
+        as the last kernel reaches. For another backbone than AlexNet: normalised planes `(n, 3, h, w)`.
         """
         ...
 
     def store(self, maps: Sequence[Tensor], features: Sequence[TorchFeatures]) -> None:
-        """Bring n images' five maps `(n, c, h', w')` to unit length along c and write them to their features."""
+        """Bring n images' maps `(n, c, h', w')` to unit length along c and write them to their features."""
         ...
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
-        """The family `aligned` of n pairs of one layout: float32 `(n, 1152)` on the device."""
+        """The family `aligned` of n pairs of one layout: float32 `(n, c)` on the device."""
         ...
 
     def measure(self, features: Sequence[TorchFeatures]) -> None:
@@ -46,7 +48,7 @@ class Kernels(Protocol):
         ...
 
     def compare_statistics(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
-        """The families `mean` and `std` of n pairs that have been measured: float32 `(n, 2304)` on the device."""
+        """The families `mean` and `std` of n pairs that have been measured: float32 `(n, 2c)` on the device."""
         ...
 
 
@@ -66,13 +68,17 @@ class GraphKernels(Kernels, Protocol):
 class PlainKernels:
     """In PyTorch's own operations, image by image and pair by pair."""
 
-    def __init__(self, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, device: str, dtype: torch.dtype, net: Net = ALEX) -> None:
         self._dtype = dtype
+        self._net = net
         self._gain = torch.tensor(GAIN, device=device)  # (3,)
         self._offset = torch.tensor(OFFSET, device=device)  # (3,)
 
     def blocks(self, images: Tensor) -> Tensor:
         n, height, width, _ = images.shape
+        if self._net != ALEX:
+            planes = torch.addcmul(self._offset, images.to(torch.float32), self._gain).to(self._dtype)  # (n, h, w, 3)
+            return planes.permute(0, 3, 1, 2)  # (n, 3, h, w), channels last in memory
         rows, columns = block_grid(height, width)
         x = torch.addcmul(self._offset, images.to(torch.float32), self._gain).to(self._dtype)  # (n, h, w, 3)
         # A negative width cuts off what no kernel reaches.
@@ -91,9 +97,10 @@ class PlainKernels:
                 destination[tap].copy_(row / norm)
 
     def compare(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
-        z = torch.empty((len(targets), TOTAL_CHANNELS), device=targets[0].buffer.device)  # (n, 1152)
+        net = targets[0].layout.net
+        z = torch.empty((len(targets), net.total_channels), device=targets[0].buffer.device)  # (n, c)
         for row, target, candidate in zip(z, targets, candidates, strict=True):
-            for layer, a, b in zip(LAYERS, target.taps(), candidate.taps(), strict=True):
+            for layer, a, b in zip(net.layers, target.taps(), candidate.taps(), strict=True):
                 difference = torch.sub(a.float(), b.float())  # (positions, c)
                 torch.mean(difference.square_(), dim=0, out=row[layer])  # (c,)
         return z
@@ -106,17 +113,20 @@ class PlainKernels:
                 mean = values.mean(dim=0)  # (c,)
                 means.append(mean)
                 deviations.append((values - mean).square_().mean(dim=0).sqrt_())  # (c,)
-            one.statistics.copy_(torch.stack([torch.cat(means), torch.cat(deviations)]))  # (2, 1152)
+            one.statistics.copy_(torch.stack([torch.cat(means), torch.cat(deviations)]))  # (2, c)
 
     def compare_statistics(self, targets: Sequence[TorchFeatures], candidates: Sequence[TorchFeatures]) -> Tensor:
-        sides = (torch.stack([one.statistics for one in side]) for side in (targets, candidates))  # (n, 2, 1152) each
+        sides = (torch.stack([one.statistics for one in side]) for side in (targets, candidates))  # (n, 2, c) each
         return torch.sub(*sides).square_().flatten(1)
 
 
-def kernels_for(device: str, dtype: torch.dtype) -> Kernels:
-    """Triton's kernels on CUDA, tried once; plain ones on the CPU, and where Triton cannot work, with a warning."""
-    if device != "cuda":
-        return PlainKernels(device, dtype)
+def kernels_for(device: str, dtype: torch.dtype, net: Net = ALEX) -> Kernels:
+    """Triton's kernels on CUDA, tried once; plain ones on the CPU, and where Triton cannot work, with a warning.
+
+    Triton's are AlexNet's: their tiles divide its channels. Other backbones have the plain ones on CUDA, too.
+    """
+    if not is_card(device) or net != ALEX:
+        return PlainKernels(device, dtype, net)
     try:
         from clpips.models.engines.pytorch.triton_kernels import TritonKernels
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from clpips.models.metric.backbone import CHANNELS, tap_sizes
+from clpips.models.metric.nets import ALEX, Net
 
 
 class Layout(NamedTuple):
@@ -19,25 +19,26 @@ class Layout(NamedTuple):
     positions: tuple[int, ...]  # of each tap: h' * w'
     starts: tuple[int, ...]  # first element of each tap
     elements: int
+    net: Net = ALEX
 
     def split(self, buffer: Tensor) -> list[Tensor]:
-        """The five taps of a flat buffer `(elements,)`, each a view `(positions, channels)`."""
+        """The taps of a flat buffer `(elements,)`, each a view `(positions, channels)`."""
         return [
             buffer[start : start + positions * channels].view(positions, channels)
-            for start, positions, channels in zip(self.starts, self.positions, CHANNELS, strict=True)
+            for start, positions, channels in zip(self.starts, self.positions, self.net.channels, strict=True)
         ]
 
 
 @cache
-def layout_of(height: int, width: int) -> Layout:
+def layout_of(height: int, width: int, net: Net = ALEX) -> Layout:
     """The layout of an image of `height` × `width` pixels (both ≥ 31).
 
     >>> layout_of(64, 64).positions
     (225, 49, 9, 9, 9)
     """
-    positions = tuple(h * w for h, w in tap_sizes(height, width))
-    ends = tuple(accumulate(p * c for p, c in zip(positions, CHANNELS, strict=True)))
-    return Layout(height, width, positions, (0, *ends[:-1]), ends[-1])
+    positions = tuple(h * w for h, w in net.tap_sizes(height, width))
+    ends = tuple(accumulate(p * c for p, c in zip(positions, net.channels, strict=True)))
+    return Layout(height, width, positions, (0, *ends[:-1]), ends[-1], net)
 
 
 def places_by_layout(targets: Sequence[Layout], candidates: Sequence[Layout]) -> Collection[list[int]]:

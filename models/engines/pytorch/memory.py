@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 
 from clpips.models.engines.contract import EngineError
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.messages import first_line
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def release_cached_memory(device: str) -> None:
     """Give the device what PyTorch keeps of memory that nobody uses."""
-    if device == "cuda":
+    if is_card(device):
         torch.cuda.empty_cache()
 
 

@@ -1,4 +1,4 @@
-"""The network: AlexNet's five convolutions on PyTorch, from blocks of pixels to the five ReLU maps."""
+"""The backbone on PyTorch: AlexNet from blocks of pixels, any other from pixels, to the maps of its taps."""
 
 from typing import Final
 
@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clpips.models.metric.backbone import CONVOLUTIONS, tap_sizes
+from clpips.models.metric.backbone import tap_sizes
 from clpips.models.metric.backbone_file import Backbone
+from clpips.models.metric.nets import ALEX, CONVOLUTIONS, Conv, Pool, Tap
 
 BLOCK: Final = 4  # pixels a side: the first convolution's stride
 FLOAT16_MAX: Final = 65504.0
@@ -48,6 +49,50 @@ class AlexNetTaps(nn.Module):
             x = x.clamp_(0, FLOAT16_MAX) if self.dtype == torch.float16 else x.relu_()
             maps.append(x)
         return maps
+
+
+class NetTaps(nn.Module):
+    """Any backbone by its description, channels last, in one dtype: no step is computed in another way than it says."""
+
+    def __init__(self, backbone: Backbone, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self._steps = backbone.net.steps
+        self._places = {one.key: number for number, one in enumerate(backbone.net.convolutions)}
+        self.convolutions = nn.ModuleList()
+        for key, inputs, outputs, kernel, stride, padding in backbone.net.convolutions:
+            convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding)
+            parts = {part: torch.from_numpy(backbone.tensors[f"{key}.{part}"]) for part in ("weight", "bias")}
+            convolution.load_state_dict(parts)
+            weight = convolution.to(dtype).weight
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+            self.convolutions.append(convolution)
+        self.requires_grad_(requires_grad=False).eval()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """n images as planes (see `Kernels.blocks`), `(n, 3, h, w)` → the taps' maps `(n, c, h', w')`."""
+        maps = []
+        for step in self._steps:
+            if isinstance(step, Tap):
+                maps.append(x)
+            elif isinstance(step, Pool):
+                x = functional.max_pool2d(x, step.kernel, 2, ceil_mode=step.ceil)
+            elif isinstance(step, Conv):
+                x = self._convolved(x, step)
+            else:
+                squeeze, *expand = step.convolutions
+                squeezed = self._convolved(x, squeeze)
+                x = torch.cat([self._convolved(squeezed, one) for one in expand], 1)
+        return maps
+
+    def _convolved(self, x: Tensor, one: Conv) -> Tensor:
+        x = self.convolutions[self._places[one.key]](x)
+        return x.clamp_(0, FLOAT16_MAX) if self.dtype == torch.float16 else x.relu_()
+
+
+def taps_of(backbone: Backbone, dtype: torch.dtype) -> nn.Module:
+    """The network of a backbone."""
+    return AlexNetTaps(backbone, dtype) if backbone.net == ALEX else NetTaps(backbone, dtype)
 
 
 def block_grid(height: int, width: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import torch
 
 from clpips.models.engines.contract import Precision
+from clpips.models.engines.pytorch.cards import is_card
 
 
 def compute_dtype(device: str, precision: Precision) -> torch.dtype:
@@ -16,7 +17,7 @@ def compute_dtype(device: str, precision: Precision) -> torch.dtype:
     """
     if precision == "exact":
         return torch.float32
-    return torch.float16 if device == "cuda" else torch.bfloat16
+    return torch.float16 if is_card(device) else torch.bfloat16
 
 
 def content_dtype(device: str, precision: Precision) -> torch.dtype:

@@ -1,16 +1,12 @@
 """Slab allocation: features as handles on memory of the device, from a pool of equal slots or beside it."""
 
 from collections import deque
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from clpips.models.engines.pytorch.layout import Layout
-from clpips.models.metric.backbone import TOTAL_CHANNELS
 from clpips.models.metric.families import ALEXNET
-
-STATISTICS: Final = (2, TOTAL_CHANNELS)  # shape of an image's means and standard deviations
 
 
 class TorchFeatures:
@@ -34,7 +30,9 @@ class TorchFeatures:
     ) -> None:
         self.layout = layout
         self.buffer = buffer  # (layout.elements,)
-        self.statistics = torch.empty(STATISTICS, device=buffer.device) if statistics is None else statistics  # (2, c)
+        if statistics is None:
+            statistics = torch.empty((2, layout.net.total_channels), device=buffer.device)
+        self.statistics = statistics  # (2, c)
         self.measured = False  # whether the statistics are there
         self._free = free
         self._slot = slot
@@ -48,8 +46,20 @@ class TorchFeatures:
         """Whether a slot of the pool holds them, and not memory of their own."""
         return self._free is not None
 
+    @property
+    def device(self) -> torch.device:
+        return self.buffer.device
+
+    def copy_to(self, place: "TorchFeatures") -> "TorchFeatures":
+        """The features in another place of the same layout, maybe on another card; the copy may still be under way."""
+        place.buffer.copy_(self.buffer, non_blocking=True)
+        if self.measured:
+            place.statistics.copy_(self.statistics, non_blocking=True)
+            place.measured = True
+        return place
+
     def taps(self) -> list[Tensor]:
-        """The five maps of unit length along channels, each `(positions, channels)`."""
+        """The maps of unit length along channels, each `(positions, channels)`."""
         return self.layout.split(self.buffer)
 
     def __del__(self) -> None:
@@ -69,7 +79,7 @@ class SlotPool:
         self.layout = layout
         self.slots = slots
         self._slab = torch.empty((slots, layout.elements), dtype=dtype, device=device)  # (slots, elements)
-        self._statistics = torch.empty((slots, *STATISTICS), device=device)  # (slots, 2, c)
+        self._statistics = torch.empty((slots, 2, layout.net.total_channels), device=device)  # (slots, 2, c)
         self._free = deque(reversed(range(slots)))
 
     @property

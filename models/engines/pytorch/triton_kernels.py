@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.layout import Layout, layout_of
 from clpips.models.engines.pytorch.network import block_grid
 from clpips.models.engines.pytorch.slots import TorchFeatures
@@ -346,6 +347,6 @@ class TritonKernels:
         return z
 
     def _upload(self, addresses: Tensor) -> Tensor:
-        if self._device == "cuda":
+        if is_card(self._device):
             addresses = addresses.pin_memory()  # from ordinary memory the copy would wait for the device
         return addresses.to(self._device, non_blocking=True)

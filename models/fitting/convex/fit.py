@@ -23,7 +23,7 @@ from clpips.models.fitting.convex.guard import Validation, blind_shares, validat
 from clpips.models.fitting.convex.solver import Vector
 from clpips.models.fitting.convex.space import CoarseStrengths, make_space, mixed_start
 from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
-from clpips.models.metric.families import ALEXNET, ALL_FAMILIES, CONTENT, Z_LENGTH, Families, families_of
+from clpips.models.metric.families import ALEXNET, ALL_FAMILIES, CONTENT, Families, families_of, layout_of_z
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
@@ -136,15 +136,16 @@ def fit_convex(
     `NoFitError` where the pairs support no fit, and `ValueError` for a parent of another shape.
 
     >>> from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
-    >>> z = np.random.default_rng(0).gamma(1, 0.001, (8, 5, Z_LENGTH)).astype(np.float32)
+    >>> z = np.random.default_rng(0).gamma(1, 0.001, (8, 5, 6016)).astype(np.float32)
     >>> pairs = join_pairs([pairs_of_ranking(rows, [1, 2, 3, 4, 5], target) for target, rows in enumerate(z)])
     >>> pairs.agreement(fit_convex(pairs).weights) > pairs.agreement(load_weights("lpips").values)
     True
     """
-    balanced, lpips = _shipped("balanced"), _shipped("lpips")
+    net = layout_of_z(pairs.rows.shape[1] if parent is None else len(parent)).net.name
+    balanced, lpips = _shipped("balanced", net), _shipped("lpips", net)
     start = balanced if parent is None else parent.astype(np.float64)  # (c,)
-    if start.shape != (Z_LENGTH,):
-        raise ValueError(f"the parent has the shape {start.shape}, expected ({Z_LENGTH},)")
+    if start.shape != balanced.shape:
+        raise ValueError(f"the parent has the shape {start.shape}, expected {balanced.shape}")
     with _ONE_AT_A_TIME, _BLAS.limit(limits=1, user_api="blas"):
         return _fit(
             voted_pairs(pairs), start, balanced, lpips, recipe or (VOTES if (pairs.sizes == 2).all() else RANKINGS)
@@ -152,8 +153,8 @@ def fit_convex(
 
 
 @cache
-def _shipped(name: str) -> Vector:
-    return load_weights(name).values.astype(np.float64)
+def _shipped(name: str, net: str) -> Vector:
+    return load_weights(name, net).values.astype(np.float64)
 
 
 def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, recipe: ConvexRecipe) -> Fit:
@@ -166,7 +167,7 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
             f"no {unit} can be held out: every ranking shows what the others show; rank other pictures, too"
         )
     start = mixed_start(compared, parent, lpips, recipe.lpips)
-    known = natural_loudness().astype(np.float64) if recipe.natural else None
+    known = natural_loudness(layout_of_z(len(parent))).astype(np.float64) if recipe.natural else None
     branches: list[Branch] = []
     counted: list[float] = []
     for (families, exponent), grouped in groupby(recipe.members, lambda member: (member.families, member.exponent)):

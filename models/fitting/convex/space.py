@@ -26,7 +26,7 @@ import numpy as np
 
 from clpips.models.fitting.convex.solver import Floats, Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
-from clpips.models.metric.families import ALL_FAMILIES, GROUPS, PLACES, Families
+from clpips.models.metric.families import ALL_FAMILIES, Families, layout_of_z
 
 PRIOR: Final = 0.3  # score of a typical comparison under the start; the margin is 1
 COARSE_SHARE: Final = 0.3  # of the start that is its own part; the rest lies on channels, which may fall below it
@@ -87,7 +87,8 @@ def make_space(
 
     `balanced` and `known`, the loudness of natural images, are `(c,)`, too.
     """
-    groups = [group for group in GROUPS if group.family in families]
+    layout = layout_of_z(len(start))
+    groups = [group for group in layout.groups if group.family in families]
     channels = np.concatenate([np.arange(group.place.start, group.place.stop) for group in groups])  # (k,)
     z = compared.rows[:, channels] if len(channels) < len(start) else compared.rows  # (r, k)
     if not z.any():
@@ -95,8 +96,10 @@ def make_space(
     start, balanced = _within(start, channels), _within(balanced, channels)  # (c,) each
     start_part = start * strengths.start / _typical_score(compared, start)  # (c,)
     unit = balanced / _typical_score(compared, balanced)  # (c,)
-    whole = [strengths.family * _within(unit, place) for name, place in PLACES.items() if name in families]
-    layers = [strengths.layer * _within(unit, group.place) for group in groups if group.place not in PLACES.values()]
+    whole = [strengths.family * _within(unit, place) for name, place in layout.places.items() if name in families]
+    layers = [
+        strengths.layer * _within(unit, group.place) for group in groups if group.place not in layout.places.values()
+    ]
     parts = np.array([start_part, *whole, *layers])  # (q, c)
 
     loudness = channel_loudness(z, None if known is None else known[channels])  # (k,)

@@ -25,6 +25,10 @@ export class Board {
 
   /** @param {State} state @param {State} before */
   show(state, before) {
+    if (onlyDrawn(state, before)) {
+      state.shots.forEach((shot, index) => shot !== before.shots[index] && this.cards.get(shot.id)?.draw(shot));
+      return;
+    }
     if (state.shots !== before.shots || state.mine !== before.mine) {
       this.showAside(state);
       const moves = state.mine.ids !== before.mine.ids && before.mine.ids.length > 0;
@@ -147,4 +151,11 @@ export class Board {
     const card = focused instanceof Element ? focused.closest(".card") : null;
     if (card instanceof HTMLElement) this.store.set({ current: card.dataset["id"] ?? null });
   }
+}
+
+/** Whether nothing but pictures of cards has come: 200 of them come one by one. @param {State} state @param {State} before */
+function onlyDrawn(state, before) {
+  const same = /** @type {const} */ (["target", "scores", "mine", "shown", "profile", "session", "current"]).every((part) => state[part] === before[part]);
+  const placed = new Set(state.mine.ids);
+  return same && state.shots.length === before.shots.length && state.shots.every((shot, index) => shot === before.shots[index] || (placed.has(shot.id) && shot.fault === null));
 }

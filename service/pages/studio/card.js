@@ -25,7 +25,9 @@ export class Card {
     this.picture = h("button", { class: "picture", type: "button", onclick: () => act(id, "look"), "aria-describedby": "keys-hint" });
     this.rank = h("span", { class: "rank" });
     this.name = h("span", { class: "name" });
-    this.metric = h("span", { class: "metric" });
+    this.whose = h("span", { class: "whose" });
+    this.metricRank = h("span");
+    this.metric = h("span", { class: "metric" }, this.whose, this.metricRank);
     this.actions = h(
       "div",
       { class: "actions" },
@@ -51,7 +53,8 @@ export class Card {
     say(this.rank, tied ? `${rank} =` : String(rank));
     say(this.name, shot.name);
     mark(this.name, "title", shot.prompt ?? shot.name);
-    say(this.metric, metric === null ? "" : metricText(metricName, metric));
+    say(this.whose, metric === null ? "" : `${metricName.length > 10 ? `${metricName.slice(0, 9)}…` : metricName} `);
+    say(this.metricRank, metric === null ? "" : String(metric));
     const off = metric === null ? 0 : metric - rank;
     mark(this.element, "data-off", off === 0 ? "none" : off > 0 ? "up" : "down");
     this.element.classList.toggle("tied", tied);
@@ -80,9 +83,4 @@ export class Card {
 export function pictureOf(shot) {
   if (shot.thumbnail === null) return h("span", { class: "placeholder", "aria-hidden": "true" }, shot.name.slice(0, 40));
   return h("img", { src: shot.thumbnail.url, alt: "", draggable: "false", decoding: "async", width: shot.thumbnail.width, height: shot.thumbnail.height });
-}
-
-/** @param {string} name @param {number} rank */
-function metricText(name, rank) {
-  return `${name.length > 10 ? `${name.slice(0, 9)}…` : name} ${rank}`;
 }

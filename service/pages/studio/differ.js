@@ -28,7 +28,8 @@ export class Differ {
 
   /** @param {State} state @param {State} before */
   show(state, before) {
-    if (state.mine !== before.mine || state.scores !== before.scores || state.shown !== before.shown || state.shots !== before.shots || state.profile !== before.profile) this.arrange(state);
+    if (state.mine !== before.mine || state.scores !== before.scores || state.shown !== before.shown || state.profile !== before.profile) this.arrange(state);
+    else if (state.shots !== before.shots) for (const id of this.rows.keys()) this.row(id);
     if (state.current !== before.current) {
       for (const [id, row] of this.rows) for (const part of [row.left, row.right, row.line]) part.classList.toggle("current", id === state.current);
     }

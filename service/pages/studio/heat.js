@@ -14,7 +14,7 @@ export const LAYERS = [
 ];
 const FAMILIES = /** @type {Record<string, string>} */ ({
   aligned: "what is where",
-  mean: "colours and materials, wherever",
+  mean: "colours and materials",
   std: "texture and composition",
   content_mean: "what it is of",
   content_std: "how that is spread",

@@ -102,6 +102,11 @@ onPress("#save-sheet", async () => {
 for (const shown of /** @type {const} */ (["profile", "lpips"])) {
   find(`#show-${shown}`, HTMLInputElement).addEventListener("change", () => store.set({ shown }));
 }
+addEventListener("click", (event) => {
+  const menu = find("#export", HTMLDetailsElement);
+  const within = event.target instanceof Element && menu.contains(event.target);
+  if (!within || event.target.closest("button")) menu.open = false;
+});
 listenForPictures(take);
 addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLInputElement && event.target.type === "text";

@@ -23,7 +23,7 @@ export function lessonWords(lesson) {
     text.push(
       after > before
         ? `A new version would agree with you on ${percent(after)} of pairs that it had not seen, instead of ${percent(before)}. That may be chance, so it waits for more of your orders.`
-        : `It tried, and is not better yet: ${percent(after)} of pairs that it had not seen, instead of ${percent(before)}. So it answers as before, and waits for more of your orders.`,
+        : `It tried, and is not better yet on pairs that it had not seen: ${percent(after)} as you have them, ${percent(before)} before. So it answers as before, and waits for more of your orders.`,
     );
   } else if (!taken && guessed !== undefined) {
     text.push(rankings < 2 ? "One order alone shows it nothing that carries over: order another target’s pictures, and it begins to learn." : "It keeps this, and waits until enough orders bear it out.");

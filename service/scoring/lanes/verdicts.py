@@ -6,6 +6,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from clpips.service.scoring.errors import FeaturesLostError
+
+NOBODYS_FAULT: Final = (MemoryError, FeaturesLostError)  # neither the engine's nor its input's
 USUAL_SIDE: Final = 256  # the default resolution, pixels
 
 
@@ -43,9 +46,9 @@ def judge_images(
     Where others of the batch worked, or `is_well` finds that the engine works, the images are at fault. An engine that
     ran out of memory is not well, and the image is at no fault either: the error stays as it is.
     """
-    if all(isinstance(error, MemoryError) for error in errors) or not (some_worked or is_well()):
+    if all(isinstance(error, NOBODYS_FAULT) for error in errors) or not (some_worked or is_well()):
         return errors
-    return [error if isinstance(error, MemoryError) else _caused(EngineRefusedImage(), error) for error in errors]
+    return [error if isinstance(error, NOBODYS_FAULT) else _caused(EngineRefusedImage(), error) for error in errors]
 
 
 def judge_pairs(
@@ -57,7 +60,7 @@ def judge_pairs(
     some_worked: bool,
 ) -> Sequence[BaseException]:
     """What the waiters of pairs of features get, as `judge_images` has it; `compare` raises where it cannot do."""
-    if all(isinstance(error, MemoryError) for error in errors) or not (some_worked or is_well()):
+    if all(isinstance(error, NOBODYS_FAULT) for error in errors) or not (some_worked or is_well()):
         return errors
 
     def fails(features: Any) -> bool:
@@ -69,7 +72,7 @@ def judge_pairs(
 
     return [
         error
-        if isinstance(error, MemoryError)
+        if isinstance(error, NOBODYS_FAULT)
         else _caused(EngineRefusedPair(target=fails(target), candidate=fails(candidate)), error)
         for (target, candidate), error in zip(pairs, errors, strict=True)
     ]

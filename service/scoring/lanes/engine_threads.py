@@ -12,14 +12,16 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from clpips.models.engines.contract import Engine, Image
-from clpips.models.metric.families import ALEXNET, Z_LENGTH, Families
+from clpips.models.engines.contract import Engine, Image, JpegDecoder
+from clpips.models.engines.devices import shares_main_memory
+from clpips.models.metric.families import ALEXNET, LAYOUTS, Families, ZLayout
 from clpips.models.metric.masks import Region
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.running import Running
 from clpips.service.ops.telemetry import Telemetry, embed_stage
-from clpips.service.scoring.engine_health import EngineHealth
-from clpips.service.scoring.verdicts import (
+from clpips.service.scoring.lanes.engine_health import EngineHealth
+from clpips.service.scoring.lanes.verdicts import (
+    NOBODYS_FAULT,
     USUAL_SIDE,
     NotFiniteError,
     is_at_fault,
@@ -42,18 +44,38 @@ class EngineThreads:
     thread. Where it is more, `comparing` is a thread of its own, so that a pair whose features are there is compared
     at once, while images of other requests are being embedded.
 
-    `health` watches the batches of both; `running` knows what runs.
+    `health` watches the batches of both; `running` knows what runs. `jpegs` is for `jpeg_thread`.
     """
 
-    def __init__(self, engine: Engine, telemetry: Telemetry, max_failures: int, running: Running | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        telemetry: Telemetry,
+        max_failures: int,
+        running: Running | None = None,
+        jpegs: JpegDecoder | None = None,
+        share: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        """`share` is the engine's of all that compute at this moment: one of two that are equal has 0.5."""
         self._engine = engine
         self._telemetry = telemetry
+        self._share = share
         self.running = running or Running()
         self.parallel = engine.parallel
+        self.device = engine.device
+        self.shares_main_memory = shares_main_memory(engine)
+        self.jpegs = jpegs  # None where all images are decoded on the host
+        self.jpeg_thread = ThreadPoolExecutor(1, thread_name_prefix="jpeg")
+        self.decoded_jpegs = telemetry.decoded_jpegs
         self.embedding = ThreadPoolExecutor(self.parallel, thread_name_prefix="embed")
         self.comparing = ThreadPoolExecutor(1, thread_name_prefix="compare") if self.parallel > 1 else self.embedding
         self._one_comparison = threading.Lock()  # an engine compares in one thread at a time
-        self.health = EngineHealth(self._run_small_batch, telemetry, max_failures)
+        self.health = EngineHealth(self._run_small_batch, telemetry, max_failures, self.device)
+
+    @property
+    def z_layout(self) -> ZLayout:
+        """What stands where in channel distances."""
+        return LAYOUTS[self._engine.net.name]
 
     def embed(self, images: Sequence[Image], *, more: bool = False, network: str = ALEXNET) -> Sequence[Any]:
         """Features of each of n images of one size by a network; `more` as `Engine.embed` has it."""
@@ -68,7 +90,7 @@ class EngineThreads:
         """
         with self._one_comparison:
             channel_distances = self._engine.compare(targets, candidates, families)
-        if channel_distances.shape != (len(targets), Z_LENGTH):
+        if channel_distances.shape != (len(targets), self.z_layout.length):
             raise RuntimeError(f"the engine compared {len(targets)} pairs and returned {channel_distances.shape}")
         if not np.isfinite(channel_distances).all():
             raise NotFiniteError
@@ -95,6 +117,14 @@ class EngineThreads:
         if not np.isfinite(channel_distances).all():
             raise NotFiniteError
         return channel_distances
+
+    def adopt(self, features: Sequence[Any]) -> Sequence[Any]:
+        """Features of another engine as this one compares them, as `Engine.adopt` has it.
+
+        Belongs in the thread of `comparing`.
+        """
+        with self._one_comparison:
+            return self._engine.adopt(features)
 
     def locate(
         self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
@@ -162,20 +192,30 @@ class EngineThreads:
 
     def embedded(self, report: BatchReport, network: str = ALEXNET) -> None:
         """Count a batch of images that a network has seen. Belongs on the event loop."""
-        self._telemetry.embedded(report, busy_seconds=report.ran / self.parallel, network=network)
+        busy_seconds = report.ran / self.parallel * self._share()
+        self._telemetry.embedded(report, busy_seconds, network)
         self._note(embed_stage(network), report)
 
     def compared(self, report: BatchReport, stage: str = "compare") -> None:
         """Count a batch of pairs that has run. Belongs on the event loop."""
-        busy_seconds = report.ran if self.comparing is self.embedding else 0.0
+        busy_seconds = report.ran * self._share() if self.comparing is self.embedding else 0.0
         self._telemetry.compared(report, busy_seconds, stage)
         self._note(stage, report)
+
+    async def prove(self) -> None:
+        """Let the engine do known images; `health` notes it where it cannot."""
+        try:
+            await self._run_small_batch()
+        except Exception as error:  # noqa: BLE001  whatever it is, the engine is not well
+            log.warning("the engine fails on known images", reason=repr(error))
+            self.health.note("compare", failed=True)
 
     def close(self) -> None:
         """Let the work in hand finish; what waits is dropped."""
         self.health.close()
         self.embedding.shutdown(cancel_futures=True)
         self.comparing.shutdown(cancel_futures=True)
+        self.jpeg_thread.shutdown(cancel_futures=True)
 
     def _note(self, stage: str, report: BatchReport) -> None:
         """Tell the failures of a batch from its inputs' faults, and count both."""
@@ -183,7 +223,7 @@ class EngineThreads:
         self._telemetry.failed(stage, inputs=at_fault, service=len(report.errors) - at_fault)
         if len(report.errors) < report.items:
             self.health.note(stage, failed=False)
-        elif any(not is_at_fault(error) and not isinstance(error, MemoryError) for error in report.errors):
+        elif any(not is_at_fault(error) and not isinstance(error, NOBODYS_FAULT) for error in report.errors):
             self.health.note(stage, failed=True)
 
     def _is_well(self, network: str) -> bool:

@@ -1,0 +1,51 @@
+"""Backbone files from state dicts: torchvision's `.pth`, or one of the `lpips` package, as safetensors."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+
+from clpips.models.metric.backbone_file import Backbone, BackboneError, load_backbone
+from clpips.models.metric.nets import Net
+
+
+def import_backbone(source: Path, net: Net, out: Path) -> Backbone:
+    """Write a backbone file with a state dict's convolutions, and read it as any other.
+
+    The same state dict gives the same bytes, and so the same fingerprint. Raises `BackboneError` where the file cannot
+    be read without running code in it, lacks a tensor, or has one of another shape.
+    """
+    try:
+        state: Any = torch.load(source, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise BackboneError(
+            f"{source} is no state dict that can be read as data: {str(error).splitlines()[0]}; save one with "
+            "torch.save(model.state_dict(), FILE)"
+        ) from error
+    if isinstance(state, Mapping) and "state_dict" in state:
+        state = state["state_dict"]
+    if not isinstance(state, Mapping):
+        raise BackboneError(f"{source} holds {type(state).__name__}, expected a state dict of {net.title}")
+    tensors = {name: _tensor(source, state, net, name, shape) for name, shape in net.tensor_shapes().items()}
+    partial = out.with_name(out.name + ".partial")
+    partial.write_bytes(safetensors.numpy.save(tensors))
+    partial.replace(out)
+    return load_backbone(out)
+
+
+def _tensor(source: Path, state: Mapping[Any, Any], net: Net, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    tensor = state.get(name)
+    if not isinstance(tensor, torch.Tensor):
+        raise BackboneError(f"{source} has no tensor {name!r}: is it the state dict of torchvision's {net.title}?")
+    if tuple(tensor.shape) != shape or not tensor.is_floating_point():
+        found = f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
+        raise BackboneError(f"{source}: {name} is {found}, and {net.title} has float32{shape} there")
+    values: NDArray[np.float32] = np.ascontiguousarray(tensor.to(torch.float32).numpy())
+    if not np.isfinite(values).all():
+        raise BackboneError(f"{source}: {name} has values that are not finite")
+    return values

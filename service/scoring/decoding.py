@@ -1,0 +1,170 @@
+"""Decoding, with a queue before it: the bytes of an image, or of a mask, become pixels.
+
+Light files are decoded in threads, all others in processes, which have a line of their own. Where the engines' devices
+decode JPEGs, a thread of each hands them to it; those that it refuses go to the processes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from clpips.models.images.errors import ImageError
+from clpips.models.images.formats import JPEG
+from clpips.models.images.pixels import DecodedImage
+from clpips.models.metric.masks import MaskError
+from clpips.models.metric.nets import ALEX, Net
+from clpips.service.admission.door import Ticket
+from clpips.service.batching.batch import BatchReport
+from clpips.service.batching.batcher import Batcher
+from clpips.service.batching.feature_cache import Flight
+from clpips.service.batching.running import Running
+from clpips.service.decoding.processes import AbandonedError
+from clpips.service.ops.telemetry import Telemetry
+from clpips.service.ops.traces import past_span, span
+from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.errors import NotHeldError
+from clpips.service.scoring.flights import in_time, own_flight, place
+from clpips.service.scoring.lanes.choosing import Lanes
+from clpips.service.scoring.lanes.device_jpegs import Decoded, Undecoded
+from clpips.service.scoring.lanes.lane import Lane
+from clpips.service.scoring.scored_masks import ScoredMask, scored_mask
+from clpips.service.wire.schemas import HeldImage, SentImage
+
+
+class _UndecodedMask(NamedTuple):
+    content: bytes
+    resolution: int | None
+    max_pixels: int
+    wanted: Callable[[], bool]
+
+
+class Decoding:
+    """Decodes what requests send, in their turns."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        lanes: Lanes,
+        running: Running,
+        telemetry: Telemetry,
+        *,
+        max_queue: int,
+        max_pixels: int,
+        net: Net = ALEX,
+    ) -> None:
+        """`net` is the backbone, whose grids masks are brought to."""
+        self._decoder = decoder
+        self._lanes = lanes
+        self._max_pixels = max_pixels
+        self._light: Batcher[Undecoded, Decoded | None] = Batcher(
+            lambda images: [_decoded(decoder.load_light(*one[:3])) for one in images],
+            decoder.pool,
+            max_batch=1,
+            max_queue=max_queue,
+            parallel=decoder.threads,
+            observe=lambda report: _count_decoded(report, telemetry),
+            watched=partial(running.work, "decode"),
+            place=place,
+            waited=partial(past_span, "queue"),
+        )
+        # Not watched: what hangs there is ended by itself.
+        self._apart: Batcher[Undecoded | _UndecodedMask, Decoded | ScoredMask] = Batcher(
+            lambda files: [
+                _scored_mask(decoder, one, net) if isinstance(one, _UndecodedMask) else Decoded(*decoder.load(*one))
+                for one in files
+            ],
+            decoder.apart,
+            max_batch=1,
+            max_queue=max_queue,
+            parallel=decoder.waiters,
+            observe=lambda report: _count_decoded(report, telemetry),
+            place=place,
+            waited=partial(past_span, "queue"),
+        )
+        queues: dict[str, Batcher[Any, Any]] = {"decode": self._light, "decode_apart": self._apart}
+        for stage, queue in queues.items():
+            telemetry.queue_items.labels(stage).set_function(queue.__len__)
+            telemetry.batch_running_seconds.labels(stage).set_function(partial(running.oldest, stage))
+
+    @property
+    def at_a_time(self) -> int:
+        """Files that are decoded apart at the same time."""
+        return self._decoder.waiters
+
+    async def image(
+        self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Any], *, on_host: bool = False
+    ) -> Decoded:
+        """The image's pixels, from a device where it decodes this file, else from a thread or a process.
+
+        With `on_host` they lie in main memory. Raises `ImageError`, `NotHeldError` where the image was not sent, or a
+        `BatcherError`.
+        """
+        if not isinstance(image, SentImage):
+            raise NotHeldError(image.sha256)
+        clock = asyncio.get_running_loop().time
+        undecoded = Undecoded(
+            image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
+        )
+        decoded: Decoded | None = None
+        if self._lanes.decode_jpegs and not on_host and image.content.startswith(JPEG):
+            decoded = await self._lanes.on_one(partial(_on_device, undecoded, flight))
+        if decoded is None and self._decoder.may_be_light(image.content):
+            decoded = await in_time(self._light, undecoded, flight)
+        if decoded is None:
+            decoded = await in_time(self._apart, undecoded, flight)
+        assert decoded is not None  # noqa: S101 - the last line decodes, or raises
+        return decoded
+
+    async def size(self, image: SentImage, max_pixels: int, ticket: Ticket) -> tuple[int, int]:
+        """Width and height of an image, from its head alone. Raises `ImageError`, or what `Decoder.size` raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._decoder.apart, self._decoder.size, image.content, max_pixels, lambda: loop.time() < ticket.deadline
+        )
+
+    async def mask_pixels(self, mask: SentImage, ticket: Ticket) -> int:
+        """How many pixels a mask has, by its head alone. Raises `ImageError`, or what `Decoder.mask_pixels` raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._decoder.apart,
+            self._decoder.mask_pixels,
+            mask.content,
+            self._max_pixels,
+            lambda: loop.time() < ticket.deadline,
+        )
+
+    async def mask(self, mask: SentImage, resolution: int | None, ticket: Ticket) -> ScoredMask:
+        """A mask, brought to the grids of images that are scored at this resolution.
+
+        Raises `ImageError`, `MaskError` where nothing counts, what `Decoder.mask` raises, or a `BatcherError`.
+        """
+        with span("decode"), own_flight(ticket) as flight:
+            undecoded = _UndecodedMask(mask.content, resolution, self._max_pixels, lambda: flight.waiting > 0)
+            found = await in_time(self._apart, undecoded, flight)
+        assert isinstance(found, ScoredMask)  # noqa: S101 - what came of a mask is one
+        return found
+
+    async def close(self) -> None:
+        """Let what runs end; fail what waits."""
+        await self._light.close()
+        await self._apart.close()
+
+
+async def _on_device(undecoded: Undecoded, flight: Flight[Any], lane: Lane) -> Decoded | None:
+    return await lane.decode(undecoded, flight)
+
+
+def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
+    telemetry.decoded(report)
+    errors = [error for error in report.errors if not isinstance(error, AbandonedError)]
+    inputs = sum(isinstance(error, ImageError | MaskError) for error in errors)
+    telemetry.failed("decode", inputs=inputs, service=len(errors) - inputs)
+
+
+def _decoded(image: DecodedImage | None) -> Decoded | None:
+    return None if image is None else Decoded(*image)
+
+
+def _scored_mask(decoder: Decoder, mask: _UndecodedMask, net: Net) -> ScoredMask:
+    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution, net)

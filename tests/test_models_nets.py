@@ -1,0 +1,318 @@
+"""VGG16 and SqueezeNet beside AlexNet: imported, the `lpips` package's distances on both engines, refused by name."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clpips.models.api import Metric
+from clpips.models.cli.commands import main
+from clpips.models.engines.contract import EngineError, EngineName
+from clpips.models.engines.onnx import OnnxEngine
+from clpips.models.engines.opening import open_engine
+from clpips.models.engines.several import compare_images, embed_images
+from clpips.models.fitting.convex.fit import fit_convex
+from clpips.models.metric.backbone_file import Backbone, BackboneError, load_backbone
+from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
+from clpips.models.metric.families import ALL_FAMILIES, LAYOUTS
+from clpips.models.metric.masks import Mask
+from clpips.models.metric.nets import NETS, Net
+from clpips.models.metric.packing import fill_weights, pack_z, trim_weights, unpack_z
+from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
+from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
+from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
+from clpips.models.rankings.stored_z import decode_z, encode_z
+from tests.support.pictures import encode, picture, variation
+from tests.support.services import assert_problem, serving
+
+OTHERS = ["vgg", "squeeze"]
+PICTURES = [picture(1, 64), variation(picture(1, 64), 2, 0.4), picture(3, 64)]
+layouts = st.sampled_from(list(LAYOUTS.values()))
+
+
+def random_state(net: Net, seed: int = 0) -> dict[str, Any]:
+    """Weights drawn as He et al. (2015) begin a training: maps stay as large as the pixels."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.1, shape).astype(np.float32)
+        for name, shape in net.tensor_shapes().items()
+    }
+
+
+@pytest.fixture(scope="session", params=OTHERS)
+def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """A backbone file of random weights, as `clpips backbone import` writes it."""
+    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
+    from clpips.models.export.backbone_import import import_backbone
+
+    net = NETS[request.param]
+    folder = tmp_path_factory.mktemp(net.name)
+    state = {name: torch.from_numpy(values) for name, values in random_state(net).items()}
+    torch.save(state | {"classifier.0.weight": torch.zeros(3)}, folder / "net.pth")
+    return import_backbone(folder / "net.pth", net, folder / "net.safetensors")
+
+
+def write(backbone: Backbone, folder: Path) -> str:
+    """Two pictures in a folder; the option that names the backbone."""
+    for name, pixels in zip(("a.png", "b.png", "c.png"), PICTURES, strict=True):
+        (folder / name).write_bytes(encode(pixels))
+    return f"--backbone={backbone.path}"
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
+def test_a_net_has_the_channels_that_lpips_has_weights_for(net: Net) -> None:
+    weights = load_weights("lpips", net.name)
+    assert weights.layout.net == net
+    assert len(weights.aligned) == net.total_channels == sum(net.channels)
+    assert weights.families == {"aligned"}
+    assert (weights.aligned >= 0).all()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("net", NETS)
+def test_its_weights_are_those_of_the_package(net: str) -> None:
+    from importlib.resources import files
+
+    import torch
+
+    from loadtest.kit.reference import scipy_or_a_stand_in
+    from loadtest.kit.torchvisions import import_torchvision
+
+    import_torchvision()
+    with scipy_or_a_stand_in():
+        path = files("lpips") / "weights" / "v0.1" / f"{net}.pth"
+    state = torch.load(str(path), map_location="cpu", weights_only=True)
+    published = np.concatenate([one.numpy().ravel() for one in state.values()])
+    np.testing.assert_array_equal(load_weights("lpips", net).aligned, published)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["onnx", "torch"])
+@pytest.mark.parametrize("size", [(64, 64), (97, 131)])
+def test_distances_are_those_of_the_lpips_package(backbone: Backbone, name: EngineName, size: tuple[int, int]) -> None:
+    import torch
+
+    from loadtest.kit.reference import load_lpips
+
+    target = picture(5, *size)
+    images = np.stack([target, variation(target, 6, 0.3), picture(7, *size)])
+    tensors = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    expected = load_lpips(backbone=backbone)(tensors[[0, 0, 1]], tensors[[0, 1, 2]]).flatten().numpy()
+    engine = open_engine(name, "cpu", backbone=backbone.path)
+    features = embed_images(engine, images)
+    z = compare_images(engine, [features[0], features[0], features[1]], features, frozenset({"aligned"}))
+    found = weigh(z, load_weights("lpips", backbone.net.name).values)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert expected[1] > 0.01
+    engine.close()
+
+
+@pytest.mark.torch
+def test_both_engines_agree_on_all_families_with_masks_and_maps(backbone: Backbone) -> None:
+    engines = [open_engine(name, "cpu", backbone=backbone.path) for name in ("onnx", "torch")]
+    mask = Mask(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    weights = load_weights("balanced", backbone.net.name)
+    rows = []
+    for engine in engines:
+        a, b, _ = embed_images(engine, np.stack(PICTURES))
+        z = compare_images(engine, [a, a], [b, b])
+        within = compare_images(engine, [a], [b], mask=mask)
+        maps = engine.locate(a["alexnet"], b["alexnet"], weights.aligned)
+        assert [one.shape for one in maps] == backbone.net.tap_sizes(64, 64)
+        part = z[0, weights.layout.places["aligned"]] @ weights.aligned
+        assert sum(one.mean(dtype=np.float64) for one in maps) == pytest.approx(part, rel=1e-5)
+        rows.append(np.concatenate([z, within]))
+        engine.close()
+    assert rows[0].shape == (3, weights.layout.length)
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
+    assert distance_by_family(rows[0], weights.values).min() > 0
+    layers = distance_by_layer(rows[0][:, :], weights.values)
+    assert layers.shape == (3, len(backbone.net.channels))
+
+
+def test_a_pair_is_one_distance_whatever_is_computed_beside_it(backbone: Backbone) -> None:
+    engine = OnnxEngine(backbone=backbone)
+    features = engine.embed(np.stack(PICTURES))
+    pairs = engine.compare([features[0]] * 3, features)
+    np.testing.assert_array_equal(engine.compare_all(features, features)[0], pairs)
+    assert not pairs[0].any()
+    with pytest.raises(EngineError, match="for AlexNet"):
+        OnnxEngine(backbone=backbone, convolution="winograd")
+    engine.close()
+
+
+def test_weights_of_another_backbone_are_refused_by_name(backbone: Backbone, tmp_path: Path, capsys: Any) -> None:
+    option = write(backbone, tmp_path)
+    shipped = Path(load_weights.__code__.co_filename).parent.parent / "data" / "weights" / "balanced.safetensors"
+    command = ["distance", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert run(*command, option, "--weights", str(shipped)) == 2
+    assert f"belong to AlexNet, and this backbone is {backbone.net.title}" in capsys.readouterr().err
+    assert run(*command, "--weights", f"lpips-{backbone.net.name}") == 2
+    assert f"belong to {backbone.net.title}, and this backbone is AlexNet" in capsys.readouterr().err
+    for weights in ("lpips", "balanced", f"lpips-{backbone.net.name}"):
+        assert run(*command, option, "--weights", weights, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["distance"] > 0
+
+
+def test_weights_fitted_on_one_file_are_refused_by_another(backbone: Backbone) -> None:
+    layout = LAYOUTS[backbone.net.name]
+    values = combine_families({"aligned": np.ones(backbone.net.total_channels)}, layout)
+    own = LayerWeights(values, "own", backbone=backbone.fingerprint)
+    read = parse_weights(format_weights(own))
+    assert (read.layout, read.backbone) == (layout, backbone.fingerprint)
+    np.testing.assert_array_equal(read.values, values)
+    read.require_backbone(backbone.fingerprint, backbone.net.name)
+    with pytest.raises(WeightsError, match="distances would mean nothing"):
+        read.require_backbone("0" * 64, backbone.net.name)
+
+
+@pytest.mark.parametrize("command", ["rank", "heatmap", "matrix", "explain"])
+def test_commands_take_any_backbone(backbone: Backbone, tmp_path: Path, capsys: Any, command: str) -> None:
+    option = write(backbone, tmp_path)
+    extra = ["--out", str(tmp_path / "map.png")] if command == "heatmap" else []
+    images = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    assert run(command, *images, option, *extra) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    with Metric.load("balanced", backbone=backbone.path, resolution=64) as metric:
+        assert [row.index for row in metric.rank(PICTURES[0], PICTURES[1:])] == [0, 1]
+
+
+@pytest.mark.torch
+def test_a_state_dict_for_the_package_has_the_same_distances(backbone: Backbone, tmp_path: Path) -> None:
+    import torch
+
+    from clpips.models.export.lpips_state import export_lpips
+    from loadtest.kit.reference import load_lpips
+
+    rng = np.random.default_rng(1)
+    values = combine_families({"aligned": rng.random(backbone.net.total_channels)}, LAYOUTS[backbone.net.name])
+    weights = LayerWeights(values, "random", backbone=backbone.fingerprint)
+    assert export_lpips(tmp_path / "state.pth", weights, backbone) == {}
+    module = load_lpips(backbone=backbone)
+    module.load_state_dict(torch.load(tmp_path / "state.pth", weights_only=True))
+    tensors = torch.from_numpy(np.stack(PICTURES)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    expected = float(module(tensors[:1], tensors[1:2]))
+    with Metric(weights, OnnxEngine(backbone=backbone), None) as metric:
+        assert metric.distance(PICTURES[0], PICTURES[1]).value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.torch
+def test_the_graphs_that_ship_are_those_that_the_code_writes(backbone: Backbone) -> None:
+    from clpips.models.engines.onnx_alexnet import EMBED_GRAPHS
+    from clpips.models.export.onnx_graphs import embed_graph, nominal_offsets
+
+    net = backbone.net
+    graph = embed_graph(f"{net.name}.safetensors", nominal_offsets(net), net)
+    assert EMBED_GRAPHS[net.name].read_bytes() == graph.SerializeToString(deterministic=True)
+
+
+@pytest.mark.torch
+def test_the_exported_metric_is_the_same(backbone: Backbone, tmp_path: Path) -> None:
+    from clpips.models.export.onnx_files import export_onnx
+    from clpips.models.export.parity import measure_parity
+
+    export_onnx(tmp_path / "metric.onnx", backbone)
+    weights = load_weights("balanced", backbone.net.name).values
+    for parity in measure_parity(tmp_path / "metric.onnx", backbone, weights, pairs=2):
+        assert parity.largest_difference < 1e-5
+
+
+def test_a_service_serves_it_and_learns(backbone: Backbone) -> None:
+    engine = OnnxEngine(backbone=backbone)
+    with serving(engine) as client:
+        files = [("target", encode(PICTURES[0])), *(("candidates", encode(one)) for one in PICTURES[1:])]
+        ranked = client.post("/rank", files=files).json()
+        assert ranked["engine"]["backbone"] == backbone.fingerprint
+        with Metric(load_weights("lpips", backbone.net.name), engine, 256) as metric:
+            told = [row["distance"] for row in ranked["ranking"]]
+            assert told == pytest.approx([row.distance for row in metric.rank(PICTURES[0], PICTURES[1:])], abs=1e-6)
+            pair = [("target", encode(PICTURES[0])), ("candidate", encode(PICTURES[1]))]
+            answer = client.post("/distance", files=pair, data={"layers": "true"}).json()
+            assert len(answer["layers"][0]) == len(backbone.net.channels)
+            assert client.post("/heatmap", files=pair).status_code == 200
+            assert client.post("/profiles", json={"name": "ada"}).status_code == 201
+            taught = client.post("/profiles/ada/rankings", json={"comparison": ranked["comparison"], "order": [1, 0]})
+            assert taught.status_code == 201, taught.text
+            rows = client.get("/profiles/ada/rankings").text.splitlines()
+            z = decode_z(json.loads(rows[0])["z"], 2)
+            assert unpack_z(z).shape == (2, LAYOUTS[backbone.net.name].length)
+            profile = client.get("/profiles/ada").json()
+            assert len(profile["layer_shares"]) == len(backbone.net.channels)
+            refused = client.put("/profiles/bob/weights", content=format_weights(load_weights("lpips")))
+            assert "belong to AlexNet" in assert_problem(refused, 422, "invalid-request")["detail"]
+            assert client.post("/rank", files=files, data={"profile": "clpips-materials"}).status_code == 422
+
+
+@given(layouts, st.sets(st.sampled_from(["alexnet", "efficientnet-lite0"]), min_size=1), st.integers(0, 99))
+def test_what_is_packed_is_unpacked_whatever_the_backbone(layout: Any, networks: set[str], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    z = rng.random((2, layout.length), np.float32) * np.float32(0.01)
+    known = frozenset(networks)
+    for name in {"alexnet", "efficientnet-lite0"} - known:
+        z[:, layout.network_places[name]] = 0
+    packed = pack_z(z, known)
+    assert packed.shape[1] <= layout.length
+    if "alexnet" in known:  # what the content network alone says does not tell the backbone
+        np.testing.assert_allclose(unpack_z(packed), z, rtol=2**-10)
+        np.testing.assert_array_equal(decode_z(encode_z(packed), 2), packed)
+        np.testing.assert_array_equal(fill_weights(trim_weights(z[0])), z[0])
+
+
+@given(layouts, st.sampled_from(sorted(ALL_FAMILIES)), st.integers(0, 99))
+def test_weights_files_keep_weights_whatever_the_backbone(layout: Any, family: str, seed: int) -> None:
+    place = layout.places[family]
+    values = np.random.default_rng(seed).random(place.stop - place.start)
+    weights = LayerWeights(combine_families({family: values}, layout), "one", backbone="a" * 64)
+    read = parse_weights(format_weights(weights))
+    assert read.layout == layout
+    np.testing.assert_array_equal(read.values, weights.values)
+
+
+@pytest.mark.parametrize("net", OTHERS)
+def test_a_fit_learns_with_any_backbone(net: str) -> None:
+    layout = LAYOUTS[net]
+    rng = np.random.default_rng(0)
+    z = rng.gamma(1, 0.001, (8, 5, layout.length)).astype(np.float32)
+    pairs = join_pairs([pairs_of_ranking(rows, [1, 2, 3, 4, 5], target) for target, rows in enumerate(z)])
+    found = fit_convex(pairs).weights
+    assert found.shape == (layout.length,)
+    assert pairs.agreement(found) > pairs.agreement(load_weights("lpips", net).values)
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_and_named(tmp_path: Path, capsys: Any) -> None:
+    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
+    squeeze = {name: torch.from_numpy(values) for name, values in random_state(NETS["squeeze"]).items()}
+    cases = {
+        "other": (squeeze, "has no tensor 'features.2.weight'"),
+        "short": ({**squeeze, "features.0.weight": torch.zeros(2, 2)}, r"features.0.weight is float32\(2, 2\)"),
+        "nan": ({**squeeze, "features.0.bias": torch.full((64,), float("nan"))}, "not finite"),
+        "list": ([1], "holds list"),
+    }
+    for name, (state, said) in cases.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+        net = "vgg" if name == "other" else "squeeze"
+        assert run("backbone", "import", str(tmp_path / f"{name}.pth"), "--net", net) == 2
+        assert re.search(said, capsys.readouterr().err)
+        assert not (tmp_path / f"{name}.safetensors").exists()
+    (tmp_path / "junk.pth").write_bytes(b"no archive")
+    assert run("backbone", "import", str(tmp_path / "junk.pth"), "--net", "vgg") == 2
+    assert "can be read as data" in capsys.readouterr().err
+    torch.save(squeeze, tmp_path / "good.pth")
+    assert run("backbone", "import", str(tmp_path / "good.pth"), "--net", "squeeze", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert load_backbone(Path(told["out"])).fingerprint == told["fingerprint"]
+    assert load_backbone(Path(told["out"])).net == NETS["squeeze"]
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    with pytest.raises(BackboneError):
+        load_backbone(tmp_path / "empty.safetensors")

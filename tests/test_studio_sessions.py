@@ -1,0 +1,194 @@
+"""A session that a tool feeds, in the studio: live in every browser, kept over a kill, and opened by its link alone."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.support.browser import browsing, needs_chromium, order_of, page_of, wait_for_order
+from tests.support.colours import ColourEngine
+from tests.support.pictures import encode
+from tests.support.processes import environment, wait_for_url
+from tests.support.services import listening
+
+pytestmark = needs_chromium
+
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+HOSTILE = '<img src=x onerror="document.title=1">'
+
+
+def grey(level: int) -> bytes:
+    return encode(np.full((48, 64, 3), level, np.uint8))
+
+
+class Fed(NamedTuple):
+    """A session, as the tool sees it that feeds it."""
+
+    service: str
+    id: str
+    token: str
+    link: str  # of the page, behind `/studio`
+
+    def add(self, level: int, prompt: str) -> None:
+        files = [("candidates", grey(level))]
+        path = f"{self.service}/sessions/{self.id}/candidates"
+        httpx.post(path, files=files, data={"prompts": f'["{prompt}"]'}).raise_for_status()
+
+    def state(self) -> Any:
+        return httpx.get(f"{self.service}/sessions/{self.id}").raise_for_status().json()
+
+
+def feed(service: str, profile: str = "ada", title: str = "Night") -> Fed:
+    httpx.post(f"{service}/profiles", json={"name": profile}).raise_for_status()
+    made = httpx.post(f"{service}/sessions", files={"target": grey(0)}, data={"profile": profile, "title": title})
+    told = made.raise_for_status().json()
+    fed = Fed(service, told["session"], told["token"], "#" + told["url"].partition("#")[2])
+    for place, name in enumerate("abcd"):
+        fed.add(40 + 40 * place, name)
+    return fed
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def fed() -> Iterator[Fed]:
+    with listening(ColourEngine()) as url:
+        yield feed(url)
+
+
+def best(page: Any, name: str) -> None:
+    page.locator("#order .card .picture", has=page.locator("img")).first.wait_for()
+    card = page.locator(f'#order .card:has(.name:text-is("{name}"))')
+    card.hover()
+    card.locator("[data-act=best]").click()
+
+
+def test_what_a_tool_sends_is_seen_at_once_in_the_metrics_order(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        assert wait_for_order(page, 4) == list("abcd")
+        page.locator('#live:text-is("live")').wait_for()
+        assert page.title() == "Night · CLPIPS studio"
+        fed.add(60, "ab")
+        page.locator('#order .card:has(.name:text-is("ab"))').wait_for(timeout=2_000)
+        assert wait_for_order(page, 5) == ["a", "ab", "b", "c", "d"]
+
+
+def test_an_order_teaches_the_sessions_profile_and_is_taken_back(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        wait_for_order(page, 4)
+        best(page, "c")
+        page.click("#teach-button")
+        page.locator("#lesson h2").wait_for()
+        assert fed.state()["order"]["ranks"] == {"0": 2, "1": 2, "2": 1, "3": 2}
+        page.click('#lesson button:has-text("Forget this")')
+        page.locator('#lesson h2:has-text("Forgotten")').wait_for()
+        assert fed.state()["order"] is None
+
+
+def test_a_second_browser_sees_the_first_ones_change_within_a_second(browser: Any, fed: Fed) -> None:
+    with (
+        page_of(browser, fed.service, fragment=fed.link, **DESK) as first,
+        page_of(browser, fed.service, fragment=fed.link, **DESK) as second,
+    ):
+        wait_for_order(first, 4)
+        wait_for_order(second, 4)
+        for page in (first, second):
+            page.locator('#live:text-is("live")').wait_for()
+        best(first, "d")
+        second.evaluate("""() => new Promise((resolve) => {
+            window.seen = new Promise((seen) => {
+                const list = document.querySelector("#order");
+                const look = () => list.firstElementChild.textContent.includes("d") && seen(Date.now());
+                new MutationObserver(look).observe(list, { childList: true, subtree: true, characterData: true });
+            });
+            resolve();
+        })""")
+        with first.expect_response(lambda answer: answer.request.method == "PUT") as answered:
+            first.click("#teach-button")
+        assert answered.value.ok
+        sent = first.evaluate("""() => {
+            const [order] = performance.getEntriesByType("resource").filter((one) => one.name.endsWith("/order"));
+            return performance.timeOrigin + order.responseEnd;
+        }""")
+        assert second.evaluate("() => window.seen") - sent < 1000
+        assert order_of(second) == list("dabc")
+
+
+def test_markup_in_titles_and_prompts_stays_text(browser: Any) -> None:
+    with listening(ColourEngine()) as url:
+        fed = feed(url, title=HOSTILE)
+        fed.add(200, HOSTILE.replace('"', '\\"'))
+        with page_of(browser, url, fragment=fed.link, **DESK) as page:
+            wait_for_order(page, 5)
+            assert page.title() == f"{HOSTILE} · CLPIPS studio"
+            assert HOSTILE in page.locator("#order .card .name").all_text_contents()
+            assert page.locator('img[src="x"]').count() == 0
+
+
+def test_the_token_leaves_the_address_and_travels_in_a_header(browser: Any, fed: Fed) -> None:
+    asked: list[Any] = []
+    with page_of(browser, fed.service, fragment=fed.link, watch=asked.append, **DESK) as page:
+        wait_for_order(page, 4)
+        assert fed.token not in page.url
+        page.reload()
+        wait_for_order(page, 4)
+    assert not [request.url for request in asked if fed.token in request.url]
+    to_session = [request for request in asked if f"/sessions/{fed.id}" in request.url]
+    assert to_session
+    assert {request.headers.get("x-session-token") for request in to_session} == {fed.token}
+
+
+def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=f"#session={fed.id}&token=wrong", **DESK) as page:
+        page.locator("#fault:not(:empty)").wait_for()
+        assert "session" in page.locator("#fault").inner_text()
+
+
+def test_a_killed_service_loses_no_order_and_the_page_goes_on(browser: Any, tmp_path: Path) -> None:
+    def start(port: str) -> tuple[Popen[bytes], str]:
+        log = tmp_path / f"log-{time.monotonic_ns()}"
+        with log.open("wb") as stream:
+            variables = environment(CLPIPS_DATABASE_URL=f"sqlite:///{tmp_path}/clpips.db", CLPIPS_LOG_FORMAT="json")
+            command = [sys.executable, "-m", "clpips", "serve", "--port", port]
+            process = Popen(command, env=variables, stdout=stream, stderr=stream, cwd=tmp_path)
+        return process, wait_for_url(process, log)
+
+    process, url = start("0")
+    try:
+        fed = feed(url)
+        with page_of(browser, url, fragment=fed.link, may_be_away=True, **DESK) as page:
+            wait_for_order(page, 4)
+            best(page, "d")
+            page.click("#teach-button")
+            page.locator("#lesson h2").wait_for()
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            page.locator('#live:not(:text-is("live"))').wait_for()
+            process, again = start(url.rpartition(":")[2])
+            assert again == url
+            page.locator('#live:text-is("live")').wait_for()
+            assert order_of(page) == list("dabc")
+            page.reload()
+            page.locator("#order .card").nth(3).wait_for()
+            assert order_of(page) == list("dabc")
+            assert fed.state()["order"]["kind"] == "best"
+            card = page.locator('#order .card:has(.name:text-is("b"))')  # pictures are gone; the order goes on
+            card.hover()
+            card.locator("[data-act=best]").click()
+            page.click("#teach-button")
+            page.locator("#lesson h2").wait_for()
+            assert fed.state()["order"]["ranks"]["1"] == 1
+    finally:
+        process.kill()
+        process.wait()
