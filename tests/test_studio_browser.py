@@ -211,8 +211,8 @@ def test_a_profile_is_taught_in_a_few_acts_with_three_pictures(page: Any, servic
     page.locator('#order .card:has-text("b.png")').hover()
     page.locator('#order .card:has-text("b.png") [data-act=earlier]').click()
     page.click("#teach-button")
-    assert "me had guessed 0 % of your pairs" in lesson(page)
-    assert ranks_taught(service, "me") == {"a": 2, "b": 1}
+    assert "my-eye had guessed 0 % of your pairs" in lesson(page)
+    assert ranks_taught(service, "my-eye") == {"a": 2, "b": 1}
 
 
 def test_more_pictures_come_in_where_the_metric_has_them_and_my_order_stays(ordered: Any) -> None:

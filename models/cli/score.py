@@ -257,12 +257,15 @@ def _print(progress: "Progress", out: str, *, as_json: bool, planned: bool) -> N
     if planned:
         click.echo(f"{out}: planned")
         return
-    click.echo(f"{out}: {counted(progress.rows, 'row')} in {counted(progress.parts, 'part')}, {progress.bad_rows:,} with an error")
+    click.echo(
+        f"{out}: {counted(progress.rows, 'row')} in {counted(progress.parts, 'part')}, {progress.bad_rows:,} with an error"
+    )
     for words, count in progress.commonest():
         click.echo(f"{count:10,} × {words}")
+    images, pairs = counted(progress.images, "image"), counted(progress.pairs_here, "pair")
     click.echo(
-        f"took {clock(progress.seconds)}: {counted(progress.images, 'image')} embedded at {progress.images_per_second:.0f}/s, "
-        f"{counted(progress.pairs_here, 'pair')} compared at {progress.pairs_per_second:.0f}/s"
+        f"took {clock(progress.seconds)}: {images} embedded at {progress.images_per_second:.0f}/s, "
+        f"{pairs} compared at {progress.pairs_per_second:.0f}/s"
     )
     if progress.not_spilled:
         click.echo("the disk was full for features that are needed again: they were computed again", err=True)

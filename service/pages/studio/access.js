@@ -35,6 +35,11 @@ export function sessionFromAddress() {
   return opened;
 }
 
+/** Forget the session that a link has brought. */
+export function leaveSession() {
+  sessionStorage.removeItem("clpips-session");
+}
+
 /** Ask for a key, at the top of the page, and wait for it; whoever asks meanwhile waits for the same.
  * @param {string} why @returns {Promise<void>} */
 export function keyAsked(why) {
