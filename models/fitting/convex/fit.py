@@ -23,7 +23,7 @@ from clpips.models.fitting.convex.guard import Validation, blind_shares, validat
 from clpips.models.fitting.convex.solver import Vector
 from clpips.models.fitting.convex.space import CoarseStrengths, make_space, mixed_start
 from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
-from clpips.models.metric.families import ALEXNET, ALL_FAMILIES, CONTENT, Families, families_of, layout_of_z
+from clpips.models.metric.families import ALEXNET, ALL_FAMILIES, CONTENT, LAYOUTS, Families, families_of, layout_of_z
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
@@ -141,7 +141,8 @@ def fit_convex(
     >>> pairs.agreement(fit_convex(pairs).weights) > pairs.agreement(load_weights("lpips").values)
     True
     """
-    net = layout_of_z(pairs.rows.shape[1] if parent is None else len(parent)).net.name
+    known = parent is not None and len(parent) in {layout.length for layout in LAYOUTS.values()}
+    net = layout_of_z(len(parent) if parent is not None and known else pairs.rows.shape[1]).net.name
     balanced, lpips = _shipped("balanced", net), _shipped("lpips", net)
     start = balanced if parent is None else parent.astype(np.float64)  # (c,)
     if start.shape != balanced.shape:
