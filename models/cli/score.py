@@ -257,9 +257,8 @@ def _print(progress: "Progress", out: str, *, as_json: bool, planned: bool) -> N
     if planned:
         click.echo(f"{out}: planned")
         return
-    click.echo(
-        f"{out}: {counted(progress.rows, 'row')} in {counted(progress.parts, 'part')}, {progress.bad_rows:,} with an error"
-    )
+    rows, parts = counted(progress.rows, "row"), counted(progress.parts, "part")
+    click.echo(f"{out}: {rows} in {parts}, {progress.bad_rows:,} with an error")
     for words, count in progress.commonest():
         click.echo(f"{count:10,} × {words}")
     images, pairs = counted(progress.images, "image"), counted(progress.pairs_here, "pair")
