@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clpips.models.engines.contract import Engine
+from clpips.service.admission.keys import new_key
 from tests.support.browser import (
     AXE,
     browsing,
@@ -255,6 +256,18 @@ def test_markup_in_names_stays_text(page: Any) -> None:
     page.click("#pairs-box summary")
     assert HOSTILE in page.locator("#pairs").inner_text()
     assert page.title() == "CLPIPS studio"
+
+
+def test_a_key_of_other_letters_is_refused_at_its_place_and_the_next_one_opens(browser: Any) -> None:
+    key, line = new_key("ada", "studio", ("score", "teach"))
+    with listening(ColourEngine(), api_keys=line) as url, page_of(browser, url, **DESK) as page:
+        page.fill("#key-input", "schlüssel €")
+        page.click("#key button")
+        assert page.evaluate("() => document.querySelector('#key-input').validity.patternMismatch")
+        page.fill("#key-input", f" {key} ")
+        page.click("#key button")
+        drop(page, PICTURES[:3])
+        assert wait_for_order(page, 2) == list("ab")
 
 
 def test_the_page_is_not_framed(browser: Any, service: str) -> None:

@@ -149,8 +149,9 @@ def test_the_token_leaves_the_address_and_travels_in_a_header(browser: Any, fed:
     assert {request.headers.get("x-session-token") for request in to_session} == {fed.token}
 
 
-def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed) -> None:
-    with page_of(browser, fed.service, fragment=f"#session={fed.id}&token=wrong", **DESK) as page:
+@pytest.mark.parametrize("token", ["wrong", "%E2%82%AC"])
+def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed, token: str) -> None:
+    with page_of(browser, fed.service, fragment=f"#session={fed.id}&token={token}", **DESK) as page:
         page.locator("#ended").wait_for()
         assert page.locator("#live").inner_text() == "ended"
         assert not page.locator("#work").is_visible()

@@ -47,7 +47,7 @@ export function keyAsked(why) {
     const box = find("#key", HTMLElement);
     const had = key() !== null;
     sessionStorage.removeItem(KEPT);
-    const input = h("input", { id: "key-input", type: "password", autocomplete: "off", required: true, "aria-describedby": "key-why" });
+    const input = h("input", { id: "key-input", type: "password", autocomplete: "off", required: true, pattern: "\\s*[\\x21-\\x7e]+\\s*", title: "Keys have no spaces, and no letters beyond ASCII", "aria-describedby": "key-why" });
     const form = h(
       "form",
       {
