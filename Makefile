@@ -76,6 +76,17 @@ $(COMFYUI)/.installed: $(VENV)/.dev
 .PHONY: comfyui
 comfyui: $(COMFYUI)/.installed ## get a ComfyUI for the tests of its nodes (CLPIPS_TEST_COMFYUI=build/comfyui)
 
+# What the recipes of docs/recipes.md need beside VENV. It has a Pillow of its own: Gradio takes no newer one than 12.
+RECIPES := build/recipes
+$(RECIPES)/.installed: $(VENV)/.dev tests/support/recipes.txt
+	rm -rf $(RECIPES) && $(PYTHON) -m venv $(RECIPES)/.venv
+	echo "$(CURDIR)/$(VENV)/lib/$$(ls $(VENV)/lib)/site-packages" > "$$(echo $(RECIPES)/.venv/lib/*/site-packages)/shared.pth"
+	$(RECIPES)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/support/recipes.txt
+	@touch $@
+
+.PHONY: recipes
+recipes: $(RECIPES)/.installed ## get diffusers and Gradio for the tests of docs/recipes.md (CLPIPS_TEST_RECIPES=build/recipes)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## check format, lint and types
 	$(BIN)/ruff format --check .

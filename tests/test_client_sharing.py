@@ -78,6 +78,29 @@ def test_a_candidate_is_not_sent_twice_where_its_answer_was_lost(url: str) -> No
         assert len(session.state().candidates) == 1
 
 
+def test_a_tool_asks_about_two_and_the_answer_can_be_taken_back(url: str) -> None:
+    with Client(url) as client:
+        client.profiles.create("kim")
+        session = client.share(TARGET, profile="kim")
+        assert session.suggest().pair is None
+        session.add(CANDIDATES)
+        asked = session.suggest()
+        assert asked.pair is not None, asked.reason
+        nearer, other = asked.pair
+        session.order([nearer, other])
+        assert client.profiles.get("kim").rankings == 1
+        assert session.suggest().pair != asked.pair
+        for _ in range(2):  # twice is the same as once
+            back = session.take_back()
+            assert back.state.order is None
+        assert client.profiles.get("kim").rankings == 0
+        assert session.suggest().pair == asked.pair
+        session.order([other, nearer])
+        first = session.take_back().forgotten
+        assert first is not None
+        assert first.forgotten
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_awaited_one_does_the_same(url: str, backend: str) -> None:
     async def refine() -> None:
@@ -88,6 +111,8 @@ def test_the_awaited_one_does_the_same(url: str, backend: str) -> None:
             taught = await client.shared(session.url).order(best=2)
             assert taught.taught is None
             assert taught.reason
+            assert (await session.take_back()).state.order is None
+            assert (await session.suggest()).session == session.id
             await session.delete()
 
     anyio.run(refine, backend=backend)

@@ -16,19 +16,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.documents import PAGES, Block, blocks, named
+from tests.support.documents import PAGES, ROOT, Block, blocks, named
 from tests.support.pictures import encode, picture, variation
 from tests.support.processes import environment, wait_for_url
 
 ADDRESS = "localhost:8000"
-LANGUAGES = {"bash", "python", "json", "text", "bibtex", "{toctree}"}
+LANGUAGES = {"bash", "python", "html", "json", "text", "bibtex", "{toctree}"}
 RUN = {"bash", "python"}
 REFUSED = 22  # curl's exit code for a status of 400 or more, with `fail-with-body`
 MOST_NOT_RUN = 10
 
 
 def runnable(page: Path) -> list[Block]:
-    return [block for block in blocks(page) if block.language in RUN and block.reason is None]
+    return [block for block in blocks(page) if block.language in RUN and block.reason is None and block.test is None]
 
 
 READ = [page for page in PAGES if runnable(page)]
@@ -55,6 +55,13 @@ def test_what_is_not_run_is_little_and_says_why() -> None:
     assert sum(len(runnable(page)) for page in PAGES) > 2 * len(skipped)
 
 
+def test_what_another_test_runs_is_read_there() -> None:
+    pages = {(page, block.test) for page in PAGES for block in blocks(page) if block.test is not None}
+    assert pages
+    for page, test in pages:
+        assert f'"{page.name}"' in (ROOT / str(test)).read_text(), f"{test} does not read {named(page)}"
+
+
 class Reader:
     """Somebody who pastes one block of a page after the other."""
 
@@ -70,7 +77,7 @@ class Reader:
         elif block.language == "json":
             self._compare(block)
         elif block.language in RUN:
-            self._answer = self._run(block) if block.reason is None else None
+            self._answer = self._run(block) if block.reason is None and block.test is None else None
 
     def _run(self, block: Block) -> Any:
         text = block.text

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import httpx
 import pytest
 
 from tests.support.colours import ColourEngine, flat
+from tests.support.documents import ROOT, blocks
 from tests.support.services import listening
 
+RECIPES = ROOT / "docs" / "recipes.md"
 PROGRAMS = Path(__file__).parent / "support" / "clients"
 NODE_MODULES = PROGRAMS / "node_modules"
 PYTHON = PROGRAMS / ".venv" / "bin" / "python"
@@ -63,10 +66,10 @@ def test_a_typescript_client_compiles_strictly_ranks_and_teaches(url: str, folde
     for name in ("client.ts", "tsconfig.json", "package.json"):
         shutil.copy(PROGRAMS / name, folder)
     (folder / "node_modules").symlink_to(NODE_MODULES)
-    generator, compiler = (NODE_MODULES / ".bin" / name for name in ("openapi-typescript", "tsc"))
-    # A default makes a field of a request optional, which the generator has to be told.
-    run(folder, generator, "openapi.json", "--output", "schema.ts", "--default-non-nullable", "false")
-    run(folder, compiler, "--project", ".")
+    (recipe,) = (block for block in blocks(RECIPES) if block.test == "tests/test_service_generated_clients.py")
+    _, generator, *options = shlex.split(recipe.text.splitlines()[-1])
+    run(folder, NODE_MODULES / ".bin" / generator, *options)
+    run(folder, NODE_MODULES / ".bin" / "tsc", "--project", ".")
     assert_ranked_and_taught(run(folder, "node", "client.js", url, *ARGUMENTS))
 
 

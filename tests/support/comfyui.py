@@ -61,6 +61,30 @@ class Graph:
         return self.add("PreviewAny", source=[node, output])
 
 
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+
+
+def prompt_of(workflow: dict[str, Any], known: dict[str, Any]) -> Prompt:
+    """A saved workflow as `/prompt` takes it, as ComfyUI's page makes it by what it knows of nodes (`/object_info`).
+
+    A link names the output that it comes from; values of widgets stand in the order of the node's inputs.
+    """
+    sources: dict[int, Link] = {link: [str(node), output] for link, node, output, *_ in workflow["links"]}
+    prompt: Prompt = {}
+    for node in workflow["nodes"]:
+        described = known[node["type"]]["input"]
+        values = iter(node["widgets_values"])
+        inputs: dict[str, Any] = {}
+        for name, (kind, *options) in {**described.get("required", {}), **described.get("optional", {})}.items():
+            socket = options and options[0].get("forceInput")
+            if (isinstance(kind, list) or kind in WIDGETS) and not socket:
+                inputs[name] = next(values)
+        assert not list(values), f"{node['type']} has fewer widgets"
+        inputs |= {one["name"]: sources[one["link"]] for one in node["inputs"] if one["link"] is not None}
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return prompt
+
+
 class ComfyUI:
     """A running one."""
 
@@ -126,8 +150,8 @@ def comfyui(base: Path, **variables: str) -> Iterator[ComfyUI]:
     log = base / "log"
     with log.open("w") as out:
         process = subprocess.Popen(command, env=inherited, stdout=out, stderr=subprocess.STDOUT)
+    running = ComfyUI(f"http://127.0.0.1:{port}", log)
     try:
-        running = ComfyUI(f"http://127.0.0.1:{port}", log)
         while True:
             assert process.poll() is None, log.read_text()[-3000:]
             try:
@@ -137,5 +161,6 @@ def comfyui(base: Path, **variables: str) -> Iterator[ComfyUI]:
                 time.sleep(0.1)  # another process is what is waited for
         yield running
     finally:
+        running.http.close()
         process.kill()
         process.wait()

@@ -3,6 +3,7 @@
 Readers do not see the comments that say how a block is to be tested:
 
     <!-- not run: REASON -->    the block cannot run where the tests run
+    <!-- run by tests/X.py -->  it needs more than a newcomer's folder, and this test has it
     <!-- answers 422 -->        its request is one that is refused, with this status
     <!-- excerpt -->            the JSON leaves fields of the answer out
     <!-- ranking file -->       the JSON is no answer; it is lines of a ranking file
@@ -36,6 +37,11 @@ class Block:
     def reason(self) -> str | None:
         """Why it is not run; None where it is."""
         return self.mark.removeprefix("not run:").strip() if self.mark.startswith("not run") else None
+
+    @property
+    def test(self) -> str | None:
+        """The test, from the root, that runs it in place of that of all pages; None for most."""
+        return self.mark.removeprefix("run by ") if self.mark.startswith("run by ") else None
 
     @property
     def status(self) -> int | None:

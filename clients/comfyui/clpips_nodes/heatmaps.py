@@ -8,7 +8,7 @@ from clpips_client import Heatmap as Drawn
 from comfy_api.latest import io
 
 from .asking import ask
-from .images import one, opened, sent, show_progress
+from .images import one, one_mask, opened, sent, show_progress
 from .servers import CATEGORY, Server, default_server, server_input
 
 
@@ -31,6 +31,9 @@ class Heatmap(io.ComfyNode):
                 io.Combo.Input("upsample", options=["bilinear", "nearest"], default="bilinear"),
                 io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, tooltip="Of the map, as overlay."),
                 server_input(),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="What counts of the target, whose size it has; 0 is nothing."
+                ),
             ],
             outputs=[
                 io.Image.Output("heatmaps", tooltip="256 × 256, what is scored."),
@@ -47,13 +50,15 @@ class Heatmap(io.ComfyNode):
         upsample: Literal["nearest", "bilinear"],
         opacity: float,
         server: Server | None = None,
+        mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Ask for each map, then again for those whose scale is not the largest."""
         server = server or default_server()
-        drawn = await _drawn(server, target, images, style, upsample, opacity, None)
+        region = None if mask is None else one_mask(mask)
+        drawn = await _drawn(server, target, images, style, upsample, opacity, None, region)
         highest = max(one_map.high for one_map in drawn)
         if len(drawn) > 1:  # at first by their own scales, to know the largest
-            drawn = await _drawn(server, target, images, style, upsample, opacity, highest)
+            drawn = await _drawn(server, target, images, style, upsample, opacity, highest, region)
         maps = opened([one_map.content for one_map in drawn])
         show_progress(1, 1, maps[0])
         return io.NodeOutput(maps, highest)
@@ -67,6 +72,7 @@ async def _drawn(
     upsample: Literal["nearest", "bilinear"],
     opacity: float,
     high: float | None,
+    mask: Unit | None,
 ) -> list[Drawn]:
     """The map of each image, with its own scale or with that which is named."""
     the_target = one(target, "target")
@@ -84,6 +90,7 @@ async def _drawn(
                 upsample=upsample,
                 opacity=opacity,
                 high=high,
+                mask=mask,
             )
 
         drawn.append(await ask(server, draw))

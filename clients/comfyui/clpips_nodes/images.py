@@ -25,6 +25,13 @@ def one(images: torch.Tensor, what: str) -> Unit:
     return sent(images)
 
 
+def one_mask(mask: torch.Tensor) -> Unit:
+    """A mask `(1, H, W)` or `(H, W)` for the client. Raises `ValueError` where there are more."""
+    if mask.ndim == 3 and len(mask) != 1:
+        raise ValueError(f"CLPIPS: the mask is one, and this batch has {len(mask)}")
+    return Unit(mask.detach().clamp(0, 1))
+
+
 def picked(images: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
     """The images at these places, in this order, `(len(places), H, W, C)`."""
     return images[list(places)]

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final, Literal
 
 from clpips_client.core import Budget, Core
 from clpips_client.errors import ClpipsError, Fault, InvalidRequestError
 from clpips_client.holding import send
+from clpips_client.masks import MASK
+from clpips_client.packing import Tree
 from clpips_client.pictures import Picture
 from clpips_client.reading import read
 from clpips_client.replies import Distances, Heatmap, Ranking
@@ -15,9 +18,17 @@ from clpips_client.steps import Flow
 
 RESOLUTION: Final = 256
 
+_Mask = dict[str, Tree]  # the field of a body, or nothing
+
 
 def rank(
-    core: Core, target: Any, candidates: Any, *, profile: str = "lpips", resolution: int | None = RESOLUTION
+    core: Core,
+    target: Any,
+    candidates: Any,
+    *,
+    profile: str = "lpips",
+    resolution: int | None = RESOLUTION,
+    mask: Any = None,
 ) -> Flow[Ranking]:
     """Order candidates by their distance from a target, the most similar first.
 
@@ -26,18 +37,23 @@ def rank(
     batches. Floats are in [0, 1], which `Unit` states where it cannot be proven. `resolution` None scores at native
     size. More candidates than the service takes at once are sent in parts.
 
+    `mask` says what counts of the target, and is as large as the target's picture: a path, the bytes of a file, a grey
+    image of Pillow's, or an array `(H, W)` of uint8 in which 255 counts fully and 0 not at all, of booleans, or of
+    floats in a `Unit`.
+
     Raises `BadImagesError` with the `indices` of the images that cannot be used, and other errors by their kind.
     """
-    (one,), them = pictures_at([("/target", [target]), ("/candidates/{}", candidates)], resolution)
+    places = [("/target", [target]), ("/candidates/{}", candidates), *_place_of(mask)]
+    (one,), them, *masks = pictures_at(places, resolution)
     if not them:
         raise _empty("/candidates", "there must be at least one candidate")
     budget = core.budget()
-    slices = list(parts([[each] for each in them], core.limits, resolution, beside=[one]))
+    slices = list(parts([[each] for each in them], core.limits, resolution, beside=[one, *chain(*masks)]))
     everywhere = range(len(them))
     for _ in range(WHOLE_TRIES):
         replies = []
         for part in slices:
-            flow = _rank_part(core, budget, one, them[part], profile, resolution)
+            flow = _rank_part(core, budget, one, them[part], profile, resolution, _content_of(masks))
             replies.append((yield from placed(flow, everywhere[part])))
         if are_alike(replies):
             return _merged(replies, slices, (one, *them))
@@ -52,26 +68,29 @@ def distance(
     profile: str = "lpips",
     resolution: int | None = RESOLUTION,
     layers: bool = False,
+    mask: Any = None,
 ) -> Flow[Distances]:
     """The distance of each pair: the first target with the first candidate, and so on; a single target goes with each.
 
-    Images are as in `rank`. `layers` asks for what each layer and each family of channels adds, too.
+    Images are as in `rank`. `layers` asks for what each layer and each family of channels adds, too. `mask` is
+    as in `rank`, one for all pairs, whose targets are then as large as it is.
 
     Raises `BadImagesError` with the `indices` of the pairs whose images cannot be used, and other errors by their kind.
     """
-    left, right = pictures_at([("/pairs/{}/target", targets), ("/pairs/{}/candidate", candidates)], resolution)
+    places = [("/pairs/{}/target", targets), ("/pairs/{}/candidate", candidates), *_place_of(mask)]
+    left, right, *masks = pictures_at(places, resolution)
     if len(left) == 1:
         left *= max(len(right), 1)
     if len(left) != len(right) or not left:
         raise _empty("/pairs", f"there are {len(left)} targets and {len(right)} candidates; give a pair or more")
     pairs = list(zip(left, right, strict=True))
     budget = core.budget()
-    slices = list(parts(pairs, core.limits, resolution))
+    slices = list(parts(pairs, core.limits, resolution, beside=[*chain(*masks)]))
     everywhere = range(len(pairs))
     for _ in range(WHOLE_TRIES):
         replies = []
         for part in slices:
-            flow = _distance_part(core, budget, pairs[part], profile, resolution, layers=layers)
+            flow = _distance_part(core, budget, pairs[part], profile, resolution, _content_of(masks), layers=layers)
             replies.append((yield from placed(flow, everywhere[part])))
         if are_alike(replies):
             return replace(
@@ -96,13 +115,15 @@ def heatmap(
     upsample: Literal["nearest", "bilinear"] = "nearest",
     opacity: float = 0.6,
     high: float | None = None,
+    mask: Any = None,
 ) -> Flow[Heatmap]:
     """Where a candidate differs from its target, by a profile: a picture, or its values. Images are as in `rank`.
 
     `overlay` lays the map over the candidate with `opacity`. `high` is the value of the lightest colour: the same for
-    several maps makes them comparable. docs/api.md tells the rest.
+    several maps makes them comparable. `mask` is as in `rank`. docs/api.md tells the rest.
     """
-    (one,), (other,) = pictures_at([("/target", [target]), ("/candidate", [candidate])], resolution)
+    places = [("/target", [target]), ("/candidate", [candidate]), *_place_of(mask)]
+    (one,), (other,), *masks = pictures_at(places, resolution)
     options = {"profile": profile, "resolution": resolution, "format": format, "style": style, "upsample": upsample}
     answer = yield from send(
         core,
@@ -112,6 +133,7 @@ def heatmap(
         resolution,
         lambda place: {
             **options,
+            **_content_of(masks),
             "opacity": float(opacity),
             "high": None if high is None else float(high),
             "target": place(one),
@@ -140,7 +162,13 @@ def heatmap(
 
 
 def _rank_part(
-    core: Core, budget: Budget, target: Picture, them: Sequence[Picture], profile: str, resolution: int | None
+    core: Core,
+    budget: Budget,
+    target: Picture,
+    them: Sequence[Picture],
+    profile: str,
+    resolution: int | None,
+    mask: _Mask,
 ) -> Flow[Ranking]:
     pictures = [("/target", target), *((f"/candidates/{place}", each) for place, each in enumerate(them))]
     answer = yield from send(
@@ -152,6 +180,7 @@ def _rank_part(
         lambda place: {
             "profile": profile,
             "resolution": resolution,
+            **mask,
             "target": place(target),
             "candidates": [place(each) for each in them],
         },
@@ -166,6 +195,7 @@ def _distance_part(
     pairs: Sequence[tuple[Picture, Picture]],
     profile: str,
     resolution: int | None,
+    mask: _Mask,
     *,
     layers: bool,
 ) -> Flow[Distances]:
@@ -185,6 +215,7 @@ def _distance_part(
             "profile": profile,
             "resolution": resolution,
             "layers": layers,
+            **mask,
             "pairs": [{"target": place(target), "candidate": place(candidate)} for target, candidate in pairs],
         },
         targets.pop() if len(targets) == 1 else None,
@@ -212,6 +243,15 @@ def _merged(replies: Sequence[Ranking], slices: Sequence[slice], pictures: tuple
         comparison=None,
         pictures=pictures,
     )
+
+
+def _place_of(mask: Any) -> list[tuple[str, Any]]:
+    return [] if mask is None else [(MASK, mask)]
+
+
+def _content_of(masks: Sequence[Sequence[Picture]]) -> _Mask:
+    """A mask goes each time: the service keeps none, and so it has no name."""
+    return {"mask": masks[0][0].content} if masks else {}
 
 
 def _numbers(header: str) -> dict[str, float]:

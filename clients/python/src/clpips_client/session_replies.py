@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from clpips_client.profile_replies import TaughtRanking
+from clpips_client.profile_replies import Forgotten, TaughtRanking
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,21 @@ class SessionTaught:
     state: SessionState
     taught: TaughtRanking | None
     reason: str | None  # why nothing was taught
+
+
+@dataclass(frozen=True)
+class SessionForgotten:
+    """A session without a person's order, and what forgetting it changed."""
+
+    state: SessionState
+    forgotten: Forgotten | None
+    reason: str | None  # why nothing was forgotten
+
+
+@dataclass(frozen=True)
+class SessionSuggestion:
+    """Which two of a session's candidates to ask about next."""
+
+    session: str
+    pair: tuple[int, ...] | None  # their indices, the lower first; None where no order would teach anything
+    reason: str

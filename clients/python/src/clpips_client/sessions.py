@@ -113,6 +113,8 @@ class SharedSession(_Opening):
     add = called(sharing.add)
     state = called(sharing.state)
     order = called(sharing.order)
+    take_back = called(sharing.take_back)
+    suggest = called(sharing.suggest)
     delete = called(sharing.delete)
 
 
@@ -130,4 +132,6 @@ class AsyncSharedSession(_Opening):
     add = awaited(sharing.add)
     state = awaited(sharing.state)
     order = awaited(sharing.order)
+    take_back = awaited(sharing.take_back)
+    suggest = awaited(sharing.suggest)
     delete = awaited(sharing.delete)

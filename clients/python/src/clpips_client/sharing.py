@@ -12,7 +12,7 @@ from clpips_client.packing import Tree
 from clpips_client.pictures import Picture
 from clpips_client.reading import read
 from clpips_client.scoring import RESOLUTION
-from clpips_client.session_replies import SessionMade, SessionState, SessionTaught
+from clpips_client.session_replies import SessionForgotten, SessionMade, SessionState, SessionSuggestion, SessionTaught
 from clpips_client.splitting import pictures_at
 from clpips_client.steps import Flow
 from clpips_client.trying import call
@@ -124,6 +124,20 @@ def order(
     body = json.dumps(given).encode()
     answer = yield from call(core, core.budget(), "PUT", _path(shared, "order"), body, JSON, repeatable=True)
     return read(SessionTaught, answer)
+
+
+def take_back(shared: Shared) -> Flow[SessionForgotten]:
+    """Take back what a person said of the candidates; the profile that learned from it forgets it too."""
+    core = shared.core
+    answer = yield from call(core, core.budget(), "DELETE", _path(shared, "order"), headers=JSON, repeatable=True)
+    return read(SessionForgotten, answer)
+
+
+def suggest(shared: Shared) -> Flow[SessionSuggestion]:
+    """Which two of the candidates to ask a person about next: `order([nearer, other])` says what they answer."""
+    core = shared.core
+    answer = yield from call(core, core.budget(), "GET", _path(shared, "suggest"), headers=JSON, repeatable=True)
+    return read(SessionSuggestion, answer)
 
 
 def delete(shared: Shared, *, forget: bool = False) -> Flow[None]:

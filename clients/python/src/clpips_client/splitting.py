@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from clpips_client.core import Limits
 from clpips_client.errors import BadImagesError, ClpipsError, Fault, ProblemError
+from clpips_client.masks import MASK, mask_picture
 from clpips_client.pictures import Picture, pictures_of
 from clpips_client.replies import Engine, Profile
 from clpips_client.steps import Flow
@@ -33,13 +34,18 @@ class Computed(Protocol):
 def pictures_at(places: Sequence[tuple[str, Any]], resolution: int | None) -> list[list[Picture]]:
     """The images of each place, which is a JSON pointer with `{}` for the index. All that are bad are named together.
 
-    A pointer without `{}` is the place of a single image. Raises `BadImagesError`.
+    A pointer without `{}` is the place of a single image. Where the last place is `/mask`, the first one, which is the
+    targets', is not resized: a mask is as large as its target. Raises `BadImagesError`.
     """
     found: list[list[Picture]] = []
     faults: list[Fault] = []
+    masked = places[-1][0] == MASK
     for pointer, things in places:
         try:
-            pictures = pictures_of(things, resolution, pointer)
+            if pointer == MASK:
+                pictures = [mask_picture(things)]
+            else:
+                pictures = pictures_of(things, None if masked and not found and not faults else resolution, pointer)
         except BadImagesError as error:
             faults.extend(error.faults)
             continue
