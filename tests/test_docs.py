@@ -55,9 +55,15 @@ def test_every_command_is_described_and_none_is_invented() -> None:
     assert sorted(name for name, _ in synopsis()) == sorted(commands.list_commands(click.Context(commands)))
 
 
+def options_of(command: click.Command) -> set[str]:
+    """The options of a command, and of the commands of a group."""
+    below = command.commands.values() if isinstance(command, click.Group) else []
+    return {option for parameter in command.params for option in parameter.opts}.union(*map(options_of, below))
+
+
 def test_every_option_that_is_named_exists() -> None:
     for name, arguments in synopsis():
-        options = {option for parameter in commands.commands[name].params for option in parameter.opts}
+        options = options_of(commands.commands[name])
         assert set(re.findall(r"--[\w-]+", arguments)) <= options, name
 
 
