@@ -21,6 +21,7 @@ from tests.support.services import listening
 pytestmark = needs_chromium
 
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PATIENT = 60.0  # seconds, on a machine that is busy with something else
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -39,15 +40,16 @@ class Fed(NamedTuple):
     def add(self, level: int, prompt: str) -> None:
         files = [("candidates", grey(level))]
         path = f"{self.service}/sessions/{self.id}/candidates"
-        httpx.post(path, files=files, data={"prompts": f'["{prompt}"]'}).raise_for_status()
+        httpx.post(path, files=files, data={"prompts": f'["{prompt}"]'}, timeout=PATIENT).raise_for_status()
 
     def state(self) -> Any:
-        return httpx.get(f"{self.service}/sessions/{self.id}").raise_for_status().json()
+        return httpx.get(f"{self.service}/sessions/{self.id}", timeout=PATIENT).raise_for_status().json()
 
 
 def feed(service: str, profile: str = "ada", title: str = "Night") -> Fed:
-    httpx.post(f"{service}/profiles", json={"name": profile}).raise_for_status()
-    made = httpx.post(f"{service}/sessions", files={"target": grey(0)}, data={"profile": profile, "title": title})
+    httpx.post(f"{service}/profiles", json={"name": profile}, timeout=PATIENT).raise_for_status()
+    target, options = {"target": grey(0)}, {"profile": profile, "title": title}
+    made = httpx.post(f"{service}/sessions", files=target, data=options, timeout=PATIENT)
     told = made.raise_for_status().json()
     fed = Fed(service, told["session"], told["token"], "#" + told["url"].partition("#")[2])
     for place, name in enumerate("abcd"):
