@@ -19,7 +19,7 @@ import numpy as np
 
 from clpips.models.engines.opening import open_engine
 from tests.support.browser import browsing, drop, drop_from, page_of, scroll_tasks, wait_for_order
-from tests.support.pictures import encode, picture, variation
+from tests.support.pictures import encode, picture
 from tests.support.services import listening
 
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
@@ -27,13 +27,12 @@ MANY = 200
 
 
 def pictures(count: int, side: int, seed: int) -> list[tuple[str, bytes]]:
-    """A target and `count - 1` candidates, PNGs of `side` pixels a side."""
+    """A target and `count - 1` candidates, PNGs of `side` pixels a side: the target moved further and further."""
     target = picture(seed, side)
-    strengths = np.random.default_rng(seed).uniform(0.05, 0.95, count - 1)
-    candidates = [variation(target, seed + place, strength) for place, strength in enumerate(strengths)]
+    moved = [np.roll(target, place * side // count, axis=1) for place in range(1, count)]
     return [
         ("target.png", encode(target)),
-        *((f"{place}.png", encode(pixels)) for place, pixels in enumerate(candidates)),
+        *((f"{place}.png", encode(pixels)) for place, pixels in enumerate(moved, 1)),
     ]
 
 

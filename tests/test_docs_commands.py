@@ -104,8 +104,9 @@ class Reader:
     def _compare(self, block: Block) -> None:
         assert self._answer is not None, f"{block}: the block before it answers no JSON"
         printed = json.loads(block.text)
-        if isinstance(printed, dict) and "comparison" in printed:
-            self._names[printed["comparison"]] = self._answer["comparison"]
+        for name in ("comparison", "session"):
+            if isinstance(printed, dict) and name in printed:
+                self._names[printed[name]] = self._answer[name]
         differing = list(differences(printed, self._answer, excerpt=block.mark == "excerpt"))
         assert not differing, f"{block}\n" + "\n".join(differing)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -138,10 +139,57 @@ def test_another_table_is_refused_with_the_difference(folder: Path, tmp_path: Pa
         run_job(other, folder / "once", shard_images=SHARD_IMAGES)
 
 
-def test_a_folder_with_other_files_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(BulkError, match=r"holds other files \(thesis\.tex"):
         run_job(folder / "pairs.parquet", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("first,second\n0.png,1.png\n", "no column 'target'"),
+        ("target,candidate\n", "has no rows"),
+        ("", "is empty: write at least one pair"),
+    ],
+)
+def test_a_table_that_was_refused_is_scored_into_the_same_folder_once_it_is_mended(
+    folder: Path, tmp_path: Path, content: str, words: str
+) -> None:
+    table = tmp_path / "pairs.csv"
+    table.write_text(content)
+    with pytest.raises(BulkError, match=words):
+        run_job(table, tmp_path / "out", root=str(folder))
+    table.write_text("target,candidate\n0.png,1.png\n")
+    mended = run_job(table, tmp_path / "out", root=str(folder), weights="balanced")
+    assert (mended.rows, mended.bad_rows) == (1, 0)
+    assert whole(tmp_path / "out")["distance"][0].as_py() > 0
+
+
+def test_errors_that_were_there_before_are_in_the_summary_of_a_job_that_is_run_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    table = write_table(tmp_path / "pairs.parquet", target=["0.png", "1.png"], candidate=["none.png", "2.png"])
+    first = run_job(table, tmp_path / "out", root=str(folder))
+    again = run_job(table, tmp_path / "out", root=str(folder))
+    assert again.pairs_here == 0
+    assert again.commonest() == first.commonest() == [("candidate: No such file or directory", 1)]
+    summary = json.loads((tmp_path / "out" / "_summary.json").read_text())
+    assert summary["errors"] == {"candidate: No such file or directory": 1}
+
+
+def test_a_full_disk_is_told_with_the_file_that_had_no_room(folder: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # fails as a disk without room does
+    try:
+        with pytest.raises(OSError, match="File too large") as full:
+            run_job(folder / "pairs.parquet", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(full.value.filename).startswith(str(tmp_path / "out" / "_work"))
+    done = run_job(folder / "pairs.parquet", tmp_path / "out")
+    assert (done.rows, done.bad_rows) == (PAIRS, 0)
 
 
 def test_two_processes_in_one_folder_do_not_get_in_each_others_way(folder: Path, tmp_path: Path) -> None:

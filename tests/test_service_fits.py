@@ -113,7 +113,7 @@ def task_of(profile: Profile) -> Task:
 
 def without_sense(broken: FitJob) -> FitJob:
     """A job that no fit can make sense of."""
-    return replace(broken, base=np.ones(3, np.float32))
+    return replace(broken, base=np.ones(6976, np.float32))  # of another backbone
 
 
 async def test_a_worker_gives_what_the_fit_gives_here(workers: Callable[..., FitWorkers], keep: Keep) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clpips.models.engines.contract import Engine
+from clpips.service.admission.keys import new_key
 from tests.support.browser import (
     AXE,
     browsing,
@@ -211,8 +212,8 @@ def test_a_profile_is_taught_in_a_few_acts_with_three_pictures(page: Any, servic
     page.locator('#order .card:has-text("b.png")').hover()
     page.locator('#order .card:has-text("b.png") [data-act=earlier]').click()
     page.click("#teach-button")
-    assert "me had guessed 0 % of your pairs" in lesson(page)
-    assert ranks_taught(service, "me") == {"a": 2, "b": 1}
+    assert "my-eye had guessed 0 % of your pairs" in lesson(page)
+    assert ranks_taught(service, "my-eye") == {"a": 2, "b": 1}
 
 
 def test_more_pictures_come_in_where_the_metric_has_them_and_my_order_stays(ordered: Any) -> None:
@@ -255,6 +256,18 @@ def test_markup_in_names_stays_text(page: Any) -> None:
     page.click("#pairs-box summary")
     assert HOSTILE in page.locator("#pairs").inner_text()
     assert page.title() == "CLPIPS studio"
+
+
+def test_a_key_of_other_letters_is_refused_at_its_place_and_the_next_one_opens(browser: Any) -> None:
+    key, line = new_key("ada", "studio", ("score", "teach"))
+    with listening(ColourEngine(), api_keys=line) as url, page_of(browser, url, **DESK) as page:
+        page.fill("#key-input", "schlüssel €")
+        page.click("#key button")
+        assert page.evaluate("() => document.querySelector('#key-input').validity.patternMismatch")
+        page.fill("#key-input", f" {key} ")
+        page.click("#key button")
+        drop(page, PICTURES[:3])
+        assert wait_for_order(page, 2) == list("ab")
 
 
 def test_the_page_is_not_framed(browser: Any, service: str) -> None:

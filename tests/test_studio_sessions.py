@@ -21,6 +21,7 @@ from tests.support.services import listening
 pytestmark = needs_chromium
 
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PATIENT = 60.0  # seconds, on a machine that is busy with something else
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -39,15 +40,16 @@ class Fed(NamedTuple):
     def add(self, level: int, prompt: str) -> None:
         files = [("candidates", grey(level))]
         path = f"{self.service}/sessions/{self.id}/candidates"
-        httpx.post(path, files=files, data={"prompts": f'["{prompt}"]'}).raise_for_status()
+        httpx.post(path, files=files, data={"prompts": f'["{prompt}"]'}, timeout=PATIENT).raise_for_status()
 
     def state(self) -> Any:
-        return httpx.get(f"{self.service}/sessions/{self.id}").raise_for_status().json()
+        return httpx.get(f"{self.service}/sessions/{self.id}", timeout=PATIENT).raise_for_status().json()
 
 
 def feed(service: str, profile: str = "ada", title: str = "Night") -> Fed:
-    httpx.post(f"{service}/profiles", json={"name": profile}).raise_for_status()
-    made = httpx.post(f"{service}/sessions", files={"target": grey(0)}, data={"profile": profile, "title": title})
+    httpx.post(f"{service}/profiles", json={"name": profile}, timeout=PATIENT).raise_for_status()
+    target, options = {"target": grey(0)}, {"profile": profile, "title": title}
+    made = httpx.post(f"{service}/sessions", files=target, data=options, timeout=PATIENT)
     told = made.raise_for_status().json()
     fed = Fed(service, told["session"], told["token"], "#" + told["url"].partition("#")[2])
     for place, name in enumerate("abcd"):
@@ -149,10 +151,25 @@ def test_the_token_leaves_the_address_and_travels_in_a_header(browser: Any, fed:
     assert {request.headers.get("x-session-token") for request in to_session} == {fed.token}
 
 
-def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed) -> None:
-    with page_of(browser, fed.service, fragment=f"#session={fed.id}&token=wrong", **DESK) as page:
-        page.locator("#fault:not(:empty)").wait_for()
-        assert "session" in page.locator("#fault").inner_text()
+@pytest.mark.parametrize("token", ["wrong", "%E2%82%AC"])
+def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed, token: str) -> None:
+    with page_of(browser, fed.service, fragment=f"#session={fed.id}&token={token}", **DESK) as page:
+        page.locator("#ended").wait_for()
+        assert page.locator("#live").inner_text() == "ended"
+        assert not page.locator("#work").is_visible()
+        page.click("#own")
+        page.locator("#welcome").wait_for()
+        assert "session" not in page.url
+
+
+def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        assert wait_for_order(page, 4) == list("abcd")
+        httpx.delete(f"{fed.service}/sessions/{fed.id}").raise_for_status()
+        page.locator("#ended").wait_for()
+        assert order_of(page) == list("abcd")
+        assert not page.locator("#add").is_visible()
+        assert page.locator("#fault").inner_text() == ""
 
 
 def test_a_killed_service_loses_no_order_and_the_page_goes_on(browser: Any, tmp_path: Path) -> None:

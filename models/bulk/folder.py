@@ -108,6 +108,11 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self.local / name)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            if error.filename is None and error.errno is not None:  # a full disk does not say which
+                error.filename = str(self.local / name)
+            raise
         except BaseException:
             partial.unlink(missing_ok=True)
             raise

@@ -8,6 +8,7 @@ DIR/_work/                  the job, its plan, and what helps while it runs; rea
 import hashlib
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.folder import Folder, filesystem_of, is_url
 from clpips.models.bulk.options import Bounds, JobOptions, bounds_of, software, weights_identity
-from clpips.models.bulk.parts import ERRORS_KEY, metadata_of, part_name
+from clpips.models.bulk.parts import ERRORS_KEY, errors_of, metadata_of, part_name
 from clpips.models.bulk.plan_files import PlanFiles
-from clpips.models.bulk.table import PairTable, open_table, source_files
+from clpips.models.bulk.table import COPY, PairTable, open_table, source_files
 from clpips.models.bulk.tiles import tile_sizes
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, parse_weights
@@ -106,11 +107,26 @@ class Job:
         path.write_bytes(self.work.read(BACKBONE))
         return path
 
-    def begin(self, source: str, options: JobOptions, weights: LayerWeights, engine: Mapping[str, str]) -> bool:
+    def require_own(self) -> None:
+        """Raise `BulkError` for a folder that holds other files and no job."""
+        others = self.folder.names() - {"_work"}
+        if others and JOB not in self.work.names():
+            raise BulkError(f"{self.folder.place} holds other files ({sorted(others)[0]}, …): name an empty folder")
+
+    def begin(
+        self,
+        source: str,
+        options: JobOptions,
+        weights: LayerWeights,
+        engine: Mapping[str, str],
+        *,
+        alone: bool = False,
+    ) -> bool:
         """Begin the job in an empty folder, or go on with it; whether it goes on.
 
         Raises `BulkError` for a folder with other files, or a job of another table, weights, engine or options: with
-        what differs.
+        what differs. A job without a plan, such as one whose table was refused, has scored nothing: whoever is `alone`
+        in the folder puts another in its place.
         """
         wanted = {
             "version": software(),
@@ -120,21 +136,30 @@ class Job:
             "options": _of_rows(options),
         }
         if JOB in self.work.names():
-            if found := list(differences({key: self.about[key] for key in wanted}, wanted)):
+            found = list(differences({key: self.about[key] for key in wanted}, wanted))
+            if not found:
+                return True
+            if self.plan.done or not alone:
                 raise BulkError(
                     f"{self.folder.place} holds another job, and parts of two make no table: {'; '.join(found)}. "
                     "Ask for the same again, or name another --out"
                 )
-            return True
-        others = self.folder.names() - {"_work"}
-        if others:
-            raise BulkError(f"{self.folder.place} holds other files ({sorted(others)[0]}, …): name an empty folder")
+            self._forget()
+        self.require_own()
         self.work.write(WEIGHTS, format_weights(weights))
         if options.backbone:
             self.work.write(BACKBONE, Path(options.backbone).read_bytes())
         known = {**wanted, "source": _absolute(source), "root": options.root or _parent(source)}
         self.work.write(JOB, json.dumps(known, indent=1).encode())
         return False
+
+    def _forget(self) -> None:
+        """Delete what a job without a plan has left, and let go of it."""
+        self.hashes.delete()
+        self.work.sub("plan").delete()
+        for name in (JOB, COPY):
+            Path(self.work.path(name)).unlink(missing_ok=True)
+        self._about, self._table, self._weights = {}, None, None
 
     def parts(self) -> set[int]:
         """The numbers of the parts that are there."""
@@ -148,6 +173,10 @@ class Job:
         if self.folder.local is not None:
             return int(metadata_of(self.folder.local / part_name(number))[ERRORS_KEY])
         return int(metadata_of(BytesIO(self.folder.read(part_name(number))))[ERRORS_KEY])
+
+    def errors(self, number: int) -> Counter[str]:
+        """How many pairs of a part that is there have which error."""
+        return errors_of(BytesIO(self.folder.read(part_name(number))))
 
     def sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows and pairs of every part."""

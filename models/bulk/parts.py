@@ -3,6 +3,7 @@
 Nothing in a part depends on when, where or how often it was written.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -111,6 +112,13 @@ def part_bytes(table: pa.Table, about: dict[str, str], errors: int) -> bytes:
 def rows_with_errors(errors: pa.ChunkedArray) -> NDArray[np.bool_]:
     """Which rows have an error, `(n,)`, by the column `error`: of texts, or of lists of them."""
     return np.array([any(one) if isinstance(one, list) else one is not None for one in errors.to_pylist()], np.bool_)
+
+
+def errors_of(file: Any) -> Counter[str]:
+    """How many pairs of a part have which error."""
+    column = pq.read_table(file, columns=["error"]).column("error").to_pylist()
+    cells = (one if isinstance(one, list) else [one] for one in column)
+    return Counter(error for cell in cells for error in cell if error is not None)
 
 
 def metadata_of(file: Any) -> dict[bytes, bytes]:

@@ -25,7 +25,7 @@ class Progress:
     all_images: int = 0  # distinct ones of the table
     pairs_here: int = 0  # compared in this run
     not_spilled: int = 0  # features that had no room on the disk, and were computed again
-    errors: Counter[str] = field(default_factory=Counter)  # met in this run
+    errors: Counter[str] = field(default_factory=Counter)  # how many pairs have each
     started: float = field(default_factory=time.monotonic)
     scoring_since: float = 0.0
 
@@ -48,7 +48,7 @@ class Progress:
         return (self.all_pairs - self.pairs) / self.pairs_per_second if self.pairs_here else None
 
     def commonest(self) -> list[tuple[str, int]]:
-        """The ten commonest errors, and how often each was met in this run."""
+        """The ten commonest errors, and how many pairs have each."""
         return self.errors.most_common(COMMONEST)
 
     def as_json(self) -> dict[str, Any]:

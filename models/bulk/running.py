@@ -51,11 +51,12 @@ def run(
     progress = Progress()
     said = report or (lambda _: None)
     said(progress)
-    with _alone(job, how):
+    job.require_own()
+    with _alone(job, how) as alone:
         ((_, described),) = executor.run([Task("describe")])
         if how.share is not None and how.share[0] > 0:
             _await_plan(job, progress, said)
-        going_on = job.begin(source, options, weights, described.engine)
+        going_on = job.begin(source, options, weights, described.engine, alone=alone)
         if how.share is None:
             for folder in (job.folder, job.work, job.hashes):
                 folder.sweep()
@@ -104,6 +105,9 @@ def _score(job: Job, executor: Executor, how: RunOptions, progress: Progress, sa
         many = len(missing) * job.bounds.images >= int(about["shared"])
         if many and how.share is None and executor.one_disk:  # else each worker embeds what it needs
             _prepare(executor, (Task("embed", one) for one in range(job.plan.embed_tasks)), progress, said)
+    for number in there:
+        if bad[number] and number not in retried:
+            progress.errors += job.errors(number)
     tasks = iter([*(Task("score", one) for one in missing), *(Task("score", one, retry=True) for one in retried)])
     for task, outcome in executor.run(tasks):
         if task.retry:
@@ -181,13 +185,14 @@ def _finish(job: Job, progress: Progress) -> None:
 
 
 @contextmanager
-def _alone(job: Job, how: RunOptions) -> Iterator[None]:
+def _alone(job: Job, how: RunOptions) -> Iterator[bool]:
     """Hold the folder, so that nobody else works in it by mistake: until this process ends, however it does.
+    Whether it is held: not in a store, nor where processes share the parts on purpose.
 
-    Raises `BulkError` where somebody does. Processes that share the parts do so on purpose.
+    Raises `BulkError` where somebody does.
     """
     if job.work.local is None or how.share is not None:
-        yield
+        yield False
         return
     import fcntl
 
@@ -199,4 +204,4 @@ def _alone(job: Job, how: RunOptions) -> Iterator[None]:
             raise BulkError(
                 f"another process works in {job.folder.place}: wait for it, or share the parts with --shard i/n"
             ) from error
-        yield
+        yield True

@@ -166,6 +166,8 @@ def open_table(source: str, work: Folder, texts: Sequence[str]) -> PairTable:
         except StopIteration:
             raise BulkError(f"{source} has no rows") from None
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            if str(error).startswith("Empty "):
+                raise BulkError(f"{source} is empty: write at least one pair into it") from error
             raise BulkError(f"{source}: {error}; where a column's type changes on the way, write Parquet") from error
     return PairTable([work.path(COPY)])
 

@@ -12,7 +12,7 @@ import rich_click as click
 
 from clpips.models.bulk.errors import require
 from clpips.models.cli.options import ResolutionParam, backbone_option, engine_option, json_option, weights_option
-from clpips.models.cli.output import clock, print_json
+from clpips.models.cli.output import clock, counted, print_json
 from clpips.models.cli.score_progress import shown
 from clpips.models.engines.contract import DeviceName, EngineName, Precision
 from clpips.models.engines.cores import core_count
@@ -244,7 +244,7 @@ def _ending(job: Any) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         parts = len(job.parts())
-        click.echo(f"clpips: stopped, {parts:,} parts are there: the same command goes on from them", err=True)
+        click.echo(f"clpips: stopped, {counted(parts, 'part')} there: the same command goes on from them", err=True)
         sys.exit(code)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -257,12 +257,14 @@ def _print(progress: "Progress", out: str, *, as_json: bool, planned: bool) -> N
     if planned:
         click.echo(f"{out}: planned")
         return
-    click.echo(f"{out}: {progress.rows:,} rows in {progress.parts:,} parts, {progress.bad_rows:,} with an error")
+    rows, parts = counted(progress.rows, "row"), counted(progress.parts, "part")
+    click.echo(f"{out}: {rows} in {parts}, {progress.bad_rows:,} with an error")
     for words, count in progress.commonest():
         click.echo(f"{count:10,} × {words}")
+    images, pairs = counted(progress.images, "image"), counted(progress.pairs_here, "pair")
     click.echo(
-        f"took {clock(progress.seconds)}: {progress.images:,} images embedded at {progress.images_per_second:.0f}/s, "
-        f"{progress.pairs_here:,} pairs compared at {progress.pairs_per_second:.0f}/s"
+        f"took {clock(progress.seconds)}: {images} embedded at {progress.images_per_second:.0f}/s, "
+        f"{pairs} compared at {progress.pairs_per_second:.0f}/s"
     )
     if progress.not_spilled:
         click.echo("the disk was full for features that are needed again: they were computed again", err=True)

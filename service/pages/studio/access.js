@@ -35,6 +35,11 @@ export function sessionFromAddress() {
   return opened;
 }
 
+/** Forget the session that a link has brought. */
+export function leaveSession() {
+  sessionStorage.removeItem("clpips-session");
+}
+
 /** Ask for a key, at the top of the page, and wait for it; whoever asks meanwhile waits for the same.
  * @param {string} why @returns {Promise<void>} */
 export function keyAsked(why) {
@@ -42,7 +47,7 @@ export function keyAsked(why) {
     const box = find("#key", HTMLElement);
     const had = key() !== null;
     sessionStorage.removeItem(KEPT);
-    const input = h("input", { id: "key-input", type: "password", autocomplete: "off", required: true, "aria-describedby": "key-why" });
+    const input = h("input", { id: "key-input", type: "password", autocomplete: "off", required: true, pattern: "\\s*[\\x21-\\x7e]+\\s*", title: "Keys have no spaces, and no letters beyond ASCII", "aria-describedby": "key-why" });
     const form = h(
       "form",
       {

@@ -88,7 +88,7 @@ function access() {
   const open = session();
   /** @type {Record<string, string>} */
   const headers = {};
-  if (open !== null) headers["x-session-token"] = open.token;
+  if (open !== null) headers["x-session-token"] = encodeURIComponent(open.token); // tokens need none of it; what a damaged link has may
   const bearer = key();
   if (bearer !== null) headers["authorization"] = `Bearer ${bearer}`;
   return headers;

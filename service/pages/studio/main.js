@@ -1,6 +1,6 @@
 /** The studio: parts made, and wired to each other. */
 
-import { sessionFromAddress } from "./access.js";
+import { leaveSession, sessionFromAddress } from "./access.js";
 import { announce } from "./announce.js";
 import { Problem } from "./api.js";
 import { Board } from "./board.js";
@@ -93,6 +93,10 @@ onPress("#clear", () => {
   table.clear();
   find("#choose", HTMLButtonElement).focus();
 });
+onPress("#own", () => {
+  leaveSession();
+  location.replace(location.pathname);
+});
 onPress("#save-csv", () => save(asCsv(store.state), "order.csv", "text/csv"));
 onPress("#save-json", () => save(asJson(store.state), "order.json", "application/json"));
 onPress("#save-sheet", async () => {
@@ -117,17 +121,20 @@ addEventListener("keydown", (event) => {
 });
 
 store.listen((state) => {
-  const empty = state.target === null && state.session === null;
+  const ended = state.session?.ended === true;
+  const empty = state.target === null && (state.session === null || ended);
   document.body.classList.toggle("empty", empty);
   document.body.classList.toggle("fed", state.session !== null);
-  find("#welcome", HTMLElement).hidden = !empty;
+  find("#welcome", HTMLElement).hidden = !empty || ended;
+  find("#ended", HTMLElement).hidden = !ended;
+  find("#add", HTMLElement).hidden = ended;
   find("#work", HTMLElement).hidden = empty;
   find("#need", HTMLElement).hidden = empty || state.shots.length > 0 || state.session !== null;
   find("#undo", HTMLButtonElement).disabled = mine.history.isEmpty;
   find("#follow", HTMLButtonElement).disabled = !state.touched;
   find("#profile-word", HTMLElement).textContent = state.profile.name === "lpips" ? "profile" : state.profile.name;
   find("#live", HTMLElement).hidden = state.session === null;
-  find("#live", HTMLElement).textContent = state.session?.live ? "live" : "connecting …";
+  find("#live", HTMLElement).textContent = ended ? "ended" : state.session?.live ? "live" : "connecting …";
   document.title = state.session?.title ? `${state.session.title} · CLPIPS studio` : "CLPIPS studio";
 });
 

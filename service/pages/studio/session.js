@@ -33,14 +33,13 @@ export class Session {
 
   /** Show the session, and go on showing it. */
   async open() {
-    await this.rank();
     const tell = () => void this.rank().catch(() => {}); // the next event, or the next connection, asks again
     try {
+      await this.rank();
       await watch(`${this.path}/events`, this.revision, ({ event }) => (event === "deleted" ? this.end() : tell()), (live) => this.live(live));
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      this.live(false);
-      throw error;
+      if (!(error instanceof Problem && [401, 403, 404].includes(error.status))) throw error;
+      this.end();
     }
   }
 
@@ -179,8 +178,10 @@ export class Session {
   }
 
   end() {
-    announce("The session has been deleted");
-    this.live(false);
+    const { session } = this.store.state;
+    if (session === null || session.ended) return;
+    announce("The session is not open any more");
+    this.store.set({ session: { ...session, live: false, ended: true } });
   }
 }
 

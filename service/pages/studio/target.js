@@ -26,7 +26,7 @@ export class Target {
         "div",
         { class: "caption" },
         h("span", { class: "label" }, "Target"),
-        h("span", { class: "name", title: target.prompt ?? target.name }, target.name),
+        session === null && h("span", { class: "name", title: target.prompt ?? target.name }, target.name), // a session's has none
         session === null && h("button", { type: "button", class: "quiet", onclick: () => this.choose() }, "Change"),
       ),
       target.fault !== null && h("p", { class: "fault", role: "alert" }, target.fault),

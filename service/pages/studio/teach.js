@@ -19,7 +19,7 @@ export class Teach {
     this.askNext = ask;
     this.form = find("#teach", HTMLFormElement);
     this.result = find("#lesson", HTMLElement);
-    this.name = h("input", { id: "teach-name", name: "name", required: true, pattern: NAME, maxlength: 128, value: "me", autocomplete: "off", spellcheck: "false", title: "Letters, digits and . _ @ -" });
+    this.name = h("input", { id: "teach-name", name: "name", required: true, pattern: NAME, maxlength: 128, value: "my-eye", autocomplete: "off", spellcheck: "false", title: "Letters, digits and . _ @ -" });
     this.newName = h("label", { class: "field" }, "Whose eye is this?", this.name);
     this.said = h("select", { id: "said", onchange: () => this.mean() });
     this.saidField = h("label", { class: "field" }, "I mean", this.said);

@@ -68,7 +68,7 @@
  * @property {"profile" | "lpips"} shown whose order stands beside mine
  * @property {string | null} comparison the service's name for the last ranking of all candidates
  * @property {Lesson | null} lesson the last one
- * @property {{id: string, live: boolean, title: string} | null} session the one that a tool feeds
+ * @property {{id: string, live: boolean, title: string, ended?: boolean} | null} session the one that a tool feeds
  * @property {string | null} current the candidate that has the keyboard, or was touched last
  */
 
