@@ -5,7 +5,7 @@
 Each contender is a service of its own, started for it, with nothing held. `/rank` is given a target and all candidates
 of a session in one request, from as many clients as there are sessions. In a session the candidates come one in a
 request, as a tool makes them, and each answer ranks all so far. The bias: sessions send fifty requests where `/rank`
-gets one, and they make thumbnails, for which every image is decoded once more; a row without them says what they cost.
+gets one, and they make thumbnails as they decode; a row without them says what these cost.
 The time on the processors is that of the service's first process, which decodes plain PNG and `.npy` itself.
 """
 

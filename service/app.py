@@ -60,6 +60,7 @@ from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.scoring.thumbnails import ThumbnailMaker
+from clpips.service.sessions.held import HeldSessions
 from clpips.service.sessions.operations import Sessions
 from clpips.service.sessions.streams import Streams
 from clpips.service.sessions.thumbnails import Thumbnails
@@ -175,8 +176,10 @@ def create_app(
     session_store = SessionStore(database, settings.max_sessions, settings.session_candidates)
     streams = Streams(session_store, settings.session_streams, lambda: door.closed)
     thumbnails = Thumbnails(settings.session_ttl, settings.session_thumbnail_bytes)
+    held_sessions = HeldSessions(session_store)
     sessions = Sessions(
         session_store,
+        held_sessions,
         registry,
         judging,
         comparer,
@@ -252,7 +255,7 @@ def create_app(
             readyz,
             metrics,
         ],
-        state=State({"access": access, "sessions": session_store}),
+        state=State({"access": access, "sessions": held_sessions}),
         dependencies={
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {

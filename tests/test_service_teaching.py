@@ -18,6 +18,7 @@ from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
+from clpips.service.scoring.pipeline import Thumbnails
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
@@ -51,6 +52,7 @@ class Measured(Comparer):
         ticket: Ticket,
         families: Families = ALL_FAMILIES,
         masks: Sequence[Slot | None] | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> NDArray[np.float32]:
         return distances(0, len(pairs)).astype(np.float32)
 

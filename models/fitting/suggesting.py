@@ -12,7 +12,7 @@ that differ in strength alone disagree about little.
 
 from collections.abc import Collection
 from functools import cache
-from itertools import combinations
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +23,75 @@ from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 
 Pair = tuple[int, int]  # candidates' places, the lower first
+Asked = Collection[Pair] | NDArray[np.bool_]  # pairs; or (k, k), true where the order of a pair is known
+
+BLOCK: Final = 512  # rows of the matrix of pairs that are looked at together
+SLACK: Final = 1e-5  # of a squared length: several times what a matrix product in float32 is off by
 
 
-def suggest_pair(z: NDArray[np.float32], asked: Collection[Pair] = ()) -> Pair | None:
+def suggest_pair(z: NDArray[np.float32], asked: Asked = ()) -> Pair | None:
     """The two candidates whose order would teach the most; None where all have been asked about, or look the same.
 
     `z` are the candidates' channel distances from their target, float32 `(k, 6016)`; `asked` the pairs whose order is
-    known already. Deterministic; of equal pairs the first.
+    known already. Deterministic; of equal pairs the first. One matrix product finds those pairs that may have the
+    largest spread; those are compared exactly.
 
     >>> z = np.outer([1, 2, 5], np.full(6016, 0.001)).astype(np.float32)
     >>> suggest_pair(z), suggest_pair(z, asked=[(0, 2)])
     ((0, 2), (1, 2))
     """
-    scaled = (z * prior_deviations(layout_of_z(z.shape[1]))).astype(np.float32)  # (k, c)
-    left = [pair for pair in combinations(range(len(z)), 2) if pair not in asked]
-    spreads = [float(np.square(scaled[second] - scaled[first]).sum()) for first, second in left]
-    return left[int(np.argmax(spreads))] if any(spreads) else None
+    deviations = prior_deviations(layout_of_z(z.shape[1]))  # (c,)
+    scaled = np.empty_like(z, np.float32)  # (k, c)
+    for row, values in zip(scaled, z, strict=True):  # each stays in the processor's cache
+        np.multiply(values, deviations, out=row, casting="same_kind")
+    first, second = _near_the_largest(scaled, _open(len(z), asked))  # (p,) each, in the order of pairs
+    same = _first_of_equal_rows(scaled, np.union1d(first, second))  # (k,)
+    distinct, places = np.unique(np.stack([same[first], same[second]]), axis=1, return_inverse=True)  # (2, d), (p,)
+    exact = [float(np.square(scaled[b] - scaled[a]).sum()) for a, b in distinct.T]
+    if not any(exact):
+        return None
+    best = int(np.argmax(np.array(exact)[places.ravel()]))
+    return int(first[best]), int(second[best])
+
+
+def _open(count: int, asked: Asked) -> NDArray[np.bool_]:
+    """Whether the order of a pair of candidates is to be asked for, `(k, k)`: true above the diagonal alone."""
+    if isinstance(asked, np.ndarray):
+        known = asked | asked.T
+    else:
+        known = np.zeros((count, count), np.bool_)
+        pairs = np.array(sorted(asked), np.intp).reshape(-1, 2)
+        known[pairs[:, 0], pairs[:, 1]] = True
+    return np.triu(~known, 1)
+
+
+def _near_the_largest(
+    scaled: NDArray[np.float32], is_open: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pairs, `(p,)` and `(p,)`, whose rows of `scaled` `(k, c)` may lie furthest apart, of those that are open.
+
+    ‖a − b‖² is ‖a‖² + ‖b‖² − 2a·b, of rows about their mean, where less cancels.
+    """
+    rows = scaled - scaled.mean(axis=0) if len(scaled) else scaled  # (k, c)
+    squares = np.vecdot(rows, rows)  # (k,)
+    slack = 2 * SLACK * squares.max(initial=0.0)  # of what cancels
+    spreads = np.full(is_open.shape, -1.0, np.float32)  # (k, k)
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        products = rows[block] @ rows[start:].T  # (b, k - start)
+        apart = squares[block, np.newaxis] + squares[np.newaxis, start:] - 2 * products
+        spreads[block, start:] = np.where(is_open[block, start:], np.maximum(apart, 0.0), -1.0)
+    largest = spreads.max(initial=-1.0)
+    first, second = np.nonzero(is_open & (spreads >= largest * (1 - SLACK) - slack))
+    return first, second
+
+
+def _first_of_equal_rows(rows: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For each of the chosen rows the first of them that has the same bits, `(k,)`; the others stand for themselves."""
+    seen: dict[bytes, int] = {}
+    first = np.arange(len(rows))
+    first[chosen] = [seen.setdefault(rows[place].tobytes(), place) for place in chosen.tolist()]
+    return first
 
 
 @cache

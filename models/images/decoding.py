@@ -33,7 +33,7 @@ from clpips.models.images.masks import array_values, grey_values, read_mask_head
 from clpips.models.images.npy import read_pixel_header, read_pixels
 from clpips.models.images.orientation import SIDEWAYS, orientation_of, upright
 from clpips.models.images.outline import Outline
-from clpips.models.images.pixels import MAX_PIXELS, Pixels
+from clpips.models.images.pixels import MAX_PIXELS, DecodedImage, Pixels
 from clpips.models.images.png import is_plain, open_plain_png, open_png
 from clpips.models.images.png_chunks import read_png
 from clpips.models.images.resize import require_native_size, require_resolution, resize, shrink
@@ -83,12 +83,20 @@ class EncodedImage:
 
     def load(self, resolution: int | None) -> Pixels:
         """The pixels as `load_image` has them."""
+        return self.load_with_thumbnail(resolution, None).pixels
+
+    def load_with_thumbnail(self, resolution: int | None, longest: int | None) -> DecodedImage:
+        """The pixels as `load_image` has them, and from the same decoding, where `longest` is given, `thumbnail`'s.
+
+        Raises a subclass of `ImageError`.
+        """
         if resolution is not None:
             require_resolution(resolution)
-            return resize(self._upright(), resolution)
-        pixels = np.asarray(self._upright())
-        require_native_size(pixels)
-        return pixels
+        whole = self._upright()
+        pixels = np.asarray(whole) if resolution is None else resize(whole, resolution)
+        if resolution is None:
+            require_native_size(pixels)
+        return DecodedImage(pixels, self.size, None if longest is None else shrink(whole, longest))
 
     def thumbnail(self, longest: int) -> Pixels:
         """The pixels upright, uint8 RGB `(h, w, 3)`, shrunk so that no side is longer than `longest`.

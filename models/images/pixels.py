@@ -16,3 +16,4 @@ class DecodedImage(NamedTuple):
 
     pixels: Pixels
     size: tuple[int, int]  # height and width, upright
+    thumbnail: Pixels | None = None  # in its proportions, where it was asked for

@@ -37,7 +37,7 @@ def shrink(image: Image.Image | Pixels, longest: int) -> Pixels:
     scale = longest / max(image.size)
     if scale < 1:
         width, height = (max(round(side * scale), 1) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(image)
 
 

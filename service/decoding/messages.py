@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from clpips.models.images import errors
 from clpips.models.images.errors import ImageError
 
-_JOB: Final = struct.Struct("<BQIQ")
-_REPLY: Final = struct.Struct("<BBIIIIH")
+_JOB: Final = struct.Struct("<BQIQI")
+_REPLY: Final = struct.Struct("<BBIIIIIIH")
 LONGEST_MESSAGE: Final = 2**16 - 1  # bytes of an error's text
 ERRORS: Final[tuple[type[ImageError], ...]] = (
     ImageError,
@@ -55,6 +55,7 @@ class Job(NamedTuple):
     resolution: int | None
     max_pixels: int
     task: Task = Task.PIXELS
+    longest: int = 0  # side of a thumbnail that is to lie behind the pixels; 0 where there is to be none
 
 
 class Reply(NamedTuple):
@@ -65,13 +66,14 @@ class Reply(NamedTuple):
     height: int = 0
     width: int = 0
     size: tuple[int, int] = (0, 0)  # of the picture in the file, upright: height and width
+    small: tuple[int, int] = (0, 0)  # of a thumbnail that lies behind the pixels, if there is one
     text: str = ""
     last: bool = False  # the process ends after this job
 
 
 def send_job(connection: socket.socket, job: Job) -> None:
     """Raises `OSError` where the process has ended."""
-    connection.sendall(_JOB.pack(job.task, job.nbytes, job.resolution or 0, job.max_pixels))
+    connection.sendall(_JOB.pack(job.task, job.nbytes, job.resolution or 0, job.max_pixels, job.longest))
 
 
 def receive_job(connection: socket.socket) -> Job | None:
@@ -79,15 +81,16 @@ def receive_job(connection: socket.socket) -> Job | None:
     head = receive(connection, _JOB.size)
     if head is None:
         return None
-    task, nbytes, resolution, max_pixels = _JOB.unpack(head)
-    return Job(nbytes, resolution or None, max_pixels, Task(task))
+    task, nbytes, resolution, max_pixels, longest = _JOB.unpack(head)
+    return Job(nbytes, resolution or None, max_pixels, Task(task), longest)
 
 
 def send_reply(connection: socket.socket, reply: Reply) -> None:
     """Raises `OSError` where the service has gone."""
     text = reply.text.encode("utf-8", "replace")[:LONGEST_MESSAGE]
     kind = ERRORS.index(reply.error) if reply.error in ERRORS else 0
-    head = _REPLY.pack(reply.outcome | reply.last << 7, kind, reply.height, reply.width, *reply.size, len(text))
+    sides = (reply.height, reply.width, *reply.size, *reply.small)
+    head = _REPLY.pack(reply.outcome | reply.last << 7, kind, *sides, len(text))
     connection.sendall(head + text)
 
 
@@ -96,7 +99,7 @@ def receive_reply(connection: socket.socket) -> Reply | None:
     head = receive(connection, _REPLY.size)
     if head is None:
         return None
-    outcome, kind, height, width, *size, length = _REPLY.unpack(head)
+    outcome, kind, height, width, *sizes, length = _REPLY.unpack(head)
     text = receive(connection, length)
     if text is None or kind >= len(ERRORS) or outcome & 0x7F not in _OUTCOMES:
         return None
@@ -105,7 +108,8 @@ def receive_reply(connection: socket.socket) -> Reply | None:
         ERRORS[kind],
         height,
         width,
-        (size[0], size[1]),
+        (sizes[0], sizes[1]),
+        (sizes[2], sizes[3]),
         text.decode("utf-8", "replace"),
         outcome > 0x7F,
     )

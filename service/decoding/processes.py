@@ -65,18 +65,29 @@ class DecoderProcesses:
             return [worker.process for worker in self._idle]
 
     def decode(
-        self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool] = lambda: True
+        self,
+        content: bytes,
+        resolution: int | None,
+        max_pixels: int,
+        wanted: Callable[[], bool] = lambda: True,
+        longest: int | None = None,
     ) -> DecodedImage:
         """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
 
-        Raises `ImageError`, `AbandonedError`, `NoDecoderError`, or `RuntimeError` where a decoder fails by itself.
+        With `longest` a thumbnail comes with them, as `thumbnail` makes it, where there is room for both. Raises
+        `ImageError`, `AbandonedError`, `NoDecoderError`, or `RuntimeError` where a decoder fails by itself.
         """
-        worker, reply = self._run(Job(len(content), resolution, max_pixels), content, wanted)
+        job = Job(len(content), resolution, max_pixels, longest=longest or 0)
+        worker, reply = self._run(job, content, wanted)
+        nbytes = 3 * reply.height * reply.width
+        small = None
         try:
             pixels = worker.memory.read_array(reply.height, reply.width, 3)
+            if longest and min(reply.small) > 0 and max(reply.small) <= longest:
+                small = worker.memory.read_array(*reply.small, 3, behind=nbytes)
         finally:
-            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
-        return DecodedImage(pixels, reply.size)
+            self._give_back(worker, reply, max(len(content), nbytes + 3 * reply.small[0] * reply.small[1]))
+        return DecodedImage(pixels, reply.size, small)
 
     def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> NDArray[np.uint8]:
         """The values of a mask that is an image, uint8 `(h, w)`, as `decode_mask` has them. Raises as `decode` does."""

@@ -55,19 +55,19 @@ class SharedMemory:
     def read(self, nbytes: int) -> bytes:
         return self._map[:nbytes]
 
-    def write_array(self, array: NDArray[np.uint8]) -> None:
-        """Raises `ValueError` where there is no room."""
-        if array.nbytes > self.capacity:
-            raise ValueError(f"{array.nbytes:,} bytes of pixels, the shared memory has {self.capacity:,}")
-        view = np.frombuffer(self._map, np.uint8, array.nbytes)
+    def write_array(self, array: NDArray[np.uint8], behind: int = 0) -> None:
+        """Write an array `behind` so many bytes. Raises `ValueError` where there is no room."""
+        if behind + array.nbytes > self.capacity:
+            raise ValueError(f"{behind + array.nbytes:,} bytes of pixels, the shared memory has {self.capacity:,}")
+        view = np.frombuffer(self._map, np.uint8, array.nbytes, behind)
         view.reshape(array.shape)[:] = array
 
-    def read_array(self, *shape: int) -> NDArray[np.uint8]:
-        """A copy of an array of this shape. Raises `ValueError` where there cannot be one."""
+    def read_array(self, *shape: int, behind: int = 0) -> NDArray[np.uint8]:
+        """A copy of an array of this shape, `behind` so many bytes. Raises `ValueError` where there cannot be one."""
         nbytes = math.prod(shape)
-        if nbytes > self.capacity:
+        if behind + nbytes > self.capacity:
             raise ValueError(f"an array of the shape {shape}, the shared memory has {self.capacity:,} bytes")
-        return np.frombuffer(self._map, np.uint8, nbytes).reshape(shape).copy()
+        return np.frombuffer(self._map, np.uint8, nbytes, behind).reshape(shape).copy()
 
     def release(self, used: int) -> None:
         """Give back what a job used, if it was much. Nobody may read or write meanwhile."""

@@ -41,15 +41,21 @@ def _decode(job: Job, memory: SharedMemory, lock: int, allowed: int) -> Reply:
             return Reply(Outcome.DONE, height=image.height, width=image.width, size=image.size)
         large = image.width * image.height > LARGE_PIXELS
         with _alone(lock) if large else nullcontext():
+            small = None
             if job.task == Task.MASK:
                 pixels = decode_mask(content, job.max_pixels)
             elif job.task == Task.THUMBNAIL:
                 pixels = image.thumbnail(job.resolution or 1)
             else:
-                pixels = image.load(job.resolution)
+                pixels, _, small = image.load_with_thumbnail(job.resolution, job.longest or None)
             memory.write_array(pixels)
+            if small is not None and pixels.nbytes + small.nbytes <= memory.capacity:
+                memory.write_array(small, behind=pixels.nbytes)
+            else:
+                small = None
         height, width = pixels.shape[:2]
-        return Reply(Outcome.DONE, height=height, width=width, size=image.size, last=large)
+        sides = (0, 0) if small is None else (small.shape[0], small.shape[1])
+        return Reply(Outcome.DONE, height=height, width=width, size=image.size, small=sides, last=large)
     except ImageError as error:
         if isinstance(error, TruncatedImageError) and error.__cause__ is not None and memory_was_short(allowed):
             return Reply(Outcome.NO_MEMORY, last=True)  # C libraries call their want of memory an error of the file

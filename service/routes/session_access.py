@@ -1,5 +1,6 @@
 """Who may open a session: its tenant's keys, and whoever has its token."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -11,30 +12,41 @@ from clpips.service.admission.keys import SCOPES, KeyScope, hash_of, listed
 from clpips.service.problems import Forbidden
 from clpips.service.storage.errors import SessionMissingError
 from clpips.service.storage.records import Session
-from clpips.service.storage.sessions import SessionStore
 
 TOKEN_HEADER: Final = "X-Session-Token"  # noqa: S105 - a header's name
 SCORE: Final[KeyScope] = "score"
+Find = Callable[..., Awaitable[Session]]  # of `HeldSessions`
 _keyed: Final = require(SCORE)
 
 
 async def open_session(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard that leaves the session of the path in the request's state, and the `Caller`.
+    """A guard that leaves the session of the path in the request's state, as it is now, and the `Caller`.
 
     With a token the caller is the key that made the session, as long as that key is good; what a token may do is in the
     session. Raises `SessionMissingError`, alike for a session that is not there and for one that is not the caller's,
     and what `require` raises.
     """
-    sessions: SessionStore = connection.app.state.sessions
+    await _open(connection, handler, connection.app.state.sessions.find)
+
+
+async def reopen_session(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """`open_session` for handlers that write to the session: where it is held, as it was when it was last seen.
+
+    Its tenant, token and end never change; that it is still there, the write finds out.
+    """
+    await _open(connection, handler, connection.app.state.sessions.recall)
+
+
+async def _open(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, find: Find) -> None:
     name: str = connection.path_params["session_id"]
     token = connection.headers.get(TOKEN_HEADER)
     if token is None:
         await _keyed(connection, handler)
         caller: Caller = connection.state.caller
-        connection.state.session = await sessions.find_session(name, tenant=caller.tenant)
+        connection.state.session = await find(name, tenant=caller.tenant)
         connection.state.by_token = False
         return
-    session = await sessions.find_session(name, token=hash_of(token))
+    session = await find(name, token=hash_of(token))
     access: Access = connection.app.state.access
     if not access.knows(session.key, session.tenant):
         raise SessionMissingError(name)
@@ -59,3 +71,4 @@ def may_teach(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
 
 
 OPENS_SESSION: Final[list[Guard]] = [open_session]
+ADDS_TO_SESSION: Final[list[Guard]] = [reopen_session]

@@ -24,7 +24,7 @@ from clpips.service.openapi.sessions import (
 from clpips.service.problems import Fault, Forbidden, InvalidRequest
 from clpips.service.routes.event_stream import EventStream
 from clpips.service.routes.parameters import AnyRequest
-from clpips.service.routes.session_access import OPENS_SESSION, may_teach, session_of
+from clpips.service.routes.session_access import ADDS_TO_SESSION, OPENS_SESSION, may_teach, session_of
 from clpips.service.sessions.operations import Sessions
 from clpips.service.sessions.streams import Streams
 from clpips.service.wire.faults import short
@@ -85,7 +85,7 @@ async def create_session(
     summary="Add candidates",
     operation_id="add_candidates",
     tags=["sessions"],
-    guards=OPENS_SESSION,
+    guards=ADDS_TO_SESSION,
     operation_class=AddCandidatesOperation,
 )
 async def add_candidates(

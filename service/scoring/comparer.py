@@ -16,7 +16,7 @@ from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import cost_of
 from clpips.service.scoring.comparison import Comparison, Masks
-from clpips.service.scoring.pipeline import Pipeline
+from clpips.service.scoring.pipeline import Pipeline, Thumbnails
 from clpips.service.scoring.request_images import RequestImages, RequestMasks, SlotPair, names_of
 from clpips.service.scoring.windows import live_bytes, window
 from clpips.service.wire.faults import invalid
@@ -58,18 +58,21 @@ class Comparer:
         ticket: Ticket,
         families: Families,
         masks: Masks | None = None,
+        thumbnails: Thumbnails | None = None,
     ) -> NDArray[np.float32]:
         """Channel distances `(n, z)` of n pairs of target and candidate; families that are not asked for are 0.
 
         `masks` are those of the pairs, one each or None; each has the size of its target's picture.
 
-        The networks that the families need are run, and no other.
+        The networks that the families need are run, and no other. Of `thumbnails` those are made that cost no further
+        decoding.
 
         Images may be named by hash which the `tenant` itself has sent: to anybody else they are as unknown as any. So
         nobody learns what others rank. Raises a `Problem`.
         """
         masks = masks or [None] * len(pairs)
-        async with self._admitted(tenant, pairs, resolution, ticket, families, masks) as (work, width):
+        admitted = self._admitted(tenant, pairs, resolution, ticket, families, masks, thumbnails=thumbnails)
+        async with admitted as (work, width):
             return await (work.all_at_once(pairs, masks) if width is None else work.in_windows(pairs, masks, width))
 
     async def locate(
@@ -120,6 +123,7 @@ class Comparer:
         masks: Masks = (),
         *,
         all_pairs: int = 0,
+        thumbnails: Thumbnails | None = None,
     ) -> AsyncIterator[tuple[Comparison, int | None]]:
         """The comparison of a request's pairs, counted and with room for its images until the context ends.
 
@@ -159,7 +163,7 @@ class Comparer:
                 features=live_bytes(names, nbytes, width),
             )
             async with self._room.of(need, ticket):
-                work = Comparison(self._pipeline, images, loan, resolution, families, ticket)
+                work = Comparison(self._pipeline, images, loan, resolution, families, ticket, thumbnails)
                 yield work, None if width >= len(names) else width
 
     def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None) -> bool:

@@ -21,7 +21,7 @@ from clpips.service.ops.traces import span
 from clpips.service.scoring.embedded import Borrowed, Embedded
 from clpips.service.scoring.errors import FeaturesLostError, NotHeldError
 from clpips.service.scoring.lanes.verdicts import EngineRefusedPair
-from clpips.service.scoring.pipeline import Pipeline
+from clpips.service.scoring.pipeline import Pipeline, Thumbnails
 from clpips.service.scoring.request_images import (
     RequestImages,
     SlotPair,
@@ -69,8 +69,10 @@ class Comparison:
         resolution: int | None,
         families: Families,
         ticket: Ticket,
+        thumbnails: Thumbnails | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._thumbnails = thumbnails
         self._images = images
         self._loan = loan
         self._resolution = resolution
@@ -220,7 +222,9 @@ class Comparison:
         return self._stacked(results)
 
     async def _embed(self, name: str) -> Embedded:
-        return await self._pipeline.embed(self._images.named[name], self._resolution, self._networks, self._loan)
+        return await self._pipeline.embed(
+            self._images.named[name], self._resolution, self._networks, self._loan, self._thumbnails
+        )
 
     def _region(self, mask: Slot | None) -> Region | None:
         scored = self._images.masks.of(mask)

@@ -39,21 +39,33 @@ class Decoder:
         """Whether `load_light` is worth trying: told at once, by the first bytes."""
         return self.processes is None or begins_light(content)
 
-    def load_light(self, content: bytes, resolution: int | None, max_pixels: int) -> DecodedImage | None:
-        """The pixels as `load_image` gives them; None where the file is to be decoded apart. Raises `ImageError`."""
+    def load_light(
+        self, content: bytes, resolution: int | None, max_pixels: int, longest: int | None = None
+    ) -> DecodedImage | None:
+        """The pixels as `load_image` gives them; None where the file is to be decoded apart. Raises `ImageError`.
+
+        With `longest` a thumbnail comes with them, as `thumbnail` makes it.
+        """
         image = EncodedImage(content, max_pixels)
         light = image.light or self.processes is None
-        return DecodedImage(image.load(resolution), image.size) if light else None
+        return image.load_with_thumbnail(resolution, longest) if light else None
 
-    def load(self, content: bytes, resolution: int | None, max_pixels: int, wanted: Callable[[], bool]) -> DecodedImage:
+    def load(
+        self,
+        content: bytes,
+        resolution: int | None,
+        max_pixels: int,
+        wanted: Callable[[], bool],
+        longest: int | None = None,
+    ) -> DecodedImage:
         """The pixels as `load_image` gives them; decoding ends when nobody wants them any more.
 
-        Raises `ImageError`, or what `DecoderProcesses.decode` raises.
+        With `longest` a thumbnail comes with them, where there is room for it. Raises `ImageError`, or what
+        `DecoderProcesses.decode` raises.
         """
         if self.processes is None:
-            image = EncodedImage(content, max_pixels)
-            return DecodedImage(image.load(resolution), image.size)
-        return self.processes.decode(content, resolution, max_pixels, wanted)
+            return EncodedImage(content, max_pixels).load_with_thumbnail(resolution, longest)
+        return self.processes.decode(content, resolution, max_pixels, wanted, longest)
 
     def thumbnail(self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
         """The pixels upright, no side longer than `longest`. For threads of `apart`. Raises what `load` raises."""

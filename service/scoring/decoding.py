@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from clpips.models.images.errors import ImageError
 from clpips.models.images.formats import JPEG
 from clpips.models.images.pixels import DecodedImage
+from clpips.models.images.thumbnails import webp
 from clpips.models.metric.masks import MaskError
 from clpips.models.metric.nets import ALEX, Net
 from clpips.service.admission.door import Ticket
@@ -58,7 +59,9 @@ class Decoding:
         self._lanes = lanes
         self._max_pixels = max_pixels
         self._light: Batcher[Undecoded, Decoded | None] = Batcher(
-            lambda images: [_decoded(decoder.load_light(*one[:3])) for one in images],
+            lambda images: [
+                _decoded(decoder.load_light(one.content, one.resolution, one.max_pixels, one.longest)) for one in images
+            ],
             decoder.pool,
             max_batch=1,
             max_queue=max_queue,
@@ -71,7 +74,7 @@ class Decoding:
         # Not watched: what hangs there is ended by itself.
         self._apart: Batcher[Undecoded | _UndecodedMask, Decoded | ScoredMask] = Batcher(
             lambda files: [
-                _scored_mask(decoder, one, net) if isinstance(one, _UndecodedMask) else Decoded(*decoder.load(*one))
+                _scored_mask(decoder, one, net) if isinstance(one, _UndecodedMask) else _pictured(decoder.load(*one))
                 for one in files
             ],
             decoder.apart,
@@ -93,18 +96,29 @@ class Decoding:
         return self._decoder.waiters
 
     async def image(
-        self, image: SentImage | HeldImage, resolution: int | None, flight: Flight[Any], *, on_host: bool = False
+        self,
+        image: SentImage | HeldImage,
+        resolution: int | None,
+        flight: Flight[Any],
+        *,
+        on_host: bool = False,
+        longest: int | None = None,
     ) -> Decoded:
         """The image's pixels, from a device where it decodes this file, else from a thread or a process.
 
-        With `on_host` they lie in main memory. Raises `ImageError`, `NotHeldError` where the image was not sent, or a
+        With `on_host` they lie in main memory. With `longest` a thumbnail of that side comes with what the host
+        decodes, where there is room for it. Raises `ImageError`, `NotHeldError` where the image was not sent, or a
         `BatcherError`.
         """
         if not isinstance(image, SentImage):
             raise NotHeldError(image.sha256)
         clock = asyncio.get_running_loop().time
         undecoded = Undecoded(
-            image.content, resolution, self._max_pixels, lambda: flight.waiting > 0 and clock() < flight.deadline
+            image.content,
+            resolution,
+            self._max_pixels,
+            lambda: flight.waiting > 0 and clock() < flight.deadline,
+            longest,
         )
         decoded: Decoded | None = None
         if self._lanes.decode_jpegs and not on_host and image.content.startswith(JPEG):
@@ -163,7 +177,12 @@ def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
 
 
 def _decoded(image: DecodedImage | None) -> Decoded | None:
-    return None if image is None else Decoded(*image)
+    return None if image is None else _pictured(image)
+
+
+def _pictured(image: DecodedImage) -> Decoded:
+    thumbnail = None if image.thumbnail is None else webp(image.thumbnail)
+    return Decoded(image.pixels, image.size, thumbnail=thumbnail)
 
 
 def _scored_mask(decoder: Decoder, mask: _UndecodedMask, net: Net) -> ScoredMask:

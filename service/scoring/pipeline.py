@@ -44,8 +44,10 @@ LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 384 * 2**20
 CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
 BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
+THUMBNAIL_SIDE: Final = 384  # pixels of the longest
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
+Thumbnails = dict[str, bytes | None]  # WebP files by the hashes of the images that are to have one, None until then
 Key = tuple[str, int | None]  # an image's sha256 and the resolution at which it is scored
 
 
@@ -185,11 +187,18 @@ class Pipeline:
         return sum(cost_of(pixels) if network == ALEXNET else CONTENT_COST for network in networks)
 
     async def embed(
-        self, image: SentImage | HeldImage, resolution: int | None, networks: Networks, loan: Borrowed
+        self,
+        image: SentImage | HeldImage,
+        resolution: int | None,
+        networks: Networks,
+        loan: Borrowed,
+        thumbnails: Thumbnails | None = None,
     ) -> Embedded:
         """The image's features by these networks, lent to a request.
 
-        Raises `ImageError`, `NotHeldError`, an error of the engine, or a `BatcherError`.
+        A thumbnail that is to be made is made where the image is decoded here, and no device does it: an image that is
+        held or on its way has none yet. Raises `ImageError`, `NotHeldError`, an error of the engine, or a
+        `BatcherError`.
         """
         key = (image.sha256, resolution)
         if key in self._quarantine:
@@ -198,7 +207,10 @@ class Pipeline:
         async def make(flight: Flight[Embedded]) -> Embedded:
             with self._throughput.image() as came_through:
                 with span("decode"):
-                    decoded = await self.decoding.image(image, resolution, flight)
+                    longest = THUMBNAIL_SIDE if thumbnails is not None and image.sha256 in thumbnails else None
+                    decoded = await self.decoding.image(image, resolution, flight, longest=longest)
+                    if thumbnails is not None and decoded.thumbnail is not None:
+                        thumbnails[image.sha256] = decoded.thumbnail
                 height, width, _ = decoded.pixels.shape
                 came_through.cost = self.cost(height * width, networks)
                 decoded, features = await self._seen(image, key, decoded, networks, flight)

@@ -1,8 +1,10 @@
-"""Thumbnails of images that have been scored: decoded anew, shrunk, and written as WebP, whatever came."""
+"""Thumbnails of images that have been scored: decoded anew, shrunk, and written as WebP, whatever came.
+
+Most are made as the images are decoded to be scored (`pipeline.py`); these are the ones that were not.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 import structlog
 
@@ -11,9 +13,8 @@ from clpips.models.images.thumbnails import webp
 from clpips.service.admission.door import Ticket
 from clpips.service.decoding.processes import AbandonedError
 from clpips.service.scoring.decoder import Decoder
+from clpips.service.scoring.pipeline import THUMBNAIL_SIDE
 from clpips.service.wire.schemas import SentImage
-
-LONGEST: Final = 384  # pixels of a side
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class ThumbnailMaker:
             if not is_wanted():
                 return None
             try:
-                return webp(self._decoder.thumbnail(image.content, LONGEST, self._max_pixels, is_wanted))
+                return webp(self._decoder.thumbnail(image.content, THUMBNAIL_SIDE, self._max_pixels, is_wanted))
             except (ImageError, AbandonedError):
                 return None
             except RuntimeError as error:  # of a decoder: the picture alone is lost

@@ -2,13 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
-from clpips.models.fitting.suggesting import Pair
 from clpips.models.metric.families import ALEXNET, Networks, families_of
 from clpips.models.metric.packing import pack_z
 from clpips.models.rankings.orders import OrderError, ranks_of_groups, ranks_of_top
@@ -21,7 +22,8 @@ from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.thumbnails import ThumbnailMaker
-from clpips.service.sessions.states import compared, state_of
+from clpips.service.sessions.held import HeldSessions
+from clpips.service.sessions.states import compared, state_of, weighed
 from clpips.service.sessions.streams import Streams
 from clpips.service.sessions.thumbnails import Thumbnails
 from clpips.service.storage.errors import ProfileMissingError, RankingMissingError, RefusedError, StorageError
@@ -74,6 +76,7 @@ class Sessions:
     def __init__(
         self,
         store: SessionStore,
+        held: HeldSessions,
         registry: Registry,
         judging: Judging,
         comparer: Comparer,
@@ -84,6 +87,7 @@ class Sessions:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
+        self._held = held
         self._registry = registry
         self._judging = judging
         self._comparer = comparer
@@ -98,6 +102,7 @@ class Sessions:
         """Remove what has expired, and count what is left, again and again; without end."""
         while True:
             self._thumbnails.expire()
+            self._held.expire()
             try:
                 self.count = await self._store.count_sessions()
             except StorageError as error:
@@ -110,9 +115,9 @@ class Sessions:
         profile = await self._registry.resolve(caller.tenant, options.profile)
         self._registry.require_networks(profile.weights, "/profile")
         families = families_of(self._networks(profile))
-        await self._comparer.compare(
-            caller.tenant, [(request.target, request.target)], options.resolution, ticket, families
-        )
+        pictures = self._to_make([request.target])
+        pair = (request.target, request.target)
+        await self._comparer.compare(caller.tenant, [pair], options.resolution, ticket, families, thumbnails=pictures)
         now, token = self._clock(), secrets.token_urlsafe(TOKEN_BYTES)
         session = Session(
             id=secrets.token_urlsafe(ID_BYTES),
@@ -135,7 +140,8 @@ class Sessions:
         )
         await self._store.create_session(session)
         self.count += 1
-        await self._picture(session.id, [request.target], ticket)
+        self._held.note(session)
+        await self._keep(session.id, [request.target], pictures, ticket)
         log.info("session made", tenant=caller.tenant, session=session.id, profile=session.profile)
         return Opened(session, token)
 
@@ -156,7 +162,11 @@ class Sessions:
         networks = self._networks(profile)
         target = _target_of(session, request.target)
         pairs = [(target, candidate) for candidate in request.candidates]
-        z = await self._comparer.compare(session.tenant, pairs, session.resolution, ticket, families_of(networks))
+        pictures = self._to_make([target, *request.candidates])
+        families = families_of(networks)
+        z = await self._comparer.compare(
+            session.tenant, pairs, session.resolution, ticket, families, thumbnails=pictures
+        )
         packed = pack_z(z, networks)  # (n, known)
         added = [
             SessionCandidate(place, slot.sha256, prompt, step, row)
@@ -164,9 +174,10 @@ class Sessions:
                 zip(request.candidates, request.prompts, request.steps, packed, strict=True)
             )
         ]
-        await self._picture(session.id, [target, *request.candidates], ticket)
-        self._streams.publish(await self._store.add_candidates(session.id, added))
-        return await self.look(session)
+        await self._keep(session.id, [target, *request.candidates], pictures, ticket)
+        now, candidates = await self._held.add(session.id, added)
+        self._streams.publish(now)
+        return await self._state(now, candidates, profile)
 
     async def look(self, session: Session, profile: str | None = None, *, own: bool = True) -> SessionState:
         """The session as it is now, ordered by its own profile, or by another of the tenant's.
@@ -183,8 +194,7 @@ class Sessions:
         self._registry.require_backbone(session.backbone, "the session")
         weights = await self._registry.resolve(session.tenant, name)
         self._registry.require_networks(weights.weights)
-        now, candidates = await self._store.read_session(session.id)
-        return await asyncio.to_thread(state_of, now, candidates, weights, self._thumbnails.images_of(session.id))
+        return await self._state(*await self._held.read(session.id), weights)
 
     async def order(self, session: Session, said: SessionOrderBody, *, teaches: bool) -> SessionTaught:
         """Keep what a person says of the candidates, and teach it to the profile where the caller may.
@@ -193,7 +203,7 @@ class Sessions:
         `BackboneMismatch`.
         """
         self._registry.require_backbone(session.backbone, "the session")
-        now, _ = await self._store.read_session(session.id)
+        now, _ = await self._held.read(session.id)
         order = SessionOrder(_ranks(said, now.candidates), _kind(said), self._clock())
         self._streams.publish(await self._store.keep_order(session.id, order))
         settled = await self._settle(session, teaches=teaches)
@@ -211,19 +221,19 @@ class Sessions:
             await self._forget(session)
         await self._store.delete_session(session.id)
         self.count -= 1
+        self._held.forget(session.id)
         self._thumbnails.forget(session.id)
         self._streams.end(session.id)
         log.info("session deleted", tenant=session.tenant, session=session.id)
 
     async def suggest(self, session: Session) -> SessionSuggestion:
         """The two candidates whose order would teach the profile the most, and which nobody has ordered yet."""
-        now, candidates = await self._store.read_session(session.id)
-        known: set[Pair] = set()
+        now, candidates = await self._held.read(session.id)
+        known = np.zeros((len(candidates), len(candidates)), np.bool_)  # whether the order of a pair is known
         if now.order is not None:
-            places = list(now.order.ranks)
+            places = np.array(list(now.order.ranks))
             better, worse = expand_ranks(list(now.order.ranks.values()))
-            pairs = ((places[first], places[second]) for first, second in zip(better, worse, strict=True))
-            known = {(min(pair), max(pair)) for pair in pairs}
+            known[places[better], places[worse]] = True
         if len(candidates) < 2:
             return SessionSuggestion(session.id, None, "there are no two candidates yet")
         pair, reason = await self._judging.suggest_among(
@@ -237,7 +247,7 @@ class Sessions:
         if which != "target":
             image = None
             if which.isascii() and which.isdecimal() and str(int(which[:9])) == which:
-                image = await self._store.image_of(session.id, int(which))
+                image = await self._held.image_of(session, int(which))
         found = None if image is None else self._thumbnails.find(session.id, image)
         if found is None:
             raise ThumbnailGone(
@@ -251,17 +261,42 @@ class Sessions:
         own = profile.info.name not in self._registry.shipped
         return self._registry.networks if own else profile.weights.networks | {ALEXNET}
 
-    async def _picture(self, session: str, slots: Sequence[Slot], ticket: Ticket) -> None:
-        """Keep thumbnails of the images that came as files, each once."""
+    async def _state(self, now: Session, candidates: Sequence[SessionCandidate], profile: NamedWeights) -> SessionState:
+        """The session in the order of a profile's weights, by which each candidate is weighed once."""
+        before = self._held.weighed(now.id, profile.info.fingerprint)
+        pictured = self._thumbnails.images_of(now.id)
+
+        def made() -> tuple[NDArray[np.float64], SessionState]:
+            parts = weighed(candidates, profile, before)  # (n, families)
+            return parts, state_of(now, candidates, profile, parts, pictured)
+
+        parts, state = await asyncio.to_thread(made)
+        self._held.keep_weighed(now.id, profile.info.fingerprint, parts)
+        return state
+
+    def _to_make(self, slots: Sequence[Slot]) -> dict[str, bytes | None]:
+        """The images that came as files and have no thumbnail yet, by their hashes: none where none are kept."""
+        if not self._thumbnails.has_room:
+            return {}
+        sent = {slot.image.sha256 for slot in slots if isinstance(slot.image, SentImage)}
+        return {name: None for name in sent if name not in self._thumbnails}
+
+    async def _keep(
+        self, session: str, slots: Sequence[Slot], pictures: Mapping[str, bytes | None], ticket: Ticket
+    ) -> None:
+        """Keep thumbnails of images that have been scored; those that nobody has made so far are made now."""
         if not self._thumbnails.has_room:
             return
-        new: dict[str, SentImage] = {}
+        left: dict[str, SentImage] = {}
         for slot in slots:
-            image = slot.image
-            if not self._thumbnails.adopt(session, slot.sha256) and isinstance(image, SentImage):
-                new[image.sha256] = image
-        for image_name, content in (await self._maker.make(list(new.values()), ticket)).items():
-            self._thumbnails.keep(session, image_name, content)
+            made = pictures.get(slot.sha256)
+            if made is not None:
+                self._thumbnails.keep(session, slot.sha256, made)
+            elif not self._thumbnails.adopt(session, slot.sha256) and isinstance(slot.image, SentImage):
+                left[slot.sha256] = slot.image
+        if left:
+            for name, content in (await self._maker.make(list(left.values()), ticket)).items():
+                self._thumbnails.keep(session, name, content)
 
     async def _settle(self, session: Session, *, teaches: bool) -> Settled:
         """Bring the profile's ranking of a session in line with the session's order, as it is by then.
@@ -275,7 +310,7 @@ class Sessions:
         settled, done = Settled(), False
         last: SessionOrder | None = None
         while True:
-            now, candidates = await self._store.read_session(session.id)
+            now, candidates = await self._held.read(session.id)
             if done and now.order == last:
                 return settled
             last, done = now.order, True

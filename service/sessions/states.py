@@ -1,6 +1,8 @@
 """States: a session's candidates in the order of some weights, from what is kept of them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +22,35 @@ from clpips.service.wire.session_schemas import (
     SessionTarget,
 )
 
+BLOCK: Final = 64  # candidates that are weighed together: their channel distances stay in the processor's cache
 
-def state_of(
-    session: Session, candidates: Sequence[SessionCandidate], profile: NamedWeights, thumbnails: Collection[str]
-) -> SessionState:
-    """A session as the weights of a profile order it; `thumbnails` are the images that have one.
 
-    Raises `ImagesNotHeld` where candidates were compared without a network that the weights need.
+def weighed(
+    candidates: Sequence[SessionCandidate], profile: NamedWeights, before: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """What each family adds to the candidates' distances by the weights of a profile, `(n, families)`.
+
+    `before`, `(≤ n, families)`, are those of the first, as this gave them. Raises `ImagesNotHeld` where candidates were
+    compared without a network that the weights need.
     """
     _require_known(candidates, profile)
-    parts = distance_by_family(_z(candidates), profile.weights.values).astype(np.float64)  # (n, families)
+    known = np.zeros((0, len(FAMILIES))) if before is None else before[: len(candidates)]
+    blocks = [candidates[start : start + BLOCK] for start in range(len(known), len(candidates), BLOCK)]
+    further = [distance_by_family(_z(block), profile.weights.values).astype(np.float64) for block in blocks]
+    return np.concatenate([known, *further])
+
+
+def state_of(
+    session: Session,
+    candidates: Sequence[SessionCandidate],
+    profile: NamedWeights,
+    parts: NDArray[np.float64],
+    thumbnails: Collection[str],
+) -> SessionState:
+    """A session in the order of distances by the weights of a profile, whose `parts` `(n, families)` `weighed` gives.
+
+    `thumbnails` are the images that have one.
+    """
     distances = parts.sum(axis=1)  # (n,)
     shares = np.divide(parts, distances[:, np.newaxis], out=np.zeros_like(parts), where=distances[:, np.newaxis] > 0)
     ranking = np.argsort(distances, kind="stable").tolist()
@@ -83,8 +104,8 @@ def kendall(ranks: Mapping[int, int], distances: NDArray[np.float64]) -> float |
 def compared(session: Session, candidates: Sequence[SessionCandidate]) -> Comparison:
     """Some candidates of a session as a comparison: what is known of all of them."""
     networks: Networks = ALL_NETWORKS
-    for one in candidates:
-        networks &= known_networks(len(one.channel_distances))
+    for width in {len(one.channel_distances) for one in candidates}:
+        networks &= known_networks(width)
     return Comparison(
         tenant=session.tenant,
         channel_distances=pack_z(_z(candidates), networks),
@@ -97,13 +118,16 @@ def compared(session: Session, candidates: Sequence[SessionCandidate]) -> Compar
 
 def _z(candidates: Sequence[SessionCandidate]) -> NDArray[np.float32]:
     """Their channel distances, `(n, z)`, 0 where they are not known."""
-    rows = [unpack_z(one.channel_distances[np.newaxis]) for one in candidates]  # (1, z) each
-    return np.concatenate(rows) if rows else np.zeros((0, Z_LENGTH), np.float32)
+    rows = [one.channel_distances for one in candidates]  # (known,) each
+    blocks = [unpack_z(np.stack(list(alike))) for _, alike in groupby(rows, len)]  # (m, z) each
+    return np.concatenate(blocks) if blocks else np.zeros((0, Z_LENGTH), np.float32)
 
 
 def _require_known(candidates: Sequence[SessionCandidate], profile: NamedWeights) -> None:
     needed = profile.weights.networks
-    lacking = [one.index for one in candidates if needed - known_networks(len(one.channel_distances))]
+    widths = {len(one.channel_distances) for one in candidates}
+    narrow = {width for width in widths if needed - known_networks(width)}
+    lacking = [one.index for one in candidates if len(one.channel_distances) in narrow] if narrow else []
     if lacking:
         detail = (
             f"{profile.info.name!r} uses a network that candidates {', '.join(map(str, lacking[:10]))} of the session "

@@ -33,6 +33,10 @@ class Thumbnails:
         """Whether any is kept at all: else none need be made."""
         return self._max_bytes > 0
 
+    def __contains__(self, image: str) -> bool:
+        """Whether some session has the thumbnail of an image."""
+        return self._found(image) is not None
+
     def keep(self, session: str, image: str, content: bytes) -> None:
         """Keep the thumbnail of a session's image."""
         if self.adopt(session, image):

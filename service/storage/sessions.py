@@ -7,9 +7,9 @@ that the answer about it comes as fast as that about a session that never was.
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, cast
 
-from sqlalchemy import and_, delete, func, select
+from sqlalchemy import Row, Table, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -23,10 +23,14 @@ from clpips.service.storage.tables import (
     SessionCandidateRow,
     SessionRow,
     pack_channel_distances,
+    unpack_channel_distances,
     utc_now,
 )
 
 ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+# Columns, not mapped rows: a session is read and written once a candidate, and the unit of work costs as much again.
+_SESSIONS: Final = cast("Table", SessionRow.__table__)
+_CANDIDATES: Final = cast("Table", SessionCandidateRow.__table__)
 
 
 class SessionStore:
@@ -96,18 +100,23 @@ class SessionStore:
         return row.record()
 
     @operation
-    async def read_session(self, name: str) -> tuple[Session, Sequence[SessionCandidate]]:
-        """A session as it is now, with its candidates by index. Raises `SessionMissingError`."""
+    async def read_session(self, name: str, held: int = 0) -> tuple[Session, Sequence[SessionCandidate]]:
+        """A session as it is now, with its candidates by index, less the first so many.
+
+        Raises `SessionMissingError`.
+        """
         async with self._database.read() as session:
-            row = await session.scalar(select(SessionRow).where(SessionRow.id == name, self._is_alive()))
+            row = (await session.execute(select(_SESSIONS).where(_SESSIONS.c.id == name, self._is_alive()))).first()
             if row is None:
                 raise SessionMissingError(name)
-            now = row.record()
-            chosen = select(SessionCandidateRow).where(
-                SessionCandidateRow.session_id == name, SessionCandidateRow.index < now.candidates
-            )
-            rows = await session.scalars(chosen.order_by(SessionCandidateRow.index))
-            return now, [one.record() for one in rows]
+            now = _session_of(row)
+            return now, await _candidates(session, name, held, now.candidates) if held < now.candidates else []
+
+    @operation
+    async def candidates_between(self, name: str, start: int, end: int) -> Sequence[SessionCandidate]:
+        """The candidates of a session whose index is at least `start` and less than `end`."""
+        async with self._database.read() as session:
+            return await _candidates(session, name, start, end)
 
     @operation
     async def image_of(self, name: str, index: int) -> str | None:
@@ -123,24 +132,28 @@ class SessionStore:
 
         Raises `SessionMissingError`, or `SessionFullError`, and then none is kept.
         """
+        count = _SESSIONS.c.candidates + len(added)
+        room = update(_SESSIONS).where(_SESSIONS.c.id == name, self._is_alive(), count <= self.most_candidates)
+        room = room.values(candidates=count, revision=_SESSIONS.c.revision + 1, change="candidates")
         async with self._database.write() as session:
-            row = await self._locked(session, name)
-            if row.candidates + len(added) > self.most_candidates:
-                raise SessionFullError(row.candidates, self.most_candidates)
-            for index, one in enumerate(added, start=row.candidates):
-                session.add(
-                    SessionCandidateRow(
-                        session_id=name,
-                        index=index,
-                        image=one.image,
-                        prompt=one.prompt,
-                        step=one.step,
-                        channel_distances=pack_channel_distances(one.channel_distances),
-                    )
-                )
-            row.candidates += len(added)
-            _advance(row, "candidates")
-            return row.record()
+            row = (await session.execute(room.returning(_SESSIONS))).first()
+            if row is None:
+                kept = (await self._locked(session, name)).candidates
+                raise SessionFullError(kept, self.most_candidates)
+            now = _session_of(row)
+            new = [
+                {
+                    "session_id": name,
+                    "place": index,
+                    "image": one.image,
+                    "prompt": one.prompt,
+                    "step": one.step,
+                    "channel_distances": pack_channel_distances(one.channel_distances),
+                }
+                for index, one in enumerate(added, start=now.candidates - len(added))
+            ]
+            await session.execute(insert(_CANDIDATES), new)
+            return now
 
     @operation
     async def keep_order(self, name: str, order: SessionOrder | None) -> Session:
@@ -211,6 +224,24 @@ class SessionStore:
         if row is None:
             raise SessionMissingError(name)
         return row
+
+
+def _session_of(row: Row[Any]) -> Session:
+    """The record of a row of all columns."""
+    columns = dict(row._mapping)
+    said = columns.pop("said")
+    columns["scopes"] = frozenset(columns["scopes"])
+    return Session(**columns, order=None if said is None else SessionOrder.from_column(said))
+
+
+async def _candidates(session: AsyncSession, name: str, start: int, end: int) -> list[SessionCandidate]:
+    own = _CANDIDATES.c
+    columns = (own.place, own.image, own.prompt, own.step, own.channel_distances)
+    chosen = select(*columns).where(own.session_id == name, own.place >= start, own.place < end).order_by(own.place)
+    return [
+        SessionCandidate(index, image, prompt, step, unpack_channel_distances(z, 1)[0])
+        for index, image, prompt, step, z in await session.execute(chosen)
+    ]
 
 
 def _advance(row: SessionRow, change: Change) -> None:

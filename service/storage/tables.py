@@ -39,7 +39,6 @@ from clpips.service.storage.records import (
     Origin,
     Profile,
     Session,
-    SessionCandidate,
     SessionOrder,
     Version,
     WeighedVersion,
@@ -224,10 +223,6 @@ class SessionCandidateRow(Row):
     prompt: Mapped[str | None] = mapped_column(Text)
     step: Mapped[int | None]
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (known,)
-
-    def record(self) -> SessionCandidate:
-        unpacked = {"channel_distances": unpack_channel_distances(self.channel_distances, 1)[0]}
-        return SessionCandidate(**_values(self, SessionCandidate) | unpacked)
 
 
 def _values(row: Row, record: type[Any]) -> dict[str, Any]:

@@ -171,26 +171,27 @@ class Judging:
         self._registry.require_backbone(profile.backbone, f"the profile {name!r}")
         compared = await self._comparisons.find(tenant, comparison)
         self._registry.require_backbone(compared.backbone, "the comparison")
-        pair, reason = await self._suggested(profile, compared, set())
+        pair, reason = await self._suggested(profile, compared)
         names = [f"sha256:{compared.candidates[index]}" for index in pair or ()]
         return Suggestion(comparison, f"sha256:{compared.target}", None if pair is None else list(pair), names, reason)
 
     async def suggest_among(
-        self, tenant: str, name: str, compared: Comparison, asked: set[Pair]
+        self, tenant: str, name: str, compared: Comparison, asked: NDArray[np.bool_]
     ) -> tuple[Pair | None, str]:
         """The two of these candidates whose order would teach the most, and why these, or why none.
 
-        Pairs in `asked` are known already, and so are those that the profile's rankings order, where it is the
-        tenant's own.
+        `asked`, `(n, n)`, is true where the order of a pair is known already, either way round. So are those that the
+        profile's rankings order, where it is the tenant's own.
         """
         own = name not in self._registry.shipped
         return await self._suggested(await self._store.find(tenant, name) if own else None, compared, asked)
 
     async def _suggested(
-        self, profile: Profile | None, compared: Comparison, asked: set[Pair]
+        self, profile: Profile | None, compared: Comparison, asked: NDArray[np.bool_] | None = None
     ) -> tuple[Pair | None, str]:
         known = [] if profile is None else await self._store.rankings_of(profile.id, compared.target)
-        asked = asked | _ordered(compared.candidates, known)
+        ordered = _ordered(compared.candidates, known)  # (n, n)
+        asked = ordered if asked is None else asked | ordered
         z = unpack_z(compared.channel_distances)  # (n, z)
         pair = await asyncio.to_thread(suggest_pair, z, asked)
         if pair is None:
@@ -257,24 +258,23 @@ def _guessed(channel_distances: NDArray[np.float16], ranks: Sequence[int], weigh
     return pairs.agreement(weights.values)
 
 
-def _ordered(candidates: Sequence[str], known: Sequence[JudgedRanking]) -> set[Pair]:
-    """Pairs of these candidates that rankings of their target have ordered, by their places, the lower first."""
-    places: dict[str, list[int]] = {}
-    for place, image in enumerate(candidates):  # an image may stand in several places
-        places.setdefault(image, []).append(place)
-    return {
-        (min(first, second), max(first, second))
-        for ranking in known
-        for better, worse in zip(*expand_ranks(ranking.ranks), strict=True)
-        for first in places.get(ranking.candidates[better], ())
-        for second in places.get(ranking.candidates[worse], ())
-    }
+def _ordered(candidates: Sequence[str], known: Sequence[JudgedRanking]) -> NDArray[np.bool_]:
+    """Which pairs of these candidates rankings of their target have ordered, one way round: `(n, n)`."""
+    numbers: dict[str, int] = {}
+    images = np.array([numbers.setdefault(image, len(numbers)) for image in candidates], np.intp)  # (n,)
+    ordered = np.zeros((len(numbers), len(numbers)), np.bool_)  # of images: one may stand in several places
+    for ranking in known:
+        own = np.array([numbers.get(image, -1) for image in ranking.candidates], np.intp)
+        better, worse = (own[places] for places in expand_ranks(ranking.ranks))  # (p,) each
+        both = (better >= 0) & (worse >= 0)
+        ordered[better[both], worse[both]] = True
+    return ordered[np.ix_(images, images)]
 
 
-def _why_none(z: NDArray[np.float32], asked: set[Pair]) -> str:
+def _why_none(z: NDArray[np.float32], asked: NDArray[np.bool_]) -> str:
     """Why no pair of candidates, `(n, z)`, is worth asking about."""
     if len(z) < 2:
         return "the comparison has one candidate alone: there is no pair to ask about"
-    if not asked:
+    if not asked.any():
         return "the metric cannot tell these candidates apart: no order of them would teach anything"
     return "every pair of these candidates that can be told apart has been ordered"

@@ -14,6 +14,7 @@ class Undecoded(NamedTuple):
     resolution: int | None
     max_pixels: int
     wanted: Callable[[], bool]  # whether somebody still waits for it
+    longest: int | None = None  # side of its thumbnail, where one is to be made
 
 
 class Decoded(NamedTuple):
@@ -22,6 +23,7 @@ class Decoded(NamedTuple):
     pixels: Image
     original: tuple[int, int]  # height and width of the picture in its file
     lane: Any = None  # the `Lane` on whose device they lie; None in main memory
+    thumbnail: bytes | None = None  # a WebP file, where one was asked for and the host has decoded the image
 
 
 def decoded_on_device(jpegs: JpegDecoder, images: Sequence[Undecoded]) -> list[Decoded | None]:
