@@ -92,6 +92,7 @@ def test_a_python_client_is_made_without_a_warning_ranks_and_teaches(url: str, f
     # It has no MessagePack, and no pictures for answers, and says so; there must be nothing else that it leaves out.
     unsupported = warnings.count("Unsupported content type application/vnd.msgpack")
     pictures = warnings.count("Unsupported content_type image/png, application/x-npy")
-    assert warnings.count("WARNING parsing") == unsupported + pictures, warnings
-    assert (unsupported > 0, pictures) == (True, 1)
+    thumbnails = warnings.count("Unsupported content_type image/webp")
+    assert warnings.count("WARNING parsing") == unsupported + pictures + thumbnails, warnings
+    assert (unsupported > 0, pictures, thumbnails) == (True, 1, 1)
     assert_ranked_and_taught(run(folder, PYTHON, "client.py", url, *ARGUMENTS))
