@@ -27,7 +27,7 @@ class Counting:
 
     def __init__(self) -> None:
         self._engine = open_engine("onnx", threads=1)
-        self.fingerprint = self._engine.fingerprint
+        self.fingerprint, self.net = self._engine.fingerprint, self._engine.net
         self.images = self.pairs = self.opened = 0
 
     def open(self) -> Engine:
