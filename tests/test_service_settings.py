@@ -60,7 +60,7 @@ def test_options_of_a_command_line_win() -> None:
         ("CLPIPS_PORT", "", "int"),
         ("CLPIPS_HOST", "", "length"),
         ("CLPIPS_ENGINE", "caffe", "expected one of auto, onnx, torch"),
-        ("CLPIPS_DEVICE", "tpu", "expected one of auto, cpu, cuda"),
+        ("CLPIPS_DEVICE", "tpu", "expected auto, cpu, cuda, or cards by their numbers"),
         ("CLPIPS_MAX_PIXELS", "99999999999", "89478485"),
         ("CLPIPS_MAX_IMAGES", "1", ">= 2"),
         ("CLPIPS_MAX_BODY_BYTES", "128MB", "int"),
