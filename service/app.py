@@ -124,7 +124,7 @@ def create_app(
     hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
     origins = Origins.from_settings(settings)
     telemetry = Telemetry()
-    telemetry.describe(engine, described.device)
+    telemetry.describe(described)
     throughput = Throughput()
     door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
     decoder = Decoder(settings.decode_threads or core_count(), _decoder_processes(settings))

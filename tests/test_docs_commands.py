@@ -6,7 +6,6 @@ command with other numbers and hashes: its fields must be those of the real one.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.documents import PAGES, ROOT, Block, blocks, named
+from tests.support.documents import PAGES, ROOT, Block, a_home, blocks, named
 from tests.support.pictures import encode, picture, variation
-from tests.support.processes import environment, wait_for_url
+from tests.support.processes import wait_for_url
 
 ADDRESS = "localhost:8000"
 LANGUAGES = {"bash", "python", "html", "json", "text", "bibtex", "{toctree}"}
 RUN = {"bash", "python"}
 REFUSED = 22  # curl's exit code for a status of 400 or more, with `fail-with-body`
-MOST_NOT_RUN = 14  # GPUs, a cluster and a bucket, data and weights that are not at hand, and what takes minutes
+MOST_NOT_RUN = 10
 
 
 def runnable(page: Path) -> list[Block]:
@@ -157,12 +156,6 @@ def lay_out(folder: Path) -> None:
     files[".curlrc"] = b"fail-with-body\nsilent\nshow-error\n"
     for name, content in files.items():
         (folder / name).write_bytes(content)
-
-
-def a_home(folder: Path) -> dict[str, str]:
-    """An environment with `clpips` on the path, and a home of its own for curl and the cache."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return environment(PATH=path, HOME=str(folder), CLPIPS_REQUEST_SECONDS="100")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, SHIPPED_CONTENT
 from clpips.models.metric.content import CONTENT_SIDE
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.weights_files import load_weights
+from tests.support.documents import block_run_by, run_block
 from tests.support.pictures import picture, variation
 
 pytestmark = pytest.mark.torch
@@ -99,3 +100,10 @@ def test_an_export_runs_elsewhere_without_this_project(tmp_path: Path) -> None:
         (taps[f"{side}_content"],) = content.run(None, {"images": images})
     (z,) = compare.run(None, taps)
     assert np.allclose(weigh(z, weights), expected, atol=1e-6)
+
+
+def test_the_command_of_the_page_writes_the_graphs_that_it_names(tmp_path: Path) -> None:
+    run_block(block_run_by(__file__, "command-line.md", "clpips export "), tmp_path)
+
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"metric.onnx", "metric.embed.onnx", "metric.content.onnx", "metric.compare.onnx"} <= written

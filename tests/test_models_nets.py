@@ -27,6 +27,7 @@ from clpips.models.metric.weights import LayerWeights, WeightsError, combine_fam
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
 from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
 from clpips.models.rankings.stored_z import decode_z, encode_z
+from tests.support.documents import block_run_by, run_block
 from tests.support.pictures import encode, picture, variation
 from tests.support.services import assert_problem, serving
 
@@ -316,3 +317,16 @@ def test_a_state_dict_that_does_not_fit_is_refused_and_named(tmp_path: Path, cap
     (tmp_path / "empty.safetensors").write_bytes(b"")
     with pytest.raises(BackboneError):
         load_backbone(tmp_path / "empty.safetensors")
+
+
+def test_the_commands_of_the_page_import_a_backbone_and_measure_with_it(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
+    state = {name: torch.from_numpy(values) for name, values in random_state(NETS["vgg"]).items()}
+    torch.save(state, tmp_path / "vgg16-397923af.pth")  # the name of the one that people have
+    for name, pixels in zip(("target.png", "a.png"), PICTURES[:2], strict=True):
+        (tmp_path / name).write_bytes(encode(pixels))
+
+    printed = run_block(block_run_by(__file__, "command-line.md", "clpips backbone import "), tmp_path)
+
+    assert float(printed.split()[-1]) > 0
+    assert load_backbone(tmp_path / "vgg.safetensors").net == NETS["vgg"]

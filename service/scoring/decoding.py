@@ -5,7 +5,7 @@ decode JPEGs, a thread of each hands them to it; those that it refuses go to the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,9 +26,7 @@ from clpips.service.ops.traces import past_span, span
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.errors import NotHeldError
 from clpips.service.scoring.flights import in_time, own_flight, place
-from clpips.service.scoring.lanes.choosing import Lanes
 from clpips.service.scoring.lanes.device_jpegs import Decoded, Undecoded
-from clpips.service.scoring.lanes.lane import Lane
 from clpips.service.scoring.scored_masks import ScoredMask, scored_mask
 from clpips.service.wire.schemas import HeldImage, SentImage
 
@@ -46,7 +44,7 @@ class Decoding:
     def __init__(
         self,
         decoder: Decoder,
-        lanes: Lanes,
+        on_device: Callable[[Undecoded, Flight[Any]], Awaitable[Decoded | None]] | None,
         running: Running,
         telemetry: Telemetry,
         *,
@@ -54,9 +52,9 @@ class Decoding:
         max_pixels: int,
         net: Net = ALEX,
     ) -> None:
-        """`net` is the backbone, whose grids masks are brought to."""
+        """`on_device` decodes JPEGs on a device, or leaves one to the host; `net` is the backbone of masks' grids."""
         self._decoder = decoder
-        self._lanes = lanes
+        self._on_device = on_device
         self._max_pixels = max_pixels
         self._light: Batcher[Undecoded, Decoded | None] = Batcher(
             lambda images: [
@@ -121,8 +119,8 @@ class Decoding:
             longest,
         )
         decoded: Decoded | None = None
-        if self._lanes.decode_jpegs and not on_host and image.content.startswith(JPEG):
-            decoded = await self._lanes.on_one(partial(_on_device, undecoded, flight))
+        if self._on_device is not None and not on_host and image.content.startswith(JPEG):
+            decoded = await self._on_device(undecoded, flight)
         if decoded is None and self._decoder.may_be_light(image.content):
             decoded = await in_time(self._light, undecoded, flight)
         if decoded is None:
@@ -163,10 +161,6 @@ class Decoding:
         """Let what runs end; fail what waits."""
         await self._light.close()
         await self._apart.close()
-
-
-async def _on_device(undecoded: Undecoded, flight: Flight[Any], lane: Lane) -> Decoded | None:
-    return await lane.decode(undecoded, flight)
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:

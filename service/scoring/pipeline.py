@@ -99,7 +99,7 @@ class Pipeline:
         self._lanes = Lanes(lanes, self._cache.lose, telemetry)
         self.decoding = Decoding(
             decoder,
-            self._lanes,
+            self._lanes.decode_jpeg if self._lanes.decode_jpegs else None,
             engines[0].running,
             telemetry,
             max_queue=max_queue,

@@ -9,9 +9,14 @@ Readers do not see the comments that say how a block is to be tested:
     <!-- ranking file -->       the JSON is no answer; it is lines of a ranking file
 """
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.processes import environment
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "clients" / "python" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,3 +79,27 @@ def prose(page: Path) -> str:
 
 def named(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
+
+
+def block_run_by(test: str, page: str, beginning: str) -> Block:
+    """The block of a page of docs/ that a test runs in place of that of all pages, and that begins so."""
+    [found] = [
+        block
+        for block in blocks(ROOT / "docs" / page)
+        if block.test == f"tests/{Path(test).name}" and block.text.startswith(beginning)
+    ]
+    return found
+
+
+def a_home(folder: Path) -> dict[str, str]:
+    """An environment with `clpips` on the path, and a home of its own for curl and the cache."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return environment(PATH=path, HOME=str(folder), CLPIPS_REQUEST_SECONDS="100")
+
+
+def run_block(block: Block, folder: Path) -> str:
+    """What the commands of a block print, run in a folder as a newcomer would; all must succeed."""
+    command = ["bash", "-euo", "pipefail", "-c", block.text]
+    done = subprocess.run(command, cwd=folder, env=a_home(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+    return done.stdout

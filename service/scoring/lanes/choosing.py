@@ -7,15 +7,17 @@ features that lay in its own memory are forgotten, to be made anew. One lane alo
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from clpips.models.images.errors import ImageError
 from clpips.models.metric.families import ALEXNET, Networks
 from clpips.service.batching.errors import BatcherError
+from clpips.service.batching.feature_cache import Flight
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.errors import FeaturesLostError, NotHeldError
+from clpips.service.scoring.lanes.device_jpegs import Decoded, Undecoded
 from clpips.service.scoring.lanes.lane import Lane, Placed
 from clpips.service.scoring.lanes.verdicts import EngineRefusedImage, EngineRefusedPair
 
@@ -105,6 +107,10 @@ class Lanes:
                     raise
                 if lane is not None:
                     raise FeaturesLostError("pixels lie on a device that fails") from error
+
+    async def decode_jpeg(self, undecoded: Undecoded, flight: Flight[Any]) -> Decoded | None:
+        """The pixels of a JPEG from one of the devices; None where it leaves the file to the host."""
+        return await self.on_one(lambda lane: lane.decode(undecoded, flight))
 
     async def at_home(
         self, target: Placed, others: Sequence[Placed], work: Callable[[Lane], Awaitable[ResultT]]
