@@ -25,9 +25,9 @@ HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "lpips", "o
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Two kinds of tests cannot run everywhere, and skip rather than fail: the default install has no PyTorch by design
-    # (CI installs it, there they run), and a GPU is in few machines (CI has none).
+    # The default install has no PyTorch by design, and `make test` runs on it; CI installs it, and there these tests run.
     no_torch = pytest.mark.skip(reason="needs PyTorch, lpips and onnx: pip install -e '.[torch]'")
+    # What only a card can show. Few machines have one; `make on-device` runs these tests where there is one.
     no_gpu = pytest.mark.skip(reason="needs an NVIDIA GPU: set CLPIPS_TEST_GPU=1 on a machine that has one")
     for item in items:
         if item.get_closest_marker("torch") and not HAS_TORCH:

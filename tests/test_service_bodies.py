@@ -118,6 +118,10 @@ def test_a_body_is_what_came_however_it_is_held(parts: list[bytes], announced: b
     assert len(memory) == len(whole)
     assert bytes(memory.whole()) == whole
 
+    memory.release()
+    assert len(memory) == 0
+    assert bytes(memory.whole()) == b""
+
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

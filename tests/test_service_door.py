@@ -8,11 +8,13 @@ from functools import partial
 
 import pytest
 
+from clpips.service.admission.deadlines import receive_until
 from clpips.service.admission.door import Door
 from clpips.service.admission.throughput import Throughput
 from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.problems import Overloaded
+from clpips.service.problems import ClientGone, Overloaded, RequestTimeout
+from clpips.service.wire.body_memory import BodyMemory
 
 IMAGE = 1000  # bytes
 NEVER = math.inf  # a deadline
@@ -144,6 +146,44 @@ async def test_the_largest_body_that_is_on_its_way_is_given_up_for_a_smaller_one
         assert given_up == ["large"]
         with pytest.raises(Overloaded):
             door.receive(small, 40)
+
+
+async def test_a_body_that_is_given_up_gives_its_memory_back_before_others_take_its_room() -> None:
+    door, memory = Door(20, Throughput(), Telemetry(), max_body_bytes=2**19 + 2**18), BodyMemory(2**20)
+    more_came = asyncio.Event()
+
+    async def read(count: Callable[[int], None]) -> int:
+        for _ in range(2):
+            count(2**19)
+            memory.append(bytes(2**19))
+            await more_came.wait()
+        return len(memory)
+
+    with door.admit(NEVER) as large, door.admit(NEVER) as small:
+        reading = asyncio.create_task(receive_until(NEVER, read, memory.release, door, large, Telemetry()))
+        await asyncio.sleep(0)
+        assert len(memory) == 2**19
+        more_came.set()  # the end of it has come too, and nobody has read it
+        door.receive(small, 2**18 + 1)
+        assert len(memory) == 0
+        with pytest.raises(Overloaded, match="as many bytes"):
+            await reading
+        assert len(memory) == 0
+
+
+@pytest.mark.parametrize("deadline", [0.0, NEVER])
+async def test_a_body_that_does_not_come_whole_gives_its_memory_back(deadline: float) -> None:
+    memory = BodyMemory(0)
+
+    async def read(_: Callable[[int], None]) -> None:
+        memory.append(bytes(2**19))
+        await asyncio.sleep(0)
+        raise ClientGone
+
+    door = Door(20, Throughput(), Telemetry())
+    with door.admit(NEVER) as ticket, pytest.raises(RequestTimeout if deadline == 0.0 else ClientGone):
+        await receive_until(deadline, read, memory.release, door, ticket, Telemetry())
+    assert len(memory) == 0
 
 
 async def test_bulk_has_half_the_room() -> None:

@@ -55,7 +55,8 @@ def main() -> int:
 def _report(outcome: Outcome) -> None:
     mark = "[red]fails[/red]" if outcome.complaint else "holds"
     tries = f" ({outcome.tries} tries)" if outcome.tries > 1 else ""
-    console.print(f"{mark}  {outcome.suite:10} {outcome.seconds:5.1f} s  {escape(outcome.case)}{tries}")
+    memory = f"{outcome.memory_bytes / 2**20:6.0f} MiB" if outcome.memory_bytes else " " * 10
+    console.print(f"{mark}  {outcome.suite:10} {outcome.seconds:5.1f} s {memory}  {escape(outcome.case)}{tries}")
     if outcome.complaint:
         console.print(f"       {escape(outcome.complaint)}")
 

@@ -26,7 +26,13 @@ from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.onnx_alexnet import EMBED_GRAPHS, LARGE_PIXELS, WINOGRAD_GRAPH, AlexNet
 from clpips.models.engines.onnx_content import CONTENT_GRAPH, ContentFeatures, OnnxContent
 from clpips.models.engines.onnx_features import OnnxFeatures
-from clpips.models.engines.onnx_runtime import load_cuda_libraries, load_runtime, release_freed_memory, shrinking_run
+from clpips.models.engines.onnx_runtime import (
+    load_cuda_libraries,
+    load_runtime,
+    release_freed_memory,
+    share_arena,
+    shrinking_run,
+)
 from clpips.models.engines.winograd.choosing import measured
 from clpips.models.installing import install_hint
 from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
@@ -129,9 +135,11 @@ class OnnxEngine:
         if number:
             settings = settings | {"device_id": number}
         said = load_cuda_libraries(runtime) if kind == "cuda" else ""
+        share_arena()
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors; what it warns of is said by the check of the providers below
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.use_env_allocators", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are for decoding
         options.add_external_initializers(
             list(backbone.tensors), [runtime.OrtValue.ortvalue_from_numpy(t) for t in backbone.tensors.values()]

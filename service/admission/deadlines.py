@@ -57,27 +57,39 @@ def is_bulk(request: Request[Any, Any, Any]) -> bool:
 async def receive_until(
     deadline: float,
     read: Callable[[Callable[[int], None]], Awaitable[T]],
+    release: Callable[[], None],
     door: Door,
     ticket: Ticket,
     telemetry: Telemetry,
 ) -> T:
     """The request's body, as `read` reads it; `read` is given what to call with each number of bytes that come.
 
-    Raises `RequestTimeout` where the client has not sent all of it by the deadline, and `Overloaded` where there is no
-    room for it in memory.
+    `release` gives the memory of a body back that does not come whole: at once, since an error keeps its frames, and a
+    body that was given up for others goes before they fill its room. Raises `RequestTimeout` where the client has not
+    sent all of it by the deadline, and `Overloaded` where there is no room for it in memory.
     """
     given_up = False
+
+    def receive(nbytes: int) -> None:
+        if given_up:  # a part that had come already
+            raise TimeoutError
+        door.receive(ticket, nbytes)
+
     try:
         async with asyncio.timeout_at(deadline) as limit:
 
             def give_up() -> None:
                 nonlocal given_up
                 given_up = True
+                release()
                 limit.reschedule(0.0)
 
             ticket.give_up_body = give_up
-            return await read(lambda nbytes: door.receive(ticket, nbytes))
-    except TimeoutError:
+            return await read(receive)
+    except BaseException as error:
+        release()
+        if not isinstance(error, TimeoutError):
+            raise
         if given_up:
             telemetry.rejected.labels("bytes_full").inc()
             raise Overloaded(*door.come_again(FULL_OF_BYTES)) from None

@@ -13,7 +13,7 @@ from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import span
 from clpips.service.wire.bodies import announced_bytes, read_bytes
-from clpips.service.wire.body_memory import Body
+from clpips.service.wire.body_memory import Body, BodyMemory
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import Limits
 
@@ -51,8 +51,10 @@ class Reception(NamedTuple):
         limit = self.limits.body_bytes if most_bytes is None else most_bytes
         with self.door.admit(deadline, announced_bytes(request), place, scores=most_bytes is None) as ticket:
             with span("read"):
-                reading = partial(read_bytes, request, limit, images=most_bytes is None)
-                body = await receive_until(deadline, reading, self.door, ticket, self.telemetry)
+                memory = BodyMemory(announced_bytes(request))
+                reading = partial(read_bytes, request, memory, limit, images=most_bytes is None)
+                body = await receive_until(deadline, reading, memory.release, self.door, ticket, self.telemetry)
+                del memory
             async with work_until(deadline, request, self.telemetry):
                 content_type = request.headers.get("content-type", "")
                 asked = await asyncio.to_thread(parse, content_type, body, self.limits)

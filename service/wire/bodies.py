@@ -38,20 +38,20 @@ def announced_bytes(request: Request[Any, Any, Any]) -> int:
 
 
 async def read_bytes(
-    request: Request[Any, Any, Any], limit: int, count: Callable[[int], None], *, images: bool = True
+    request: Request[Any, Any, Any], body: BodyMemory, limit: int, count: Callable[[int], None], *, images: bool = True
 ) -> Body:
-    """The whole body. `count` is called with the number of bytes of each part that comes; `images` may be in it.
+    """The whole body, held by `body`.
 
-    Raises `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early, and what `count` raises.
+    `count` is called with the number of bytes of each part before it is held; `images` may be in the body. Raises
+    `BodyTooLarge` as soon as it is known to be, `ClientGone` if it ends early, and what `count` raises.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedContent(f"the body is encoded as {short(encoding)!r}; send it unencoded")
     what_to_do = "; send fewer or smaller images" if images else " of a body without images"
-    too_large = BodyTooLarge(f"the body is larger than {limit:,} bytes, which is the limit{what_to_do}")
+    too_large = f"the body is larger than {limit:,} bytes, which is the limit{what_to_do}"
     if announced_bytes(request) > limit:
-        raise too_large
-    body = BodyMemory(announced_bytes(request))
+        raise BodyTooLarge(too_large)
     while True:
         event = await request.receive()
         if event["type"] == "http.disconnect":
@@ -59,7 +59,7 @@ async def read_bytes(
         if event["type"] != "http.request":
             continue
         if len(body) + len(event["body"]) > limit:
-            raise too_large
+            raise BodyTooLarge(too_large)
         count(len(event["body"]))
         body.append(event["body"])
         if not event["more_body"]:

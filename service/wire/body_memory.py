@@ -43,6 +43,12 @@ class BodyMemory:
             self._held.resize(self._length)
         return self._held
 
+    def release(self) -> None:
+        """Give the memory back now, whoever still refers to this object; the body is empty after it."""
+        if isinstance(self._held, mmap.mmap):
+            self._held.close()
+        self._held, self._length = bytearray(), 0
+
     def _pages(self, length: int) -> mmap.mmap:
         """The pages, with room for so many bytes."""
         if isinstance(self._held, bytearray):
