@@ -25,7 +25,7 @@ HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "lpips", "o
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The default install has no PyTorch by design, and `make test` runs on it; CI installs it, and there these tests run.
+    # The default install, on which `make test` runs, has no PyTorch by design; CI has it, and there these tests run.
     no_torch = pytest.mark.skip(reason="needs PyTorch, lpips and onnx: pip install -e '.[torch]'")
     # What only a card can show. Few machines have one; `make on-device` runs these tests where there is one.
     no_gpu = pytest.mark.skip(reason="needs an NVIDIA GPU: set CLPIPS_TEST_GPU=1 on a machine that has one")
