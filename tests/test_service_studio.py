@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
+from clpips.models.metric.weights_files import shipped_weights
 from clpips.service.admission.keys import new_key
 from clpips.service.pages.files import CONTENT_SECURITY_POLICY, FOLDER, Pages
 from tests.support.manifests import ROOT
@@ -93,6 +94,12 @@ def test_every_module_is_used_and_every_module_that_is_used_is_there() -> None:
             used.add(target)
     types = {FOLDER / "studio" / "types.js", FOLDER / "studio" / "source.js"}  # of these only types are used
     assert {path.resolve() for path in {*SCRIPTS} - types} - used == set()
+
+
+def test_the_page_knows_the_profiles_that_ship_with_the_service() -> None:
+    line = re.search(r"const SHIPPED = .*", (FOLDER / "studio" / "profiles.js").read_text())
+    assert line is not None
+    assert set(re.findall(r'"?([\w-]+)"?: "', line[0])) == set(shipped_weights())
 
 
 def test_the_page_needs_no_key_and_what_it_asks_for_does() -> None:

@@ -29,7 +29,7 @@ const session = opened === null ? null : new Session(store, mine, opened.id);
 /** @type {import("./source.js").Source} */
 const source = session ?? table;
 const profiles = new Profiles(store, () => source);
-const viewer = new Viewer(store, () => source);
+const viewer = new Viewer(store, () => source, (id) => act(id, "target"));
 
 /** @param {string} id @param {import("./card.js").Act | "back" | "remove"} what */
 function act(id, what) {

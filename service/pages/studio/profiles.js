@@ -11,7 +11,12 @@ import { percent } from "./words.js";
 /** @typedef {import("./types.js").Summary} Summary */
 /** @typedef {import("./types.js").Version} Version */
 
-const SHIPPED = /** @type {Record<string, string>} */ ({ lpips: "plain LPIPS, as published", balanced: "where a new profile begins" });
+const SHIPPED = /** @type {Record<string, string>} */ ({ lpips: "plain LPIPS, as published", balanced: "where a new profile begins", "clpips-materials": "learned from people’s judgments of materials" });
+/** Whether a profile is the service's own, which nobody teaches. @param {string} name */
+export function isShipped(name) {
+  return name in SHIPPED;
+}
+
 const REMEMBERED = "clpips-profile";
 
 export class Profiles {
@@ -45,8 +50,10 @@ export class Profiles {
     if (this.dialog.open) await this.show();
   }
 
-  /** Make a profile, and use it; one that is there already is used. @param {string} name @param {string} parent */
+  /** Make a profile, and use it; one that is there already is used. Raises `Problem`, also for a name of the service's own.
+   * @param {string} name @param {string} parent */
   async make(name, parent) {
+    if (this.shipped.includes(name)) throw new Problem(409, "", `${name} is the service’s own, and nobody teaches it: give yours another name`);
     try {
       await askJson("profiles", { method: "POST", json: { name, parent } });
     } catch (error) {

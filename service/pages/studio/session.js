@@ -10,6 +10,7 @@ import { ask, askJson, Problem } from "./api.js";
 import { watch } from "./events.js";
 import { ranks } from "./order.js";
 import { thumbnailOf } from "./pictures.js";
+import { isShipped } from "./profiles.js";
 import { follow } from "./scoring.js";
 
 const FETCHERS = 4; // thumbnails at a time
@@ -61,7 +62,7 @@ export class Session {
     const target = before.target ?? this.shotOf({ index: -1, sha256: state.target.sha256, prompt: null, step: null }, undefined);
     if (before.target === null && state.target.thumbnail) this.wanted.unshift(-1);
     const { name, version } = state.profile;
-    this.store.set({ target, shots, scores, profile: { name, version, taught: true }, session: { id: state.session, live: before.session?.live ?? false, title: state.title } });
+    this.store.set({ target, shots, scores, profile: { name, version, taught: !isShipped(name) }, session: { id: state.session, live: before.session?.live ?? false, title: state.title } });
     if (state.order !== null && state.order.at !== this.known) this.takeOrder(state.order, before.touched && this.revision > 0);
     follow(this.store);
     if (this.revision > 0 && fresh > 0) announce(fresh === 1 ? "A new picture" : `${fresh} new pictures`);

@@ -57,7 +57,7 @@ export class Teach {
     const wanted = mine.said === "top" ? String(mine.top) : mine.said;
     if (this.said.value !== wanted) this.said.value = wanted;
     this.saidField.hidden = mine.ids.length < 3;
-    const words = this.busy ? "Learning …" : profile.taught ? `Teach ${profile.name} my order` : "Teach my order";
+    const words = this.busy ? "Learning …" : profile.taught ? `Teach ${profile.name} my order` : session === null ? "Teach my order" : "Keep my order";
     if (this.button.textContent !== words) put(this.button, words);
     this.button.setAttribute("aria-disabled", String(this.busy || !this.mine.canTeach));
   }

@@ -19,10 +19,12 @@ const MODES = [
 const BLINK_MILLISECONDS = 700; // well below three flashes a second
 
 export class Viewer {
-  /** @param {import("./store.js").Store} store @param {() => import("./source.js").Source} source */
-  constructor(store, source) {
+  /** @param {import("./store.js").Store} store @param {() => import("./source.js").Source} source
+   * @param {(id: string) => void} takeAsTarget */
+  constructor(store, source, takeAsTarget) {
     this.store = store;
     this.source = source;
+    this.takeAsTarget = takeAsTarget;
     this.dialog = find("#viewer", HTMLDialogElement);
     this.canvases = { target: h("canvas", { role: "img" }), candidate: h("canvas", { role: "img" }), heat: h("canvas", { class: "heat", role: "img", "aria-label": "Heat map" }) };
     this.tag = h("span", { class: "tag" });
@@ -54,12 +56,16 @@ export class Viewer {
     );
     const press = (/** @type {string} */ words, /** @type {Parameters<typeof icon>[0]} */ drawn, /** @type {() => void} */ onclick) =>
       h("button", { type: "button", title: words, "aria-label": words, onclick }, icon(drawn));
+    const target = () => {
+      this.dialog.close();
+      this.takeAsTarget(this.shot);
+    };
     return h(
       "header",
       {},
       h("fieldset", { class: "segments" }, h("legend", { class: "unseen" }, "How to compare"), ...modes),
       this.title,
-      h("div", { class: "row" }, press("The one before", "earlier", () => this.step(-1)), press("The next one", "later", () => this.step(1)), press("Close", "close", () => this.dialog.close())),
+      h("div", { class: "row" }, this.store.state.session === null && press("Make this the target", "target", target), press("The one before", "earlier", () => this.step(-1)), press("The next one", "later", () => this.step(1)), press("Close", "close", () => this.dialog.close())),
     );
   }
 
