@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -282,3 +283,30 @@ async def test_a_connection_that_is_given_up_while_it_closes_is_closed_all_the_s
 
     async with asyncio.timeout(10):
         await closing_it
+
+
+def test_a_thread_whose_event_loop_has_ended_closes_its_connection_and_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failed: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    async def give_up() -> Any:
+        connection: Any = await sqlite_driver.connect(str(tmp_path / "some.db"))
+        asking = asyncio.create_task(connection._execute(wait))
+        await asyncio.to_thread(begun.wait, 10)
+        asking.cancel()
+        connection.stop()
+        return connection
+
+    connection = asyncio.run(give_up())
+    go_on.set()
+    connection._thread.join(10)
+    assert not connection._thread.is_alive()
+    assert connection._connection is None
+    assert failed == []

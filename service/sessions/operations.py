@@ -117,7 +117,11 @@ class Sessions:
         families = families_of(self._networks(profile))
         pictures = self._to_make([request.target])
         pair = (request.target, request.target)
-        await self._comparer.compare(caller.tenant, [pair], options.resolution, ticket, families, thumbnails=pictures)
+        await self._comparer.compare(
+            caller.tenant, [pair], options.resolution, ticket, families, [request.mask], thumbnails=pictures
+        )
+        mask = None if request.mask is None else request.mask.image
+        kept = mask if isinstance(mask, SentImage) else None  # what is no file has been refused
         now, token = self._clock(), secrets.token_urlsafe(TOKEN_BYTES)
         session = Session(
             id=secrets.token_urlsafe(ID_BYTES),
@@ -137,8 +141,9 @@ class Sessions:
             created_at=now,
             expires_at=now + self._ttl,
             order=None,
+            mask=None if kept is None else kept.sha256,
         )
-        await self._store.create_session(session)
+        await self._store.create_session(session, None if kept is None else bytes(kept.content))
         self.count += 1
         self._held.note(session)
         await self._keep(session.id, [request.target], pictures, ticket)
@@ -164,8 +169,9 @@ class Sessions:
         pairs = [(target, candidate) for candidate in request.candidates]
         pictures = self._to_make([target, *request.candidates])
         families = families_of(networks)
+        masks = [await self._mask_of(session)] * len(pairs)
         z = await self._comparer.compare(
-            session.tenant, pairs, session.resolution, ticket, families, thumbnails=pictures
+            session.tenant, pairs, session.resolution, ticket, families, masks, thumbnails=pictures
         )
         packed = pack_z(z, networks)  # (n, known)
         added = [
@@ -255,6 +261,12 @@ class Sessions:
                 "show a placeholder"
             )
         return found
+
+    async def _mask_of(self, session: Session) -> Slot | None:
+        """The mask within which a session's candidates are compared, as it was sent; None where all counts."""
+        if session.mask is None:
+            return None
+        return Slot("/mask", SentImage(await self._store.mask_of(session.id), session.mask))
 
     def _networks(self, profile: NamedWeights) -> Networks:
         """The networks that candidates are compared by: all, where the profile may be taught by what they say."""

@@ -66,6 +66,7 @@ def state_of(
         created=session.created_at,
         expires=session.expires_at,
         target=SessionTarget(f"sha256:{session.target}", session.target in thumbnails),
+        mask=None if session.mask is None else f"sha256:{session.mask}",
         candidates=[
             SessionCandidateInfo(
                 index=one.index,

@@ -167,6 +167,7 @@ class Session:
     created_at: datetime
     expires_at: datetime
     order: SessionOrder | None
+    mask: str | None = None  # sha256 of the file; none where all of the target counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from clpips.service.storage.records import Change, Revision, Session, SessionCan
 from clpips.service.storage.tables import (
     ProfileRow,
     SessionCandidateRow,
+    SessionMaskRow,
     SessionRow,
     pack_channel_distances,
     unpack_channel_distances,
@@ -50,8 +51,8 @@ class SessionStore:
         return self._database.breaker
 
     @operation
-    async def create_session(self, new: Session) -> None:
-        """Keep a new session. Raises `QuotaReachedError`."""
+    async def create_session(self, new: Session, mask: bytes | None = None) -> None:
+        """Keep a new session, and the file of its mask where it has one. Raises `QuotaReachedError`."""
         async with self._database.write() as session:
             await lock_tenant(session, new.tenant)
             own = and_(SessionRow.tenant == new.tenant, self._is_alive())
@@ -77,8 +78,12 @@ class SessionStore:
                     created_at=new.created_at,
                     expires_at=new.expires_at,
                     order=None,
+                    mask=new.mask,
                 )
             )
+            if mask is not None:
+                await session.flush()  # nothing tells the mapper that the session's row goes first
+                session.add(SessionMaskRow(session_id=new.id, content=mask))
 
     @operation
     async def find_session(self, name: str, *, tenant: str | None = None, token: str | None = None) -> Session:
@@ -125,6 +130,17 @@ class SessionStore:
             own = (SessionCandidateRow.session_id == name, SessionCandidateRow.index == index)
             image: str | None = await session.scalar(select(SessionCandidateRow.image).where(*own))
             return image
+
+    @operation
+    async def mask_of(self, name: str) -> bytes:
+        """The file of a session's mask. Raises `SessionMissingError` where there is none, or no such session."""
+        async with self._database.read() as session:
+            content: bytes | None = await session.scalar(
+                select(SessionMaskRow.content).where(SessionMaskRow.session_id == name)
+            )
+        if content is None:
+            raise SessionMissingError(name)
+        return content
 
     @operation
     async def add_candidates(self, name: str, added: Sequence[SessionCandidate]) -> Session:

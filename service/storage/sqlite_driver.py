@@ -2,17 +2,25 @@
 
 import asyncio
 import sqlite3
+import threading
 from typing import Any
 
 import aiosqlite
+from aiosqlite import core
 
 
 class Connection(aiosqlite.Connection):
-    """A connection that can be told to stop while it closes.
+    """A connection that can be told to stop while it closes, and whose thread ends quietly after its event loop.
 
     Closing waits until the thread has been told to stop. Where it has been told before, aiosqlite 0.22 waits for a
-    thread that has ended, without end: so an event loop hung that ended while SQLAlchemy gave a connection up.
+    thread that has ended, without end: so an event loop hung that ended while SQLAlchemy gave a connection up. Where
+    the event loop has ended before the thread answers, it dies with an error that it prints.
     """
+
+    def __init__(self, database: str, **options: Any) -> None:
+        """`options` are those of `sqlite3.connect`."""
+        super().__init__(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+        self._thread = threading.Thread(target=_answer, args=(self._tx,), daemon=True)
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Tell the thread to stop: what to wait for, None where it has been told before."""
@@ -21,6 +29,19 @@ class Connection(aiosqlite.Connection):
 
 def connect(database: str, **options: Any) -> Connection:
     """A connection to be awaited, as `aiosqlite.connect` makes them; its thread does not keep the process alive."""
-    connection = Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
-    connection._thread.daemon = True
-    return connection
+    return Connection(database, **options)
+
+
+def _answer(asked: Any) -> None:
+    """Do what is `asked`, one after the other, until the thread is told to stop.
+
+    Whose event loop has ended gets no answer. What is asked after that (the end, as a rule) is done all the same.
+    """
+    while True:
+        try:
+            core._connection_worker_thread(asked)
+        except RuntimeError:  # the event loop is closed
+            if asked.empty():
+                return
+        else:
+            return

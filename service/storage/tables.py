@@ -206,10 +206,20 @@ class SessionRow(Row):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     order: Mapped[dict[str, Any] | None] = mapped_column("said", JSON(none_as_null=True))
+    mask: Mapped[str | None] = mapped_column(String(64))
 
     def record(self) -> Session:
         order = None if self.order is None else SessionOrder.from_column(self.order)
         return Session(**_values(self, Session) | {"order": order, "scopes": frozenset(self.scopes)})
+
+
+class SessionMaskRow(Row):
+    """The file of a session's mask, apart from its row: that is read with each look at the session."""
+
+    __tablename__ = "session_masks"
+
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SessionCandidateRow(Row):

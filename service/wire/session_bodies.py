@@ -10,7 +10,7 @@ from clpips.service.wire.bodies import check_images, form_of, parse_fields
 from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
-from clpips.service.wire.schemas import Limits, Slot
+from clpips.service.wire.schemas import Limits, SentImage, Slot
 from clpips.service.wire.session_schemas import (
     CandidateNotes,
     CandidatesBody,
@@ -21,6 +21,7 @@ from clpips.service.wire.session_schemas import (
     SessionOrderBody,
 )
 
+MOST_MASK_BYTES: Final = 2**20  # of a session's mask, which is kept in the database
 SAID: Final = ("order", "best", "top")  # ways of saying what a person said
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class SessionRequest:
 
     target: Slot
     options: SessionOptions
+    mask: Slot | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,18 @@ def parse_session(content_type: str, body: Body, limits: Limits) -> SessionReque
     form = form_of(content_type, body, limits)
     if isinstance(form, Multipart):
         options = form.options(SessionOptions, SessionBody)
-        target = form.one("target")
+        target, mask = form.one("target"), form.optional("mask")
     else:
         fields = form.decode(SessionBody, body)
         options = SessionOptions(profile=fields.profile, resolution=fields.resolution, title=fields.title)
-        target = form.slot("/target", fields.target)
-    check_images(1, "/target", options.resolution, limits)
-    return SessionRequest(target, options)
+        target, mask = form.slot("/target", fields.target), form.optional_slot("/mask", fields.mask)
+    check_images(1 + (mask is not None), "/target", options.resolution, limits)
+    if mask is not None and isinstance(mask.image, SentImage) and len(mask.image.content) > MOST_MASK_BYTES:
+        raise invalid(
+            "/mask",
+            f"a session keeps its mask, which may have {MOST_MASK_BYTES:,} bytes: send it as a grey PNG, or smaller",
+        )
+    return SessionRequest(target, options, mask)
 
 
 def parse_candidates(content_type: str, body: Body, limits: Limits) -> CandidatesRequest:

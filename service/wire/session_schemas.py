@@ -21,6 +21,7 @@ from clpips.service.wire.schemas import (
     FamilyShares,
     Image,
     ImageName,
+    MaskImage,
     RankOptions,
     list_of,
 )
@@ -54,6 +55,7 @@ class SessionBody(SessionOptions, forbid_unknown_fields=True, kw_only=True):
     """A target to be refined towards."""
 
     target: Image
+    mask: MaskImage | UnsetType = UNSET
 
 
 class CandidateNotes(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -176,6 +178,9 @@ class SessionState(msgspec.Struct, frozen=True):
     created: Annotated[datetime, Meta(tz=True, description="In UTC.")]
     expires: Annotated[datetime, Meta(tz=True, description="When the session ends, in UTC.")]
     target: SessionTarget
+    mask: Annotated[
+        ImageName | None, Meta(description="The mask within which the candidates are compared; null: all counts.")
+    ]
     candidates: Annotated[list[SessionCandidateInfo], Meta(description="By index.")]
     ranking: Annotated[list[int], Meta(description="Their indices, the most similar first.")]
     order: SessionOrderInfo | None

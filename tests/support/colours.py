@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import httpx
 import numpy as np
-from litestar.testing import TestClient
 from numpy.typing import NDArray
 
 from clpips.models.engines.contract import families_asked
@@ -41,7 +41,7 @@ def colours(seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, 256, (1 + CANDIDATES, 3))
 
 
-def rank(client: TestClient[Any], seed: int, profile: str = "ada", **headers: str) -> Any:
+def rank(client: httpx.Client, seed: int, profile: str = "ada", **headers: str) -> Any:
     target, *candidates = colours(seed)
     body, content_type = rank_body("msgpack", flat(target), [flat(one) for one in candidates], profile=profile)
     response = client.post("/rank", content=body, headers={"content-type": content_type, **headers})
@@ -60,7 +60,7 @@ def order_of(reply: Any) -> list[int]:
     return [row["index"] for row in reply["ranking"]]
 
 
-def teach(client: TestClient[Any], seed: int, profile: str = "ada") -> Any:
+def teach(client: httpx.Client, seed: int, profile: str = "ada") -> Any:
     shown = rank(client, seed, profile)
     order = {"comparison": shown["comparison"], "order": bluest(seed)}
     response = client.post(f"/profiles/{profile}/rankings", json=order)
