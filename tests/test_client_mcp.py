@@ -4,7 +4,7 @@ import base64
 import io
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,16 +15,11 @@ from mcp import StdioServerParameters
 from mcp.types import ImageContent, TextContent
 from PIL import Image
 
-from tests.support.colours import ColourEngine
-from tests.support.services import listening
+from tests.support import client_service
 
 COLOURS = {"target.png": 100, "near.png": 110, "far.png": 200, "same.png": 100}
 
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with listening(ColourEngine()) as url:
-        yield url
+url = client_service.url
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """`client.session(target)`: candidates as they come, all ranked each time, and a person's order of them."""
 
-from collections.abc import Iterator
-
 import anyio
 import httpx
 import numpy as np
@@ -9,26 +7,15 @@ import pytest
 from clpips_client import AsyncClient, BadImagesError, Client, Limits, OutOfTimeError, ProblemError
 from PIL import Image
 
+from tests.support import client_service
+from tests.support.client_service import CANDIDATES, TARGET
 from tests.support.colours import ColourEngine
 from tests.support.faulty import Recording, losing_line
 from tests.support.gated import gated
-from tests.support.pictures import picture, variation
 from tests.support.services import listening
 
-TARGET = picture(1, 64)
-CANDIDATES = [variation(TARGET, seed, 0.9 - 0.1 * seed) for seed in range(6)]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with listening(ColourEngine()) as url:
-        yield url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[Client]:
-    with Client(url) as client:
-        yield client
+url = client_service.url
+client = client_service.client
 
 
 def test_candidates_are_ranked_as_they_come_by_the_order_of_their_arrival(client: Client) -> None:

@@ -1,29 +1,16 @@
 """`client.share(target)`: a session that the service keeps, with a link for a person."""
 
-from collections.abc import Iterator
-
 import anyio
 import pytest
-from clpips_client import (
-    AsyncClient,
-    Client,
-    ConnectionLostError,
-    SessionNotFoundError,
-)
+from clpips_client import AsyncClient, Client, ConnectionLostError, SessionNotFoundError
 
+from tests.support import client_service
+from tests.support.client_service import CANDIDATES, TARGET
 from tests.support.colours import ColourEngine
 from tests.support.faulty import Recording, losing_line
-from tests.support.pictures import picture, variation
 from tests.support.services import listening
 
-TARGET = picture(1, 64)
-CANDIDATES = [variation(TARGET, seed, 0.9 - 0.1 * seed) for seed in range(6)]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with listening(ColourEngine()) as url:
-        yield url
+url = client_service.url
 
 
 def test_a_tool_adds_candidates_and_a_person_orders_them_by_the_link(url: str) -> None:

@@ -1,7 +1,6 @@
 """The example workflows in a real ComfyUI, as its page queues them, and a heat map within a mask."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,25 +8,16 @@ import pytest
 from clpips_client import Client
 
 from clpips.models.engines.opening import open_engine
-from tests.support.colours import ColourEngine
-from tests.support.comfyui import PACK, ComfyUI, Failed, Graph, Prompt, comfyui, needs_comfyui, prompt_of
+from tests.support import workflows
+from tests.support.comfyui import PACK, ComfyUI, Failed, Graph, Prompt, needs_comfyui, prompt_of
 from tests.support.services import listening
 
 pytestmark = [needs_comfyui, pytest.mark.timeout(400)]
 
 TARGET, OTHER = (100, 100, 100), (100, 100, 200)
 
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    with listening(ColourEngine()) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def comfy(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyUI]:
-    with comfyui(tmp_path_factory.mktemp("comfyui"), CLPIPS_ADDRESS=service) as running:
-        yield running
+service = workflows.service
+comfy = workflows.comfy
 
 
 def example(comfy: ComfyUI, name: str) -> tuple[Prompt, dict[str, str]]:

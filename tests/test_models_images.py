@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clpips.models.images.decoding import decode
+from clpips.models.images.decoding import EncodedImage, decode
 from clpips.models.images.errors import (
     EmptyImageError,
     ImageError,
@@ -212,3 +212,10 @@ def _decodes_or_refuses(content: bytes) -> None:
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def test_files_are_closed_over_and_decoded_again() -> None:
+    pixels = picture(11, 40, 56)
+    image = EncodedImage(encode(pixels, "WEBP", lossless=True))
+    np.testing.assert_array_equal(image.decode(), pixels)
+    np.testing.assert_array_equal(EncodedImage(io.BytesIO(encode(pixels)).getvalue()).decode(), pixels)

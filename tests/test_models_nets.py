@@ -1,48 +1,31 @@
-"""VGG16 and SqueezeNet beside AlexNet: imported, the `lpips` package's distances on both engines, refused by name."""
+"""VGG16 and SqueezeNet beside AlexNet: the `lpips` package's distances on both engines, refused by name."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from clpips.models.api import Metric
-from clpips.models.cli.commands import main
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.onnx import OnnxEngine
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
-from clpips.models.fitting.convex.fit import fit_convex
-from clpips.models.metric.backbone_file import Backbone, BackboneError, load_backbone
+from clpips.models.metric.backbone_file import Backbone
 from clpips.models.metric.distance import distance_by_family, distance_by_layer, weigh
-from clpips.models.metric.families import ALL_FAMILIES, LAYOUTS
+from clpips.models.metric.families import LAYOUTS
 from clpips.models.metric.masks import Mask
-from clpips.models.metric.nets import NETS, Net
-from clpips.models.metric.packing import fill_weights, pack_z, trim_weights, unpack_z
+from clpips.models.metric.nets import NETS
+from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 from clpips.models.metric.weights_files import format_weights, load_weights, parse_weights
-from clpips.models.rankings.pairs import join_pairs, pairs_of_ranking
-from clpips.models.rankings.stored_z import decode_z, encode_z
-from tests.support.documents import block_run_by, run_block
+from clpips.models.rankings.stored_z import decode_z
+from tests.support.backbones import PICTURES, random_state, run
 from tests.support.pictures import encode, picture, variation
 from tests.support.services import assert_problem, serving
 
 OTHERS = ["vgg", "squeeze"]
-PICTURES = [picture(1, 64), variation(picture(1, 64), 2, 0.4), picture(3, 64)]
-layouts = st.sampled_from(list(LAYOUTS.values()))
-
-
-def random_state(net: Net, seed: int = 0) -> dict[str, Any]:
-    """Weights drawn as He et al. (2015) begin a training: maps stay as large as the pixels."""
-    rng = np.random.default_rng(seed)
-    return {
-        name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.1, shape).astype(np.float32)
-        for name, shape in net.tensor_shapes().items()
-    }
 
 
 @pytest.fixture(scope="session", params=OTHERS)
@@ -63,21 +46,6 @@ def write(backbone: Backbone, folder: Path) -> str:
     for name, pixels in zip(("a.png", "b.png", "c.png"), PICTURES, strict=True):
         (folder / name).write_bytes(encode(pixels))
     return f"--backbone={backbone.path}"
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return int(ended.value.code or 0)
-
-
-@pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
-def test_a_net_has_the_channels_that_lpips_has_weights_for(net: Net) -> None:
-    weights = load_weights("lpips", net.name)
-    assert weights.layout.net == net
-    assert len(weights.aligned) == net.total_channels == sum(net.channels)
-    assert weights.families == {"aligned"}
-    assert (weights.aligned >= 0).all()
 
 
 @pytest.mark.torch
@@ -253,80 +221,3 @@ def test_a_service_serves_it_and_learns(backbone: Backbone) -> None:
             refused = client.put("/profiles/bob/weights", content=format_weights(load_weights("lpips")))
             assert "belong to AlexNet" in assert_problem(refused, 422, "invalid-request")["detail"]
             assert client.post("/rank", files=files, data={"profile": "clpips-materials"}).status_code == 422
-
-
-@given(layouts, st.sets(st.sampled_from(["alexnet", "efficientnet-lite0"]), min_size=1), st.integers(0, 99))
-def test_what_is_packed_is_unpacked_whatever_the_backbone(layout: Any, networks: set[str], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    z = rng.random((2, layout.length), np.float32) * np.float32(0.01)
-    known = frozenset(networks)
-    for name in {"alexnet", "efficientnet-lite0"} - known:
-        z[:, layout.network_places[name]] = 0
-    packed = pack_z(z, known)
-    assert packed.shape[1] <= layout.length
-    if "alexnet" in known:  # what the content network alone says does not tell the backbone
-        np.testing.assert_allclose(unpack_z(packed), z, rtol=2**-10)
-        np.testing.assert_array_equal(decode_z(encode_z(packed), 2), packed)
-        np.testing.assert_array_equal(fill_weights(trim_weights(z[0])), z[0])
-
-
-@given(layouts, st.sampled_from(sorted(ALL_FAMILIES)), st.integers(0, 99))
-def test_weights_files_keep_weights_whatever_the_backbone(layout: Any, family: str, seed: int) -> None:
-    place = layout.places[family]
-    values = np.random.default_rng(seed).random(place.stop - place.start)
-    weights = LayerWeights(combine_families({family: values}, layout), "one", backbone="a" * 64)
-    read = parse_weights(format_weights(weights))
-    assert read.layout == layout
-    np.testing.assert_array_equal(read.values, weights.values)
-
-
-@pytest.mark.parametrize("net", OTHERS)
-def test_a_fit_learns_with_any_backbone(net: str) -> None:
-    layout = LAYOUTS[net]
-    rng = np.random.default_rng(0)
-    z = rng.gamma(1, 0.001, (8, 5, layout.length)).astype(np.float32)
-    pairs = join_pairs([pairs_of_ranking(rows, [1, 2, 3, 4, 5], target) for target, rows in enumerate(z)])
-    found = fit_convex(pairs).weights
-    assert found.shape == (layout.length,)
-    assert pairs.agreement(found) > pairs.agreement(load_weights("lpips", net).values)
-
-
-def test_a_state_dict_that_does_not_fit_is_refused_and_named(tmp_path: Path, capsys: Any) -> None:
-    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
-    squeeze = {name: torch.from_numpy(values) for name, values in random_state(NETS["squeeze"]).items()}
-    cases = {
-        "other": (squeeze, "has no tensor 'features.2.weight'"),
-        "short": ({**squeeze, "features.0.weight": torch.zeros(2, 2)}, r"features.0.weight is float32\(2, 2\)"),
-        "nan": ({**squeeze, "features.0.bias": torch.full((64,), float("nan"))}, "not finite"),
-        "list": ([1], "holds list"),
-    }
-    for name, (state, said) in cases.items():
-        torch.save(state, tmp_path / f"{name}.pth")
-        net = "vgg" if name == "other" else "squeeze"
-        assert run("backbone", "import", str(tmp_path / f"{name}.pth"), "--net", net) == 2
-        assert re.search(said, capsys.readouterr().err)
-        assert not (tmp_path / f"{name}.safetensors").exists()
-    (tmp_path / "junk.pth").write_bytes(b"no archive")
-    assert run("backbone", "import", str(tmp_path / "junk.pth"), "--net", "vgg") == 2
-    assert "can be read as data" in capsys.readouterr().err
-    torch.save(squeeze, tmp_path / "good.pth")
-    assert run("backbone", "import", str(tmp_path / "good.pth"), "--net", "squeeze", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert load_backbone(Path(told["out"])).fingerprint == told["fingerprint"]
-    assert load_backbone(Path(told["out"])).net == NETS["squeeze"]
-    (tmp_path / "empty.safetensors").write_bytes(b"")
-    with pytest.raises(BackboneError):
-        load_backbone(tmp_path / "empty.safetensors")
-
-
-def test_the_commands_of_the_page_import_a_backbone_and_measure_with_it(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
-    state = {name: torch.from_numpy(values) for name, values in random_state(NETS["vgg"]).items()}
-    torch.save(state, tmp_path / "vgg16-397923af.pth")  # the name of the one that people have
-    for name, pixels in zip(("target.png", "a.png"), PICTURES[:2], strict=True):
-        (tmp_path / name).write_bytes(encode(pixels))
-
-    printed = run_block(block_run_by(__file__, "command-line.md", "clpips backbone import "), tmp_path)
-
-    assert float(printed.split()[-1]) > 0
-    assert load_backbone(tmp_path / "vgg.safetensors").net == NETS["vgg"]

@@ -15,8 +15,6 @@ import pytest
 
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.fitting.personal import fit
-from clpips.models.metric.families import Z_LENGTH
-from clpips.models.metric.weights_files import load_weights
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
@@ -32,25 +30,9 @@ from clpips.service.teaching.fit_processes import (
 from clpips.service.teaching.fit_worker import MOST_BYTES, read, work
 from clpips.service.teaching.scheduling import NICENESS
 from tests.support.databases import BACKBONE
+from tests.support.fit_jobs import job
 
-LPIPS = load_weights("lpips").values
 T = "studio"
-
-
-def job(rankings: int = 3, candidates: int = 5, seed: int = 0) -> FitJob:
-    """Rankings by somebody with weights of their own."""
-    rng = np.random.default_rng(seed)
-    hidden = rng.gamma(0.3, 1, Z_LENGTH)
-    z = [rng.gamma(1, 0.01, (candidates, Z_LENGTH)).astype(np.float16) for _ in range(rankings)]
-    ranks = [(np.argsort(np.argsort(rows @ hidden)) + 1).tolist() for rows in z]
-    return FitJob(
-        channel_distances=z,
-        ranks=ranks,
-        targets=[f"target {number}" for number in range(rankings)],
-        candidates=[[f"{number}-{candidate}" for candidate in range(candidates)] for number in range(rankings)],
-        base=LPIPS,
-        resolution=256,
-    )
 
 
 @pytest.fixture
@@ -274,53 +256,3 @@ async def test_a_worker_ends_when_its_input_does(tmp_path: Path) -> None:
         answers = io.BytesIO()
         await work(io.BytesIO(rest), answers)
         assert answers.getvalue() == b""
-
-
-def test_a_single_ranking_is_learned_from_by_leaving_candidates_out() -> None:
-    result = fit(job(rankings=1, candidates=10))
-    assert result.weights is not None
-    assert result.report["held_out"] == "candidates"
-    assert "spearman" not in result.report["agreement"]
-
-
-def test_two_candidates_alone_support_nothing_and_say_so() -> None:
-    result = fit(job(rankings=1, candidates=2))
-    assert result.weights is None
-    assert not result.taken
-    assert "target" in result.reason
-
-
-@pytest.mark.parametrize("rankings", [1, 2, 6])
-def test_a_version_is_taken_only_if_it_is_better_than_its_parent_and_lpips(rankings: int) -> None:
-    for seed in range(4):
-        result = fit(job(rankings, seed=seed))
-        agreement = {side: result.report[side]["pair_agreement"] for side in ("agreement", "parent", "lpips")}
-        if result.taken:
-            assert agreement["agreement"] > max(agreement["parent"], agreement["lpips"])
-        else:
-            assert "waits for rankings" in result.reason
-            assert ("one ranking" if rankings == 1 else f"{rankings} rankings") in result.reason
-
-
-def test_a_parent_that_judges_as_the_person_is_a_tie_and_stays() -> None:
-    mine = job(4)
-    hidden = np.random.default_rng(0).gamma(0.3, 1, Z_LENGTH).astype(np.float32)
-    result = fit(replace(mine, base=hidden))
-    assert result.report["parent"]["pair_agreement"] == 1
-    assert not result.taken
-
-
-def test_the_order_that_rankings_came_in_changes_no_figure() -> None:
-    mine = job(5)
-    turned = replace(
-        mine, **{name: getattr(mine, name)[::-1] for name in ("channel_distances", "ranks", "targets", "candidates")}
-    )
-    here, there = fit(mine), fit(turned)
-    assert here.report["agreement"]["pair_agreement"] == pytest.approx(there.report["agreement"]["pair_agreement"])
-    assert here.taken == there.taken
-
-
-def test_pictures_that_recur_are_held_out_as_images() -> None:
-    mine = job(rankings=8, candidates=5)
-    names = [[f"target {(number + step) % 8}" for step in range(1, 6)] for number in range(8)]
-    assert fit(replace(mine, candidates=names)).report["held_out"] == "images"

@@ -1,6 +1,5 @@
-"""What people say of images, over HTTP: all of their order or a part of it; kept, looked at, forgotten, asked for."""
+"""What people say of images, over HTTP: all of their order or a part of it; kept, looked at, and waited for."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,36 +10,17 @@ from litestar.testing import TestClient
 
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.rankings.pairs import expand_ranks
-from tests.support.colours import CANDIDATES, bluest, colours, flat, order_of, rank, teach
+from tests.support.colours import CANDIDATES, bluest, colours, flat, rank, teach
+from tests.support.judging import detail, exported, look, say
 from tests.support.services import FORMS, Form, assert_problem, multipart, pointers, tree
 
 HASH = re.compile("sha256:[0-9a-f]{64}")
-
-
-def say(client: TestClient[Any], comparison: str, **said: Any) -> Any:
-    """Teach `ada` what somebody says of a comparison."""
-    return client.post("/profiles/ada/rankings", json={"comparison": comparison, **said})
-
-
-def look(client: TestClient[Any], number: int) -> Any:
-    return client.get(f"/profiles/ada/rankings/{number}")
-
-
-def detail(client: TestClient[Any]) -> Any:
-    return client.get("/profiles/ada").json()
-
-
-def exported(client: TestClient[Any]) -> list[Any]:
-    return [json.loads(line) for line in client.get("/profiles/ada/rankings").text.splitlines()]
 
 
 def pairs_of(ranks: Sequence[int]) -> set[tuple[int, int]]:
     """The better and the worse of every ordered pair."""
     better, worse = expand_ranks(ranks)
     return set(zip(better.tolist(), worse.tolist(), strict=True))
-
-
-# --- a part of an order -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -144,9 +124,6 @@ def test_the_best_and_the_ranks_that_say_the_same_are_one_ranking(ada: TestClien
     assert detail(ada)["rankings"] == 1
 
 
-# --- one ranking ------------------------------------------------------------------------------------------------------
-
-
 def test_a_ranking_is_known_by_its_hashes_and_moment(ada: TestClient[Any]) -> None:
     shown = rank(ada, 1)
     answer = say(ada, shown["comparison"], order=bluest(1), rater="grace").json()
@@ -192,84 +169,6 @@ def test_shipped_weights_have_no_rankings(teachable: TestClient[Any]) -> None:
         assert_problem(teachable.request(method, f"/profiles/lpips/{path}"), 409, "profile-exists")
 
 
-# --- forgetting -------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_forgotten_counts_nowhere(ada: TestClient[Any]) -> None:
-    for seed in range(4):
-        teach(ada, seed)
-    answer = ada.delete("/profiles/ada/rankings/2")
-    assert answer.status_code == 200, answer.text
-    forgotten = answer.json()
-    assert (forgotten["forgotten"], forgotten["rankings"]) == (2, 3)
-    seen = detail(ada)
-    assert (seen["rankings"], seen["unlearned"]) == (3, 0)
-    assert seen["versions"][0]["fit"]["rankings"] == 3
-    assert [line["set"] for line in exported(ada)] == ["1", "3", "4"]
-    assert_problem(look(ada, 2), 404, "ranking-not-found")
-    assert_problem(ada.delete("/profiles/ada/rankings/2"), 404, "ranking-not-found")
-
-
-def test_forgetting_leaves_the_weights_that_the_others_alone_teach(ada: TestClient[Any]) -> None:
-    ada.post("/profiles", json={"name": "grace"})
-    for seed in range(6):
-        teach(ada, seed)
-        teach(ada, seed, "grace")
-    say(ada, rank(ada, 50)["comparison"], order=bluest(50)[::-1])
-    ada.delete("/profiles/ada/rankings/7")
-    assert order_of(rank(ada, 100, "ada")) == order_of(rank(ada, 100, "grace"))
-    versions = [detail(ada)["versions"][0], ada.get("/profiles/grace").json()["versions"][0]]
-    assert versions[0]["fit"] == versions[1]["fit"]
-
-
-def test_forgetting_all_answers_as_the_profile_began(ada: TestClient[Any]) -> None:
-    before = rank(ada, 100)
-    for seed in range(6):
-        teach(ada, seed)
-    assert detail(ada)["version"] > 1
-    for number in range(1, 7):
-        answer = ada.delete(f"/profiles/ada/rankings/{number}").json()
-    assert (answer["version"], answer["rankings"], answer["taken"], answer["pairs"]) == (1, 0, False, None)
-    assert "no rankings" in answer["reason"]
-    after = rank(ada, 100)
-    assert [row["distance"] for row in after["ranking"]] == [row["distance"] for row in before["ranking"]]
-    assert "no rankings yet" in detail(ada)["waiting"]
-    assert teach(ada, 1)["ranking"] == 7
-
-
-def test_a_version_that_learned_from_what_is_forgotten_is_not_used_again(ada: TestClient[Any]) -> None:
-    for seed in range(6):
-        teach(ada, seed)
-    ada.delete("/profiles/ada/rankings/4")
-    status = {version["number"]: version["status"] for version in detail(ada)["versions"]}
-    fitted = {version["number"]: version["fit"]["rankings"] for version in detail(ada)["versions"] if "fit" in version}
-    learned = [number for number, rankings in fitted.items() if rankings >= 4 and number <= 7]
-    assert learned
-    for number in learned:
-        assert status[number] == "superseded"
-        problem = ada.post("/profiles/ada/rollback", json={"version": number})
-        assert_problem(problem, 409, "version-superseded")
-    assert ada.post("/profiles/ada/rollback", json={"version": 3}).json()["version"] == 3
-
-
-def test_a_replaced_order_counts_nowhere(ada: TestClient[Any]) -> None:
-    comparison = rank(ada, 1)["comparison"]
-    say(ada, comparison, order=bluest(1)[::-1])
-    first = {version["number"] for version in detail(ada)["versions"]} - {1}
-    say(ada, comparison, order=bluest(1))
-    seen = detail(ada)
-    assert (seen["rankings"], seen["unlearned"]) == (1, 0)
-    assert [line["set"] for line in exported(ada)] == ["2"]
-    assert {one["status"] for one in seen["versions"] if one["number"] in first} == {"superseded"}
-    assert_problem(look(ada, 1), 404, "ranking-not-found")
-    ada.delete("/profiles/ada/rankings/2")  # which does not bring the first one back
-    assert detail(ada)["rankings"] == 0
-    assert exported(ada) == []
-
-
-# --- what a profile waits for -----------------------------------------------------------------------------------------
-
-
 def test_until_a_version_is_taken_a_profile_says_what_it_waits_for(ada: TestClient[Any]) -> None:
     assert "no rankings yet" in detail(ada)["waiting"]
     taught = teach(ada, 1)
@@ -289,62 +188,3 @@ def test_rankings_that_give_no_version_say_why_too(ada: TestClient[Any]) -> None
     assert taught["proposed"] is None
     assert detail(ada)["waiting"] == taught["waiting"] == taught["reason"]
     assert len(detail(ada)["versions"]) == 1
-
-
-# --- which to ask next ------------------------------------------------------------------------------------------------
-
-
-def suggest(client: TestClient[Any], comparison: str) -> Any:
-    return client.get("/profiles/ada/suggest", params={"comparison": comparison})
-
-
-def test_the_two_to_ask_about_are_two_of_the_comparison(ada: TestClient[Any]) -> None:
-    shown = rank(ada, 1)
-    answer = suggest(ada, shown["comparison"]).json()
-    first, second = answer["pair"]
-    assert 0 <= first < second < CANDIDATES
-    hashes = {row["index"]: row["candidate"] for row in shown["ranking"]}
-    assert answer["candidates"] == [hashes[first], hashes[second]]
-    assert (answer["comparison"], answer["target"]) == (shown["comparison"], shown["target"])
-
-
-def test_what_was_suggested_is_taught_by_hash_and_not_asked_again(ada: TestClient[Any]) -> None:
-    comparison = rank(ada, 1)["comparison"]
-    seen = set()
-    for _ in range(3):
-        answer = suggest(ada, comparison).json()
-        seen.add(tuple(answer["pair"]))
-        body = {"target": answer["target"], "candidates": answer["candidates"], "best": 1}
-        assert ada.post("/profiles/ada/rankings", json=body).status_code == 201
-    assert len(seen) == 3
-    assert detail(ada)["rankings"] == 3
-
-
-def test_when_all_is_said_there_is_nothing_to_ask(ada: TestClient[Any]) -> None:
-    comparison = rank(ada, 1)["comparison"]
-    say(ada, comparison, order=bluest(1))
-    answer = suggest(ada, comparison).json()
-    assert (answer["pair"], answer["candidates"]) == (None, [])
-    assert "has been ordered" in answer["reason"]
-    ada.delete("/profiles/ada/rankings/1")
-    assert suggest(ada, comparison).json()["pair"] is not None
-
-
-@pytest.mark.parametrize(
-    ("candidates", "reason"), [(3, "cannot tell these candidates apart"), (1, "one candidate alone")]
-)
-def test_what_cannot_be_told_apart_is_not_asked_about(ada: TestClient[Any], candidates: int, reason: str) -> None:
-    target, candidate, *_ = (flat(colour) for colour in colours(1))
-    content, content_type = tree("json", {"target": target, "candidates": [candidate] * candidates, "profile": "ada"})
-    shown = ada.post("/rank", content=content, headers={"content-type": content_type}).json()
-    answer = suggest(ada, shown["comparison"]).json()
-    assert (answer["pair"], answer["candidates"]) == (None, [])
-    assert reason in answer["reason"]
-
-
-def test_a_suggestion_needs_a_comparison_and_a_profile_that_there_are(ada: TestClient[Any]) -> None:
-    for name in ("nothing", "a\0b", ""):
-        assert_problem(suggest(ada, name), 404, "comparison-not-found")
-    response = ada.get("/profiles/nobody/suggest", params={"comparison": rank(ada, 1)["comparison"]})
-    assert_problem(response, 404, "profile-not-found")
-    assert_problem(ada.get("/profiles/ada/suggest"), 400)

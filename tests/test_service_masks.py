@@ -1,10 +1,7 @@
-"""Masks in requests: a region of the target counts, in every form of a body; hostile masks have errors with names."""
+"""Masks in requests: a region of the target counts, in every form of a body and in whatever it teaches."""
 
-import hashlib
 import io
 import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +21,7 @@ from clpips.models.metric.masks import region
 from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.stored_z import decode_z
+from tests.support.masked import CANDIDATES, FILES, FULL, HEIGHT, LEFT, MASK, TARGET, WIDTH, distances_of, named, rank
 from tests.support.pictures import encode, npy, picture, variation
 from tests.support.services import (
     FORMS,
@@ -38,43 +36,7 @@ from tests.support.services import (
     tree,
 )
 
-HEIGHT, WIDTH = 90, 120
-TARGET = picture(1, HEIGHT, WIDTH)
-CANDIDATES = [variation(TARGET, seed, strength) for seed, strength in ((2, 0.6), (3, 0.3), (4, 0.8))]
-FILES = [encode(one) for one in (TARGET, *CANDIDATES)]
-LEFT = np.zeros((HEIGHT, WIDTH), np.uint8)
-LEFT[:, :50] = 255
-LEFT[:, 50:60] = 128
-MASK = encode(Image.fromarray(LEFT))
-FULL = encode(Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)))
-
 Values = NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[TestClient[Any]]:
-    """An app that decodes in processes, as it does by default, with an engine of a few lines."""
-    with serving(decode_processes=1, max_pixels=100_000) as client:
-        yield client
-
-
-def named(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def rank(client: TestClient[Any], form: Form = "multipart", mask: bytes | None = MASK, **options: Any) -> Any:
-    if form == "multipart":
-        files = [("target", FILES[0]), *(("candidates", one) for one in FILES[1:])]
-        body = multipart([*files, *([("mask", mask)] if mask is not None else [])], options)
-    else:
-        body = tree(form, {"target": FILES[0], "candidates": FILES[1:], "mask": mask, **options})
-    return post(client, body)
-
-
-def distances_of(answer: Any) -> list[float]:
-    """The distances in the order of the request."""
-    assert answer.status_code == 200, answer.text
-    return [row["distance"] for row in sorted(answer.json()["ranking"], key=lambda row: row["index"])]
 
 
 def expected(engine: Engine, mask: Values | None, weights: str = "lpips", resolution: int | None = 256) -> list[float]:
@@ -229,84 +191,6 @@ def test_a_mask_lies_on_the_picture_as_it_is_looked_at(client: TestClient[Any]) 
     assert "120×90 pixels and its target 90×120" in problem["errors"][0]["detail"]
     lying = encode(Image.fromarray(LEFT), "PNG", exif=exif.tobytes())
     assert post(client, multipart([*files, ("mask", lying)], {})).status_code == 200
-
-
-HOSTILE = [
-    (b"", "empty"),
-    (b"no image", "no image in a format"),
-    (MASK[: len(MASK) // 2], "truncated or damaged"),
-    (FILES[0], "has colours"),
-    (npy(TARGET), r"uint8 \(90, 120, 3\)"),
-    (npy(LEFT.astype(np.float32) / 255), "float32"),
-    (npy(np.array([{}], object)), "object"),
-    (npy(LEFT)[:-1], "10,800 bytes"),
-    (npy(LEFT)[:20], "truncated or damaged"),
-    (npy(np.zeros((0, 5), np.uint8)), "it has none"),
-    (encode(Image.fromarray(LEFT.astype(np.uint16) << 8)), "16 bits"),
-    (encode(Image.fromarray(LEFT.astype(np.uint16) << 8), "TIFF"), "more than 8 bits"),
-    (encode(Image.fromarray(np.dstack([LEFT, LEFT]), "LA")), "transparency"),
-    (encode(Image.fromarray(LEFT), transparency=0), "transparency"),
-    (encode(Image.fromarray(LEFT[:10])), "120×10 pixels and its target 120×90"),
-    (npy(LEFT[:10]), "120×10 pixels and its target 120×90"),
-    (npy(np.zeros_like(LEFT)), "0 everywhere"),
-    (encode(Image.fromarray(np.zeros_like(LEFT))), "0 everywhere"),
-    (encode(Image.new("L", (30_000, 30_000))), "the limit is 100,000"),
-    (npy(np.zeros((1000, 1000), np.uint8)), "the limit is 100,000"),
-]
-
-
-@pytest.mark.parametrize(("mask", "said"), HOSTILE, ids=[said for _, said in HOSTILE])
-@pytest.mark.parametrize("resolution", [64, None])
-def test_a_hostile_mask_has_an_error_with_a_name(
-    fake: TestClient[Any], mask: bytes, said: str, resolution: int | None
-) -> None:
-    problem = assert_problem(rank(fake, "msgpack", mask=mask, resolution=resolution), 422, "bad-images")
-    assert pointers(problem) == ["/mask"]
-    (fault,) = problem["errors"]
-    assert re.search(said, fault["detail"]), fault["detail"]
-
-
-@pytest.mark.parametrize("kind", ["1", "P", "L", "RGB"])
-@pytest.mark.parametrize("file", ["PNG", "TIFF", "BMP", "GIF", "WEBP"])
-def test_black_and_white_files_of_all_kinds_are_masks(fake: TestClient[Any], kind: str, file: str) -> None:
-    if file == "WEBP" and kind in {"1", "P"}:
-        pytest.skip("WebP has no such files")
-    hard = np.where(LEFT > 100, 255, 0).astype(np.uint8)
-    options = {"lossless": True} if file == "WEBP" else {}
-    found = rank(fake, mask=encode(Image.fromarray(hard).convert(kind), file, **options), resolution=64)
-    assert distances_of(found) == distances_of(rank(fake, mask=npy(hard), resolution=64))
-
-
-def test_a_mask_that_is_named_or_unreadable_is_refused(fake: TestClient[Any]) -> None:
-    body = {"target": base64_of(FILES[0]), "candidates": [base64_of(FILES[1])]}
-    problem = assert_problem(fake.post("/rank", json=body | {"mask": named(MASK)}), 422, "bad-images")
-    assert pointers(problem) == ["/mask"]
-    assert "masks are not kept" in problem["errors"][0]["detail"]
-    problem = assert_problem(fake.post("/rank", json=body | {"mask": 7}), 400, "malformed-body")
-    assert pointers(problem) == ["/mask"]
-    pair = {"target": base64_of(FILES[0]), "candidate": base64_of(FILES[1])}
-    pairs = [pair, pair | {"mask": base64_of(FILES[0])}, pair | {"mask": base64_of(b"x")}]
-    problem = assert_problem(fake.post("/distance", json={"pairs": pairs}), 422, "bad-images")
-    assert pointers(problem) == ["/pairs/1/mask", "/pairs/2/mask"]
-    form = [("target", FILES[0]), ("candidate", FILES[1])] * 3 + [("mask", MASK)] * 2
-    problem = assert_problem(post(fake, multipart(form, {}), "/distance"), 422, "invalid-request")
-    assert "one for all, or one for each" in problem["detail"]
-    two = multipart([("target", FILES[0]), ("candidates", FILES[1]), ("mask", MASK), ("mask", MASK)], {})
-    assert pointers(assert_problem(post(fake, two), 422, "invalid-request")) == ["/mask"]
-
-
-def test_faults_of_images_and_masks_are_told_together(fake: TestClient[Any]) -> None:
-    body = multipart([("target", FILES[0]), ("candidates", b"none"), ("mask", npy(np.zeros_like(LEFT)))], {})
-    assert pointers(assert_problem(post(fake, body), 422, "bad-images")) == ["/candidates/0", "/mask"]
-
-
-def test_a_mask_counts_as_an_image() -> None:
-    with serving(max_images=3) as client:
-        files = [("target", FILES[0]), ("candidates", FILES[1]), ("mask", MASK)]
-        assert post(client, multipart(files, {})).status_code == 200
-        three = [*files, ("candidates", FILES[2])]
-        assert pointers(assert_problem(post(client, multipart(three, {})), 422, "invalid-request")) == ["/candidates"]
-        assert post(client, multipart(three[:2] + three[3:], {})).status_code == 200
 
 
 def test_large_requests_take_a_window_of_masked_pairs_at_a_time(engine: Engine) -> None:

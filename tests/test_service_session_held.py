@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,41 +19,18 @@ from clpips.service.sessions.held import HeldSessions
 from clpips.service.sessions.states import weighed
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import SessionMissingError, StorageError
-from clpips.service.storage.records import Session, SessionCandidate
+from clpips.service.storage.records import SessionCandidate
 from clpips.service.storage.sessions import SessionStore
+from tests.support import clocks, databases
+from tests.support.clocks import Clock
 from tests.support.colours import ColourEngine, flat
-from tests.support.databases import BACKBONE
 from tests.support.pictures import encode, picture
 from tests.support.services import assert_problem, base64_of, multipart, post, serving
 from tests.support.sessions import add, make
 
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-SESSION = Session(
-    id="one",
-    tenant="studio",
-    key="ada",
-    scopes=frozenset({"score"}),
-    token="f" * 64,
-    title="",
-    profile="lpips",
-    profile_version=1,
-    resolution=256,
-    backbone=BACKBONE,
-    target="0" * 64,
-    candidates=0,
-    revision=1,
-    change="created",
-    created_at=NOW,
-    expires_at=NOW + timedelta(days=1),
-    order=None,
-)
+SESSION = replace(databases.SESSION, scopes=frozenset({"score"}), title="", resolution=256)
 
-
-class Clock:
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
+clock = clocks.clock
 
 
 class CountingStore(SessionStore):
@@ -71,11 +47,6 @@ class CountingStore(SessionStore):
         candidates = await super().candidates_between(name, start, end)
         self.read += len(candidates)
         return candidates
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest_asyncio.fixture

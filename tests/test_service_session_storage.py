@@ -1,9 +1,8 @@
 """What the database keeps of sessions: on both kinds, whoever writes at the same time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -13,49 +12,14 @@ from clpips.models.metric.families import ALEXNET, Z_LENGTH
 from clpips.models.metric.packing import width_of
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import QuotaReachedError, SessionFullError, SessionMissingError
-from clpips.service.storage.records import Revision, Session, SessionCandidate, SessionOrder
+from clpips.service.storage.records import Revision, SessionCandidate, SessionOrder
 from clpips.service.storage.sessions import SessionStore
-from tests.support.databases import BACKBONE
+from tests.support import clocks, databases
+from tests.support.clocks import NOW, Clock
+from tests.support.databases import SESSION
 
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-SESSION = Session(
-    id="one",
-    tenant="studio",
-    key="ada",
-    scopes=frozenset({"score", "teach"}),
-    token="f" * 64,
-    title="Red, <b>bold</b>",
-    profile="lpips",
-    profile_version=1,
-    resolution=None,
-    backbone=BACKBONE,
-    target="0" * 64,
-    candidates=0,
-    revision=1,
-    change="created",
-    created_at=NOW,
-    expires_at=NOW + timedelta(days=1),
-    order=None,
-)
-
-
-class Clock:
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url)
-    yield database
-    await database.close()
+clock = clocks.clock
+database = databases.database
 
 
 @pytest_asyncio.fixture

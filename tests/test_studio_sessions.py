@@ -9,24 +9,21 @@ from subprocess import Popen
 from typing import Any, NamedTuple
 
 import httpx
-import numpy as np
 import pytest
 
-from tests.support.browser import browsing, needs_chromium, order_of, page_of, wait_for_order
+from tests.support import studio
+from tests.support.browser import needs_chromium, order_of, page_of, wait_for_order
 from tests.support.colours import ColourEngine
-from tests.support.pictures import encode
 from tests.support.processes import environment, wait_for_url
 from tests.support.services import listening
+from tests.support.studio import DESK, grey
 
 pytestmark = needs_chromium
 
-DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PATIENT = 60.0  # seconds, on a machine that is busy with something else
 HOSTILE = '<img src=x onerror="document.title=1">'
 
-
-def grey(level: int) -> bytes:
-    return encode(np.full((48, 64, 3), level, np.uint8))
+browser = studio.browser
 
 
 class Fed(NamedTuple):
@@ -55,12 +52,6 @@ def feed(service: str, profile: str = "ada", title: str = "Night") -> Fed:
     for place, name in enumerate("abcd"):
         fed.add(40 + 40 * place, name)
     return fed
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as browser:
-        yield browser
 
 
 @pytest.fixture

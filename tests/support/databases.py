@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from clpips.models.metric.backbone import SHIPPED_FINGERPRINT
 from clpips.models.metric.families import Z_LENGTH
 from clpips.service.storage.database import Database
-from clpips.service.storage.records import NewRanking, NewVersion
+from clpips.service.storage.records import NewRanking, NewVersion, Session
+from tests.support.clocks import NOW
 
 SERVER = os.environ.get("CLPIPS_TEST_DATABASE_URL")
 BACKBONE = SHIPPED_FINGERPRINT
@@ -32,6 +34,25 @@ KINDS = [
         ),
     ),
 ]
+SESSION = Session(
+    id="one",
+    tenant="studio",
+    key="ada",
+    scopes=frozenset({"score", "teach"}),
+    token="f" * 64,
+    title="Red, <b>bold</b>",
+    profile="lpips",
+    profile_version=1,
+    resolution=None,
+    backbone=BACKBONE,
+    target="0" * 64,
+    candidates=0,
+    revision=1,
+    change="created",
+    created_at=NOW,
+    expires_at=NOW + timedelta(days=1),
+    order=None,
+)
 
 
 @contextmanager
@@ -68,6 +89,13 @@ def _administer(statement: str) -> None:
         await engine.dispose()
 
     asyncio.run(run())
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
 
 
 def version(value: float = 1.0) -> NewVersion:

@@ -1,0 +1,55 @@
+"""`clpips backbone import`: state dicts become backbone files, and those that do not fit are refused by name."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clpips.models.metric.backbone_file import BackboneError, load_backbone
+from clpips.models.metric.nets import NETS
+from tests.support.backbones import PICTURES, random_state, run
+from tests.support.documents import block_run_by, run_block
+from tests.support.pictures import encode
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_and_named(tmp_path: Path, capsys: Any) -> None:
+    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
+    squeeze = {name: torch.from_numpy(values) for name, values in random_state(NETS["squeeze"]).items()}
+    cases = {
+        "other": (squeeze, "has no tensor 'features.2.weight'"),
+        "short": ({**squeeze, "features.0.weight": torch.zeros(2, 2)}, r"features.0.weight is float32\(2, 2\)"),
+        "nan": ({**squeeze, "features.0.bias": torch.full((64,), float("nan"))}, "not finite"),
+        "list": ([1], "holds list"),
+    }
+    for name, (state, said) in cases.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+        net = "vgg" if name == "other" else "squeeze"
+        assert run("backbone", "import", str(tmp_path / f"{name}.pth"), "--net", net) == 2
+        assert re.search(said, capsys.readouterr().err)
+        assert not (tmp_path / f"{name}.safetensors").exists()
+    (tmp_path / "junk.pth").write_bytes(b"no archive")
+    assert run("backbone", "import", str(tmp_path / "junk.pth"), "--net", "vgg") == 2
+    assert "can be read as data" in capsys.readouterr().err
+    torch.save(squeeze, tmp_path / "good.pth")
+    assert run("backbone", "import", str(tmp_path / "good.pth"), "--net", "squeeze", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert load_backbone(Path(told["out"])).fingerprint == told["fingerprint"]
+    assert load_backbone(Path(told["out"])).net == NETS["squeeze"]
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    with pytest.raises(BackboneError):
+        load_backbone(tmp_path / "empty.safetensors")
+
+
+def test_the_commands_of_the_page_import_a_backbone_and_measure_with_it(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
+    state = {name: torch.from_numpy(values) for name, values in random_state(NETS["vgg"]).items()}
+    torch.save(state, tmp_path / "vgg16-397923af.pth")  # the name of the one that people have
+    for name, pixels in zip(("target.png", "a.png"), PICTURES[:2], strict=True):
+        (tmp_path / name).write_bytes(encode(pixels))
+
+    printed = run_block(block_run_by(__file__, "command-line.md", "clpips backbone import "), tmp_path)
+
+    assert float(printed.split()[-1]) > 0
+    assert load_backbone(tmp_path / "vgg.safetensors").net == NETS["vgg"]

@@ -1,0 +1,80 @@
+"""Reports of `clpips fit` and `clpips evaluate`: one page, with tables and plots beside it."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clpips.models.rankings.files import read_rankings
+from tests.support import learning
+from tests.support.learning import CANDIDATES, run_json
+from tests.support.rankings import write_rankings
+
+own_cache = learning.own_cache
+stored = learning.stored
+pictured = learning.pictured
+
+
+def test_the_report_is_one_page_that_refers_to_nothing_outside(
+    pictured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    report = ("--report", tmp_path / "report", "--draws", 1)
+    figures = run_json(capsys, "fit", pictured, "--out", tmp_path / "w.safetensors", "--resolution", 48, *report)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page)
+    assert "<script" not in page
+    for words in ("Learning curve", "ICC(2,1)", "best:", "median:", "worst:", "people", "conv5"):
+        assert words in page
+    assert page.count('src="data:image/jpeg') == 3 * 3 * (CANDIDATES + 1)
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == figures
+    assert [point["rankings"] for point in figures["learning_curve"] if point["recipe"] == "convex"] == [8]
+
+
+def test_tables_and_plots_lie_beside_the_report_as_files(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    folder = tmp_path / "report"
+    figures = run_json(capsys, "evaluate", stored, "--report", folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "report.html", "report.json", "choices.csv", "choices.tex", "table-3.csv", "table-3.tex", "table-4.csv",
+        "table-4.tex", "layers.svg", "layers.pdf", "ranks.svg", "ranks.pdf",
+    }  # fmt: skip
+    with (folder / "table-4.csv").open() as file:
+        rows = {row["statistic"]: row for row in csv.DictReader(file)}
+    assert float(rows["ICC(2,1)"]["lpips value"]) == figures["baseline"]["icc2_1"]["value"]
+    assert r"$\rho$, ranks pooled & " in (folder / "table-3.tex").read_text()
+    assert (folder / "ranks.pdf").read_bytes().startswith(b"%PDF")
+    page = (folder / "report.html").read_text()
+    assert "Table 3: Spearman" in page
+    assert "Table 4: intraclass" in page
+    assert "prefers-color-scheme: dark" in page
+    for words in ("clpips", "seed", "command", "backbone", "weights judged"):
+        assert f"<td>{words}</td>" in page
+
+
+def test_a_report_by_rater_tells_new_people_from_new_targets(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    two = [replace(each, rater=rater) for each in read_rankings(stored) for rater in ("ada", "bob")]
+    file = write_rankings(tmp_path / "two.jsonl", two)
+    options = ("--by", "rater", "--report", tmp_path / "report", "--draws", 1)
+    figures = run_json(capsys, "fit", file, "--out", tmp_path / "w.safetensors", *options)
+    assert [line["name"] for line in figures["by_rater"]["people"]] == ["ada", "bob"]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<th>of new targets</th><th>of new people</th>" in page
+
+
+def test_a_report_of_stored_channel_distances_has_no_images(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    run_json(capsys, "evaluate", stored, "--report", tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "ICC(2,1)" in page
+    assert "data:image/jpeg" not in page

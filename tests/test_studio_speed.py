@@ -1,0 +1,41 @@
+"""The studio with many pictures and with large ones: it scrolls evenly, and a first order stands soon."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clpips.models.engines.contract import Engine
+from tests.support import studio
+from tests.support.browser import drop, drop_from, needs_chromium, page_of, scroll_tasks, wait_for_order
+from tests.support.pictures import encode, picture
+from tests.support.services import listening
+from tests.support.studio import DESK, PICTURES, grey
+
+pytestmark = needs_chromium
+
+browser = studio.browser
+service = studio.service
+
+
+def test_two_hundred_candidates_scroll_without_a_frame_that_is_late(browser: Any, service: str) -> None:
+    many = [(f"{place}.png", grey(20 + place)) for place in range(200)]
+    with page_of(browser, service, **DESK) as page:
+        drop(page, [PICTURES[0], *many])
+        page.locator("#order .card .picture img").nth(199).wait_for()
+        tasks = scroll_tasks(page)
+        assert len(tasks) > 100
+        late = [task for task in tasks if task > 1000 / 60]
+        assert len(late) <= len(tasks) // 100, late
+
+
+def test_a_first_order_of_twenty_large_pictures_stands_soon(browser: Any, engine: Engine, tmp_path: Path) -> None:
+    """Within ten times what it may take on two idle cores: `loadtest/bench_studio.py` measures it."""
+    target = picture(1, 1024)
+    for place in range(20):
+        (tmp_path / f"{place:02}.png").write_bytes(encode(np.roll(target, 16 * place, axis=1), compress_level=1))
+    with listening(engine) as url, page_of(browser, url, **DESK) as page:
+        page.evaluate("() => addEventListener('drop', () => { window.dropped = performance.now(); }, true)")
+        drop_from(page, tmp_path)
+        assert wait_for_order(page, 19)[0] == "01"
+        assert page.evaluate("() => performance.now() - window.dropped") < 20_000
