@@ -2,49 +2,24 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import numpy as np
-import pytest
 
 from clpips.service.admission.keys import new_key
-from tests.support.browser import browsing, drop, needs_chromium, order_of, page_of, wait_for_order
+from tests.support import studio
+from tests.support.browser import drop, needs_chromium, order_of, page_of, wait_for_order
 from tests.support.colours import ColourEngine, teach
-from tests.support.pictures import encode
 from tests.support.services import base64_of, listening
+from tests.support.studio import DESK, PHONE, grey
 
 pytestmark = needs_chromium
 
-DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
-PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+PICTURES = studio.PICTURES[:4]
 
-
-def grey(level: int) -> bytes:
-    return encode(np.full((48, 64, 3), level, np.uint8))
-
-
-# The target is black: the darker a candidate, the nearer.
-PICTURES = [("target.png", grey(0)), *((f"{name}.png", grey(40 + 40 * at)) for at, name in enumerate("abc"))]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as browser:
-        yield browser
-
-
-@pytest.fixture
-def service() -> Iterator[str]:
-    with listening(ColourEngine()) as url:
-        yield url
-
-
-@pytest.fixture
-def page(browser: Any, service: str) -> Iterator[Any]:
-    with page_of(browser, service, **DESK) as page:
-        yield page
+browser = studio.browser
+service = studio.service
+page = studio.page
 
 
 def paste(page: Any, files: list[tuple[str, bytes]]) -> None:
