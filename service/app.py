@@ -42,6 +42,7 @@ from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
+from clpips.service.routes.session_access import session_of
 from clpips.service.routes.sessions import SESSION_ROUTES
 from clpips.service.routes.studio import STUDIO_ROUTES
 from clpips.service.scoring.comparer import Comparer
@@ -55,6 +56,7 @@ from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.scoring.thumbnails import ThumbnailMaker
 from clpips.service.sessions.held import HeldSessions
 from clpips.service.sessions.operations import Sessions
+from clpips.service.sessions.orders import SessionOrders
 from clpips.service.sessions.streams import Streams
 from clpips.service.sessions.thumbnails import Thumbnails
 from clpips.service.settings import Settings, SettingsError
@@ -167,13 +169,13 @@ def create_app(
         session_store,
         held_sessions,
         registry,
-        judging,
         comparer,
         ThumbnailMaker(decoder, settings.max_pixels),
         thumbnails,
         streams,
         settings.session_ttl,
     )
+    session_orders = SessionOrders(sessions, session_store, held_sessions, registry, judging, streams)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
@@ -243,7 +245,8 @@ def create_app(
             metrics,
         ],
         state=State({"access": access, "sessions": held_sessions}),
-        dependencies={
+        dependencies={"session": Provide(session_of, sync_to_thread=False)}
+        | {
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
                 "reception": Reception(door, limits, settings.request_seconds, telemetry),
@@ -257,6 +260,7 @@ def create_app(
                 "judging": judging,
                 "exchange": Exchange(store, registry),
                 "sessions": sessions,
+                "session_orders": session_orders,
                 "streams": streams,
                 "pages": Pages.load(),
             }.items()
