@@ -1,7 +1,6 @@
 """Composition root: `create_app` wires the parts together and owns their lifetimes."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -12,10 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from clpips.models.engines.contract import Engine, EngineError, JpegDecoder
-from clpips.models.engines.cores import core_count
-from clpips.models.engines.devices import devices_of, open_all
-from clpips.models.engines.opening import open_engine, open_jpeg_decoder
+from clpips.models.engines.contract import Engine, JpegDecoder
 from clpips.models.images.png import png_decoder
 from clpips.models.metric.families import ALL_NETWORKS, CONTENT
 from clpips.service.admission.access import Access
@@ -29,12 +25,10 @@ from clpips.service.admission.room import Need, Room
 from clpips.service.admission.rotation import follow_keys
 from clpips.service.admission.throughput import Throughput
 from clpips.service.batching.running import Running
-from clpips.service.decoding.limits import DecoderLimits
-from clpips.service.decoding.processes import DecoderProcesses
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.ops.traces import Traced, open_tracer, past_span
+from clpips.service.ops.traces import Traced, TracingError, open_tracer, past_span
 from clpips.service.pages.files import Pages
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
@@ -48,23 +42,24 @@ from clpips.service.routes.profiles import PROFILE_ROUTES
 from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
+from clpips.service.routes.session_access import session_of
 from clpips.service.routes.sessions import SESSION_ROUTES
 from clpips.service.routes.studio import STUDIO_ROUTES
 from clpips.service.scoring.comparer import Comparer
-from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.heatmaps import Heatmaps
 from clpips.service.scoring.lanes.engine_health import HealthOfAll
-from clpips.service.scoring.lanes.engine_threads import EngineThreads
 from clpips.service.scoring.matrices import Matrices
+from clpips.service.scoring.opening import open_decoder, open_engines, open_threads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.scoring.thumbnails import ThumbnailMaker
 from clpips.service.sessions.held import HeldSessions
 from clpips.service.sessions.operations import Sessions
+from clpips.service.sessions.orders import SessionOrders
 from clpips.service.sessions.streams import Streams
 from clpips.service.sessions.thumbnails import Thumbnails
-from clpips.service.settings import Settings
+from clpips.service.settings import Settings, SettingsError
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
 from clpips.service.storage.profiles import ProfileStore
@@ -113,7 +108,7 @@ def create_app(
     database.require_usable()
     opened: list[Engine] = []
     if engine is None:
-        engines = opened = _open_engines(settings)
+        engines = opened = open_engines(settings)
     else:
         engines = list(engine) if isinstance(engine, Sequence) else [engine]
     engine = engines[0]
@@ -124,19 +119,12 @@ def create_app(
     hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
     origins = Origins.from_settings(settings)
     telemetry = Telemetry()
-    telemetry.describe(described)
+    telemetry.describe(described.name, described.device, described.convolution, described.backbone)
     throughput = Throughput()
     door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
-    decoder = Decoder(settings.decode_threads or core_count(), _decoder_processes(settings))
+    decoder = open_decoder(settings)
     running = Running()
-
-    def share() -> float:
-        return 1 / max(sum(not one.health.failing for one in devices), 1)
-
-    devices = [
-        EngineThreads(one, telemetry, settings.max_engine_failures, running, _jpeg_decoder(settings, one, jpegs), share)
-        for one in engines
-    ]
+    devices = open_threads(settings, engines, jpegs, telemetry, running)
     health = HealthOfAll([one.health for one in devices])
     readiness = Readiness(health, door, running, settings.stall_seconds)
     limits = Limits(settings.max_body_bytes, settings.max_images, settings.max_resolution)
@@ -181,30 +169,31 @@ def create_app(
         session_store,
         held_sessions,
         registry,
-        judging,
         comparer,
         ThumbnailMaker(decoder, settings.max_pixels),
         thumbnails,
         streams,
         settings.session_ttl,
     )
+    session_orders = SessionOrders(sessions, session_store, held_sessions, registry, judging, streams)
 
     @asynccontextmanager
     async def lifetime(_: Litestar) -> AsyncIterator[None]:
         try:
             await database.prepare()
-            decoders = asyncio.create_task(
-                asyncio.to_thread(decoder.start)
-            )  # while the engine computes for the first time
+            # While the engine computes for the first time.
+            decoders = asyncio.create_task(asyncio.to_thread(decoder.start))
             lent_bytes = await pipeline.warm_up(settings.inflight_feature_bytes)
             await decoders
             room.most = Need(settings.inflight_pixel_bytes, lent_bytes)
             if settings.content and await store.any_uses_content():
                 await pipeline.load(networks)
             readiness.warm = True
-            following = asyncio.create_task(follow_keys(settings, access))
-            catching_up = asyncio.create_task(learner.keep_up(engine.fingerprint))
-            housekeeping = asyncio.create_task(sessions.keep_house())
+            chores = [
+                asyncio.create_task(follow_keys(settings, access)),
+                asyncio.create_task(learner.keep_up(engine.fingerprint)),
+                asyncio.create_task(sessions.keep_house()),
+            ]
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
             log.info(
@@ -215,9 +204,9 @@ def create_app(
                 pngs=png_decoder(),
             )
             yield
-            for task in (following, catching_up, housekeeping):
-                task.cancel()
-            await asyncio.wait([following, catching_up, housekeeping])
+            for chore in chores:
+                chore.cancel()
+            await asyncio.wait(chores)
         finally:
             door.closed = True
             await streams.close()
@@ -256,7 +245,8 @@ def create_app(
             metrics,
         ],
         state=State({"access": access, "sessions": held_sessions}),
-        dependencies={
+        dependencies={"session": Provide(session_of, sync_to_thread=False)}
+        | {
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
                 "reception": Reception(door, limits, settings.request_seconds, telemetry),
@@ -270,6 +260,7 @@ def create_app(
                 "judging": judging,
                 "exchange": Exchange(store, registry),
                 "sessions": sessions,
+                "session_orders": session_orders,
                 "streams": streams,
                 "pages": Pages.load(),
             }.items()
@@ -281,69 +272,19 @@ def create_app(
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
         openapi_config=openapi_config(),
     )
-    tracer = tracer or open_tracer(settings)
+    if tracer is None and settings.tracing:
+        tracer = _open_tracer()
     app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry)), tracer)
     # For the server: when to stop.
     app.state.door, app.state.engine_health, app.state.running = door, health, running
     return app
 
 
-def _open_engines(settings: Settings) -> list[Engine]:
-    """The engines that the settings ask for, one for each device. CPUs share the cores, and how they convolve."""
-    devices = devices_of(settings.device)
-    convolution, threads = settings.convolution, settings.threads
-    if len(devices) > 1 and devices[0] == "cpu":
-        threads = max((threads or core_count()) // len(devices), 1)
-
-    def open_one(device: str) -> Engine:
-        nonlocal convolution
-        one = open_engine(
-            settings.engine,
-            device,
-            settings.precision,
-            settings.backbone,
-            threads,
-            convolution=convolution,
-            fallback=settings.engine_fallback and len(devices) == 1,
-        )
-        if device == "cpu":  # measured once: the next one must not come to another choice
-            convolution = one.convolution
-        return one
-
-    if len(devices) == 1:
-        return [open_one(devices[0])]
+def _open_tracer() -> Any:
     try:
-        return open_all(open_one, devices, fallback=settings.engine_fallback)
-    except EngineError:
-        if not settings.engine_fallback or devices[0] == "cpu":
-            raise
-    return [open_one("cpu")]
-
-
-def _decoder_processes(settings: Settings) -> DecoderProcesses | None:
-    """The processes that the settings ask for; None where there are to be none, or the system cannot fork."""
-    count = core_count() + SPARE_PROCESSES if settings.decode_processes is None else settings.decode_processes
-    if count and not hasattr(os, "fork"):
-        log.warning("this system cannot fork: images are decoded in threads, which nothing ends")
-        return None
-    limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
-    capacity = max(settings.max_body_bytes, 3 * settings.max_pixels, 3 * settings.max_resolution**2)
-    return DecoderProcesses(count, limits, capacity) if count else None
-
-
-def _jpeg_decoder(settings: Settings, engine: Engine, jpegs: JpegDecoder | None) -> JpegDecoder | None:
-    """The decoder that the settings ask for: None for the host's, else `jpegs` or the engine's own."""
-    if settings.jpeg_decoder == "host":
-        return None
-    if jpegs is not None:
-        return jpegs
-    try:
-        return open_jpeg_decoder(engine)
-    except EngineError as error:
-        if not settings.engine_fallback:
-            raise EngineError(f"CLPIPS_JPEG_DECODER=device: {error} (CLPIPS_JPEG_DECODER=host)") from error
-        log.warning("JPEGs are decoded on the host", reason=str(error))
-        return None
+        return open_tracer()
+    except TracingError as error:
+        raise SettingsError(f"CLPIPS_TRACING: {error}") from error
 
 
 def _constant(part: T) -> Callable[[], T]:

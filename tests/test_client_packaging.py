@@ -35,7 +35,7 @@ from clpips_client.errors import KINDS
 
 from clpips.service.problems import Problem
 from clpips.service.settings import Settings
-from clpips.service.wire import matrices, profile_schemas, schemas, session_schemas
+from clpips.service.wire import matrices, profile_schemas, ranking_schemas, schemas, session_schemas
 from tests.support.manifests import ROOT
 
 FOLDER = ROOT / "clients" / "python"
@@ -58,10 +58,10 @@ SAME: list[tuple[type[Any], type[msgspec.Struct]]] = [
     (profile_replies.ProfileList, profile_schemas.ProfileList),
     (profile_replies.ProfileDetail, profile_schemas.ProfileDetail),
     (profile_replies.Taught, profile_schemas.Taught),
-    (profile_replies.TaughtRanking, profile_schemas.TaughtRanking),
-    (profile_replies.Forgotten, profile_schemas.Forgotten),
-    (profile_replies.RankingInfo, profile_schemas.RankingInfo),
-    (profile_replies.Suggestion, profile_schemas.Suggestion),
+    (profile_replies.TaughtRanking, ranking_schemas.TaughtRanking),
+    (profile_replies.Forgotten, ranking_schemas.Forgotten),
+    (profile_replies.RankingInfo, ranking_schemas.RankingInfo),
+    (profile_replies.Suggestion, ranking_schemas.Suggestion),
     (profile_replies.Deleted, profile_schemas.Deleted),
     (session_replies.SessionState, session_schemas.SessionState),
     (session_replies.SessionCandidate, session_schemas.SessionCandidateInfo),

@@ -16,8 +16,8 @@ from clpips.service.problems import InvalidRequest, MalformedBody
 from clpips.service.wire.bodies import parse_distance, parse_rank
 from clpips.service.wire.body_memory import BodyMemory
 from clpips.service.wire.encodings import image_from_text
-from clpips.service.wire.profile_schemas import RankingFields
 from clpips.service.wire.ranking_bodies import parse_ranking
+from clpips.service.wire.ranking_schemas import RankingFields
 from clpips.service.wire.schemas import HeldImage, Limits, SentImage, Unreadable
 from tests.support.services import FORMS, distance_body, rank_body
 

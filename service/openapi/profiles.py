@@ -29,17 +29,19 @@ from clpips.service.problems import (
 from clpips.service.wire.media_types import JSON, MSGPACK, MULTIPART
 from clpips.service.wire.profile_schemas import (
     Deleted,
-    Forgotten,
     NewProfile,
     ProfileDetail,
     ProfileList,
     ProfileSummary,
+    RollbackBody,
+    Taught,
+)
+from clpips.service.wire.ranking_schemas import (
+    Forgotten,
     RankingBody,
     RankingForm,
     RankingInfo,
-    RollbackBody,
     Suggestion,
-    Taught,
     TaughtRanking,
 )
 

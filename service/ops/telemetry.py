@@ -11,7 +11,6 @@ from clpips.models.metric.families import ALEXNET, NETWORKS
 from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.feature_cache import Source
 from clpips.service.ops.memory import MemoryCollector
-from clpips.service.wire.schemas import EngineInfo
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_SIZES: Final = tuple(2.0**power for power in range(11))
@@ -209,15 +208,15 @@ class Telemetry:
         for kind in INFLIGHT:
             self.inflight_bytes.labels(kind)
 
-    def describe(self, engine: EngineInfo) -> None:
+    def describe(self, engine: str, device: str, convolution: str, backbone: str) -> None:
         """Say what runs, on which devices: `clpips_build_info`."""
         self.build.info(
             {
                 "version": __version__,
-                "engine": engine.name,
-                "device": engine.device,
-                "convolution": engine.convolution,
-                "backbone": engine.backbone,
+                "engine": engine,
+                "device": device,
+                "convolution": convolution,
+                "backbone": backbone,
             }
         )
 

@@ -7,7 +7,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
@@ -18,13 +18,16 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from clpips.models.installing import install_hint
-from clpips.service.settings import Settings, SettingsError
 
 TRACEPARENT: Final = "traceparent"
 FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 NOTHING: Final[AbstractContextManager[Any]] = nullcontext()
 
 _tracer: ContextVar[Any] = ContextVar("clpips_tracer", default=None)  # of the request that is being answered
+
+
+class TracingError(RuntimeError):
+    """Requests cannot be traced here."""
 
 
 class Parent(NamedTuple):
@@ -64,8 +67,33 @@ def past_span(name: str, began: float, ended: float, **attributes: str | int | f
     over.end(end_time=wall - int((now - ended) * 1e9))
 
 
+class SharedSpans:
+    """Spans of work that one request begins and others wait for: theirs are called `join`, and linked with that one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begun: dict[Hashable, Any] = {}  # by what is worked on, of traced requests
+
+    @contextmanager
+    def of(self, work: Hashable) -> Iterator[None]:
+        """A span around work that this request begins, or that another has begun."""
+        begun = self._begun.get(work)
+        if begun is not None:
+            with _joined_span("join", begun):
+                yield
+            return
+        with span(self._name) as own:
+            if own is not None:
+                self._begun[work] = own
+            try:
+                yield
+            finally:
+                if own is not None:
+                    self._begun.pop(work, None)
+
+
 @contextmanager
-def joined_span(name: str, other: Any) -> Iterator[None]:
+def _joined_span(name: str, other: Any) -> Iterator[None]:
     """A span of work that another request has begun, linked with that one's span, and that one with this."""
     with span(name) as own:
         if own is not None:
@@ -74,20 +102,18 @@ def joined_span(name: str, other: Any) -> Iterator[None]:
         yield
 
 
-def open_tracer(settings: Settings) -> Any:
-    """OpenTelemetry's tracer, which exports as its own `OTEL_…` variables say; None unless the settings ask for it.
+def open_tracer() -> Any:
+    """OpenTelemetry's tracer, which exports as its own `OTEL_…` variables say.
 
-    Raises `SettingsError` where it is not installed.
+    Raises `TracingError` where it is not installed.
     """
-    if not settings.tracing:
-        return None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
-        raise SettingsError(f"CLPIPS_TRACING: {error.name} is not installed: {install_hint('otel')}") from error
+        raise TracingError(f"{error.name} is not installed: {install_hint('otel')}") from error
     provider = TracerProvider(resource=Resource.create({"service.name": "clpips"}))  # OTEL_SERVICE_NAME wins
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider.get_tracer("clpips")

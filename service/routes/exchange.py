@@ -22,7 +22,8 @@ from clpips.service.openapi.profiles import (
 from clpips.service.routes.parameters import AnyRequest, Name
 from clpips.service.teaching.exchange import Exchange
 from clpips.service.wire.bodies import as_it_is
-from clpips.service.wire.profile_schemas import MAX_INTEGER, ProfileSummary
+from clpips.service.wire.bounds import MAX_INTEGER
+from clpips.service.wire.profile_schemas import ProfileSummary
 
 MAX_WEIGHTS_BYTES = 1024 * 1024  # 25 KB, and 11 bytes for each ranking and image that the weights were fitted to
 

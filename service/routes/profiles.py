@@ -22,8 +22,8 @@ from clpips.service.openapi.profiles import (
 from clpips.service.routes.parameters import AnyRequest, Name, PageSize
 from clpips.service.teaching.operations import Teaching
 from clpips.service.wire.bodies import parse_fields
+from clpips.service.wire.bounds import MAX_INTEGER
 from clpips.service.wire.profile_schemas import (
-    MAX_INTEGER,
     Deleted,
     NewProfile,
     ProfileDetail,

@@ -18,8 +18,8 @@ from clpips.service.openapi.profiles import (
 from clpips.service.problems import RankingNotFound
 from clpips.service.routes.parameters import AnyRequest, Name
 from clpips.service.teaching.judging import Judging
-from clpips.service.wire.profile_schemas import Forgotten, RankingInfo, Suggestion, TaughtRanking
 from clpips.service.wire.ranking_bodies import RankingRequest, parse_ranking
+from clpips.service.wire.ranking_schemas import Forgotten, RankingInfo, Suggestion, TaughtRanking
 from clpips.service.wire.replies import reply
 
 Number = Annotated[int, PathParameter(description="The ranking's number.")]

@@ -10,6 +10,7 @@ from litestar.handlers import BaseRouteHandler
 from clpips.service.admission.access import Access, Caller, Guard, require
 from clpips.service.admission.keys import SCOPES, KeyScope, hash_of, listed
 from clpips.service.problems import Forbidden
+from clpips.service.routes.parameters import AnyRequest, SessionId
 from clpips.service.storage.errors import SessionMissingError
 from clpips.service.storage.records import Session
 
@@ -58,8 +59,8 @@ async def _open(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     connection.state.caller, connection.state.session, connection.state.by_token = caller, session, True
 
 
-def session_of(request: ASGIConnection[Any, Any, Any, Any]) -> Session:
-    """The session that `open_session` has found."""
+def session_of(request: AnyRequest, session_id: SessionId) -> Session:  # noqa: ARG001 - the guard has read it
+    """A dependency: the session of the path, as its guard has found it."""
     session: Session = request.state.session
     return session
 

@@ -24,12 +24,14 @@ from clpips.service.openapi.sessions import (
 from clpips.service.problems import Fault, Forbidden, InvalidRequest
 from clpips.service.routes.event_stream import EventStream
 from clpips.service.routes.parameters import AnyRequest
-from clpips.service.routes.session_access import ADDS_TO_SESSION, OPENS_SESSION, may_teach, session_of
+from clpips.service.routes.session_access import ADDS_TO_SESSION, OPENS_SESSION, may_teach
 from clpips.service.sessions.operations import Sessions
+from clpips.service.sessions.orders import SessionOrders
 from clpips.service.sessions.streams import Streams
+from clpips.service.storage.records import Session
+from clpips.service.wire.bounds import MAX_INTEGER
 from clpips.service.wire.faults import short
 from clpips.service.wire.media_types import WEBP
-from clpips.service.wire.profile_schemas import MAX_INTEGER
 from clpips.service.wire.replies import reply
 from clpips.service.wire.session_bodies import (
     CandidatesRequest,
@@ -49,8 +51,6 @@ from clpips.service.wire.session_schemas import (
 
 MAX_ORDER_BYTES = 64 * 1024
 PICTURE_HEADERS = {"cache-control": "private, max-age=3600, immutable"}
-
-SessionId = Annotated[str, PathParameter(description="The session's id.")]
 
 
 @post(
@@ -92,12 +92,12 @@ async def add_candidates(
     request: AnyRequest,
     reception: NamedDependency[Reception],
     sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session: NamedDependency[Session],
 ) -> Response[SessionState]:
     """Further images, each compared with the target; the answer ranks all that have come so far."""
 
     async def add(asked: CandidatesRequest, ticket: Ticket) -> SessionState:
-        return await sessions.add(session_of(request), asked, ticket)
+        return await sessions.add(session, asked, ticket)
 
     return await reception.answer(request, parse_candidates, add)
 
@@ -113,13 +113,13 @@ async def add_candidates(
 async def get_session(
     request: AnyRequest,
     sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session: NamedDependency[Session],
     profile: Annotated[
         str | None, QueryParameter(description="Rank by these weights, and change nothing.", max_length=128)
     ] = None,
 ) -> Response[SessionState]:
     """All candidates with their distances, in the metric's order and in the person's."""
-    state = await sessions.look(session_of(request), profile, own=not request.state.by_token)
+    state = await sessions.look(session, profile, own=not request.state.by_token)
     return reply(request, state, headers={"cache-control": "no-store"})
 
 
@@ -134,13 +134,12 @@ async def get_session(
 async def watch_session(
     request: AnyRequest,
     streams: NamedDependency[Streams],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session: NamedDependency[Session],
     after: Annotated[
         int, QueryParameter(ge=0, le=MAX_INTEGER, description="The revision that is known; `Last-Event-ID` wins.")
     ] = 0,
 ) -> EventStream:
     """Events: that the session has changed, on whichever replica."""
-    session = session_of(request)
     streams.require_room(session.id)
     return EventStream(partial(streams.watch, session), _last_event(request, after))
 
@@ -156,8 +155,8 @@ async def watch_session(
 async def order_session(
     request: AnyRequest,
     reception: NamedDependency[Reception],
-    sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session_orders: NamedDependency[SessionOrders],
+    session: NamedDependency[Session],
 ) -> Response[SessionTaught]:
     """What a person says of the candidates; the session's profile learns from it at once.
 
@@ -166,7 +165,7 @@ async def order_session(
     """
 
     async def order(said: SessionOrderBody, _: Ticket) -> SessionTaught:
-        return await sessions.order(session_of(request), said, teaches=may_teach(request))
+        return await session_orders.order(session, said, teaches=may_teach(request))
 
     return await reception.answer(request, parse_order, order, most_bytes=MAX_ORDER_BYTES)
 
@@ -182,11 +181,11 @@ async def order_session(
 )
 async def take_back_order(
     request: AnyRequest,
-    sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session_orders: NamedDependency[SessionOrders],
+    session: NamedDependency[Session],
 ) -> Response[SessionForgotten]:
     """The session forgets what the person said, and so does the profile that it taught."""
-    return reply(request, await sessions.take_back(session_of(request), teaches=may_teach(request)))
+    return reply(request, await session_orders.take_back(session, teaches=may_teach(request)))
 
 
 @delete(
@@ -201,13 +200,16 @@ async def take_back_order(
 async def delete_session(
     request: AnyRequest,
     sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session_orders: NamedDependency[SessionOrders],
+    session: NamedDependency[Session],
     forget: Annotated[bool, QueryParameter(description="Have the profile forget what the session taught it.")] = False,
 ) -> None:
     """The session, its candidates and pictures go. What it has taught stays, unless it is to be forgotten too."""
-    if forget and not may_teach(request):
-        raise Forbidden("to forget what was taught needs the scope 'teach'; delete the session without `forget`")
-    await sessions.delete(session_of(request), forgets=forget)
+    if forget:
+        if not may_teach(request):
+            raise Forbidden("to forget what was taught needs the scope 'teach'; delete the session without `forget`")
+        await session_orders.forget(session)
+    await sessions.delete(session)
 
 
 @get(
@@ -220,13 +222,12 @@ async def delete_session(
     media_type=WEBP,
 )
 async def get_session_image(
-    request: AnyRequest,
     sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session: NamedDependency[Session],
     which: Annotated[str, PathParameter(description="`target`, or a candidate's index.")],
 ) -> Response[bytes]:
     """A small picture of the target or a candidate, made anew from the pixels that were scored."""
-    content = await sessions.thumbnail(session_of(request), which)
+    content = await sessions.thumbnail(session, which)
     return Response(content, media_type=WEBP, headers=PICTURE_HEADERS)
 
 
@@ -240,11 +241,11 @@ async def get_session_image(
 )
 async def suggest_in_session(
     request: AnyRequest,
-    sessions: NamedDependency[Sessions],
-    session_id: SessionId,  # noqa: ARG001 - the guard reads it
+    session_orders: NamedDependency[SessionOrders],
+    session: NamedDependency[Session],
 ) -> Response[SessionSuggestion]:
     """Of the candidates the two about whose order weights can differ most, and which nobody has ordered yet."""
-    return reply(request, await sessions.suggest(session_of(request)))
+    return reply(request, await session_orders.suggest(session))
 
 
 def _last_event(request: AnyRequest, after: int) -> int:

@@ -16,6 +16,7 @@ from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import cost_of
 from clpips.service.scoring.comparison import Comparison, Masks
+from clpips.service.scoring.pairs import Pairs
 from clpips.service.scoring.pipeline import Pipeline, Thumbnails
 from clpips.service.scoring.request_images import RequestImages, RequestMasks, SlotPair, names_of
 from clpips.service.scoring.windows import live_bytes, window
@@ -44,6 +45,7 @@ class Comparer:
         self, pipeline: Pipeline, access: Access, door: Door, room: Room, max_pixels: int, max_scored_pixels: int
     ) -> None:
         self._pipeline = pipeline
+        self._pairs = Pairs(pipeline.lanes)
         self._access = access
         self._door = door
         self._room = room
@@ -163,7 +165,7 @@ class Comparer:
                 features=live_bytes(names, nbytes, width),
             )
             async with self._room.of(need, ticket):
-                work = Comparison(self._pipeline, images, loan, resolution, families, ticket, thumbnails)
+                work = Comparison(self._pipeline, self._pairs, images, loan, resolution, families, ticket, thumbnails)
                 yield work, None if width >= len(names) else width
 
     def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None) -> bool:

@@ -21,6 +21,7 @@ from clpips.service.ops.traces import span
 from clpips.service.scoring.embedded import Borrowed, Embedded
 from clpips.service.scoring.errors import FeaturesLostError, NotHeldError
 from clpips.service.scoring.lanes.verdicts import EngineRefusedPair
+from clpips.service.scoring.pairs import Pairs
 from clpips.service.scoring.pipeline import Pipeline, Thumbnails
 from clpips.service.scoring.request_images import (
     RequestImages,
@@ -48,7 +49,7 @@ def again_where_a_device_is_lost(
 
     @wraps(method)
     async def run(self: "Comparison", /, *args: Asked.args, **kwargs: Asked.kwargs) -> Found:
-        for _ in range(self._pipeline.devices):
+        for _ in range(len(self._pipeline.lanes)):
             try:
                 return await method(self, *args, **kwargs)
             except FeaturesLostError as error:
@@ -64,6 +65,7 @@ class Comparison:
     def __init__(
         self,
         pipeline: Pipeline,
+        pairs: Pairs,
         images: RequestImages,
         loan: Borrowed,
         resolution: int | None,
@@ -72,6 +74,7 @@ class Comparison:
         thumbnails: Thumbnails | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._pairs = pairs
         self._thumbnails = thumbnails
         self._images = images
         self._loan = loan
@@ -105,7 +108,7 @@ class Comparison:
             except (ImageError, NotHeldError) as error:
                 self._images.note(candidate, error)
                 self._images.raise_faults()
-        layers = await self._pipeline.pairs.locate(
+        layers = await self._pairs.locate(
             embedded[target], embedded[candidate], weights, self._ticket, self._region(mask)
         )
         return z, layers, shown, embedded[target].size
@@ -121,7 +124,7 @@ class Comparison:
 
         async def fill(own: Sequence[str], others: Sequence[str]) -> None:
             sides = [[embedded[name] for name in side] for side in (own, others)]
-            tile = await self._pipeline.pairs.compare_tile(sides[0], sides[1], self._families, weights, self._ticket)
+            tile = await self._pairs.compare_tile(sides[0], sides[1], self._families, weights, self._ticket)
             rows, columns = ([places[name] for name in side] for side in (own, others))
             distances[np.ix_(rows, columns)] = tile  # (t, c)
             distances[np.ix_(columns, rows)] = tile.T
@@ -237,7 +240,7 @@ class Comparison:
         target, candidate = names_of(pair)
         try:
             with span("compare"):
-                return await self._pipeline.pairs.compare(
+                return await self._pairs.compare(
                     embedded[target], embedded[candidate], self._families, self._ticket, self._region(mask)
                 )
         except MemoryError as error:

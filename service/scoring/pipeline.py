@@ -23,7 +23,7 @@ from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import Throughput, cost_of
 from clpips.service.batching.feature_cache import FeatureCache, Flight
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.ops.traces import joined_span, span
+from clpips.service.ops.traces import SharedSpans, span
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.decoding import Decoding
 from clpips.service.scoring.embedded import Borrowed, Embedded
@@ -34,7 +34,6 @@ from clpips.service.scoring.lanes.device_jpegs import Decoded
 from clpips.service.scoring.lanes.engine_threads import EngineThreads
 from clpips.service.scoring.lanes.lane import Lane, Placed
 from clpips.service.scoring.lanes.verdicts import EngineRefusedImage
-from clpips.service.scoring.pairs import Pairs
 from clpips.service.scoring.quarantine import Quarantine
 from clpips.service.wire.schemas import HeldImage, SentImage
 
@@ -52,7 +51,7 @@ Key = tuple[str, int | None]  # an image's sha256 and the resolution at which it
 
 
 class Pipeline:
-    """Embeds images, each once for all who need it; `pairs` compares them, and `decoding` decodes."""
+    """Embeds images, each once for all who need it, on `lanes`; `decoding` decodes them."""
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class Pipeline:
         self._cache_bytes = cache_bytes
         self._quarantine = quarantine or Quarantine()
         self.bytes_per_pixel = BYTES_PER_PIXEL  # of features, as the engine's last ones had it
-        self._begun: dict[Any, Any] = {}  # the spans of images that are on their way, of traced requests
+        self._spans = SharedSpans("image")  # of images that are on their way
         self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc(), lambda embedded: embedded.memory
         )
@@ -96,17 +95,16 @@ class Pipeline:
             )
             for engine, memory in zip(engines, memories, strict=True)
         ]
-        self._lanes = Lanes(lanes, self._cache.lose, telemetry)
+        self.lanes = Lanes(lanes, self._cache.lose, telemetry)
         self.decoding = Decoding(
             decoder,
-            self._lanes.decode_jpeg if self._lanes.decode_jpegs else None,
+            self.lanes.decode_jpeg if self.lanes.decode_jpegs else None,
             engines[0].running,
             telemetry,
             max_queue=max_queue,
             max_pixels=max_pixels,
             net=engines[0].z_layout.net,
         )
-        self.pairs = Pairs(self._lanes)
         telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)
         telemetry.quarantined.set_function(self._quarantine.__len__)
 
@@ -117,8 +115,8 @@ class Pipeline:
         most of what can be kept. What is kept and what is lent takes no more together, in each memory, than the larger
         of what may be kept there and its part of what may be lent.
         """
-        kept = await self._lanes.prepare(self._max_batch, self._cache_bytes, self._forget_half)
-        self._throughput.seed(self._lanes.seconds_per_unit)
+        kept = await self.lanes.prepare(self._max_batch, self._cache_bytes, self._forget_half)
+        self._throughput.seed(self.lanes.seconds_per_unit)
         lent = {memory: max(int(nbytes * LENT_SHARE), LEAST_LENT_BYTES) for memory, nbytes in kept.items()}
         if lent_bytes is not None:
             lent = dict.fromkeys(kept, lent_bytes // len(kept))
@@ -127,14 +125,9 @@ class Pipeline:
             shelf.max_bytes, shelf.most_bytes = nbytes, max(nbytes, lent[memory])
         return sum(lent.values()) if lent_bytes is None else lent_bytes
 
-    @property
-    def devices(self) -> int:
-        """How many devices there are, lost ones among them."""
-        return len(self._lanes)
-
     async def load(self, networks: Networks) -> None:
         """Load these networks now, which else are loaded when they are first used."""
-        await self._lanes.load(networks)
+        await self.lanes.load(networks)
 
     def _forget_half(self, lane: Lane) -> None:
         lane.shelf.shrink(lane.shelf.nbytes // 2)
@@ -220,19 +213,8 @@ class Pipeline:
                 self.bytes_per_pixel = made.nbytes / (height * width)
             return made
 
-        begun = self._begun.get(key)
-        if begun is not None:  # by another request, which is waited for
-            with joined_span("join", begun):
-                base = await self._cache.fetch(loan, key, make)
-        else:
-            with span("image") as own:
-                if own is not None:
-                    self._begun[key] = own
-                try:
-                    base = await self._cache.fetch(loan, key, make)
-                finally:
-                    if own is not None:
-                        self._begun.pop(key, None)
+        with self._spans.of(key):
+            base = await self._cache.fetch(loan, key, make)
         features = dict(base.features)
         for network in sorted(networks - base.features.keys()):
             features |= (await self._completed(image, key, base, network, loan)).features
@@ -271,11 +253,11 @@ class Pipeline:
         try:
             try:
                 work = partial(self._seen_on, pixels=decoded.pixels, networks=networks, flight=flight)
-                return decoded, await self._lanes.on_one(work, decoded.lane)
+                return decoded, await self.lanes.on_one(work, decoded.lane)
             except FeaturesLostError:
                 decoded = await self.decoding.image(image, key[1], flight, on_host=True)
                 work = partial(self._seen_on, pixels=decoded.pixels, networks=networks, flight=flight)
-                return decoded, await self._lanes.on_one(work)
+                return decoded, await self.lanes.on_one(work)
         except EngineRefusedImage as refused:
             raise self.blame(*key, refused.__cause__) from refused
 
@@ -308,7 +290,7 @@ class Pipeline:
     async def close(self) -> None:
         """Let what runs end; fail what waits."""
         await self.decoding.close()
-        await self._lanes.close()
+        await self.lanes.close()
 
 
 def _keys(sha256: str, resolution: int | None) -> list[Hashable]:

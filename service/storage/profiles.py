@@ -72,12 +72,10 @@ class ProfileStore(ProfileReader):
         is the same ranking, sent again because its answer was lost.
         """
         async with self._database.write() as session:
-            owner = await session.get(TenantRow, tenant, with_for_update=True)
-            profile = await _locked(session, tenant, name)
+            owner, profile = await _locked_with_owner(session, tenant, name)
             replaced = await _order_of(session, profile, ranking)
             if replaced is not None and _says_the_same(replaced, ranking):
                 return Receipt(profile.record(), replaced.number, replaced.guessed, repeated=True)
-            assert owner is not None  # noqa: S101 - a profile refers to its tenant
             if replaced is not None:
                 await _remove_ranking(session, owner, profile, replaced.number)
             if owner.rankings >= self._quota.rankings:
@@ -108,9 +106,7 @@ class ProfileStore(ProfileReader):
         Raises `ProfileMissingError` or `RankingMissingError`.
         """
         async with self._database.write() as session:
-            owner = await session.get(TenantRow, tenant, with_for_update=True)
-            profile = await _locked(session, tenant, name)
-            assert owner is not None  # noqa: S101 - a profile refers to its tenant
+            owner, profile = await _locked_with_owner(session, tenant, name)
             await _remove_ranking(session, owner, profile, number)
             await _leave_superseded(session, profile)
             if not profile.rankings:  # nothing is left to fit
@@ -179,9 +175,7 @@ class ProfileStore(ProfileReader):
         Raises `ProfileMissingError`.
         """
         async with self._database.write() as session:
-            owner = await session.get(TenantRow, tenant, with_for_update=True)
-            profile = await _locked(session, tenant, name)
-            assert owner is not None  # noqa: S101 - a profile refers to its tenant
+            owner, profile = await _locked_with_owner(session, tenant, name)
             first = (await session.get_one(VersionRow, (profile.id, 1))).weighed()
             owner.rankings -= await _removed(session, RankingRow, profile.id)
             profile.rankings = 0
@@ -197,9 +191,7 @@ class ProfileStore(ProfileReader):
     async def delete(self, tenant: str, name: str) -> tuple[int, int]:
         """Remove a profile with all it has; how many versions and rankings that were. Raises `ProfileMissingError`."""
         async with self._database.write() as session:
-            owner = await session.get(TenantRow, tenant, with_for_update=True)
-            profile = await _locked(session, tenant, name)
-            assert owner is not None  # noqa: S101 - a profile refers to its tenant
+            owner, profile = await _locked_with_owner(session, tenant, name)
             versions, rankings = [await _removed(session, table, profile.id) for table in (VersionRow, RankingRow)]
             await session.execute(delete(ProfileRow).where(ProfileRow.id == profile.id))
             owner.profiles -= 1
@@ -210,6 +202,14 @@ class ProfileStore(ProfileReader):
 async def _locked(session: AsyncSession, tenant: str, name: str) -> ProfileRow:
     """The profile's row, locked. Raises `ProfileMissingError`."""
     return found(await session.scalar(by_name(tenant, name).with_for_update()), name)
+
+
+async def _locked_with_owner(session: AsyncSession, tenant: str, name: str) -> tuple[TenantRow, ProfileRow]:
+    """The rows of a tenant and of its profile, locked in this order. Raises `ProfileMissingError`."""
+    owner = await session.get(TenantRow, tenant, with_for_update=True)
+    profile = await _locked(session, tenant, name)
+    assert owner is not None  # noqa: S101 - a profile refers to its tenant
+    return owner, profile
 
 
 async def lock_tenant(session: AsyncSession, name: str) -> TenantRow:

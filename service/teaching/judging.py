@@ -28,8 +28,8 @@ from clpips.service.storage.records import Comparison, JudgedRanking, NewRanking
 from clpips.service.teaching.learner import FitOutcome, Learner
 from clpips.service.teaching.replies import ranking_info, taught, unknown_families
 from clpips.service.wire.faults import invalid
-from clpips.service.wire.profile_schemas import Forgotten, RankingFields, RankingInfo, Suggestion, TaughtRanking
 from clpips.service.wire.ranking_bodies import RankingRequest
+from clpips.service.wire.ranking_schemas import Forgotten, RankingFields, RankingInfo, Suggestion, TaughtRanking
 from clpips.service.wire.schemas import HeldImage, Slot
 
 log = structlog.get_logger()

@@ -11,14 +11,8 @@ from clpips.models.metric.families import FAMILIES
 from clpips.models.metric.packing import known_networks
 from clpips.models.metric.weights import LayerWeights
 from clpips.service.storage.records import JudgedRanking, Profile, Version
-from clpips.service.wire.profile_schemas import (
-    FitInfo,
-    ProfileDetail,
-    ProfileSummary,
-    RankingInfo,
-    Taught,
-    VersionInfo,
-)
+from clpips.service.wire.profile_schemas import FitInfo, ProfileDetail, ProfileSummary, Taught, VersionInfo
+from clpips.service.wire.ranking_schemas import RankingInfo
 
 
 def summary(profile: Profile) -> ProfileSummary:

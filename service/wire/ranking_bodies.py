@@ -12,7 +12,7 @@ from clpips.service.wire.bodies import check_images, form_of
 from clpips.service.wire.body_memory import Body
 from clpips.service.wire.faults import fault_of, invalid
 from clpips.service.wire.forms import Multipart
-from clpips.service.wire.profile_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
+from clpips.service.wire.ranking_schemas import RankingBody, RankingFields, RankingForm, RankingTexts
 from clpips.service.wire.schemas import Limits, Slot
 
 SAID: Final = ("order", "ranks", "best", "top")  # ways of saying what a person said

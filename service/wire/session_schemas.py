@@ -6,15 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from clpips.service.wire.profile_schemas import (
-    BEST,
-    MAX_INTEGER,
-    NO_CONTROLS,
-    Forgotten,
-    TaughtRanking,
-    Top,
-    whole,
-)
+from clpips.service.wire.bounds import MAX_INTEGER, NO_CONTROLS, whole
+from clpips.service.wire.ranking_schemas import BEST, Forgotten, TaughtRanking, Top, TwoIndices
 from clpips.service.wire.schemas import (
     Candidates,
     Distance,
@@ -211,7 +204,7 @@ class SessionSuggestion(msgspec.Struct, frozen=True):
 
     session: str
     pair: Annotated[
-        Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=2, max_length=2)] | None,
+        TwoIndices | None,
         Meta(description="Their indices, the lower first; null where no order would teach anything."),
     ]
     reason: Annotated[str, Meta(description="Why these two, or why none, for a person to read.")]

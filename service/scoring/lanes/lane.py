@@ -3,12 +3,12 @@
     pixels → embed (engine threads) → features → pair → compare (engine thread)
 
 Each network has a line of its own, so that a batch is of images that need this network. Features that other devices
-have made are copied to this one when a pair needs them here. A copy costs 0.1 ms an image between two cards, less than
-decoding it again, needs nobody to send it again, and gives the same numbers.
+have made are copied to this one when a pair needs them here. A copy spares decoding and embedding the image again,
+needs nobody to send it again, and gives the same numbers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -21,9 +21,11 @@ from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.models.metric.masks import Region
 from clpips.service.admission.throughput import HEAVY_COST, Throughput
+from clpips.service.batching.batch import Judge
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.feature_cache import Flight
 from clpips.service.batching.shelf import Shelf
+from clpips.service.batching.turns import ItemT, ResultT
 from clpips.service.ops.memory import release_freed
 from clpips.service.ops.telemetry import embed_stage
 from clpips.service.ops.traces import past_span, span
@@ -142,34 +144,9 @@ class Lane:
             place=place,
             max_cost=COMPARE_BATCH,
         )
-        self._masking: Batcher[MaskedPair, NDArray[np.float32]] = Batcher(
-            lambda pairs: [self._compare_within(pair) for pair in pairs],
-            engine.comparing,
-            max_batch=1,
-            max_queue=max_queue,
-            observe=partial(engine.compared, stage="mask"),
-            watched=partial(engine.running.work, "mask"),
-            judge=self._judge_pairs,
-            place=place,
-        )
-        self._locating: Batcher[Located, list[NDArray[np.float32]]] = Batcher(
-            lambda pairs: [self._locate(pair) for pair in pairs],
-            engine.comparing,
-            max_batch=1,
-            max_queue=max_queue,
-            observe=partial(engine.compared, stage="locate"),
-            watched=partial(engine.running.work, "locate"),
-            place=place,
-        )
-        self._tiles: Batcher[Tile, NDArray[np.float32]] = Batcher(
-            lambda tiles: [self._compare_tile(tile) for tile in tiles],
-            engine.comparing,
-            max_batch=1,
-            max_queue=max_queue,
-            observe=partial(engine.compared, stage="matrix"),
-            watched=partial(engine.running.work, "matrix"),
-            place=place,
-        )
+        self._masking = _one_by_one(engine, "mask", self._compare_within, max_queue, self._judge_pairs)
+        self._locating = _one_by_one(engine, "locate", self._locate, max_queue)
+        self._tiles = _one_by_one(engine, "matrix", self._compare_tile, max_queue)
         self._jpegs: Batcher[Undecoded, Decoded | None] | None = None
         if (jpegs := engine.jpegs) is not None:
             self._jpegs = Batcher(
@@ -297,3 +274,23 @@ class Lane:
             raise
         except Exception as error:
             raise FeaturesLostError("features cannot be copied from one device to another") from error
+
+
+def _one_by_one(
+    engine: EngineThreads,
+    stage: str,
+    compute: Callable[[ItemT], ResultT],
+    max_queue: int,
+    judge: Judge[ItemT] | None = None,
+) -> Batcher[ItemT, ResultT]:
+    """A queue whose items share no batches, as their sizes or masks differ."""
+    return Batcher(
+        lambda items: [compute(item) for item in items],
+        engine.comparing,
+        max_batch=1,
+        max_queue=max_queue,
+        observe=partial(engine.compared, stage=stage),
+        watched=partial(engine.running.work, stage),
+        judge=judge,
+        place=place,
+    )
