@@ -17,18 +17,22 @@ WITH_TORCH = {
         f"models/engines/pytorch/{part}.py"
         for part in (
             "cards",
-            "cuda_graphs",
+            "comparing",
             "content",
+            "content_on_demand",
+            "cuda_graphs",
             "engine",
             "jpeg",
             "kernels",
             "layout",
             "memory",
             "network",
+            "pixels",
             "precision",
             "resizing",
             "slots",
             "triton_kernels",
+            "triton_launching",
         )
     ),
     "models/export/backbone_import.py",

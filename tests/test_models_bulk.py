@@ -15,9 +15,10 @@ from clpips import __version__
 from clpips.models.api import Metric
 from clpips.models.bulk import Scorer, score
 from clpips.models.bulk.errors import BulkError
+from clpips.models.cli.commands import main
 from clpips.models.engines.contract import Engine
 from clpips.models.metric.families import PLACES
-from clpips.models.metric.weights import LayerWeights, combine_families
+from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 from clpips.models.metric.weights_files import load_weights, save_weights
 from tests.support.bulk import QUICK, SIDE, image_files, parts, random_pairs, run_job, whole, write_table
 from tests.support.pictures import encode, picture
@@ -287,3 +288,16 @@ def test_with_a_folder_the_parts_stay_there_as_a_dataset(folder: Path, tmp_path:
     found = score(folder / "pairs.parquet", out=tmp_path / "out", shard_images=4, **QUICK)
     assert found.count_rows() == 40
     assert found.to_table().sort_by("row").equals(whole(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(("weights", "title"), [("lpips-vgg", "VGG16"), ("lpips-squeeze", "SqueezeNet 1.1")])
+def test_weights_of_another_backbone_are_refused_in_one_line_and_leave_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], weights: str, title: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["score", str(folder / "pairs.parquet"), "--out", str(tmp_path / "out"), "--weights", weights])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"AlexNet alone, and the weights '{weights}' belong to {title}: take lpips, balanced, clpips-mat" in said
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(WeightsError, match="knows AlexNet alone"):
+        Scorer(weights)

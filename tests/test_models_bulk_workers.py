@@ -2,17 +2,22 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clpips.models.bulk import worker
 from clpips.models.bulk.apart import ApartDecoder
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.executors import ProcessExecutor
 from clpips.models.bulk.tasks import Outcome, Task
+from clpips.models.engines.contract import GPU_BATCH
 from clpips.models.images.errors import DecoderError, UnknownFormatError
 from clpips.models.images.pixels import Pixels
+from tests.support.bulk import SIDE, options
 from tests.support.pictures import npy
+from tests.support.services import FakeEngine
 
 
 class Mortal:
@@ -71,3 +76,22 @@ def test_a_decoder_that_crashes_apart_is_a_refused_image_and_the_next_one_is_rea
             decoder.load(b"no image at all", 64, 10**6)
     finally:
         decoder.close()
+
+
+@pytest.mark.parametrize(("device", "prepared"), [("cpu", []), ("cuda", [SIDE]), ("cuda:1", [SIDE])])
+def test_an_engine_is_prepared_on_every_card_and_on_no_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, prepared: list[int]
+) -> None:
+    sides: list[int] = []
+
+    class Card(FakeEngine):
+        def prepare(self, side: int, largest: int, feature_bytes: int | None = None) -> int:
+            assert largest == GPU_BATCH
+            sides.append(side)
+            return feature_bytes or 0
+
+    engine = Card()
+    engine.device = device
+    monkeypatch.setattr(worker, "open_engine", lambda *_args, **_kwargs: engine)
+    outcome = worker.Worker(str(tmp_path), options(device=device)).run(Task("describe"))
+    assert (outcome.engine["device"], sides) == (device, prepared)

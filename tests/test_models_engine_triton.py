@@ -25,7 +25,7 @@ from clpips.models.engines.pytorch.kernels import PlainKernels
 from clpips.models.engines.pytorch.layout import layout_of
 from clpips.models.engines.pytorch.network import AlexNetTaps
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
-from clpips.models.engines.pytorch.triton_kernels import POSITIONS_AN_ITEM, TritonKernels, plan_items
+from clpips.models.engines.pytorch.triton_launching import POSITIONS_AN_ITEM, TritonKernels, plan_items
 
 DEVICE = "cuda" if ON_GPU else "cpu"
 SIZES = [(31, 31), (45, 70), (64, 64)]

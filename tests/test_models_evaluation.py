@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from clpips.models.agreement.evaluation import Evaluation, evaluate
+from clpips.models.agreement.evaluation import evaluate
+from clpips.models.agreement.figures import Evaluation
 from clpips.models.fitting.convex.fit import default_parents, fit_convex
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import Ranking

@@ -134,6 +134,17 @@ def test_weights_of_another_backbone_are_refused_by_name(backbone: Backbone, tmp
         assert json.loads(capsys.readouterr().out)["distance"] > 0
 
 
+@pytest.mark.parametrize("convolution", ["winograd", "direct"])
+def test_bulk_scoring_refuses_another_backbone(
+    backbone: Backbone, tmp_path: Path, capsys: Any, convolution: str
+) -> None:
+    option = write(backbone, tmp_path)
+    (tmp_path / "pairs.csv").write_text("target,candidate\na.png,b.png\n")
+    command = ["score", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "out"), "--convolution", convolution]
+    assert run(*command, option, "--engine-workers", "1") == 2
+    assert f"knows AlexNet alone, and this backbone is {backbone.net.title}" in capsys.readouterr().err
+
+
 def test_weights_fitted_on_one_file_are_refused_by_another(backbone: Backbone) -> None:
     layout = LAYOUTS[backbone.net.name]
     values = combine_families({"aligned": np.ones(backbone.net.total_channels)}, layout)

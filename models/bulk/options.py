@@ -10,8 +10,9 @@ from clpips.models.bulk.errors import BulkError
 from clpips.models.engines.contract import Convolution, DeviceName, EngineName, Precision
 from clpips.models.images.pixels import MAX_PIXELS
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
-from clpips.models.metric.weights import LayerWeights
-from clpips.models.metric.weights_files import load_weights
+from clpips.models.metric.nets import ALEX
+from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.weights_files import load_weights, shipped_weights
 
 Dedupe = Literal["content", "name"]
 
@@ -56,8 +57,14 @@ class JobOptions:
     fetch_seconds: float = FETCH_SECONDS
 
     def load_weights(self) -> LayerWeights:
-        """Raises `WeightsError`."""
-        return load_weights(self.weights)
+        """Raises `WeightsError` where there are none, or they are another backbone's than AlexNet's."""
+        weights = load_weights(self.weights)
+        if weights.layout.net != ALEX:
+            raise WeightsError(
+                f"bulk scoring knows AlexNet alone, and the weights {weights.name!r} belong to "
+                f"{weights.layout.net.title}: take {', '.join(shipped_weights())}, or a file of weights for AlexNet"
+            )
+        return weights
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

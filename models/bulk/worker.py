@@ -27,6 +27,8 @@ from clpips.models.bulk.tasks import Outcome, Task, hashes_name
 from clpips.models.engines.contract import GPU_BATCH, Engine
 from clpips.models.engines.opening import open_engine, torch_sees_cuda
 from clpips.models.images.errors import ImageError
+from clpips.models.metric.backbone_file import load_backbone
+from clpips.models.metric.nets import ALEX
 
 COMMONEST: Final = 200  # kinds of errors that a worker reports
 
@@ -66,7 +68,7 @@ class Worker:
         if asked.backbone:
             backbone = Path(asked.backbone) if Path(asked.backbone).exists() else self._job.backbone()
         engine = open_engine_as(asked, self._threads, backbone)
-        if engine.device == "cuda" and asked.resolution is not None:
+        if engine.device.startswith("cuda") and asked.resolution is not None:
             engine.prepare(asked.resolution, GPU_BATCH)
         return engine
 
@@ -176,7 +178,12 @@ class Worker:
 
 
 def open_engine_as(options: JobOptions, threads: int | None, backbone: Path | None) -> Engine:
-    """The engine that a job's options name: on a CPU, ONNX Runtime's convolves as they say, whatever is faster here."""
+    """The engine that a job's options name: on a CPU, ONNX Runtime's convolves as they say, whatever is faster here.
+
+    Raises `BulkError` for another backbone than AlexNet, and what `open_engine` raises.
+    """
+    if backbone is not None and (net := load_backbone(backbone).net) != ALEX:
+        raise BulkError(f"bulk scoring knows AlexNet alone, and this backbone is {net.title}: leave --backbone out")
     of_onnx = options.engine == "onnx" or (options.engine == "auto" and options.precision == "exact")
     on_cpu = options.device == "cpu" or (
         options.device == "auto" and (options.engine == "onnx" or not torch_sees_cuda())

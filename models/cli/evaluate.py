@@ -10,17 +10,7 @@ import rich_click as click
 from rich.console import Console
 
 from clpips.models.cli.data_set import made, read_data_set, require_known, require_matplotlib
-from clpips.models.cli.options import (
-    backbone_option,
-    cache_option,
-    engine_option,
-    json_option,
-    rankings_argument,
-    report_option,
-    resolution_option,
-    seed_option,
-    weights_option,
-)
+from clpips.models.cli.options import data_set_options, rankings_argument, weights_option
 from clpips.models.cli.output import Stopwatch, counted, print_json, print_line
 from clpips.models.engines.contract import EngineName
 from clpips.models.metric.backbone_file import load_backbone
@@ -31,13 +21,7 @@ from clpips.models.metric.weights_files import load_weights
 @rankings_argument
 @weights_option
 @click.option("--baseline", default="lpips", show_default=True, metavar="FILE|NAME", help="Weights to compare with.")
-@seed_option
-@resolution_option
-@engine_option
-@backbone_option
-@cache_option
-@report_option
-@json_option
+@data_set_options
 def evaluate_command(
     rankings: Path,
     weights: str,

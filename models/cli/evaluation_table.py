@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from clpips.models.agreement.evaluation import Evaluation
+from clpips.models.agreement.figures import Evaluation
 from clpips.models.cli.output import counted, print_line
 from clpips.models.report.rows import LEGEND, comparison_rows, headline, undefined_lines
 

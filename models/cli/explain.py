@@ -7,14 +7,7 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from clpips.models.cli.options import (
-    backbone_option,
-    engine_option,
-    image_path,
-    json_option,
-    resolution_option,
-    weights_help,
-)
+from clpips.models.cli.options import image_path, scoring_options
 from clpips.models.cli.output import print_json, print_line
 from clpips.models.cli.pictures import named_resolution
 from clpips.models.cli.scoring import measure
@@ -29,11 +22,7 @@ from clpips.models.metric.weights_files import load_weights
 @click.command("explain")
 @click.argument("target", type=image_path)
 @click.argument("candidate", type=image_path)
-@click.option("--weights", default="balanced", show_default=True, metavar="FILE|NAME", help=weights_help())
-@resolution_option
-@engine_option
-@backbone_option
-@json_option
+@scoring_options(weights="balanced")
 def explain_command(
     target: Path,
     candidate: Path,

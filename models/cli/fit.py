@@ -16,16 +16,7 @@ import rich_click as click
 from rich.console import Console
 
 from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
-from clpips.models.cli.options import (
-    backbone_option,
-    cache_option,
-    engine_option,
-    json_option,
-    rankings_argument,
-    report_option,
-    resolution_option,
-    seed_option,
-)
+from clpips.models.cli.options import data_set_options, rankings_argument
 from clpips.models.cli.output import Stopwatch, counted, print_json, print_line
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.installing import install_hint
@@ -74,13 +65,7 @@ NO_FILE_NAME: Final = r"[^\w.-]"  # characters of a person's name that a file's 
     help="One fit a person as well: OUT.NAME.safetensors each, with the table of people and of targets.",
 )  # fmt: skip
 @click.option("--draws", type=click.IntRange(1), default=5, show_default=True, help="Of the report's learning curve.")
-@seed_option
-@resolution_option
-@engine_option
-@backbone_option
-@cache_option
-@report_option
-@json_option
+@data_set_options
 def fit_command(
     rankings: Path,
     out: Path,

@@ -6,15 +6,7 @@ import numpy as np
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.options import (
-    backbone_option,
-    engine_option,
-    image_path,
-    json_option,
-    mask_option,
-    resolution_option,
-    weights_option,
-)
+from clpips.models.cli.options import choice_option, image_path, mask_option, scoring_options
 from clpips.models.cli.output import print_json, print_line
 from clpips.models.cli.pictures import named_resolution, read_images, read_mask, require_equal_sizes
 from clpips.models.engines.contract import EngineName
@@ -34,27 +26,21 @@ from clpips.models.metric.weights_files import load_weights
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="MAP.png",
     help="Where the map goes: a picture, or its values, float32 (H, W), where the name ends in .npy.",
 )  # fmt: skip
-@click.option(
-    "--style", type=click.Choice(["map", "overlay"]), default="map", show_default=True,
-    help="The map alone, or laid over the candidate in grey.",
-)  # fmt: skip
+@choice_option("--style", ["map", "overlay"], "The map alone, or laid over the candidate in grey.")
 @click.option(
     "--opacity", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="The map's part of an overlay."
 )
-@click.option(
-    "--upsample", type=click.Choice(UPSAMPLINGS), default="nearest", show_default=True,
-    help="nearest: the mean of the map is the aligned part of the distance. bilinear: as LPIPS's own spatial maps.",
-)  # fmt: skip
+@choice_option(
+    "--upsample",
+    UPSAMPLINGS,
+    "nearest: the mean of the map is the aligned part of the distance. bilinear: as LPIPS's own spatial maps.",
+)
 @click.option(
     "--high", type=click.FloatRange(0, min_open=True),
     help="The value of the lightest colour: the same in several maps lets them be compared. Else the map's largest.",
 )  # fmt: skip
 @mask_option
-@weights_option
-@resolution_option
-@engine_option
-@backbone_option
-@json_option
+@scoring_options()
 def heatmap_command(
     target: Path,
     candidate: Path,

@@ -12,14 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clpips.models.cli.data_set import require_matplotlib
-from clpips.models.cli.options import (
-    backbone_option,
-    engine_option,
-    image_path,
-    json_option,
-    resolution_option,
-    weights_option,
-)
+from clpips.models.cli.options import image_path, scoring_options
 from clpips.models.cli.output import print_json, print_line
 from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
 from clpips.models.engines.contract import EngineName
@@ -41,11 +34,7 @@ from clpips.models.metric.weights_files import load_weights
 @click.option(
     "--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.png|svg", help="Draw them as a heat plot."
 )
-@weights_option
-@resolution_option
-@engine_option
-@backbone_option
-@json_option
+@scoring_options()
 def matrix_command(
     images: tuple[Path, ...],
     as_csv: bool,

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import rich_click as click
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.models.metric.weights_files import shipped_weights
 from clpips.models.rankings.distance_cache import default_folder
+
+Command = Callable[..., Any]
+Option = Callable[[Command], Command]  # a decorator
 
 
 class ResolutionParam(click.ParamType[int | None]):
@@ -41,17 +45,30 @@ def weights_help() -> str:
     return f"A weights file, or a shipped name: {', '.join(shipped_weights())}."
 
 
-weights_option = click.option("--weights", default="lpips", show_default=True, metavar="FILE|NAME", help=weights_help())
-resolution_option = click.option(
-    "--resolution",
-    type=ResolutionParam(),
-    default=DEFAULT_RESOLUTION,
-    show_default=True,
-    help="Resize both images to a square of so many pixels a side, or score them at their native size.",
-)
-engine_option = click.option(
-    "--engine", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True, help="What computes."
-)
+def weights_option_of(default: str) -> Option:
+    """`--weights`, with a default of the command's own."""
+    return click.option("--weights", default=default, show_default=True, metavar="FILE|NAME", help=weights_help())
+
+
+def resolution_option_of(images: str) -> Option:
+    """`--resolution`, of these images."""
+    return click.option(
+        "--resolution",
+        type=ResolutionParam(),
+        default=DEFAULT_RESOLUTION,
+        show_default=True,
+        help=f"Resize {images} to a square of so many pixels a side, or score them at their native size.",
+    )
+
+
+def choice_option(name: str, choices: Sequence[str], help_text: str | None = None) -> Option:
+    """An option that takes one of a few words; the first is the default."""
+    return click.option(name, type=click.Choice(choices), default=choices[0], show_default=True, help=help_text)
+
+
+weights_option = weights_option_of("lpips")
+resolution_option = resolution_option_of("both images")
+engine_option = choice_option("--engine", ["auto", "onnx", "torch"], "What computes.")
 backbone_option = click.option(
     "--backbone",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -60,6 +77,23 @@ backbone_option = click.option(
     help="Another backbone file than the one that ships.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for programs.")
+
+
+def all_of(*options: Option) -> Option:
+    """Several options as one decorator; `--help` has them in this order."""
+
+    def declared(command: Command) -> Command:
+        for option in reversed(options):  # as a column of decorators is applied, from the lowest up
+            command = option(command)
+        return command
+
+    return declared
+
+
+def scoring_options(weights: str = "lpips") -> Option:
+    """What all commands take that score image files; `weights` are the default ones."""
+    return all_of(weights_option_of(weights), resolution_option, engine_option, backbone_option, json_option)
+
 
 rankings_argument = click.argument(
     "rankings", type=click.Path(path_type=Path, dir_okay=False), metavar="RANKINGS.jsonl"
@@ -91,3 +125,6 @@ cache_option = click.option(
     help="Where channel distances are kept, so that the next fit on these images is instant.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="For the split and the bootstrap.")
+data_set_options = all_of(
+    seed_option, resolution_option, engine_option, backbone_option, cache_option, report_option, json_option
+)

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import rich_click as click
 
 from clpips.models.bulk.errors import require
-from clpips.models.cli.options import ResolutionParam, backbone_option, engine_option, json_option, weights_option
+from clpips.models.cli.options import (
+    backbone_option,
+    choice_option,
+    engine_option,
+    json_option,
+    resolution_option_of,
+    weights_option,
+)
 from clpips.models.cli.output import clock, counted, print_json
 from clpips.models.cli.score_progress import shown
 from clpips.models.engines.contract import DeviceName, EngineName, Precision
 from clpips.models.engines.cores import core_count
-from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 
 if TYPE_CHECKING:
     from clpips.models.bulk.executors import Executor
@@ -69,13 +75,7 @@ class ShareParam(click.ParamType[tuple[int, int]]):
     "--root", default="", metavar="DIR", help="What relative names are relative to.  [default: PAIRS's folder]"
 )
 @click.option("--matrix", is_flag=True, help="Score all pairs of the images in one column (image=NAME).")
-@click.option(
-    "--resolution",
-    type=ResolutionParam(),
-    default=DEFAULT_RESOLUTION,
-    show_default=True,
-    help="Resize all images to a square of so many pixels a side, or score them at their native size.",
-)
+@resolution_option_of("all images")
 @click.option("--retry-errors", is_flag=True, help="Do rows with errors again, and no others.")
 @click.option(
     "--max-error-share",
@@ -85,22 +85,18 @@ class ShareParam(click.ParamType[tuple[int, int]]):
     help="Stop when more of the rows have errors; judged from 1,000 rows on.",
 )
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column of PAIRS out of the output.")
-@click.option(
+@choice_option(
     "--dedupe",
-    type=click.Choice(["content", "name"]),
-    default="content",
-    show_default=True,
-    help="What tells images apart before they are scored: content reads every file once more.",
+    ["content", "name"],
+    "What tells images apart before they are scored: content reads every file once more.",
 )
 @engine_option
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["exact", "fast"]), default="exact", show_default=True)
-@click.option(
+@choice_option("--device", ["auto", "cpu", "cuda"])
+@choice_option("--precision", ["exact", "fast"])
+@choice_option(
     "--convolution",
-    type=click.Choice(["winograd", "direct"]),
-    default="winograd",
-    show_default=True,
-    help="How the engine onnx convolves on a CPU; distances differ by their rounding alone.",
+    ["winograd", "direct"],
+    "How the engine onnx convolves on a CPU; distances differ by their rounding alone.",
 )
 @backbone_option
 @click.option(

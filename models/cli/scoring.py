@@ -10,15 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from clpips.models.cli.options import (
-    backbone_option,
-    engine_option,
-    image_path,
-    json_option,
-    mask_option,
-    resolution_option,
-    weights_option,
-)
+from clpips.models.cli.options import image_path, mask_option, scoring_options
 from clpips.models.cli.output import print_json, print_line
 from clpips.models.cli.pictures import named_resolution, read_images, read_mask, require_equal_sizes
 from clpips.models.engines.contract import Engine, EngineName
@@ -34,11 +26,7 @@ from clpips.models.metric.weights_files import load_weights
 @click.argument("target", type=image_path)
 @click.argument("candidate", type=image_path)
 @mask_option
-@weights_option
-@resolution_option
-@engine_option
-@backbone_option
-@json_option
+@scoring_options()
 def distance_command(
     target: Path,
     candidate: Path,
@@ -92,11 +80,7 @@ def family_cells(z: NDArray[np.float32], weights: LayerWeights) -> dict[str, lis
 @click.argument("target", type=image_path)
 @click.argument("candidates", type=image_path, nargs=-1, required=True)
 @mask_option
-@weights_option
-@resolution_option
-@engine_option
-@backbone_option
-@json_option
+@scoring_options()
 def rank_command(
     target: Path,
     candidates: tuple[Path, ...],

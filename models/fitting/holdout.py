@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.agreement.evaluation import Evaluation, evaluate
+from clpips.models.agreement.evaluation import evaluate
+from clpips.models.agreement.figures import Evaluation
 from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.agreement.evaluation import as_json
+from clpips.models.agreement.figures import as_json
 from clpips.models.agreement.statistic import Statistic
 from clpips.models.rankings.splitting import Split
 

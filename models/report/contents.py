@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.agreement.evaluation import Evaluation
+from clpips.models.agreement.figures import Evaluation
 from clpips.models.fitting.curve_points import CurvePoint
 from clpips.models.fitting.rater_results import ByRater
 from clpips.models.rankings.measured import MeasuredRankings

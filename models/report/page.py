@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from clpips.models.agreement.evaluation import Evaluation
+from clpips.models.agreement.figures import Evaluation
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.fitting.rater_results import ByRater, Leads, Line
 from clpips.models.report.contents import Report

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from clpips.models.agreement.correlation import MeanWithin
-from clpips.models.agreement.evaluation import Evaluation, Scores
+from clpips.models.agreement.figures import Evaluation, Scores
 from clpips.models.agreement.statistic import Statistic
 
 CHOICES: Final = "Choices"

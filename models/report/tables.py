@@ -10,7 +10,7 @@ import math
 from itertools import groupby
 from typing import Final
 
-from clpips.models.agreement.evaluation import Evaluation
+from clpips.models.agreement.figures import Evaluation
 from clpips.models.agreement.statistic import Statistic
 from clpips.models.report.rows import CHOICES, TABLE_3, TABLE_4, Row, comparison_rows, format_p, headline
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from .asking import ask
 from .images import one, one_mask, opened, sent, show_progress
-from .servers import CATEGORY, Server, default_server, server_input
+from .servers import CATEGORY, Server, default_server, images_inputs, server_input
 
 
 class Heatmap(io.ComfyNode):
@@ -25,8 +25,7 @@ class Heatmap(io.ComfyNode):
             description="Where each image differs from the target. A batch has one scale: the lightest colour is the "
             "largest difference of all.",
             inputs=[
-                io.Image.Input("target", tooltip="One image: what the others are compared with."),
-                io.Image.Input("images", tooltip="A batch."),
+                *images_inputs(),
                 io.Combo.Input("style", options=["overlay", "map"], default="overlay"),
                 io.Combo.Input("upsample", options=["bilinear", "nearest"], default="bilinear"),
                 io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, tooltip="Of the map, as overlay."),

@@ -8,7 +8,7 @@ from comfy_execution.graph import ExecutionBlocker
 from .asking import ask
 from .images import one, picked, sent, show_progress
 from .orders import written
-from .servers import CATEGORY, Server, default_server, server_input
+from .servers import CATEGORY, Server, default_server, images_inputs, server_input
 
 
 async def ranked(server: Server | None, target: torch.Tensor, images: torch.Tensor) -> Ranking:
@@ -18,13 +18,6 @@ async def ranked(server: Server | None, target: torch.Tensor, images: torch.Tens
     ranking = await ask(server, lambda client: client.rank(one(target, "target"), sent(images), profile=server.profile))
     show_progress(len(images), len(images), images[ranking.best.index])
     return ranking
-
-
-def _images_input() -> list[io.Input]:
-    return [
-        io.Image.Input("target", tooltip="One image: what the others are compared with."),
-        io.Image.Input("images", tooltip="A batch."),
-    ]
 
 
 def _numbers(values: list[float]) -> str:
@@ -42,7 +35,7 @@ class Rank(io.ComfyNode):
             display_name="CLPIPS Rank",
             category=CATEGORY,
             description="Orders a batch by how similar its images are to a target, the most similar first.",
-            inputs=[*_images_input(), server_input()],
+            inputs=[*images_inputs(), server_input()],
             outputs=[
                 io.Image.Output("ranked", tooltip="The batch in its order, the most similar first."),
                 io.String.Output("order", tooltip="The places that the images had in the batch, from 0."),
@@ -76,7 +69,7 @@ class Best(io.ComfyNode):
             display_name="CLPIPS Best k",
             category=CATEGORY,
             description="The k images of a batch that are the most similar to a target.",
-            inputs=[*_images_input(), io.Int.Input("k", default=1, min=1, max=4096), server_input()],
+            inputs=[*images_inputs(), io.Int.Input("k", default=1, min=1, max=4096), server_input()],
             outputs=[
                 io.Image.Output("best", tooltip="The most similar first; all where the batch has fewer than k."),
                 io.String.Output("order", tooltip="The places that they had in the batch, from 0."),
@@ -107,7 +100,7 @@ class Gate(io.ComfyNode):
             description="Lets the images pass whose distance is at most the threshold, in the order of the batch. "
             "Where none passes, or none is rejected, that output does nothing further on.",
             inputs=[
-                *_images_input(),
+                *images_inputs(),
                 io.Float.Input("threshold", default=0.3, min=0.0, max=1e6, step=0.01, tooltip="0 is identical."),
                 server_input(),
             ],

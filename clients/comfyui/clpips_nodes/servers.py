@@ -39,6 +39,14 @@ def server_input() -> Any:
     )
 
 
+def images_inputs() -> list[Any]:
+    """The inputs of nodes that compare a batch with a target."""
+    return [
+        io.Image.Input("target", tooltip="One image: what the others are compared with."),
+        io.Image.Input("images", tooltip="A batch."),
+    ]
+
+
 def default_server() -> Server:
     """The service where none is wired."""
     return Server(default_address())

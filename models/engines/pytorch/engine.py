@@ -5,7 +5,6 @@ On the GPU, batches of the prepared size run as CUDA graphs (`cuda_graphs.py`) b
 does not suffice is halved (`memory.py`). Nothing waits for the card but `compare`, for its answer.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clpips.models.engines.contract import (
-    DEFAULT_FEATURE_BYTES,
     GPU_BATCH,
     Convolution,
     Image,
@@ -29,19 +27,25 @@ from clpips.models.engines.contract import (
 )
 from clpips.models.engines.cores import Cores, core_count
 from clpips.models.engines.pytorch.cards import current, is_card, on_its_device, require_device
-from clpips.models.engines.pytorch.content import TorchContent, TorchContentFeatures, compare_content
-from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder, exact_convolutions, read_on
+from clpips.models.engines.pytorch.comparing import Comparing, hosted, located
+from clpips.models.engines.pytorch.content import TorchContentFeatures, compare_content
+from clpips.models.engines.pytorch.content_on_demand import ContentOnDemand
+from clpips.models.engines.pytorch.cuda_graphs import GraphEmbedder, exact_convolutions
 from clpips.models.engines.pytorch.kernels import GraphKernels, Kernels, kernels_for
 from clpips.models.engines.pytorch.layout import Layout, layout_of, places_by_layout
-from clpips.models.engines.pytorch.memory import OutOfMemoryError, in_halves, largest_that_fits, release_cached_memory
+from clpips.models.engines.pytorch.memory import (
+    OutOfMemoryError,
+    default_feature_bytes,
+    in_halves,
+    largest_that_fits,
+    nothing_to_lower,
+    release_cached_memory,
+)
 from clpips.models.engines.pytorch.network import AlexNetTaps, taps_of
-from clpips.models.engines.pytorch.precision import compute_dtype, content_dtype
-from clpips.models.engines.pytorch.resizing import resize_to_square
+from clpips.models.engines.pytorch.pixels import batch_on, layout_of_all
+from clpips.models.engines.pytorch.precision import compute_dtype
 from clpips.models.engines.pytorch.slots import SlotPool, TorchFeatures
-from clpips.models.images.resize import resize
-from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.backbone_file import Backbone, load_backbone, load_content
-from clpips.models.metric.content import CONTENT_SIDE
+from clpips.models.metric.backbone_file import Backbone, load_backbone
 from clpips.models.metric.families import (
     ALEXNET,
     CONTENT,
@@ -52,14 +56,11 @@ from clpips.models.metric.families import (
 )
 from clpips.models.metric.masked import masked_content_distances, masked_distances
 from clpips.models.metric.masks import Region
-from clpips.models.metric.nets import Net
 from clpips.models.metric.spatial import within
 
 CPU_BATCH = 4  # images a run on a core of the CPU: larger ones gain nothing
 UNPREPARED_PIXELS = 64 * 256**2  # bounds a batch on the GPU of a size that no graph was prepared for
 PAIRS_A_RUN = 4096  # bounds the sums that a comparison keeps beside the features: 50 MB
-UINT8 = {np.dtype(np.uint8), torch.uint8}
-MEMORY_SHARE = 0.5  # features get so much of the card's free memory, where nobody says how much
 
 
 class TorchEngine:
@@ -100,16 +101,16 @@ class TorchEngine:
         self._network = taps_of(backbone, self._dtype).to(device)
         with current(device):
             self._kernels: Kernels = kernels or kernels_for(device, self._dtype, self.net)
+        self._comparing = Comparing(self._kernels, self._z, device, self._cores)
         self.pool: SlotPool | None = None  # of the prepared size
         self.graphs: GraphEmbedder | None = None  # of the prepared size, on CUDA
-        self._content: TorchContent | None = None  # until it is asked for
-        self._loading = threading.Lock()
+        self._content = ContentOnDemand(device, precision, self._cores, CPU_BATCH)
         self._largest = self.batch  # images a run
         self._limits: dict[Layout, int] = {}  # most images a run, learned when memory ran out
 
     @property
     def loaded(self) -> Networks:
-        return frozenset({ALEXNET} if self._content is None else {ALEXNET, CONTENT})
+        return frozenset({ALEXNET, CONTENT} if self._content.loaded else {ALEXNET})
 
     @on_its_device
     @torch.inference_mode()
@@ -138,7 +139,7 @@ class TorchEngine:
         slot_bytes = features[0].nbytes
         del features
         if feature_bytes is None:
-            feature_bytes = self._default_feature_bytes()
+            feature_bytes = default_feature_bytes(self.device)
         spare = 2 * largest
         slots = feature_bytes // slot_bytes + spare
         self.pool = largest_that_fits(
@@ -158,18 +159,16 @@ class TorchEngine:
         rows = list(images)
         if not rows:
             return []
-        layout = _layout_of_all(rows, self.net)  # each core sees a part of them alone
+        layout = layout_of_all(rows, self.net)  # each core sees a part of them alone
         if network == CONTENT:
-            content = self._content_network()
-            embed = partial(self._embed_content, content, layout)
-            return embed(rows) if self._cores is None else self._cores.map(rows, embed, embed)
+            return list(self._content.embed(layout, rows, self._largest, self._relieve))
         return self._embed_all(rows) if self._cores is None else self._cores.map(rows, self._embed_all, self._embed_all)
 
     @torch.inference_mode()
     def _embed_all(self, rows: Sequence[Image]) -> list[TorchFeatures]:
         features: list[TorchFeatures] = []
         while len(features) < len(rows):
-            layout = _layout_of_all(rows, self.net)
+            layout = layout_of_all(rows, self.net)
             batch = rows[len(features) : len(features) + self._limit(layout)]
             features += in_halves(self._embed, batch, self._relieve, partial(self._lower_limit, layout))
         return features
@@ -194,8 +193,8 @@ class TorchEngine:
             for start in range(0, len(places), PAIRS_A_RUN):
                 run = places[start : start + PAIRS_A_RUN]
                 pairs = [(targets[place], candidates[place]) for place in run]
-                compare = partial(self._compare, families=families)
-                z[run, self._z.network_places[ALEXNET]] = in_halves(compare, pairs, self._relieve, _nothing_to_lower)
+                compare = partial(self._comparing.compare, families=families)
+                z[run, self._z.network_places[ALEXNET]] = in_halves(compare, pairs, self._relieve, nothing_to_lower)
         return z
 
     def compare_all(
@@ -209,7 +208,7 @@ class TorchEngine:
         here = next(self._network.parameters()).device
         foreign = list({id(one): one for one in features if one.device != here}.values())
         try:
-            copies = in_halves(self._copy, foreign, self._relieve, _nothing_to_lower)
+            copies = in_halves(self._copy, foreign, self._relieve, nothing_to_lower)
         except OutOfMemoryError as error:
             raise MemoryError(str(error)) from error
         copied = {id(one): copy for one, copy in zip(foreign, copies, strict=True)}
@@ -226,7 +225,7 @@ class TorchEngine:
             own, other = (one.maps.float().cpu().numpy() for one in (target, candidate))  # (1280, h, w)
             return masked_content_distances(own, other, mask, families, self._z)
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
-        return masked_distances(_hosted(target), _hosted(candidate), mask, families)
+        return masked_distances(hosted(target), hosted(candidate), mask, families)
 
     @on_its_device
     @torch.inference_mode()
@@ -234,20 +233,14 @@ class TorchEngine:
         self, target: Any, candidate: Any, weights: NDArray[np.float32], mask: Region | None = None
     ) -> list[NDArray[np.float32]]:
         places_by_layout([target.layout], [candidate.layout])  # refuses images of different sizes
-        by_channel = torch.from_numpy(np.asarray(weights, np.float64)).to(self.device)  # (1152,)
-        sizes = self.net.tap_sizes(target.layout.height, target.layout.width)
-        maps = []
-        for layer, size, a, b in zip(self.net.layers, sizes, target.taps(), candidate.taps(), strict=True):
-            squares = torch.sub(a.float(), b.float()).square_()  # (positions, c)
-            maps.append((squares.double() @ by_channel[layer]).float().reshape(size).cpu().numpy())  # (h, w)
-        return within(maps, mask)
+        return within(located(target, candidate, weights, self.device), mask)
 
     @on_its_device
     @torch.inference_mode()
     def statistics(self, features: Sequence[Any]) -> NDArray[np.float32]:
         alexnet = [one for one in features if one.network == ALEXNET]
         if alexnet:
-            self._measure(alexnet)
+            self._comparing.measure(alexnet)
         found: NDArray[np.float32] = torch.stack([one.statistics for one in features]).cpu().numpy()  # (n, 2, c)
         return found
 
@@ -256,7 +249,7 @@ class TorchEngine:
     def store(self, features: Any) -> list[NDArray[Any]]:
         if features.network == CONTENT:
             return [features.statistics.cpu().numpy()]
-        self._measure([features])
+        self._comparing.measure([features])
         return [features.statistics.cpu().numpy(), features.buffer.view(torch.uint8).cpu().numpy()]
 
     @on_its_device
@@ -282,106 +275,29 @@ class TorchEngine:
     @on_its_device
     def close(self) -> None:
         """Give the device's memory back; that of features which somebody still holds goes with them."""
-        self.pool = self.graphs = self._content = None
+        self.pool = self.graphs = None
+        self._content.close()
         if self._cores is not None:
             self._cores.close()
-        del self._network, self._kernels
+        del self._network, self._kernels, self._comparing
         release_cached_memory(self.device)
 
-    def _content_network(self) -> TorchContent:
-        """The content network, loaded by whoever asks first."""
-        with self._loading, torch.inference_mode():
-            if self._content is None:
-                backbone, dtype = load_content(), content_dtype(self.device, self.precision)
-                self._content = largest_that_fits(
-                    lambda size: TorchContent(backbone, dtype, self.device, size), self._largest, self.device
-                )
-            if self._content is None:
-                raise OutOfMemoryError("the device's memory does not suffice for the content network")
-            return self._content
-
-    @torch.inference_mode()
-    def _embed_content(
-        self, content: TorchContent, layout: Layout, rows: Sequence[Image]
-    ) -> list[TorchContentFeatures]:
-        def run(images: Sequence[Image]) -> list[TorchContentFeatures]:
-            return content.embed(self._content_pixels(layout, images))
-
-        size = content.largest if self._cores is None else CPU_BATCH
-        features: list[TorchContentFeatures] = []
-        for start in range(0, len(rows), size):
-            features += in_halves(run, rows[start : start + size], self._relieve, _nothing_to_lower)
-        return features
-
-    def _content_pixels(self, layout: Layout, images: Sequence[Image]) -> Tensor:
-        """Scoring pixels at the content network's side, `(n, s, s, 3)` on the device: those of `images/resize.py`."""
-        if is_card(self.device) and layout.height == layout.width:
-            hosted = [image for image in images if isinstance(image, np.ndarray)]
-            landed = [image for image in images if isinstance(image, Tensor)]
-            order = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
-            pixels = resize_to_square(self._batch(layout, hosted, landed), CONTENT_SIDE)
-            return pixels if order == list(range(len(order))) else pixels[np.argsort(order)]
-        hosts = [image.cpu().numpy() if isinstance(image, Tensor) else np.asarray(image) for image in images]
-        return torch.from_numpy(np.stack([resize(image, CONTENT_SIDE) for image in hosts])).to(self.device)
-
     def _embed(self, images: Sequence[Image]) -> list[TorchFeatures]:
-        layout = _layout_of_all(images, self.net)
+        layout = layout_of_all(images, self.net)
         features = [self._place(layout) for _ in images]
         # Those from main memory first: each kind lies together in the batch, and moves in one go.
         places = sorted(range(len(images)), key=lambda place: isinstance(images[place], Tensor))
-        hosted = [image for image in images if isinstance(image, np.ndarray)]
+        from_host = [image for image in images if isinstance(image, np.ndarray)]
         landed = [image for image in images if isinstance(image, Tensor)]
         destinations = [features[place] for place in places]
         if self.graphs is not None and self.graphs.layout == layout:
-            self.graphs.embed(hosted, landed, destinations)
+            self.graphs.embed(from_host, landed, destinations)
             return features
         with exact_convolutions(self.device, search=False):
-            maps = self._network(self._kernels.blocks(self._batch(layout, hosted, landed)))  # (n, c, h', w')
+            pixels = batch_on(self.device, layout, from_host, landed)  # (n, h, w, 3)
+            maps = self._network(self._kernels.blocks(pixels))  # (n, c, h', w')
         self._kernels.store(maps, destinations)
         return features
-
-    def _batch(self, layout: Layout, hosted: Sequence[NDArray[np.uint8]], landed: list[Tensor]) -> Tensor:
-        """All pixels on the device, `(n, h, w, 3)`: those from main memory in one copy each, to pinned memory."""
-        parts = []
-        if hosted:
-            shape = (len(hosted), layout.height, layout.width, 3)
-            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=is_card(self.device))
-            np.stack(hosted, out=pixels.numpy())
-            parts.append(pixels.to(self.device, non_blocking=True))
-        if landed:
-            read_on(torch.get_device_module(self.device).current_stream(), landed)
-            parts.append(torch.stack(landed))  # (n, h, w, 3)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _compare(
-        self, pairs: Sequence[tuple[TorchFeatures, TorchFeatures]], families: Families
-    ) -> list[NDArray[np.float32]]:
-        targets, candidates = zip(*pairs, strict=True)
-        z = torch.zeros((len(pairs), self._z.network_places[ALEXNET].stop), device=self.device)  # (n, 3456)
-        if "aligned" in families:
-            z[:, self._z.places["aligned"]] = self._kernels.compare(targets, candidates)  # (n, 1152)
-        if families & {"mean", "std"}:
-            self._measure([*targets, *candidates])
-            distances_of_both = self._kernels.compare_statistics(targets, candidates).chunk(2, dim=1)  # (n, 1152) each
-            for name, distances in zip(("mean", "std"), distances_of_both, strict=True):
-                if name in families:
-                    z[:, self._z.places[name]] = distances
-        return list(z.cpu().numpy())
-
-    def _measure(self, features: Sequence[TorchFeatures]) -> None:
-        """Statistics of those images that have none yet: weights of `aligned` alone never pay for them."""
-        missing = list({id(one): one for one in features if not one.measured}.values())
-        if self._cores is not None:
-            self._cores.map(missing, self._measure_all, self._measure_all)
-        elif missing:
-            self._measure_all(missing)
-
-    @torch.inference_mode()
-    def _measure_all(self, features: Sequence[TorchFeatures]) -> list[TorchFeatures]:
-        self._kernels.measure(features)
-        for one in features:
-            one.measured = True
-        return list(features)
 
     def _place(self, layout: Layout) -> TorchFeatures:
         """Room for an image's features: a slot of the pool, or memory of their own where it is full or does not fit."""
@@ -414,30 +330,3 @@ class TorchEngine:
     def _relieve(self) -> None:
         self.on_memory_pressure()
         release_cached_memory(self.device)
-
-    def _default_feature_bytes(self) -> int:
-        if not is_card(self.device):
-            return DEFAULT_FEATURE_BYTES
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(free * MEMORY_SHARE)
-
-
-def _layout_of_all(images: Sequence[Image], net: Net) -> Layout:
-    shapes = {tuple(image.shape) for image in images}
-    kinds = {image.dtype for image in images if isinstance(image, np.ndarray | Tensor)}
-    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[2] != 3 or not kinds <= UINT8:
-        found = ", ".join(sorted({f"{getattr(image, 'dtype', '')}{tuple(image.shape)}" for image in images}))
-        raise ValueError(f"expected images uint8 (h, w, 3) of one size, got {found}")
-    if min(shape[:2]) < MIN_SIDE:
-        raise ValueError(f"images must be at least {MIN_SIDE} pixels a side, got {shape[0]}×{shape[1]}")
-    return layout_of(shape[0], shape[1], net)
-
-
-def _hosted(features: TorchFeatures) -> list[NDArray[np.float32]]:
-    """An image's feature maps in main memory, float32 `(c, h, w)` each."""
-    sizes = features.layout.net.tap_sizes(features.layout.height, features.layout.width)
-    return [tap.float().T.reshape(-1, *size).cpu().numpy() for tap, size in zip(features.taps(), sizes, strict=True)]
-
-
-def _nothing_to_lower(_: int) -> None:
-    """Pairs are many and small: the next comparison may well fit."""

@@ -128,7 +128,7 @@ def kernels_for(device: str, dtype: torch.dtype, net: Net = ALEX) -> Kernels:
     if not is_card(device) or net != ALEX:
         return PlainKernels(device, dtype, net)
     try:
-        from clpips.models.engines.pytorch.triton_kernels import TritonKernels
+        from clpips.models.engines.pytorch.triton_launching import TritonKernels
 
         return TritonKernels(device, dtype)
     except Exception as error:  # noqa: BLE001 - without a compiler or a driver it fails in many ways

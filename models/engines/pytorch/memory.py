@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 
-from clpips.models.engines.contract import EngineError
+from clpips.models.engines.contract import DEFAULT_FEATURE_BYTES, EngineError
 from clpips.models.engines.pytorch.cards import is_card
 from clpips.models.engines.pytorch.messages import first_line
+
+MEMORY_SHARE: Final = 0.5  # features get so much of the card's free memory
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -24,6 +26,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )
+
+
+def default_feature_bytes(device: str) -> int:
+    """The bytes of features that are kept where nobody says how many: on a card half of its free memory."""
+    if not is_card(device):
+        return DEFAULT_FEATURE_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free * MEMORY_SHARE)
 
 
 def release_cached_memory(device: str) -> None:
@@ -71,6 +81,10 @@ def in_halves(
     too_large(len(items))
     half = len(items) // 2
     return in_halves(run, items[:half], relieve, too_large) + in_halves(run, items[half:], relieve, too_large)
+
+
+def nothing_to_lower(_: int) -> None:
+    """For pairs, which are many and small: the next batch may well fit."""
 
 
 def _try(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], results: list[Result]) -> str | None:

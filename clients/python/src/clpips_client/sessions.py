@@ -1,6 +1,6 @@
 """Sessions as objects: `client.session(target)` and `client.share(target)`, waited for and awaited."""
 
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from clpips_client import refining, sharing
 from clpips_client.refining import Loop
@@ -10,6 +10,7 @@ from clpips_client.sharing import Shared
 from clpips_client.steps import Flow
 
 T = TypeVar("T")
+W = TypeVar("W")  # the client that a session works with
 
 
 class _Waiting(Protocol):
@@ -20,10 +21,32 @@ class _Awaiting(Protocol):
     async def run(self, flow: Flow[T]) -> T: ...
 
 
-class _Looking:
+class _Waits:
+    """Runs operations on the caller's thread."""
+
+    _client: _Waiting
+
+    def run(self, flow: Flow[T]) -> T:
+        """What an operation comes to."""
+        return self._client.run(flow)
+
+
+class _Awaits:
+    """Runs operations on the caller's event loop."""
+
+    _client: _Awaiting
+
+    async def run(self, flow: Flow[T]) -> T:
+        """What an operation comes to."""
+        return await self._client.run(flow)
+
+
+class _Looking(Generic[W]):
     """What can be read of a session without asking the service."""
 
-    core: Loop
+    def __init__(self, loop: Loop, client: W) -> None:
+        self.core = loop
+        self._client = client
 
     @property
     def ranking(self) -> Ranking | None:
@@ -51,42 +74,28 @@ class _Looking:
         return ranking._repr_html_() if ranking is not None else "<p>no candidates yet</p>"
 
 
-class Session(_Looking):
+class Session(_Looking[_Waiting], _Waits):
     """A refinement: a target, and candidates as they come. One thread at a time may use it."""
-
-    def __init__(self, loop: Loop, client: _Waiting) -> None:
-        self.core = loop
-        self._client = client
-
-    def run(self, flow: Flow[T]) -> T:
-        """What an operation comes to."""
-        return self._client.run(flow)
 
     add = called(refining.add)
     order = called(refining.order)
     suggest = called(refining.suggest)
 
 
-class AsyncSession(_Looking):
+class AsyncSession(_Looking[_Awaiting], _Awaits):
     """A refinement, as `Session` has it. One task at a time may use it."""
-
-    def __init__(self, loop: Loop, client: _Awaiting) -> None:
-        self.core = loop
-        self._client = client
-
-    async def run(self, flow: Flow[T]) -> T:
-        """What an operation comes to."""
-        return await self._client.run(flow)
 
     add = awaited(refining.add)
     order = awaited(refining.order)
     suggest = awaited(refining.suggest)
 
 
-class _Opening:
+class _Opening(Generic[W]):
     """What can be read of a shared session without asking the service."""
 
-    core: Shared
+    def __init__(self, shared: Shared, client: W) -> None:
+        self.core = shared
+        self._client = client
 
     @property
     def id(self) -> str:
@@ -99,16 +108,8 @@ class _Opening:
         return self.core.url
 
 
-class SharedSession(_Opening):
+class SharedSession(_Opening[_Waiting], _Waits):
     """A session that the service keeps, for a person who has its `url`."""
-
-    def __init__(self, shared: Shared, client: _Waiting) -> None:
-        self.core = shared
-        self._client = client
-
-    def run(self, flow: Flow[T]) -> T:
-        """What an operation comes to."""
-        return self._client.run(flow)
 
     add = called(sharing.add)
     state = called(sharing.state)
@@ -118,16 +119,8 @@ class SharedSession(_Opening):
     delete = called(sharing.delete)
 
 
-class AsyncSharedSession(_Opening):
+class AsyncSharedSession(_Opening[_Awaiting], _Awaits):
     """A session that the service keeps, as `SharedSession` has it."""
-
-    def __init__(self, shared: Shared, client: _Awaiting) -> None:
-        self.core = shared
-        self._client = client
-
-    async def run(self, flow: Flow[T]) -> T:
-        """What an operation comes to."""
-        return await self._client.run(flow)
 
     add = awaited(sharing.add)
     state = awaited(sharing.state)
