@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -105,3 +106,19 @@ def test_a_service_that_is_killed_takes_its_decoders_with_it(tmp_path: Path) -> 
         for thread in threads:
             thread.join()
         assert gone(process.pid)
+
+
+def test_a_fork_server_whose_service_has_gone_without_hearing_it_ends_without_a_word() -> None:
+    ours, theirs = socket.socketpair()
+    code = f"from clpips.service.decoding.nursery import main; main({theirs.fileno()}, 2**28, 10.0)"
+    with theirs:
+        server = subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+    with ours:
+        assert ours.recv(1, socket.MSG_PEEK)  # it is ready, and nobody has read that
+    _, said = server.communicate(timeout=30)
+    assert (server.returncode, said) == (0, b"")

@@ -43,22 +43,31 @@ def main(descriptor: int, nbytes: int, seconds: float) -> None:
     limits = DecoderLimits(nbytes, seconds)
     lock = anonymous_file()
     with socket.socket(fileno=descriptor) as commands:
-        commands.sendall(ANSWER.pack(0))
         children: set[int] = set()
-        while True:
-            message, descriptors, _, _ = socket.recv_fds(commands, COMMAND.size, 2)
-            if len(message) < COMMAND.size:
-                break
-            command, number = COMMAND.unpack(message)
-            if command == FORK:
-                process = _fork(commands, descriptors, number, lock, limits)
-                children.add(process)
-                commands.sendall(ANSWER.pack(process))
-            else:
-                commands.sendall(ANSWER.pack(_end(number) if number in children else -1))
-                children.discard(number)
-        for process in children:
-            _end(process)
+        try:
+            _serve(commands, children, lock, limits)
+        except ConnectionError:  # the service has gone without hearing the last answer
+            pass
+        finally:
+            for process in children:
+                _end(process)
+
+
+def _serve(commands: socket.socket, children: set[int], lock: int, limits: DecoderLimits) -> None:
+    """Serve commands until the socket is closed; `children` are the processes that live. Raises `ConnectionError`."""
+    commands.sendall(ANSWER.pack(0))
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(commands, COMMAND.size, 2)
+        if len(message) < COMMAND.size:
+            return
+        command, number = COMMAND.unpack(message)
+        if command == FORK:
+            process = _fork(commands, descriptors, number, lock, limits)
+            children.add(process)
+            commands.sendall(ANSWER.pack(process))
+        else:
+            commands.sendall(ANSWER.pack(_end(number) if number in children else -1))
+            children.discard(number)
 
 
 def _fork(commands: socket.socket, descriptors: list[int], capacity: int, lock: int, limits: DecoderLimits) -> int:
