@@ -122,3 +122,25 @@ def test_bad_masks_and_bad_images_are_named_together(client: Client) -> None:
     with pytest.raises(BadImagesError) as caught:
         client.rank(TARGET, [CANDIDATES[0], 2.5 * CANDIDATES[1]], mask=LEFT / 255)
     assert [fault.pointer for fault in caught.value.faults] == ["/candidates/1", "/mask"]
+
+
+def test_a_session_has_one_mask_for_all_candidates_that_come(client: Client, by_hand: list[float]) -> None:
+    session = client.session(TARGET, mask=LEFT)
+    session.add(CANDIDATES[0])
+    ranking = session.add(CANDIDATES[1:])
+    assert [row.distance for row in sorted(ranking, key=lambda row: row.index)] == by_hand
+
+
+def test_the_service_keeps_the_mask_of_a_shared_session(client: Client, by_hand: list[float]) -> None:
+    shared = client.share(TARGET, mask=LEFT)
+    shared.add(CANDIDATES[0])
+    state = shared.add(CANDIDATES[1:])
+    assert state.mask is not None
+    # The channel distances of a session are kept in float16.
+    assert [one.distance for one in state.candidates] == pytest.approx(by_hand, rel=2e-3)
+
+
+def test_a_mask_that_cannot_be_used_is_told_before_a_session_begins(client: Client) -> None:
+    with pytest.raises(BadImagesError) as raised:
+        client.session(TARGET, mask=np.zeros((3, 320, 320), np.uint8))
+    assert [fault.pointer for fault in raised.value.faults] == ["/mask"]

@@ -62,6 +62,7 @@ def test_a_candidate_is_not_sent_twice_where_its_answer_was_lost(url: str) -> No
         with pytest.raises(ConnectionLostError) as caught:
             session.add(CANDIDATES[0])
         assert caught.value.sent
+        assert [one.rpartition(" ")[2] for one in line.carried] == ["201", "200"]
         assert len(session.state().candidates) == 1
 
 

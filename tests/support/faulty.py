@@ -65,6 +65,7 @@ def losing_line(upstream: str) -> Iterator[Line]:
                 if name in response.headers:
                     self.send_header(name, response.headers[name])
             self.send_header("content-length", str(len(response.content)))
+            self.send_header("connection", "close")  # else the client may begin the next request on it
             self.end_headers()
             self.wfile.write(response.content)
 

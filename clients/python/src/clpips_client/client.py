@@ -110,21 +110,31 @@ class Client:
     heatmap = called(scoring.heatmap)
     matrix = called(matrices.matrix)
 
-    def session(self, target: Any, *, profile: str = "lpips", resolution: int | None = RESOLUTION) -> Session:
+    def session(
+        self, target: Any, *, profile: str = "lpips", resolution: int | None = RESOLUTION, mask: Any = None
+    ) -> Session:
         """A refinement of this target: candidates are added as they come, and all so far are ranked each time.
 
-        Nothing is sent before the first candidate. Raises `BadImagesError` for a target that cannot be used.
+        `mask` is as in `rank`, and for all of them. Nothing is sent before the first candidate. Raises
+        `BadImagesError` for a target or a mask that cannot be used.
         """
-        return Session(refining.begin(self.core, target, profile, resolution), self)
+        return Session(refining.begin(self.core, target, profile, resolution, mask), self)
 
     def share(
-        self, target: Any, *, profile: str = "lpips", title: str = "", resolution: int | None = RESOLUTION
+        self,
+        target: Any,
+        *,
+        profile: str = "lpips",
+        title: str = "",
+        resolution: int | None = RESOLUTION,
+        mask: Any = None,
     ) -> SharedSession:
         """A session that the service keeps: its `url` opens it in the studio, where a person orders the candidates.
 
-        Raises what `rank` raises, and `ConnectionLostError` where it cannot be known whether it was made.
+        `mask` is as in `rank`, and for all of them. Raises what `rank` raises, and `ConnectionLostError` where it
+        cannot be known whether it was made.
         """
-        flow = sharing.create(self.core, target, profile=profile, title=title, resolution=resolution)
+        flow = sharing.create(self.core, target, profile=profile, title=title, resolution=resolution, mask=mask)
         return SharedSession(self.run(flow), self)
 
     def shared(self, link: str, token: str = "") -> SharedSession:

@@ -11,7 +11,7 @@ from clpips_client.profile_replies import Suggestion, TaughtRanking
 from clpips_client.profiles import suggest as suggest_pair
 from clpips_client.profiles import teach
 from clpips_client.replies import Ranking
-from clpips_client.scoring import RESOLUTION, rank
+from clpips_client.scoring import RESOLUTION, place_of, rank
 from clpips_client.splitting import WHOLE_TRIES, pictures_at
 from clpips_client.steps import Flow
 
@@ -24,14 +24,17 @@ class Loop:
     target: Picture
     profile: str
     resolution: int | None
+    mask: Picture | None = None  # what counts of the target
     candidates: list[Picture] = field(default_factory=list)
     ranking: Ranking | None = None  # the newest, of all candidates
 
 
-def begin(core: Core, target: Any, profile: str = "lpips", resolution: int | None = RESOLUTION) -> Loop:
-    """A loop without candidates. Raises `BadImagesError` for a target that cannot be used; nothing is sent."""
-    ((one,),) = pictures_at([("/target", [target])], resolution)
-    return Loop(core, one, profile, resolution)
+def begin(
+    core: Core, target: Any, profile: str = "lpips", resolution: int | None = RESOLUTION, mask: Any = None
+) -> Loop:
+    """A loop without candidates. Raises `BadImagesError` for what cannot be used; nothing is sent."""
+    (one,), *masks = pictures_at([("/target", [target]), *place_of(mask)], resolution)
+    return Loop(core, one, profile, resolution, masks[0][0] if masks else None)
 
 
 def add(loop: Loop, candidates: Any) -> Flow[Ranking]:
@@ -41,7 +44,7 @@ def add(loop: Loop, candidates: Any) -> Flow[Ranking]:
     """
     (new,) = pictures_at([("/candidates/{}", candidates)], loop.resolution)
     them = [*loop.candidates, *new]
-    ranking = yield from rank(loop.core, loop.target, them, profile=loop.profile, resolution=loop.resolution)
+    ranking = yield from _rank(loop, loop.core, them)
     loop.candidates = them
     loop.ranking = ranking
     return ranking
@@ -69,17 +72,18 @@ def order(
         except ComparisonNotFoundError:
             if tries == WHOLE_TRIES - 1:
                 raise
-        within = loop.core.until(budget)
-        ranking = yield from rank(
-            within, loop.target, loop.candidates, profile=loop.profile, resolution=loop.resolution
-        )
-        loop.ranking = ranking
+        loop.ranking = ranking = yield from _rank(loop, loop.core.until(budget), loop.candidates)
     raise AssertionError("the last try returns or raises")
 
 
 def suggest(loop: Loop) -> Flow[Suggestion]:
     """Which two of the candidates so far to ask a person about next; `profiles.teach` takes the answer with it."""
     return (yield from suggest_pair(loop.core, loop.profile, _of(loop)))
+
+
+def _rank(loop: Loop, core: Core, candidates: Sequence[Picture]) -> Flow[Ranking]:
+    options: dict[str, Any] = {"profile": loop.profile, "resolution": loop.resolution, "mask": loop.mask}
+    return (yield from rank(core, loop.target, candidates, **options))
 
 
 def _of(loop: Loop) -> Ranking:

@@ -18,7 +18,7 @@ from clpips_client.steps import Flow
 
 RESOLUTION: Final = 256
 
-_Mask = dict[str, Tree]  # the field of a body, or nothing
+Mask = dict[str, Tree]  # the field of a body, or nothing
 
 
 def rank(
@@ -43,7 +43,7 @@ def rank(
 
     Raises `BadImagesError` with the `indices` of the images that cannot be used, and other errors by their kind.
     """
-    places = [("/target", [target]), ("/candidates/{}", candidates), *_place_of(mask)]
+    places = [("/target", [target]), ("/candidates/{}", candidates), *place_of(mask)]
     (one,), them, *masks = pictures_at(places, resolution)
     if not them:
         raise _empty("/candidates", "there must be at least one candidate")
@@ -53,7 +53,7 @@ def rank(
     for _ in range(WHOLE_TRIES):
         replies = []
         for part in slices:
-            flow = _rank_part(core, budget, one, them[part], profile, resolution, _content_of(masks))
+            flow = _rank_part(core, budget, one, them[part], profile, resolution, content_of(masks))
             replies.append((yield from placed(flow, everywhere[part])))
         if are_alike(replies):
             return _merged(replies, slices, (one, *them))
@@ -77,7 +77,7 @@ def distance(
 
     Raises `BadImagesError` with the `indices` of the pairs whose images cannot be used, and other errors by their kind.
     """
-    places = [("/pairs/{}/target", targets), ("/pairs/{}/candidate", candidates), *_place_of(mask)]
+    places = [("/pairs/{}/target", targets), ("/pairs/{}/candidate", candidates), *place_of(mask)]
     left, right, *masks = pictures_at(places, resolution)
     if len(left) == 1:
         left *= max(len(right), 1)
@@ -90,7 +90,7 @@ def distance(
     for _ in range(WHOLE_TRIES):
         replies = []
         for part in slices:
-            flow = _distance_part(core, budget, pairs[part], profile, resolution, _content_of(masks), layers=layers)
+            flow = _distance_part(core, budget, pairs[part], profile, resolution, content_of(masks), layers=layers)
             replies.append((yield from placed(flow, everywhere[part])))
         if are_alike(replies):
             return replace(
@@ -122,7 +122,7 @@ def heatmap(
     `overlay` lays the map over the candidate with `opacity`. `high` is the value of the lightest colour: the same for
     several maps makes them comparable. `mask` is as in `rank`. docs/api.md tells the rest.
     """
-    places = [("/target", [target]), ("/candidate", [candidate]), *_place_of(mask)]
+    places = [("/target", [target]), ("/candidate", [candidate]), *place_of(mask)]
     (one,), (other,), *masks = pictures_at(places, resolution)
     options = {"profile": profile, "resolution": resolution, "format": format, "style": style, "upsample": upsample}
     answer = yield from send(
@@ -133,7 +133,7 @@ def heatmap(
         resolution,
         lambda place: {
             **options,
-            **_content_of(masks),
+            **content_of(masks),
             "opacity": float(opacity),
             "high": None if high is None else float(high),
             "target": place(one),
@@ -168,7 +168,7 @@ def _rank_part(
     them: Sequence[Picture],
     profile: str,
     resolution: int | None,
-    mask: _Mask,
+    mask: Mask,
 ) -> Flow[Ranking]:
     pictures = [("/target", target), *((f"/candidates/{place}", each) for place, each in enumerate(them))]
     answer = yield from send(
@@ -195,7 +195,7 @@ def _distance_part(
     pairs: Sequence[tuple[Picture, Picture]],
     profile: str,
     resolution: int | None,
-    mask: _Mask,
+    mask: Mask,
     *,
     layers: bool,
 ) -> Flow[Distances]:
@@ -245,12 +245,13 @@ def _merged(replies: Sequence[Ranking], slices: Sequence[slice], pictures: tuple
     )
 
 
-def _place_of(mask: Any) -> list[tuple[str, Any]]:
+def place_of(mask: Any) -> list[tuple[str, Any]]:
+    """Where a mask stands in a body, if there is one."""
     return [] if mask is None else [(MASK, mask)]
 
 
-def _content_of(masks: Sequence[Sequence[Picture]]) -> _Mask:
-    """A mask goes each time: the service keeps none, and so it has no name."""
+def content_of(masks: Sequence[Sequence[Picture]]) -> Mask:
+    """What a body says of a mask: the mask itself, for masks have no names."""
     return {"mask": masks[0][0].content} if masks else {}
 
 

@@ -57,6 +57,7 @@ class SessionState:
     created: datetime
     expires: datetime
     target: SessionTarget
+    mask: str | None  # by its name; within it the candidates are compared
     candidates: tuple[SessionCandidate, ...]  # by index
     ranking: tuple[int, ...]  # their indices, the most similar first
     order: SessionOrder | None

@@ -11,7 +11,7 @@ from clpips_client.holding import Place, send
 from clpips_client.packing import Tree
 from clpips_client.pictures import Picture
 from clpips_client.reading import read
-from clpips_client.scoring import RESOLUTION
+from clpips_client.scoring import RESOLUTION, content_of, place_of
 from clpips_client.session_replies import SessionForgotten, SessionMade, SessionState, SessionSuggestion, SessionTaught
 from clpips_client.splitting import pictures_at
 from clpips_client.steps import Flow
@@ -32,20 +32,27 @@ class Shared:
 
 
 def create(
-    core: Core, target: Any, *, profile: str = "lpips", title: str = "", resolution: int | None = RESOLUTION
+    core: Core,
+    target: Any,
+    *,
+    profile: str = "lpips",
+    title: str = "",
+    resolution: int | None = RESOLUTION,
+    mask: Any = None,
 ) -> Flow[Shared]:
-    """Make a session of this target. Its `url` is for a person. Images are as in `rank`.
+    """Make a session of this target. Its `url` is for a person. Images are as in `rank`, and so is a `mask`, for all.
 
     Raises `ConnectionLostError` where it cannot be known whether it was made.
     """
-    ((one,),) = pictures_at([("/target", [target])], resolution)
+    (one,), *masks = pictures_at([("/target", [target]), *place_of(mask)], resolution)
+    beside = {"profile": profile, "title": title, "resolution": resolution, **content_of(masks)}
     answer = yield from send(
         core,
         core.budget(),
         "/sessions",
         [("/target", one)],
         resolution,
-        lambda place: {"profile": profile, "title": title, "resolution": resolution, "target": place(one)},
+        lambda place: {**beside, "target": place(one)},
         one.name,
         repeatable=False,
     )
