@@ -68,8 +68,9 @@ def migrate() -> None:
     `CLPIPS_DATABASE_URL` names the database. PostgreSQL needs this once for each new version, before it is served; an
     SQLite file is brought up to date at each start.
     """
-    from clpips.service.storage.database import Database, newest_revision
+    from clpips.service.storage.database import Database
     from clpips.service.storage.errors import StorageError
+    from clpips.service.storage.schema import newest_revision
 
     async def run() -> None:
         database = Database(Settings.from_environment(os.environ).database_url)

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from scipy import stats
 
 from clpips.models.agreement.correlation import kendall, mean_within, spearman, within_spearman
 from clpips.models.agreement.icc import cicchetti, intraclass_correlation, koo_li
+from clpips.models.agreement.mid_ranks import mid_ranks
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.agreement.statistic import Statistic
+from clpips.models.agreement.statistic import CONFIDENCE, Statistic
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
 PEOPLE = [1, 2, 3, 4]
@@ -99,6 +102,23 @@ def test_p_values_of_few_items_are_exact(statistic: Callable[..., Statistic]) ->
     assert statistic([1, 2, 3, 4], [1, 2, 3, 4]).p == pytest.approx(2 / 24)
     assert statistic([1, 2, 3, 4, 5], [5, 4, 3, 2, 1]).p == pytest.approx(2 / 120)
     assert statistic([1, 2, 2], [1, 2, 2]).p == pytest.approx(2 / 3)  # two of six orders are as they are
+
+
+@given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=12), elements=st.integers(-3, 3).map(float)))
+def test_mid_ranks_are_scipys(values: NDArray[np.float64]) -> None:
+    assert mid_ranks(values).tolist() == stats.rankdata(values, axis=-1).tolist()
+
+
+def test_p_values_and_intervals_of_large_samples_are_scipys() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=40)
+    y = x + rng.normal(size=40)
+    assert spearman(x, y).p == pytest.approx(stats.spearmanr(x, y).pvalue, rel=1e-12)
+    assert spearman(x, -x).p == stats.spearmanr(x, -x).pvalue == 0.0
+    found = mean_within(y).mean
+    assert found.p == pytest.approx(stats.ttest_1samp(y, 0).pvalue, rel=1e-12)
+    interval = stats.ttest_1samp(y, 0).confidence_interval(CONFIDENCE)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-12)
 
 
 def test_exact_p_values_are_scipys_where_it_has_them() -> None:

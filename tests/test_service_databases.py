@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from clpips.models.metric.families import ALEXNET, NETWORK_PLACES, Z_LENGTH
-from clpips.service.storage.database import Database, newest_revision
+from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
+from clpips.service.storage.schema import newest_revision
 from clpips.service.storage.tables import (
     Row,
     pack_channel_distances,

@@ -10,8 +10,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
+from clpips.models.agreement.mid_ranks import mid_ranks
 from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant, undefined
 
 EXACT_ITEMS: Final = 8  # 8! = 40,320 orders
@@ -31,15 +32,23 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Statistic:
     x, y = _series(x, y)
     if why := _undefined(x, y, fewest=3):
         return undefined(why)
-    first, second = (stats.rankdata(side) - (len(side) + 1) / 2 for side in (x, y))  # (n,)
+    first, second = (mid_ranks(side) - (len(side) + 1) / 2 for side in (x, y))  # (n,)
     rho = float(np.clip(first @ second / np.sqrt((first @ first) * (second @ second)), -1, 1))
     exact = len(x) <= EXACT_ITEMS
-    p = _exact_p(second[_orders(len(x))] @ first) if exact else float(stats.spearmanr(x, y).pvalue)
+    p = _exact_p(second[_orders(len(x))] @ first) if exact else _spearman_p(rho, len(x))
     if len(x) < 4 or abs(rho) >= 1:
         return Statistic(rho, p=p)
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
+    half = special.ndtri((1 + CONFIDENCE) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     centre = np.arctanh(rho)
     return Statistic(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)), p)
+
+
+def _spearman_p(rho: float, count: int) -> float:
+    """Two-sided p-value of Spearman's ρ of so many items, from t."""
+    if abs(rho) >= 1:
+        return 0.0
+    t = rho * np.sqrt((count - 2) / ((1 + rho) * (1 - rho)))
+    return float(2 * special.stdtr(count - 2, -abs(t)))
 
 
 def kendall(x: ArrayLike, y: ArrayLike) -> Statistic:
@@ -51,6 +60,8 @@ def kendall(x: ArrayLike, y: ArrayLike) -> Statistic:
     x, y = _series(x, y)
     if why := _undefined(x, y, fewest=2):
         return undefined(why)
+    from scipy import stats  # what fits to a person's rankings never comes here
+
     result = stats.kendalltau(x, y)
     if len(x) > EXACT_ITEMS:
         return Statistic(float(result.statistic), p=float(result.pvalue))
@@ -97,7 +108,7 @@ def within_spearman(people: ArrayLike, metric: ArrayLike) -> NDArray[np.float64]
     >>> within_spearman([[1, 2, 3], [1, 2, 3]], [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
     array([ 1., -1.])
     """
-    x, y = (stats.rankdata(np.asarray(side, np.float64), axis=1) for side in (people, metric))  # (m, k)
+    x, y = (mid_ranks(np.asarray(side, np.float64)) for side in (people, metric))  # (m, k)
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))  # (m,)
     with np.errstate(invalid="ignore"):
@@ -121,8 +132,8 @@ def _mean(values: NDArray[np.float64]) -> Statistic:
     if len(values) < 2 or is_constant(values):
         return Statistic(mean)
     error = float(values.std(ddof=1)) / np.sqrt(len(values))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
-    return Statistic(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, len(values) - 1)))
+    half = float(special.stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * error
+    return Statistic(mean, mean - half, mean + half, float(2 * special.stdtr(len(values) - 1, -abs(mean) / error)))
 
 
 def _series(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant, undefined
 
@@ -70,7 +70,7 @@ def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: in
         if ms_raters <= ROUNDING * ms_items:  # perfect agreement
             return IntraclassCorrelation(Statistic(1.0, 1.0, 1.0, 0.0), Statistic(1.0, 1.0, 1.0, 0.0))
     f_ratio = ms_items / ms_error if ms_error else float("inf")
-    p = float(stats.f.sf(f_ratio, n - 1, (n - 1) * (k - 1)))
+    p = float(special.fdtrc(n - 1, (n - 1) * (k - 1), f_ratio))
     low, high = _interval(single, ms_items, ms_raters, ms_error, n, k)
     variance = ms_items + (ms_raters - ms_error) / n  # k times that of the raters' mean
     if np.isnan(single) or variance <= ROUNDING * (ms_items + ms_raters + ms_error):
@@ -93,7 +93,7 @@ def _interval(single: float, ms_items: float, ms_raters: float, ms_error: float,
     )
     quantile = (1 + CONFIDENCE) / 2
     rest = k * ms_raters + (k * n - k - n) * ms_error
-    above, below = float(stats.f.ppf(quantile, n - 1, degrees)), float(stats.f.ppf(quantile, degrees, n - 1))
+    above, below = float(special.fdtri(n - 1, degrees, quantile)), float(special.fdtri(degrees, n - 1, quantile))
     low = _ratio(n * (ms_items - above * ms_error), above * rest + n * ms_items)
     high = _ratio(n * (below * ms_items - ms_error), rest + n * below * ms_items)
     return low, high

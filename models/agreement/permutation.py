@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.stats import rankdata
 
+from clpips.models.agreement.mid_ranks import mid_ranks
 from clpips.models.agreement.rank_tables import pooled_statistics
 from clpips.models.agreement.statistic import NAN
 
@@ -100,7 +100,7 @@ class _Items:
         for size in np.unique(sizes).tolist():
             members = np.flatnonzero(sizes == size)  # (s,)
             places = starts[members][:, np.newaxis] + np.arange(size)  # (s, k)
-            ranks = rankdata(np.stack([people[member] for member in members.tolist()]), axis=1)  # (s, k)
+            ranks = mid_ranks(np.stack([people[member] for member in members.tolist()]))  # (s, k)
             centred = ranks - ranks.mean(axis=1, keepdims=True)
             norm = np.sqrt((centred**2).sum(axis=1, keepdims=True))
             with np.errstate(invalid="ignore"):
@@ -168,7 +168,7 @@ class _Items:
 
     def _pooled_distances(self, people: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
         """Spearman's ρ, `(b,)`, of all people's ranks `(n,)` and all distances, as codes `(b, n)`."""
-        x = rankdata(people)
+        x = mid_ranks(people)
         x = x - x.mean()  # (n,)
         offsets = np.arange(len(codes))[:, np.newaxis] * self._highest
         counts = np.bincount((codes + offsets).ravel(), minlength=len(codes) * self._highest)
@@ -193,7 +193,7 @@ def _mid_ranks(values: NDArray[np.intp]) -> NDArray[np.float64]:
     """Mid-ranks along the last axis of `(b, s, k)`."""
     size = values.shape[-1]
     if size > MANY:
-        return np.asarray(rankdata(values, axis=-1))
+        return mid_ranks(values)
     twice = np.zeros(values.shape, np.int32)
     for other in range(size):
         column = values[..., other : other + 1]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from clpips.models.agreement.correlation import within_spearman
+from clpips.models.agreement.mid_ranks import mid_ranks
 from clpips.models.agreement.statistic import NAN
 
 
@@ -43,8 +43,8 @@ def pool_ranks(people: Sequence[NDArray[np.float64]], metric: Sequence[NDArray[n
         theirs = np.stack([people[member] for member in members.tolist()])  # (s, k)
         ours = np.stack([metric[member] for member in members.tolist()])  # (s, k)
         within[members] = within_spearman(theirs, ours)
-        by_people.append(rankdata(theirs, axis=1).ravel())
-        by_metric.append(rankdata(ours, axis=1).ravel())
+        by_people.append(mid_ranks(theirs).ravel())
+        by_metric.append(mid_ranks(ours).ravel())
         sets.append(np.repeat(members, size))
         places.append((starts[members][:, np.newaxis] + np.arange(size)).ravel())
     return PooledRanks(

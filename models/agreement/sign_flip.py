@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from clpips.models.agreement.clusters import Clusters
 from clpips.models.agreement.statistic import NAN
@@ -70,12 +70,12 @@ def combine_two_ways(
     two_way: NDArray[np.float64] = variances[0] + variances[1] - variances[2]
     with np.errstate(divide="ignore"):
         z = 1 / np.sqrt(np.maximum(two_way, np.finfo(float).tiny))
-    return np.asarray(np.maximum(2 * norm.sf(z), np.maximum(by_target, by_person)), np.float64)
+    return np.asarray(np.maximum(2 * ndtr(-z), np.maximum(by_target, by_person)), np.float64)
 
 
 def _inverse_square(p: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
-        return np.asarray(1 / norm.isf(np.clip(p, 0, 1 - ROUNDING) / 2) ** 2)
+        return np.asarray(1 / ndtri(np.clip(p, 0, 1 - ROUNDING) / 2) ** 2)
 
 
 def _flip(differences: Differences, groups: NDArray[np.intp], seed: int, flips: int) -> NDArray[np.float64]:

@@ -5,15 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
@@ -27,7 +24,6 @@ from clpips.service.storage.errors import DatabaseAwayError, StorageError
 from clpips.service.storage.sqlite import LOCK_SECONDS
 from clpips.service.storage.urls import file_of, parse_url, require_file
 
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
 SQLITE_SECONDS: Final = LOCK_SECONDS + 2.0  # of one operation: its own error about a lock says more
 SECONDS: Final = 6.0
 CLOSE_SECONDS: Final = 5.0
@@ -119,7 +115,7 @@ class Database:
         if self.is_sqlite:
             await asyncio.to_thread(_make_folder, file_of(self.url))
         async with _translated(), self._engines[1].execution_options(clpips_write=True).begin() as connection:
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_schema().upgrade)
 
     def require_usable(self) -> None:
         """Raise `StorageError` where an SQLite URL names something that neither is a database nor could become one."""
@@ -129,7 +125,8 @@ class Database:
     async def revision(self) -> str | None:
         """The schema's revision; None before the first migration."""
         async with _translated(), self._engines[0].connect() as connection:
-            return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+            found: str | None = await connection.run_sync(_schema().revision_of)
+            return found
 
     async def close(self) -> None:
         """Close all connections; those that hang are left to themselves after some seconds."""
@@ -151,7 +148,7 @@ class Database:
         self._anchor = None
 
     async def _require_newest(self) -> None:
-        if (revision := await self.revision()) != (newest := newest_revision()):
+        if (revision := await self.revision()) != (newest := _schema().newest_revision()):
             raise StorageError(
                 f"the schema of {self} is at revision {revision or 'none'}, this version of CLPIPS needs {newest}: "
                 "run `clpips migrate` once"
@@ -165,7 +162,7 @@ class Database:
         """Watch the file from now on, with a connection held open, because the last one to close removes the log."""
         async with _translated():
             self._anchor = await self._engines[0].connect()
-            await self._anchor.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+            await self._anchor.run_sync(_schema().revision_of)
             await self._anchor.rollback()
             self._watch = await asyncio.to_thread(sqlite.FileWatch.of, file_of(self.url))
 
@@ -209,13 +206,6 @@ async def _close(pool: Pool) -> None:
         await greenlet_spawn(pool.dispose)
 
 
-def newest_revision() -> str:
-    """The revision of the schema that this code works with."""
-    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    assert newest is not None  # noqa: S101 - the package ships at least one
-    return newest
-
-
 def _engine_options(is_sqlite: bool, *, size: int, overflow: int) -> dict[str, Any]:
     options = {
         "json_serializer": _to_json,
@@ -241,13 +231,11 @@ def _make_folder(database: Path) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _upgrade(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5029341)")  # two migrations at once wait in line
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _schema() -> ModuleType:
+    """What knows Alembic, which takes longer to load than all else here, and a process that fits never asks."""
+    from clpips.service.storage import schema
+
+    return schema
 
 
 @asynccontextmanager
