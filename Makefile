@@ -101,7 +101,8 @@ docs: $(VENV)/.docs ## build the documentation as a site (build/docs/index.html)
 	@echo "build/docs/index.html"
 
 .PHONY: check
-check: lint docs ## everything that CI checks: lint, the documentation's links, and the tests with coverage
+check: $(VENV)/.dev ## everything that CI checks: lint, the documentation's links, and the tests with coverage
+	$(MAKE) --jobs 2 lint docs
 	$(MAKE) test PYTEST_ADDOPTS="--cov --cov-report=term --cov-fail-under=93"
 
 .PHONY: format
