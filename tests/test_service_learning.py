@@ -153,6 +153,9 @@ async def test_nobody_waits_for_ever_for_a_fit_and_it_goes_on_without_them(store
     for wait in (learner.learn(receipt.profile), learner.refit(OPEN.tenant, "eve")):
         with pytest.raises(FitPostponed, match="goes on"):
             await wait
+    async with asyncio.timeout(30):
+        while not fits.tasks:  # noqa: ASYNC110 - the list tells nobody
+            await asyncio.sleep(0)
     assert len(fits.tasks) == 1
     fits.may_end.release()
     while (await store.find(OPEN.tenant, "eve")).latest_version == 1:  # noqa: ASYNC110 - the store tells nobody

@@ -113,7 +113,7 @@ def test_a_name_of_the_services_own_is_refused_at_its_place_and_the_page_keeps_i
 
 def test_a_profile_goes_back_to_a_version_before(browser: Any) -> None:
     with listening(ColourEngine()) as url:
-        with httpx.Client(base_url=url) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             client.post("/profiles", json={"name": "ada"}).raise_for_status()
             for seed in range(8):
                 teach(client, seed)
