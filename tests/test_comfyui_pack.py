@@ -1,6 +1,7 @@
 """The node pack without ComfyUI: orders as text, keys for addresses, the registry's rules, the example workflows."""
 
 import ast
+import importlib.util
 import json
 import re
 import subprocess
@@ -76,6 +77,8 @@ def test_it_needs_the_client_and_nothing_else() -> None:
     assert (PACK / comfy["Icon"]).read_text().startswith("<svg")
 
 
+# `make test` installs no linter; `make dev`, and so CI, does.
+@pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="needs ruff: make dev")
 def test_the_registrys_security_rules_hold() -> None:
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "S102,S307,E702", str(PACK)]
     assert subprocess.run(ruff, check=False).returncode == 0

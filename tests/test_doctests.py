@@ -9,7 +9,7 @@ import pytest
 
 import clpips.models
 
-OPTIONAL = {"torch", "torchvision", "triton", "lpips", "onnx", "matplotlib"}
+OPTIONAL = {"torch", "torchvision", "triton", "lpips", "onnx", "matplotlib", "ray"}
 NAMES = [module.name for module in pkgutil.walk_packages(clpips.models.__path__, "clpips.models.")]
 
 

@@ -310,3 +310,29 @@ def test_a_thread_whose_event_loop_has_ended_closes_its_connection_and_ends_quie
     assert not connection._thread.is_alive()
     assert connection._connection is None
     assert failed == []
+
+
+async def test_what_is_opened_for_somebody_who_has_gone_is_closed(tmp_path: Path) -> None:
+    go_on, closed = threading.Event(), threading.Event()
+
+    class Slow(sqlite3.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            go_on.wait(10)
+            super().__init__(*arguments, **options)
+
+        def close(self) -> None:
+            closed.set()
+            super().close()
+
+    connection = sqlite_driver.connect(str(tmp_path / "some.db"), factory=Slow)
+
+    async def open_it() -> None:
+        await connection
+
+    opening = asyncio.create_task(open_it())
+    await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    go_on.set()
+    await asyncio.to_thread(connection._thread.join, 10)
+    assert closed.is_set()

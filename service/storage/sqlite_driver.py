@@ -14,13 +14,20 @@ class Connection(aiosqlite.Connection):
 
     Closing waits until the thread has been told to stop. Where it has been told before, aiosqlite 0.22 waits for a
     thread that has ended, without end: so an event loop hung that ended while SQLAlchemy gave a connection up. Where
-    the event loop has ended before the thread answers, it dies with an error that it prints.
+    the event loop has ended before the thread answers, it dies with an error that it prints; and what it has opened for
+    somebody who has gone stays open.
     """
 
     def __init__(self, database: str, **options: Any) -> None:
         """`options` are those of `sqlite3.connect`."""
-        super().__init__(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
-        self._thread = threading.Thread(target=_answer, args=(self._tx,), daemon=True)
+        opened: list[sqlite3.Connection] = []  # by the thread
+
+        def connect() -> sqlite3.Connection:
+            opened.append(sqlite3.connect(database, **options))
+            return opened[-1]
+
+        super().__init__(connect, iter_chunk_size=64)
+        self._thread = threading.Thread(target=_answer, args=(self._tx, opened), daemon=True)
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Tell the thread to stop: what to wait for, None where it has been told before."""
@@ -32,16 +39,20 @@ def connect(database: str, **options: Any) -> Connection:
     return Connection(database, **options)
 
 
-def _answer(asked: Any) -> None:
-    """Do what is `asked`, one after the other, until the thread is told to stop.
+def _answer(asked: Any, opened: list[sqlite3.Connection]) -> None:
+    """Do what is `asked`, one after the other, until the thread is told to stop; then nothing stays open.
 
     Whose event loop has ended gets no answer. What is asked after that (the end, as a rule) is done all the same.
     """
-    while True:
-        try:
-            core._connection_worker_thread(asked)
-        except RuntimeError:  # the event loop is closed
-            if asked.empty():
+    try:
+        while True:
+            try:
+                core._connection_worker_thread(asked)
+            except RuntimeError:  # the event loop is closed
+                if asked.empty():
+                    return
+            else:
                 return
-        else:
-            return
+    finally:
+        for connection in opened:
+            connection.close()
