@@ -1,6 +1,8 @@
 """Channel distances of a data set: each image once, each pair once, kept on disk, everything that is wrong named."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -133,13 +135,12 @@ def test_a_cache_that_cannot_be_written_only_costs_time(folder: Path, engine: Co
 
 
 def test_a_disk_that_fills_up_only_costs_time() -> None:
-    import sqlite3
 
-    connection = sqlite3.connect(":memory:")  # no table: every write fails as on a full disk
-    cache = DistanceCache(connection, "f", 64)
-    cache.write({("a", "b"): np.zeros(6016, np.float32)})
-    cache.write({("a", "b"): np.zeros(6016, np.float32)})
-    assert cache.read([("a", "b")]) == {}
+    with closing(sqlite3.connect(":memory:")) as connection:  # no table: every write fails as on a full disk
+        cache = DistanceCache(connection, "f", 64)
+        cache.write({("a", "b"): np.zeros(6016, np.float32)})
+        cache.write({("a", "b"): np.zeros(6016, np.float32)})
+        assert cache.read([("a", "b")]) == {}
 
 
 def test_features_that_do_not_fit_into_memory_are_computed_again(folder: Path, engine: Counting) -> None:

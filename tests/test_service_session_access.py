@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -163,7 +164,7 @@ def test_a_token_may_do_what_its_makers_key_could(client: TestClient[Any]) -> No
 
 
 def test_the_database_has_a_hash_in_place_of_the_token(client: TestClient[Any], session: Made, database: Path) -> None:
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         ((kept,),) = connection.execute("SELECT token FROM sessions WHERE id = ?", (session.id,)).fetchall()
     assert kept == hash_of(session.token)
     content = b"".join(path.read_bytes() for path in database.parent.iterdir())
