@@ -21,7 +21,12 @@ import numpy as np
 from loadtest.kit.contenders import LOGS, Server, clpips
 from loadtest.kit.pictures import Pictures
 
-PATIENT: Final = {"request_seconds": 3600, "max_queue": 100_000, "max_sessions": 100_000}
+PATIENT: Final = {
+    "request_seconds": 3600,
+    "max_queue": 100_000,
+    "max_sessions": 100_000,
+    "inflight_body_bytes": 2**34,
+}
 Refinement = tuple[bytes, Sequence[bytes]]  # a target and its candidates
 
 

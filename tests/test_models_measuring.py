@@ -135,7 +135,6 @@ def test_a_cache_that_cannot_be_written_only_costs_time(folder: Path, engine: Co
 
 
 def test_a_disk_that_fills_up_only_costs_time() -> None:
-
     with closing(sqlite3.connect(":memory:")) as connection:  # no table: every write fails as on a full disk
         cache = DistanceCache(connection, "f", 64)
         cache.write({("a", "b"): np.zeros(6016, np.float32)})
