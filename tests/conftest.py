@@ -24,16 +24,19 @@ if not ON_GPU:
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "lpips", "onnx"))
 
 
+# What some tests need and not every machine has, by their marker: whether it is here, and how to get it. The default
+# install, on which `make test` runs, has no PyTorch by design (CI has it); a card is what `make on-device` is for.
+NEEDED = {
+    "torch": (HAS_TORCH, "needs PyTorch, lpips and onnx: pip install -e '.[torch]'"),
+    "gpu": (ON_GPU, "needs an NVIDIA GPU: set CLPIPS_TEST_GPU=1 on a machine that has one"),
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The default install, on which `make test` runs, has no PyTorch by design; CI has it, and there these tests run.
-    no_torch = pytest.mark.skip(reason="needs PyTorch, lpips and onnx: pip install -e '.[torch]'")
-    # What only a card can show. Few machines have one; `make on-device` runs these tests where there is one.
-    no_gpu = pytest.mark.skip(reason="needs an NVIDIA GPU: set CLPIPS_TEST_GPU=1 on a machine that has one")
     for item in items:
-        if item.get_closest_marker("torch") and not HAS_TORCH:
-            item.add_marker(no_torch)
-        if item.get_closest_marker("gpu") and not ON_GPU:
-            item.add_marker(no_gpu)
+        for marker, (is_here, how) in NEEDED.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skipif(not is_here, reason=how))
 
 
 @pytest.fixture(autouse=True)
