@@ -234,6 +234,35 @@ def test_a_profile_that_uses_content_is_refused_where_it_has_been_left_out_since
         assert ranked(client, "ada").status_code == 200
 
 
+def import_parent(client: TestClient[Any], channels: int, least: float) -> None:
+    """Import weights `of` that are content's, but for so many channels of `aligned` of the least weight."""
+    aligned = np.zeros(1152, np.float32)
+    aligned[:channels] = least
+    families = {"aligned": aligned, "content_std": np.full(1280, 1e12, np.float32)}
+    weights = format_weights(LayerWeights(combine_families(families), "of"))
+    assert client.put("/profiles/of/weights", content=weights).status_code == 201
+
+
+@pytest.mark.parametrize("least", [1e-9, 1e-30])
+def test_however_little_is_left_of_a_parent_a_new_profile_ranks_by_it(database_url: str, least: float) -> None:
+    with serving(FakeEngine(), database_url=database_url) as client:
+        import_parent(client, 1152, least)
+    with serving(FakeEngine(), database_url=database_url, content=False) as client:
+        assert client.post("/profiles", json={"name": "b", "parent": "of"}).status_code == 201
+        assert client.get("/profiles/b").json()["family_shares"]["aligned"] == pytest.approx(1)
+        assert ranked(client, "b").json()["ranking"][0]["distance"] > 0
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-9])
+def test_no_profile_begins_with_what_cannot_be_as_far_apart_as_its_parent(database_url: str, least: float) -> None:
+    with serving(FakeEngine(), database_url=database_url) as client:
+        import_parent(client, 1, least)
+    with serving(FakeEngine(), database_url=database_url, content=False) as client:
+        problem = assert_problem(client.post("/profiles", json={"name": "b", "parent": "of"}), 409, "content-left-out")
+        assert pointers(problem) == ["/parent"]
+        assert client.get("/profiles/b").status_code == 404
+
+
 def test_the_network_is_loaded_at_start_if_a_stored_profile_uses_it(database_url: str) -> None:
     looks = FakeEngine()
     with serving(looks, database_url=database_url) as client:
