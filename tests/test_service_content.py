@@ -12,7 +12,16 @@ from clpips.models.metric.families import ALEXNET, ALL_NETWORKS, FAMILIES_OF, PL
 from clpips.models.metric.weights_files import format_weights
 from tests.support.content import CONTENT_ALONE, CONTENT_FAMILIES, IMAGES, order, ranked
 from tests.support.pictures import encode, picture
-from tests.support.services import FakeEngine, assert_problem, distance_body, pointers, post, rank_body, serving
+from tests.support.services import (
+    FakeEngine,
+    assert_problem,
+    base64_of,
+    distance_body,
+    pointers,
+    post,
+    rank_body,
+    serving,
+)
 
 
 @pytest.fixture
@@ -147,6 +156,20 @@ def test_a_ranking_whose_pixels_are_gone_teaches_what_is_known_and_says_so(fake:
         answer = post(client, sent, "/profiles/ada/rankings")
         assert answer.json()["unknown"] == []
         assert families_kept(client, "ada") == [sorted(FAMILIES_OF[ALEXNET]), sorted(PLACES)]
+
+
+def test_a_session_is_not_ranked_by_what_its_candidates_were_compared_without(fake: FakeEngine) -> None:
+    target, *candidates = map(base64_of, IMAGES)
+    with serving(fake) as client:
+        session = client.post("/sessions", json={"target": target, "profile": "lpips"}).json()["session"]
+        added = client.post(f"/sessions/{session}/candidates", json={"candidates": candidates})
+        assert added.status_code == 200, added.text
+        assert fake.embedded_content == 0
+        problem = assert_problem(client.get(f"/sessions/{session}?profile=balanced"), 409, "images-not-held")
+        assert "make a session with this one" in problem["detail"]
+        assert pointers(problem) == ["/candidates/0", "/candidates/1", "/candidates/2"]
+        assert {fault["detail"] for fault in problem["errors"]} == {"it was compared without that network"}
+        assert client.get(f"/sessions/{session}?profile=clpips-materials").status_code == 200
 
 
 def test_the_network_is_loaded_at_start_if_a_stored_profile_uses_it(database_url: str) -> None:
