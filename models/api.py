@@ -120,7 +120,7 @@ class Metric:
 
         `mask`, uint8 `(h, w)`, says what of the target's picture counts, 255 fully, 0 not at all. Raises an
         `ImageError` as `embed` does, `MaskError` for a mask that is none, and `ValueError` for images of a pair that
-        are scored at two sizes.
+        are scored at two sizes, and for an `Embedding` that lacks a network which the weights use.
         """
         values = [one.value for one in self._distances(target, candidates, mask)]
         order = sorted(range(len(values)), key=values.__getitem__)
@@ -182,7 +182,15 @@ class Metric:
         ]
 
     def _embedded(self, image: Picture) -> Embedding:
-        return image if isinstance(image, Embedding) else self.embed([image])[0]
+        """Raises `ValueError` for what a metric that does without one of the networks has made."""
+        if not isinstance(image, Embedding):
+            return self.embed([image])[0]
+        if missing := sorted(self.weights.networks - image.features.keys()):
+            raise ValueError(
+                f"the weights {self.weights.name!r} use {', '.join(missing)}, which this embedding was made without: "
+                "let this metric embed the image"
+            )
+        return image
 
     def _scored(self, image: NDArray[Any]) -> Pixels:
         """The pixels that are scored. Raises an `ImageError`."""

@@ -77,8 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Whether the content network may be used, which new profiles begin with. It is loaded when it "
-            "is first needed. `false` leaves it out: profiles that use it are then answered with 409, and new profiles "
-            "begin without it."
+            "is first needed, or at the start where a stored profile uses it. `false` leaves it out: profiles that use "
+            "it are then answered with 409, and new profiles begin without it."
         ),
     ] = True
     threads: Annotated[

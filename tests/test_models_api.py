@@ -61,6 +61,16 @@ def test_embeddings_stand_for_images(balanced: Metric) -> None:
     assert balanced.rank(embedded[0], [FAR, embedded[1]]) == balanced.rank(TARGET, [FAR, picture(3, 40, 70)])
 
 
+def test_an_embedding_that_lacks_a_network_is_refused_and_told(balanced: Metric) -> None:
+    image = picture(0, 64)
+    lpips = Metric(load_weights("lpips"), balanced.engine)
+    lacking = lpips.embed([image])[0]
+    for compare in (balanced.distance, balanced.heatmap):
+        with pytest.raises(ValueError, match=r"'balanced' use efficientnet-lite0, .* let this metric embed the image"):
+            compare(image, lacking)
+    assert lpips.distance(balanced.embed([image])[0], lacking).value == 0
+
+
 def test_a_heat_map_says_what_it_does_not_show(balanced: Metric) -> None:
     found = balanced.heatmap(TARGET, FAR)
     assert isinstance(found, HeatMap)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from clpips.models.cli.data_set import made
+from clpips.models.metric.content import CONTENT_FINGERPRINT
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.files import read_rankings
 from tests.support import learning
 from tests.support.learning import CANDIDATES, run_json
@@ -55,6 +58,13 @@ def test_tables_and_plots_lie_beside_the_report_as_files(
     assert "prefers-color-scheme: dark" in page
     for words in ("clpips", "seed", "command", "backbone", "weights judged"):
         assert f"<td>{words}</td>" in page
+
+
+def test_figures_name_the_content_network_where_weights_use_it(stored: Path) -> None:
+    lpips, balanced = load_weights("lpips"), load_weights("balanced")
+    assert "content network" not in made(stored, lpips.backbone, {"judged": lpips})
+    named = made(stored, lpips.backbone, {"judged": balanced, "compared with": lpips})
+    assert named["content network"] == f"sha256 {CONTENT_FINGERPRINT[:16]}"
 
 
 def test_a_report_by_rater_tells_new_people_from_new_targets(

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import compare_images, embed_images
 from clpips.models.images.resize import resize
 from clpips.models.metric.backbone import MIN_SIDE
-from clpips.models.metric.backbone_file import SHIPPED_CONTENT, load_content, tensor_offsets
+from clpips.models.metric.backbone_file import (
+    SHIPPED_CONTENT,
+    BackboneError,
+    load_content,
+    require_content,
+    tensor_offsets,
+)
 from clpips.models.metric.content import (
     BLOCKS,
     CONTENT_CHANNELS,
@@ -74,6 +81,18 @@ def reference_statistics(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 def test_the_shipped_file_is_the_published_one() -> None:
     assert load_content().fingerprint == CONTENT_FINGERPRINT
     assert {name: tensor.shape for name, tensor in load_content().tensors.items()} == content_shapes()
+
+
+def test_a_file_that_is_missing_or_damaged_is_told_before_it_is_loaded(tmp_path: Path) -> None:
+    require_content()
+    path = tmp_path / "content.safetensors"
+    with pytest.raises(BackboneError, match=f"cannot read the backbone {path}"):
+        require_content(path)
+    content = bytearray(SHIPPED_CONTENT.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BackboneError, match=r"is damaged: its sha256 is .* install clpips again"):
+        require_content(path)
 
 
 def test_offsets_point_at_the_tensors() -> None:

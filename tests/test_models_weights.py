@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from clpips.models.metric.backbone import LAYERS
-from clpips.models.metric.families import GROUPS, PLACES
-from clpips.models.metric.typical import TYPICAL
+from clpips.models.metric.families import ALL_NETWORKS, CONTENT, GROUPS, PLACES
+from clpips.models.metric.typical import TYPICAL, typical_sum
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
 from clpips.models.metric.weights_files import (
     FORMAT,
@@ -66,6 +66,24 @@ def test_shares_are_of_a_typical_distance_and_not_of_the_weights() -> None:
     weights = LayerWeights(values, name="x")
     assert weights.layer_shares() == pytest.approx([0.25, 0, 0, 0, 0.75])
     assert weights.family_shares() == pytest.approx({**dict.fromkeys(PLACES, 0), "aligned": 0.25, "mean": 0.75})
+
+
+@pytest.mark.parametrize("share", [1e-12, 0.4, 1 - 1e-12])
+def test_without_a_network_the_rest_makes_as_much_of_a_typical_distance(share: float) -> None:
+    families = {"std": np.full(1152, share), "content_mean": np.full(1280, 1 - share)}
+    weights = LayerWeights(combine_families(families), "both")
+    rest = LayerWeights(weights.without(frozenset({CONTENT})), "rest")
+    assert rest.families == {"std"}
+    assert typical(rest) == pytest.approx(typical(weights), rel=1e-5)
+    with pytest.raises(
+        WeightsError, match=r"without alexnet, efficientnet-lite0 nothing is left of the weights 'both'"
+    ):
+        weights.without(ALL_NETWORKS)
+
+
+def typical(weights: LayerWeights) -> float:
+    """What weights of one value a family make of the distance of two natural images."""
+    return sum(float(weights.values[place][0]) * typical_sum(name) for name, place in PLACES.items())
 
 
 def test_equal_weights_are_equal_bytes() -> None:

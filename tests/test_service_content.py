@@ -1,25 +1,27 @@
-"""The content network in the service: who uses it pays for it, nobody else does, and whoever left it out is told."""
+"""The content network in the service: who uses it pays for it, and nobody else does."""
 
 import json
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from litestar.testing import TestClient
 
 from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
-from clpips.models.metric.families import ALEXNET, ALL_NETWORKS, CONTENT, FAMILIES_OF, PLACES
-from clpips.models.metric.weights import LayerWeights, combine_families
+from clpips.models.metric.families import ALEXNET, ALL_NETWORKS, FAMILIES_OF, PLACES
 from clpips.models.metric.weights_files import format_weights
-from tests.support.colours import ColourEngine, bluest, rank, teach
+from tests.support.content import CONTENT_ALONE, CONTENT_FAMILIES, IMAGES, order, ranked
 from tests.support.pictures import encode, picture
-from tests.support.services import FakeEngine, assert_problem, distance_body, pointers, post, rank_body, serving
-
-IMAGES = [encode(picture(seed, 64)) for seed in range(4)]
-CONTENT_FAMILIES = sorted(FAMILIES_OF[CONTENT])
-CONTENT_ALONE = LayerWeights(combine_families({"content_mean": np.ones(1280, np.float32)}), "what-it-is-of")
+from tests.support.services import (
+    FakeEngine,
+    assert_problem,
+    base64_of,
+    distance_body,
+    pointers,
+    post,
+    rank_body,
+    serving,
+)
 
 
 @pytest.fixture
@@ -33,12 +35,6 @@ def counted(engine: FakeEngine) -> tuple[int, int]:
     found = engine.embedded, engine.embedded_content
     engine.embedded = engine.embedded_content = 0
     return found
-
-
-def ranked(client: TestClient[Any], profile: str, images: Sequence[Any] = IMAGES) -> Any:
-    return post(
-        client, rank_body("json" if isinstance(images[0], str) else "msgpack", images[0], images[1:], profile=profile)
-    )
 
 
 def names_of(reply: Any) -> list[str]:
@@ -136,12 +132,6 @@ def test_pixels_are_held_only_where_a_network_may_yet_ask_for_them(fake: FakeEng
         assert held(client) == 4 * 12
 
 
-def order(client: TestClient[Any], profile: str, comparison: str) -> Any:
-    said = client.post(f"/profiles/{profile}/rankings", json={"comparison": comparison, "order": [2, 0, 1]})
-    assert said.status_code == 201, said.text
-    return said.json()
-
-
 def families_kept(client: TestClient[Any], profile: str) -> list[list[str]]:
     lines = client.get(f"/profiles/{profile}/rankings").text.splitlines()
     return [sorted(json.loads(line)["z"]) for line in lines]
@@ -168,70 +158,18 @@ def test_a_ranking_whose_pixels_are_gone_teaches_what_is_known_and_says_so(fake:
         assert families_kept(client, "ada") == [sorted(FAMILIES_OF[ALEXNET]), sorted(PLACES)]
 
 
-class TestLeftOut:
-    """`CLPIPS_CONTENT=false`."""
-
-    @pytest.fixture
-    def client(self) -> Iterator[TestClient[Any]]:
-        with serving(ColourEngine(), content=False) as client:
-            yield client
-
-    def test_weights_that_use_it_are_refused_and_never_answered_by_a_part_of_them(
-        self, client: TestClient[Any]
-    ) -> None:
-        refused = [ranked(client, "balanced")]
-        refused.append(post(client, distance_body("json", [(IMAGES[0], IMAGES[1])], profile="balanced"), "/distance"))
-        for answer in refused:
-            problem = assert_problem(answer, 409, "content-left-out")
-            assert pointers(problem) == ["/profile"]
-            assert "CLPIPS_CONTENT=false" in problem["detail"]
-        assert ranked(client, "lpips").status_code == 200
-
-    def test_weights_that_use_it_are_not_imported(self, client: TestClient[Any]) -> None:
-        answer = client.put("/profiles/of/weights", content=format_weights(CONTENT_ALONE))
-        assert_problem(answer, 409, "content-left-out")
-        assert client.get("/profiles/of").status_code == 404
-
-    def test_a_new_profile_begins_with_the_rest_of_its_parent_as_far_apart_as_before(
-        self, client: TestClient[Any]
-    ) -> None:
-        assert client.post("/profiles", json={"name": "ada"}).status_code == 201
-        shares = client.get("/profiles/ada").json()["family_shares"]
-        assert {name: shares[name] for name in CONTENT_FAMILIES} == dict.fromkeys(CONTENT_FAMILIES, 0)
-        assert [shares[name] for name in sorted(FAMILIES_OF[ALEXNET])] == pytest.approx([1 / 3] * 3, abs=1e-3)
-        assert ranked(client, "ada").status_code == 200
-
-    def test_what_such_a_profile_learns_gives_content_no_weight(self, client: TestClient[Any]) -> None:
-        client.post("/profiles", json={"name": "ada"})
-        for seed in range(6):
-            taught = teach(client, seed)
-        assert taught["taken"]
-        assert taught["unknown"] == CONTENT_FAMILIES
-        shares = client.get("/profiles/ada").json()["family_shares"]
-        assert {name: shares[name] for name in CONTENT_FAMILIES} == dict.fromkeys(CONTENT_FAMILIES, 0)
-        assert rank(client, 50)["ranking"][0]["index"] == bluest(50)[0]
-
-    def test_the_network_is_not_run(self) -> None:
-        engine = FakeEngine()
-        with serving(engine, content=False) as client:
-            client.post("/profiles", json={"name": "ada"})
-            order(client, "ada", ranked(client, "ada").json()["comparison"])
-        assert engine.embedded_content == 0
-
-
-def test_a_profile_that_uses_content_is_refused_where_it_has_been_left_out_since(database_url: str) -> None:
-    with serving(FakeEngine(), database_url=database_url) as client:
-        client.post("/profiles", json={"name": "ada"})
-        comparison = ranked(client, "ada").json()["comparison"]
-        order(client, "ada", comparison)
-    with serving(FakeEngine(), database_url=database_url, content=False) as client:
-        assert_problem(ranked(client, "ada"), 409, "content-left-out")
-        sent = rank_body("msgpack", IMAGES[0], IMAGES[1:], ranks=[1, 3, 2])
-        assert_problem(post(client, sent, "/profiles/ada/rankings"), 409, "content-left-out")
-        assert_problem(client.post("/profiles", json={"name": "b", "parent": "none"}), 422, "unknown-profile")
-        assert client.get("/profiles/ada").json()["family_shares"]["content_mean"] > 0
-    with serving(FakeEngine(), database_url=database_url) as client:
-        assert ranked(client, "ada").status_code == 200
+def test_a_session_is_not_ranked_by_what_its_candidates_were_compared_without(fake: FakeEngine) -> None:
+    target, *candidates = map(base64_of, IMAGES)
+    with serving(fake) as client:
+        session = client.post("/sessions", json={"target": target, "profile": "lpips"}).json()["session"]
+        added = client.post(f"/sessions/{session}/candidates", json={"candidates": candidates})
+        assert added.status_code == 200, added.text
+        assert fake.embedded_content == 0
+        problem = assert_problem(client.get(f"/sessions/{session}?profile=balanced"), 409, "images-not-held")
+        assert "make a session with this one" in problem["detail"]
+        assert pointers(problem) == ["/candidates/0", "/candidates/1", "/candidates/2"]
+        assert {fault["detail"] for fault in problem["errors"]} == {"it was compared without that network"}
+        assert client.get(f"/sessions/{session}?profile=clpips-materials").status_code == 200
 
 
 def test_the_network_is_loaded_at_start_if_a_stored_profile_uses_it(database_url: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.fitting.personal import fit
+from clpips.models.metric.families import ALL_NETWORKS
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
@@ -90,7 +91,7 @@ def order(job: FitJob, place: int, target: str | None = None, comparison: str | 
 
 def task_of(profile: Profile) -> Task:
     """The fit of a profile with all that it has now."""
-    return Task.of(profile)
+    return Task.of(profile, ALL_NETWORKS)
 
 
 def without_sense(broken: FitJob) -> FitJob:

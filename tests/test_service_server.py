@@ -161,6 +161,25 @@ def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> 
     assert "listening" not in done.stderr
 
 
+def test_a_damaged_content_network_is_told_at_the_start_and_does_not_matter_where_it_is_left_out(
+    tmp_path: Path,
+) -> None:
+    damaged = tmp_path / "content.safetensors"
+    damaged.write_bytes(b"damaged")
+    code = (
+        "import sys; from pathlib import Path; from clpips.models.metric import backbone_file; "
+        f"backbone_file.SHIPPED_CONTENT = Path({str(damaged)!r}); "
+        "from clpips.service.settings import Settings; from clpips.service.scoring.opening import open_engines; "
+        "from clpips.service.cli import main; "
+        "open_engines(Settings(engine='onnx', content=False)); print('left out'); main(['serve', '--port', '0'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert "left out" in done.stdout
+    assert done.returncode
+    assert "content.safetensors is damaged" in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("url", ["mysql://host/clpips", "nonsense", "sqlite://", "sqlite:////", "sqlite:///{folder}"])
 def test_a_database_that_is_not_served_is_named_in_one_line(url: str, tmp_path: Path) -> None:
     assert "the database must be a URL like" in refused(CLPIPS_DATABASE_URL=url.format(folder=tmp_path))

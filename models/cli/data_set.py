@@ -12,7 +12,8 @@ from clpips.models.cli.output import Stopwatch
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.installing import install_hint
-from clpips.models.metric.families import families_of
+from clpips.models.metric.content import CONTENT_FINGERPRINT
+from clpips.models.metric.families import CONTENT, families_of
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.files import Ranking, RankingsError, read_rankings
 from clpips.models.rankings.measured import MeasuredRankings
@@ -66,11 +67,13 @@ def made(path: Path, fingerprint: str, weights: Mapping[str, LayerWeights], **op
         f"weights {side}": f"{one.name}, sha256 of the values {hashlib.sha256(one.values.tobytes()).hexdigest()[:16]}"
         for side, one in weights.items()
     }
+    content = any(CONTENT in one.networks for one in weights.values())
     return {
         "clpips": __version__,
         "command": shlex.join(["clpips", *sys.argv[1:]]),
         **{name: str(value) for name, value in options.items()},
         "rankings": f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}",
         "backbone": f"sha256 {fingerprint[:16]}",
+        **({"content network": f"sha256 {CONTENT_FINGERPRINT[:16]}"} if content else {}),
         **hashes,
     }

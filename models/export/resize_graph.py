@@ -1,8 +1,8 @@
 """Bicubic resampling with antialiasing as ONNX nodes: the pixels that `models/images/resize.py` gives, to the bit.
 
 Pillow (`libImaging/Resample.c`) computes in integers: coefficients of 22 bits, rows first, rounded to 8 bits, then
-columns. Here coefficients and sums are whole numbers in float64, which holds them exactly. (Images much taller than
-wide Pillow resizes columns first: of those some pixels differ by a level or two.)
+columns. Here coefficients and sums are whole numbers in float64, which holds them exactly. (Of images taller than wide
+Pillow 13 takes columns first, from 1.1 to 5 times the width on, by their size: some pixels differ by a level or two.)
 """
 
 from typing import Final

@@ -82,17 +82,30 @@ def load_content() -> Backbone:
     return _load(SHIPPED_CONTENT, CONTENT_FINGERPRINT, content_shapes(), "those of EfficientNet-Lite0")
 
 
+def require_content(path: Path | None = None) -> None:
+    """Raise `BackboneError` unless the content network's file, the one that ships or `path`, is there and sound.
+
+    It is read in parts, and nothing of it is kept: for whoever loads the network later, or never.
+    """
+    path = path or SHIPPED_CONTENT
+    try:
+        with path.open("rb") as file:
+            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if fingerprint != CONTENT_FINGERPRINT:
+        raise _damaged(path, fingerprint, CONTENT_FINGERPRINT)
+
+
 def _load(path: Path, expected: str | None, shapes: Mapping[str, tuple[int, ...]], keys: str) -> Backbone:
     """A network's file; `expected` is its sha256 where it is known, `keys` says what tensors it should have."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BackboneError(f"cannot read the backbone {path}: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     fingerprint = hashlib.sha256(content).hexdigest()
     if expected is not None and fingerprint != expected:
-        raise BackboneError(
-            f"{path} is damaged: its sha256 is {fingerprint}, expected {expected}; install clpips again"
-        )
+        raise _damaged(path, fingerprint, expected)
     try:
         tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -100,6 +113,14 @@ def _load(path: Path, expected: str | None, shapes: Mapping[str, tuple[int, ...]
     return Backbone(
         path, fingerprint, {name: _checked(path, tensors, name, shape, keys) for name, shape in shapes.items()}
     )
+
+
+def _unreadable(path: Path, error: OSError) -> BackboneError:
+    return BackboneError(f"cannot read the backbone {path}: {error.strerror}")
+
+
+def _damaged(path: Path, fingerprint: str, expected: str) -> BackboneError:
+    return BackboneError(f"{path} is damaged: its sha256 is {fingerprint}, expected {expected}; install clpips again")
 
 
 def tensor_offsets(path: Path) -> dict[str, tuple[int, int]]:

@@ -93,6 +93,16 @@ def _known(width: int) -> tuple[ZLayout, Networks]:
         raise ValueError(f"{width} channel distances belong to no networks; expected one of {widths}") from None
 
 
+def limit_packed(packed: NDArray[np.float16], networks: Networks) -> NDArray[np.float16]:
+    """What these networks say of packed channel distances, `(n, known)`: `(n, ≤ known)`, of one of them at least.
+
+    >>> limit_packed(np.zeros((1, 6016), np.float16), frozenset({"alexnet"})).shape
+    (1, 3456)
+    """
+    known = known_networks(packed.shape[1])
+    return packed if known <= networks else trim_z(fill_z(packed), known & networks)
+
+
 def trim_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights, `(z,)`, as far as they count: without the networks at the end whose families have no weight.
 

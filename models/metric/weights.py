@@ -103,12 +103,18 @@ class LayerWeights:
         return networks_of(self.families)
 
     def without(self, networks: Networks) -> NDArray[np.float32]:
-        """The weights, float32 `(z,)`, of the other networks' families alone: a typical distance stays as it is."""
-        kept = self.values.copy()  # (z,)
+        """The weights, float32 `(z,)`, of the other networks' families alone: a typical distance stays as it is.
+
+        Raises `WeightsError` where the others count for nothing, or for too little to make up for what is left out.
+        """
+        kept = self.values.astype(np.float64)  # (z,)
         for name in networks:
             kept[self.layout.network_places[name]] = 0
-        share = 1 - sum(part for name, part in self.family_shares().items() if networks_of({name}) <= networks)
-        return kept / np.float32(share) if kept.any() else kept
+        if not kept.any():
+            raise WeightsError(f"without {', '.join(sorted(networks))} nothing is left of the weights {self.name!r}")
+        # Summed and not told by what is missing from 1, of which a small share has no digits left.
+        rest = self._typical([group for group in self.layout.groups if not networks_of({group.family}) <= networks])
+        return _checked(kept * (self._typical(self.layout.groups) / rest))
 
     def _typical(self, groups: Iterable[Group]) -> float:
         """What these groups add to the distance of two natural images."""

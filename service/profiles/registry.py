@@ -111,11 +111,15 @@ class Registry:
     def require_networks(self, weights: LayerWeights, pointer: str = "") -> None:
         """Raise `ContentLeftOut` where these weights need a network that the service does not run."""
         if weights.networks - self.networks:
-            detail = (
-                f"{weights.name!r} uses the content network, which this service leaves out (CLPIPS_CONTENT=false): "
-                "name weights without it, such as `lpips`, or ask whoever runs the service to take it in"
-            )
-            raise ContentLeftOut(detail, [Fault(pointer, detail)])
+            raise self.left_out(weights, pointer)
+
+    def left_out(self, weights: LayerWeights, pointer: str = "") -> ContentLeftOut:
+        """That these weights need a network that the service does not run."""
+        detail = (
+            f"{weights.name!r} uses the content network, which this service leaves out (CLPIPS_CONTENT=false): "
+            "name weights without it, such as `lpips`, or ask whoever runs the service to take it in"
+        )
+        return ContentLeftOut(detail, [Fault(pointer, detail)])
 
     async def _load(self, key: Key) -> NamedWeights:
         started = self._clock()

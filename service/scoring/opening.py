@@ -9,6 +9,7 @@ from clpips.models.engines.contract import Engine, EngineError, JpegDecoder
 from clpips.models.engines.cores import core_count
 from clpips.models.engines.devices import devices_of, open_all
 from clpips.models.engines.opening import open_engine, open_jpeg_decoder
+from clpips.models.metric.backbone_file import require_content
 from clpips.service.batching.running import Running
 from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import DecoderProcesses
@@ -21,7 +22,13 @@ log = structlog.get_logger()
 
 
 def open_engines(settings: Settings) -> list[Engine]:
-    """The engines that the settings ask for, one for each device. CPUs share the cores, and how they convolve."""
+    """The engines that the settings ask for, one for each device. CPUs share the cores, and how they convolve.
+
+    The content network's file is looked at now, though nobody may ever ask for it: found damaged by the first request
+    that does, it would make a sound engine fail, and in the end take the service away from those who do not use it.
+    """
+    if settings.content:
+        require_content()
     devices = devices_of(settings.device)
     convolution, threads = settings.convolution, settings.threads
     if len(devices) > 1 and devices[0] == "cpu":

@@ -134,4 +134,6 @@ def _require_known(candidates: Sequence[SessionCandidate], profile: NamedWeights
             f"{profile.info.name!r} uses a network that candidates {', '.join(map(str, lacking[:10]))} of the session "
             "were compared without; rank by the session's own profile, or make a session with this one"
         )
-        raise ImagesNotHeld(detail, [Fault(f"/candidates/{index}", "it must be sent again") for index in lacking])
+        raise ImagesNotHeld(
+            detail, [Fault(f"/candidates/{index}", "it was compared without that network") for index in lacking]
+        )

@@ -9,6 +9,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from clpips.models.fitting.job import FitResult
+from clpips.models.metric.families import Networks
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.records import Profile
 
@@ -22,11 +23,12 @@ class Task:
     profile_id: UUID
     base_version: int  # that the fit starts from
     last_ranking: int
+    networks: Networks  # that may count
 
     @classmethod
-    def of(cls, seen: Profile) -> Self:
+    def of(cls, seen: Profile, networks: Networks) -> Self:
         """The fit of a profile as it was seen."""
-        return cls(seen.id, seen.base_version, seen.latest_ranking)
+        return cls(seen.id, seen.base_version, seen.latest_ranking, networks)
 
 
 @dataclass(frozen=True)

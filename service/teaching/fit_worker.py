@@ -11,10 +11,17 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clpips.models.fitting.job import FitJob
 from clpips.models.fitting.personal import fit
+from clpips.models.metric.families import ALL_NETWORKS, Networks
+from clpips.models.metric.packing import limit_packed
+from clpips.models.metric.weights import LayerWeights, WeightsError
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
@@ -74,13 +81,21 @@ async def read(reader: ProfileReader, task: Task) -> FitJob:
             rows, pairs = rows - len(oldest.ranks), pairs - _most_pairs(oldest)
     base = await reader.version(task.profile_id, task.base_version)  # after them: it goes when they go
     return FitJob(
-        channel_distances=[ranking.channel_distances for ranking in rankings],
+        channel_distances=[limit_packed(ranking.channel_distances, task.networks) for ranking in rankings],
         ranks=[ranking.ranks for ranking in rankings],
         targets=[ranking.target for ranking in rankings],
         candidates=[ranking.candidates for ranking in rankings],
-        base=base.weights,
+        base=_limited(base.weights, task.networks),
         resolution=_shared([ranking.resolution for ranking in rankings], base.resolution),
     )
+
+
+def _limited(base: NDArray[np.float32], networks: Networks) -> NDArray[np.float32]:
+    """What a fit starts from, `(z,)`, where these networks alone may count; as it is where too little would be left."""
+    weights = LayerWeights(base, "base")
+    with suppress(WeightsError):
+        return weights.without(ALL_NETWORKS - networks) if weights.networks - networks else base
+    return base
 
 
 def _shared(resolutions: Sequence[int | None], otherwise: int | None) -> int | None:

@@ -158,7 +158,7 @@ class Learner:
     async def _run(self, seen: Profile) -> FitResult | None:
         try:
             with span("fit"), self._telemetry.fit_seconds.time():
-                return await self._workers.fit(Task.of(seen))
+                return await self._workers.fit(Task.of(seen, self._registry.networks))
         except FitPostponedError as error:
             self._telemetry.fits.labels("failed").inc()
             log.error("fit postponed", tenant=seen.tenant, profile=seen.name, reason=str(error))  # noqa: TRY400

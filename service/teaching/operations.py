@@ -6,7 +6,7 @@ import structlog
 from numpy.typing import NDArray
 
 from clpips.models.metric.trained_on import TrainedOn
-from clpips.models.metric.weights import LayerWeights
+from clpips.models.metric.weights import LayerWeights, WeightsError
 from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.storage.profiles import ProfileStore
@@ -71,14 +71,16 @@ class Teaching:
     def _begun(self, parent: LayerWeights) -> NDArray[np.float32]:
         """What a new profile begins with, `(6016,)`: its parent's weights, less those of networks that are left out.
 
-        The others grow, so that typical distances stay as large. Raises `ContentLeftOut` where nothing would be left.
+        The others grow, so that typical distances stay as large. Raises `ContentLeftOut` where nothing would be left,
+        or so little that it cannot grow so far.
         """
         networks = self._registry.networks
         if parent.networks <= networks:
             return parent.values
-        if not parent.networks & networks:
-            self._registry.require_networks(parent, "/parent")
-        return parent.without(parent.networks - networks)
+        try:
+            return parent.without(parent.networks - networks)
+        except WeightsError:
+            raise self._registry.left_out(parent, "/parent") from None
 
     async def page(self, tenant: str, after: str, limit: int) -> ProfileList:
         """The tenant's profiles by name, those that come after `after`, and the shipped weights."""
