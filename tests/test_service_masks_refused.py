@@ -9,6 +9,7 @@ import pytest
 from litestar.testing import TestClient
 from PIL import Image
 
+from clpips.models.engines.contract import Engine
 from tests.support.masked import FILES, LEFT, MASK, TARGET, distances_of, named, rank
 from tests.support.pictures import encode, npy
 from tests.support.services import assert_problem, base64_of, multipart, pointers, post, serving
@@ -54,6 +55,17 @@ def test_a_hostile_mask_has_an_error_with_a_name(
     assert pointers(problem) == ["/mask"]
     (fault,) = problem["errors"]
     assert re.search(said, fault["detail"]), fault["detail"]
+
+
+@pytest.mark.parametrize("resolution", [64, None])
+@pytest.mark.parametrize("rows", [10, 80])
+def test_a_mask_of_another_size_is_refused_too_where_pairs_are_compared_a_few_at_a_time(
+    engine: Engine, rows: int, resolution: int | None
+) -> None:
+    with serving(engine, inflight_feature_bytes=2_000_000) as client:
+        answer = rank(client, "msgpack", mask=npy(LEFT[:rows]), resolution=resolution)
+        assert pointers(assert_problem(answer, 422, "bad-images")) == ["/mask"]
+        assert distances_of(rank(client, resolution=resolution))  # and one of the target's size is taken
 
 
 @pytest.mark.parametrize("kind", ["1", "P", "L", "RGB"])
