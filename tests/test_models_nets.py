@@ -164,7 +164,9 @@ def test_commands_take_any_backbone(backbone: Backbone, tmp_path: Path, capsys: 
     images = [str(tmp_path / name) for name in ("a.png", "b.png")]
     assert run(command, *images, option, *extra) == 0, capsys.readouterr().err
     capsys.readouterr()
-    with Metric.load("balanced", backbone=backbone.path, resolution=64) as metric:
+    with Metric.load("balanced", backbone=str(backbone.path), resolution=64) as metric:
+        with Metric.load("balanced", resolution=64) as other, pytest.raises(ValueError, match="another engine or back"):
+            metric.distance(PICTURES[0], other.embed(PICTURES[1:2])[0])
         assert [row.index for row in metric.rank(PICTURES[0], PICTURES[1:])] == [0, 1]
 
 
