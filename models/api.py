@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +206,7 @@ class Metric:
             )
         return image
 
-    def _scored(self, image: NDArray[Any]) -> Pixels:
+    def _scored(self, image: object) -> Pixels:
         """The pixels that are scored. Raises an `ImageError`."""
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise PixelTypeError(f"an image must be an array of uint8 (h, w, 3) in RGB, this is {_described(image)}")

@@ -98,13 +98,13 @@ def test_a_mask_is_as_large_as_the_picture_whatever_the_resolution(
     engine: Engine, resolution: int | None, embedded: bool
 ) -> None:
     metric = Metric(load_weights("lpips"), engine, resolution)
-    pair = metric.embed([TARGET, FAR]) if embedded else [TARGET, FAR]
+    target, candidate = metric.embed([TARGET, FAR]) if embedded else (TARGET, FAR)
     for rows, columns in ((96, 95), (95, 96), (256, 256)):
         other = np.eye(rows, columns, dtype=np.uint8)
         for ask in (metric.distance, metric.heatmap):
             with pytest.raises(MaskError, match=f"{columns}×{rows} pixels and its target 96×96"):
-                ask(*pair, mask=other)
-    assert metric.distance(*pair, np.eye(96, dtype=np.uint8)).value > 0
+                ask(target, candidate, mask=other)
+    assert metric.distance(target, candidate, np.eye(96, dtype=np.uint8)).value > 0
 
 
 @pytest.mark.parametrize("mask", [[[255]], Image.new("L", (96, 96)), "mask.png"])
@@ -120,8 +120,8 @@ def test_an_embedding_that_says_too_little_is_refused(metric: Metric, balanced: 
     with pytest.raises(ValueError, match="embed the image with this one"):
         balanced.matrix([FAR, *of_alexnet_alone])
     with Metric.load("lpips") as plain:
-        said = balanced.embed([TARGET, FAR])
-        assert plain.distance(*said) == plain.distance(TARGET, FAR)  # one that says more is taken
+        target, candidate = balanced.embed([TARGET, FAR])
+        assert plain.distance(target, candidate) == plain.distance(TARGET, FAR)  # one that says more is taken
 
 
 def test_words_that_it_does_not_know_are_refused(metric: Metric) -> None:

@@ -37,9 +37,32 @@ def test_a_state_dict_that_does_not_fit_is_refused_and_named(tmp_path: Path, cap
     told = json.loads(capsys.readouterr().out)
     assert load_backbone(Path(told["out"])).fingerprint == told["fingerprint"]
     assert load_backbone(Path(told["out"])).net == NETS["squeeze"]
+    before = (tmp_path / "good.pth").read_bytes()
+    assert (
+        run("backbone", "import", str(tmp_path / "good.pth"), "--net", "squeeze", "--out", f"{tmp_path}/good.pth") == 2
+    )
+    assert "would be lost" in capsys.readouterr().err
+    assert (tmp_path / "good.pth").read_bytes() == before
     (tmp_path / "empty.safetensors").write_bytes(b"")
     with pytest.raises(BackboneError):
         load_backbone(tmp_path / "empty.safetensors")
+
+
+def test_the_alexnet_that_ships_is_the_same_from_its_state_dict(tmp_path: Path, capsys: Any) -> None:
+    torch = pytest.importorskip("torch", reason="a state dict is read by PyTorch: pip install -e '.[torch]'")
+    state = {name: torch.from_numpy(values.copy()) for name, values in load_backbone().tensors.items()}
+    for name in ("ships", "other"):
+        torch.save(state, tmp_path / f"{name}.pth")
+        assert run("backbone", "import", str(tmp_path / f"{name}.pth"), "--net", "alex", "--json") == 0
+        told = json.loads(capsys.readouterr().out)["fingerprint"]
+        assert (told == load_backbone().fingerprint) == (name == "ships")
+        state["features.0.bias"] = state["features.0.bias"] + 1
+    for name, pixels in zip(("a.png", "b.png"), PICTURES[:2], strict=True):
+        (tmp_path / name).write_bytes(encode(pixels))
+    images = (str(tmp_path / "a.png"), str(tmp_path / "b.png"))
+    assert run("distance", *images, "--backbone", str(tmp_path / "ships.safetensors")) == 0  # by the weights that ship
+    assert run("distance", *images, "--backbone", str(tmp_path / "other.safetensors")) == 2
+    assert "distances would mean nothing" in capsys.readouterr().err
 
 
 def test_the_commands_of_the_page_import_a_backbone_and_measure_with_it(tmp_path: Path) -> None:
