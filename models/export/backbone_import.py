@@ -1,6 +1,5 @@
 """Backbone files from state dicts: torchvision's `.pth` as safetensors."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,15 @@ def import_backbone(source: Path, net: Net, out: Path) -> Backbone:
         raise BackboneError(f"{out} is the state dict itself, which would be lost: name another file with --out")
     try:
         state: Any = torch.load(source, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except MemoryError:
+        raise
+    except (
+        Exception
+    ) as error:  # of a file that is cut off, or of no such file, PyTorch's reader raises errors of any kind
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise BackboneError(
-            f"{source} is no state dict that can be read as data: {str(error).splitlines()[0]}; save one with "
-            "torch.save(model.state_dict(), FILE)"
+            f"{source} is no state dict that can be read as data: {said}; save one with "
+            "torch.save(model.state_dict(), FILE), or bring the whole file again"
         ) from error
     if isinstance(state, Mapping) and "state_dict" in state:
         state = state["state_dict"]
@@ -54,7 +58,11 @@ def _tensor(source: Path, state: Mapping[Any, Any], net: Net, name: str, shape: 
     if tuple(tensor.shape) != shape or not tensor.is_floating_point():
         found = f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
         raise BackboneError(f"{source}: {name} is {found}, and {net.title} has float32{shape} there")
-    values: NDArray[np.float32] = np.ascontiguousarray(tensor.to(torch.float32).numpy())
+    try:
+        plain = tensor.detach().to(torch.float32).numpy()  # torchvision's older files have parameters, with gradients
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, or without values
+        raise BackboneError(f"{source}: {name} is no plain tensor of numbers") from error
+    values: NDArray[np.float32] = np.ascontiguousarray(plain)
     if not np.isfinite(values).all():
         raise BackboneError(f"{source}: {name} has values that are not finite")
     return values
