@@ -58,14 +58,15 @@ def test_a_hostile_mask_has_an_error_with_a_name(
 
 
 @pytest.mark.parametrize("resolution", [64, None])
-@pytest.mark.parametrize("rows", [10, 80])
-def test_a_mask_of_another_size_is_refused_too_where_pairs_are_compared_a_few_at_a_time(
-    engine: Engine, rows: int, resolution: int | None
+def test_where_pairs_are_compared_a_few_at_a_time_masks_are_as_elsewhere(
+    client: TestClient[Any], engine: Engine, resolution: int | None
 ) -> None:
-    with serving(engine, inflight_feature_bytes=2_000_000) as client:
-        answer = rank(client, "msgpack", mask=npy(LEFT[:rows]), resolution=resolution)
-        assert pointers(assert_problem(answer, 422, "bad-images")) == ["/mask"]
-        assert distances_of(rank(client, resolution=resolution))  # and one of the target's size is taken
+    expected = distances_of(rank(client, resolution=resolution))
+    with serving(engine, inflight_feature_bytes=2_000_000) as narrow:
+        for rows in (10, 80):
+            answer = rank(narrow, "msgpack", mask=npy(LEFT[:rows]), resolution=resolution)
+            assert pointers(assert_problem(answer, 422, "bad-images")) == ["/mask"]
+        assert distances_of(rank(narrow, resolution=resolution)) == expected
 
 
 @pytest.mark.parametrize("kind", ["1", "P", "L", "RGB"])
