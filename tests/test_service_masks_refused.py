@@ -62,8 +62,8 @@ def test_where_pairs_are_compared_a_few_at_a_time_masks_are_as_elsewhere(
     client: TestClient[Any], engine: Engine, resolution: int | None
 ) -> None:
     expected = distances_of(rank(client, resolution=resolution))
-    with serving(engine, inflight_feature_bytes=2_000_000) as narrow:
-        for rows in (10, 80):
+    with serving(engine, inflight_feature_bytes=2_000_000, feature_cache_bytes=0) as narrow:
+        for rows in (80, 10):
             answer = rank(narrow, "msgpack", mask=npy(LEFT[:rows]), resolution=resolution)
             assert pointers(assert_problem(answer, 422, "bad-images")) == ["/mask"]
         assert distances_of(rank(narrow, resolution=resolution)) == expected
