@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from clpips.models.engines.contract import DeviceName, Engine, EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import ImageFeatures, all_distances, compare_images, embed_images
-from clpips.models.images.errors import PixelTypeError
+from clpips.models.images.errors import PixelTypeError, TooSmallError
+from clpips.models.images.masks import require_mask_size
 from clpips.models.images.pixels import Pixels
 from clpips.models.images.resize import require_native_size, resize
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.distance import distance_by_family, weigh
-from clpips.models.metric.families import ALEXNET, FAMILIES
-from clpips.models.metric.masks import region
+from clpips.models.metric.families import ALEXNET, FAMILIES, Networks
+from clpips.models.metric.masks import Mask, MaskError, region
 from clpips.models.metric.spatial import Upsampling, heat_map
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import load_weights
@@ -34,10 +35,15 @@ from clpips.models.metric.weights_files import load_weights
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """What the networks say of one image: stands wherever an image may, and saves the forward pass."""
+    """What the networks say of one image: stands wherever an image may, and saves the forward pass.
+
+    So it does for every metric with the same kind of engine and the same backbone whose weights use no further network.
+    """
 
     features: ImageFeatures
     size: tuple[int, int]  # height and width at which it is scored
+    picture: tuple[int, int]  # height and width as it came: a mask has these
+    made_by: tuple[str, str]  # the engine's name, and the backbone's fingerprint
 
 
 Picture = NDArray[np.uint8] | Embedding  # uint8 RGB (h, w, 3), or what `Metric.embed` made of it
@@ -90,10 +96,10 @@ class Metric:
         resolution: int | None = DEFAULT_RESOLUTION,
         engine: EngineName = "auto",
         device: DeviceName = "auto",
-        backbone: Path | None = None,
+        backbone: str | Path | None = None,
     ) -> Self:
         """The metric by shipped weights or a weights file. Raises `WeightsError`, `BackboneError` or `EngineError`."""
-        opened = open_engine(engine, device, backbone=backbone)
+        opened = open_engine(engine, device, backbone=None if backbone is None else Path(backbone))
         return cls(load_weights(weights, opened.net.name), opened, resolution)
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
@@ -101,12 +107,12 @@ class Metric:
 
         Raises an `ImageError` for another type or shape, or an image that is too small.
         """
-        networks = self.weights.networks | {ALEXNET}
         embedded = []
         for image in images:
             pixels = self._scored(image)
-            (features,) = embed_images(self.engine, pixels[np.newaxis], networks)
-            embedded.append(Embedding(features, (pixels.shape[0], pixels.shape[1])))
+            (features,) = embed_images(self.engine, pixels[np.newaxis], self._networks)
+            size, picture = ((one.shape[0], one.shape[1]) for one in (pixels, image))
+            embedded.append(Embedding(features, size, picture, self._maker))
         return embedded
 
     def distance(self, target: Picture, candidate: Picture, mask: NDArray[np.uint8] | None = None) -> Distance:
@@ -119,8 +125,8 @@ class Metric:
         """The candidates, the most similar first; equal distances keep their order.
 
         `mask`, uint8 `(h, w)`, says what of the target's picture counts, 255 fully, 0 not at all. Raises an
-        `ImageError` as `embed` does, `MaskError` for a mask that is none, and `ValueError` for images of a pair that
-        are scored at two sizes, and for an `Embedding` that lacks a network which the weights use.
+        `ImageError` as `embed` does, `MaskError` for a mask that is none or has another size than the target's picture,
+        and `ValueError` for images of a pair that are scored at two sizes, and embeddings that this metric cannot use.
         """
         values = [one.value for one in self._distances(target, candidates, mask)]
         order = sorted(range(len(values)), key=values.__getitem__)
@@ -133,10 +139,10 @@ class Metric:
         upsample: Upsampling = "nearest",
         mask: NDArray[np.uint8] | None = None,
     ) -> HeatMap:
-        """Where a pair differs; `upsample` as `heat_map` has it. Raises as `rank` does."""
+        """Where a pair differs; `upsample` as `heat_map` has it. Raises as `rank` and `heat_map` do."""
         a, b = self._embedded(target), self._embedded(candidate)
         distance = self.distance(a, b, mask)
-        weights, within = self.weights.aligned, None if mask is None else region(mask)
+        weights, within = self.weights.aligned, _within(mask, a)
         maps = self.engine.locate(a.features[ALEXNET], b.features[ALEXNET], weights, within)
         height, width = a.size
         unplaced = 1 - distance.families["aligned"] / distance.value if distance.value else 0.0
@@ -169,7 +175,7 @@ class Metric:
         own, others = self._embedded(target), [self._embedded(candidate) for candidate in candidates]
         for other in others:
             _require_equal_sizes(own, other)
-        within = None if mask is None else region(mask)
+        within = _within(mask, own)
         z = compare_images(
             self.engine, [own.features] * len(others), [one.features for one in others], self.weights.families, within
         )  # (n, z)
@@ -181,25 +187,54 @@ class Metric:
             for value, row in zip(values, parts, strict=True)
         ]
 
+    @property
+    def _networks(self) -> Networks:
+        """Those that an image is embedded by."""
+        return self.weights.networks | {ALEXNET}
+
+    @property
+    def _maker(self) -> tuple[str, str]:
+        return self.engine.name, self.engine.fingerprint
+
     def _embedded(self, image: Picture) -> Embedding:
-        """Raises `ValueError` for what a metric that does without one of the networks has made."""
         if not isinstance(image, Embedding):
             return self.embed([image])[0]
-        if missing := sorted(self.weights.networks - image.features.keys()):
+        if image.made_by != self._maker:
+            raise ValueError(
+                "the embedding was made by a metric with another engine or backbone: embed the image with this one"
+            )
+        if missing := sorted(self._networks - image.features.keys()):
             raise ValueError(
                 f"the weights {self.weights.name!r} use {', '.join(missing)}, which this embedding was made without: "
                 "let this metric embed the image"
             )
         return image
 
-    def _scored(self, image: NDArray[Any]) -> Pixels:
+    def _scored(self, image: object) -> Pixels:
         """The pixels that are scored. Raises an `ImageError`."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise PixelTypeError(f"an image must be uint8 (h, w, 3) in RGB, this is {image.dtype} {image.shape}")
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise PixelTypeError(f"an image must be an array of uint8 (h, w, 3) in RGB, this is {_described(image)}")
+        if not image.size:
+            raise TooSmallError(f"the image is {image.shape[1]}×{image.shape[0]} pixels: it has none")
         if self.resolution is not None:
             return resize(np.ascontiguousarray(image), self.resolution)
         require_native_size(image)
         return image
+
+
+def _within(mask: NDArray[np.uint8] | None, target: Embedding) -> Mask | None:
+    """What counts of a target. Raises `MaskError` for what is no mask of its picture."""
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray):
+        raise MaskError(f"a mask must be an array of uint8 (h, w), this is {_described(mask)}")
+    within = region(mask)
+    require_mask_size(mask.shape, target.picture)
+    return within
+
+
+def _described(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 def _require_equal_sizes(target: Embedding, candidate: Embedding) -> None:

@@ -4,15 +4,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from clpips.models import Metric
 from clpips.models.api import Distance, HeatMap, Ranked
-from clpips.models.engines.contract import Engine
+from clpips.models.engines.contract import Engine, EngineError
 from clpips.models.images.errors import PixelTypeError, TooSmallError
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.masks import MaskError
@@ -99,6 +100,59 @@ def test_a_mask_says_what_of_the_target_counts(balanced: Metric) -> None:
     assert not within.values[:, 176:].any()
     with pytest.raises(MaskError, match="0 everywhere"):
         balanced.rank(TARGET, [FAR], np.zeros_like(left))
+
+
+@pytest.mark.parametrize("resolution", [256, None])
+@pytest.mark.parametrize("embedded", [False, True])
+def test_a_mask_is_as_large_as_the_picture_whatever_the_resolution(
+    engine: Engine, resolution: int | None, embedded: bool
+) -> None:
+    metric = Metric(load_weights("lpips"), engine, resolution)
+    target, candidate = metric.embed([TARGET, FAR]) if embedded else (TARGET, FAR)
+    for rows, columns in ((96, 95), (95, 96), (256, 256)):
+        other = np.eye(rows, columns, dtype=np.uint8)
+        for ask in (metric.distance, metric.heatmap):
+            with pytest.raises(MaskError, match=f"{columns}×{rows} pixels and its target 96×96"):
+                ask(target, candidate, mask=other)
+    assert metric.distance(target, candidate, np.eye(96, dtype=np.uint8)).value > 0
+
+
+@pytest.mark.parametrize("mask", [[[255]], Image.new("L", (96, 96)), "mask.png"])
+def test_a_mask_that_is_no_array_is_refused_and_named(metric: Metric, mask: Any) -> None:
+    with pytest.raises(MaskError, match=rf"uint8 \(h, w\), this is a {type(mask).__name__}"):
+        metric.distance(TARGET, FAR, mask)
+
+
+def test_an_embedding_that_says_too_little_is_refused(metric: Metric, balanced: Metric) -> None:
+    of_alexnet_alone = metric.embed([TARGET])
+    with pytest.raises(ValueError, match="embed the image with this one"):
+        balanced.rank(of_alexnet_alone[0], [FAR])
+    with pytest.raises(ValueError, match="embed the image with this one"):
+        balanced.matrix([FAR, *of_alexnet_alone])
+    with Metric.load("lpips") as plain:
+        target, candidate = balanced.embed([TARGET, FAR])
+        assert plain.distance(target, candidate) == plain.distance(TARGET, FAR)  # one that says more is taken
+
+
+def test_words_that_it_does_not_know_are_refused(metric: Metric) -> None:
+    with pytest.raises(ValueError, match="no upsampling 'cubic'; choose one of nearest, bilinear"):
+        metric.heatmap(TARGET, FAR, upsample=cast("Any", "cubic"))
+    with pytest.raises(EngineError, match="no engine 'jax'; choose one of auto, onnx, torch"):
+        Metric.load(engine=cast("Any", "jax"))
+    with pytest.raises(EngineError, match="no device 'tpu'; choose auto, cpu, cuda"):
+        Metric.load(device="tpu")
+
+
+@pytest.mark.parametrize("image", [Image.new("RGB", (96, 96)), "target.png", TARGET.tolist()])
+def test_what_is_no_array_is_refused_and_named(metric: Metric, image: Any) -> None:
+    with pytest.raises(PixelTypeError, match=rf"in RGB, this is a {type(image).__name__}"):
+        metric.distance(TARGET, image)
+
+
+@pytest.mark.parametrize("image", [TARGET[:0], TARGET[:, :0]])
+def test_an_image_without_pixels_is_refused_at_any_resolution(balanced: Metric, image: NDArray[Any]) -> None:
+    with pytest.raises(TooSmallError, match="it has none"):
+        balanced.distance(TARGET, image)
 
 
 @pytest.mark.parametrize(

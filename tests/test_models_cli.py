@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,56 @@ def test_a_heat_map_says_what_it_shows_and_what_has_no_place(capsys: pytest.Capt
     assert "colours from 0 to 0.5" in printed
     with Image.open(folder / "m[1].png") as picture_of_it:
         assert (picture_of_it.size, picture_of_it.mode) == ((256, 256), "RGB")
+
+
+def test_files_have_the_names_and_the_kinds_that_they_were_given(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    assert run("matrix", "target.png", "near.jpg", "--npy", "m[1].bin") == 0
+    assert np.load(folder / "m[1].bin").shape == (2, 2)
+    assert run("heatmap", "target.png", "near.jpg", "--out", "m.NPY") == 0
+    assert np.load(folder / "m.NPY").shape == (256, 256)
+    before = {path.name for path in folder.iterdir()}
+    pair = ("target.png", "near.jpg")
+    for arguments, said in (
+        (("heatmap", *pair, "--out", "m.jpg"), "a map is a .png picture or a .npy file of values, and m.jpg"),
+        (("matrix", *pair, "--plot", "m.foo"), "a plot is a file that ends in .png or .svg, and this is m.foo"),
+        (("matrix", *pair, "--plot", "m"), "ends in .png or .svg, and this is m"),
+    ):
+        assert run(*arguments) == 2
+        assert said in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("heatmap", "target.png", "near.jpg", "--out", "m.png", "--high"),
+        ("heatmap", "target.png", "near.jpg", "--out", "m.png", "--style", "overlay", "--opacity"),
+        ("fit", "r.jsonl", "--out", "w.safetensors", "--split"),
+        ("score", "pairs.csv", "--out", "scores", "--max-error-share"),
+        ("score", "pairs.csv", "--out", "scores", "--timeout"),
+    ],
+    ids=lambda arguments: arguments[-1],
+)
+def test_what_is_no_number_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], value: str
+) -> None:
+    assert run(*arguments, value) == 2
+    assert f"Invalid value for '{arguments[-1]}'" in capsys.readouterr().err
+
+
+def test_a_matrix_of_many_images_cuts_no_figure(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    names = [f"{'a picture with a long name '}{number}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(encode(picture(number, 40)))
+    distances = run_json(capsys, "matrix", *names, "--resolution", "40")["distances"]
+    assert run("matrix", *names, "--resolution", "40") == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert sorted(re.findall(r"\d\.\d{4}(?= │)", printed)) == sorted(f"{d:.4f}" for row in distances for d in row)
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,5 +1,6 @@
 """The command line away from home: other encodings, no HOME, hostile files and names; one line, no traceback."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -60,6 +61,22 @@ def test_brackets_in_names_are_brackets(folder: Path) -> None:
     assert all(name.encode() in done.stdout for name in NAMES[:2])
     done = run(folder, "evaluate", "r.jsonl", PYTHONIOENCODING="utf-8")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_name_that_ends_in_a_backslash_or_is_no_text_is_taken_everywhere(folder: Path) -> None:
+    name = b"not text \xff.png"
+    for one in (os.fsdecode(name), "back\\"):
+        (folder / one).write_bytes((folder / "t.png").read_bytes())
+    names = ("t.png", NAMES[0], "back\\", os.fsdecode(name))
+    for command in ("rank", "matrix"):
+        done = run(folder, command, *names, PYTHONIOENCODING="utf-8")
+        assert done.returncode == 0, done.stderr
+        assert "back\\ " in done.stdout.decode()
+    told = json.loads(run(folder, "matrix", *names, "--json", PYTHONIOENCODING="utf-8").stdout)
+    assert [os.fsencode(one) for one in told["images"]][-1] == name
+    if importlib.util.find_spec("matplotlib"):
+        done = run(folder, "matrix", *names, "--plot", "[plot].png")
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(

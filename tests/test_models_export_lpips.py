@@ -90,6 +90,13 @@ def test_weights_without_aligned_are_refused(capsys: pytest.CaptureFixture[str],
     assert not (tmp_path / "loss.pth").exists()
 
 
+def test_a_folder_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["export-lpips", "lpips", "--out", str(tmp_path / "nowhere" / "loss.pth")])
+    assert stopped.value.code == 2
+    assert "No such file or directory" in capsys.readouterr().err
+
+
 def test_an_image_is_optimised_with_it(capsys: pytest.CaptureFixture[str], person: Path, tmp_path: Path) -> None:
     import torch
 

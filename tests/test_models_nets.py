@@ -1,11 +1,14 @@
 """VGG16 and SqueezeNet beside AlexNet: the `lpips` package's distances on both engines, refused by name."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from litestar.testing import TestClient
+from numpy.typing import NDArray
 
 from clpips.models.api import Metric
 from clpips.models.engines.contract import EngineError, EngineName
@@ -23,7 +26,7 @@ from clpips.models.metric.weights_files import format_weights, load_weights, par
 from clpips.models.rankings.stored_z import decode_z
 from tests.support.backbones import PICTURES, random_state, run
 from tests.support.pictures import encode, picture, variation
-from tests.support.services import assert_problem, serving
+from tests.support.services import assert_problem, pointers, serving
 
 OTHERS = ["vgg", "squeeze"]
 
@@ -157,6 +160,16 @@ def test_weights_fitted_on_one_file_are_refused_by_another(backbone: Backbone) -
         read.require_backbone("0" * 64, backbone.net.name)
 
 
+@pytest.mark.parametrize("command", ["distance", "explain"])
+def test_the_figures_of_all_layers_are_whole(backbone: Backbone, tmp_path: Path, capsys: Any, command: str) -> None:
+    option = write(backbone, tmp_path)
+    images = [str(tmp_path / name) for name in ("a.png", "b.png")]
+    assert run(command, *images, option, "--weights", "balanced") == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert all(f"conv{layer + 1} " in printed for layer in range(len(backbone.net.channels)))
+
+
 @pytest.mark.parametrize("command", ["rank", "heatmap", "matrix", "explain"])
 def test_commands_take_any_backbone(backbone: Backbone, tmp_path: Path, capsys: Any, command: str) -> None:
     option = write(backbone, tmp_path)
@@ -164,7 +177,9 @@ def test_commands_take_any_backbone(backbone: Backbone, tmp_path: Path, capsys: 
     images = [str(tmp_path / name) for name in ("a.png", "b.png")]
     assert run(command, *images, option, *extra) == 0, capsys.readouterr().err
     capsys.readouterr()
-    with Metric.load("balanced", backbone=backbone.path, resolution=64) as metric:
+    with Metric.load("balanced", backbone=str(backbone.path), resolution=64) as metric:
+        with Metric.load("balanced", resolution=64) as other, pytest.raises(ValueError, match="another engine or back"):
+            metric.distance(PICTURES[0], other.embed(PICTURES[1:2])[0])
         assert [row.index for row in metric.rank(PICTURES[0], PICTURES[1:])] == [0, 1]
 
 
@@ -208,6 +223,16 @@ def test_the_exported_metric_is_the_same(backbone: Backbone, tmp_path: Path) -> 
         assert parity.largest_difference < 1e-5
 
 
+def post_heatmap(client: TestClient[Any], pair: Any, **options: Any) -> Any:
+    return client.post("/heatmap", files=pair, data={name: str(value) for name, value in options.items()})
+
+
+def npy_in(answer: Any) -> NDArray[np.float32]:
+    assert answer.status_code == 200, answer.text
+    values: NDArray[np.float32] = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    return values
+
+
 def test_a_service_serves_it_and_learns(backbone: Backbone) -> None:
     engine = OnnxEngine(backbone=backbone)
     with serving(engine) as client:
@@ -220,7 +245,12 @@ def test_a_service_serves_it_and_learns(backbone: Backbone) -> None:
             pair = [("target", encode(PICTURES[0])), ("candidate", encode(PICTURES[1]))]
             answer = client.post("/distance", files=pair, data={"layers": "true"}).json()
             assert len(answer["layers"][0]) == len(backbone.net.channels)
-            assert client.post("/heatmap", files=pair).status_code == 200
+            count = len(backbone.net.channels)
+            maps = [post_heatmap(client, pair, layer=layer, format="npy") for layer in range(1, count + 1)]
+            whole = post_heatmap(client, pair, format="npy")
+            np.testing.assert_allclose(sum(npy_in(one) for one in maps), npy_in(whole), atol=1e-6)
+            beyond = assert_problem(post_heatmap(client, pair, layer=count + 1), 422, "invalid-request")
+            assert pointers(beyond) == ["/layer"]
             assert client.post("/profiles", json={"name": "ada"}).status_code == 201
             taught = client.post("/profiles/ada/rankings", json={"comparison": ranked["comparison"], "order": [1, 0]})
             assert taught.status_code == 201, taught.text

@@ -169,7 +169,9 @@ def test_the_maps_of_the_layers_add_up_to_the_whole(client: TestClient[Any]) -> 
     assert np.allclose(sum(layers), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("layer", [0, 6])
-def test_a_layer_that_there_is_not_is_refused(client: TestClient[Any], layer: int) -> None:
+@pytest.mark.parametrize(("layer", "said"), [(0, ">= 1"), (6, "AlexNet has 5 layers"), (8, "<= 7")])
+def test_a_layer_that_there_is_not_is_refused(client: TestClient[Any], layer: int, said: str) -> None:
     answer = post(client, body("json", layer=layer), "/heatmap")
-    assert pointers(assert_problem(answer, 422, "invalid-request")) == ["/layer"]
+    problem = assert_problem(answer, 422, "invalid-request")
+    assert pointers(problem) == ["/layer"]
+    assert said in problem["detail"]

@@ -9,6 +9,7 @@ import pytest
 from litestar.testing import TestClient
 from PIL import Image
 
+from clpips.models.engines.contract import Engine
 from tests.support.masked import FILES, LEFT, MASK, TARGET, distances_of, named, rank
 from tests.support.pictures import encode, npy
 from tests.support.services import assert_problem, base64_of, multipart, pointers, post, serving
@@ -54,6 +55,18 @@ def test_a_hostile_mask_has_an_error_with_a_name(
     assert pointers(problem) == ["/mask"]
     (fault,) = problem["errors"]
     assert re.search(said, fault["detail"]), fault["detail"]
+
+
+@pytest.mark.parametrize("resolution", [64, None])
+def test_where_pairs_are_compared_a_few_at_a_time_masks_are_as_elsewhere(
+    client: TestClient[Any], engine: Engine, resolution: int | None
+) -> None:
+    expected = distances_of(rank(client, resolution=resolution))
+    with serving(engine, inflight_feature_bytes=2_000_000, feature_cache_bytes=0) as narrow:
+        for rows in (80, 10):
+            answer = rank(narrow, "msgpack", mask=npy(LEFT[:rows]), resolution=resolution)
+            assert pointers(assert_problem(answer, 422, "bad-images")) == ["/mask"]
+        assert distances_of(rank(narrow, resolution=resolution)) == expected
 
 
 @pytest.mark.parametrize("kind", ["1", "P", "L", "RGB"])

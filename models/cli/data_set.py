@@ -55,10 +55,10 @@ def require_known(rankings: Sequence[Ranking], weights: LayerWeights) -> None:
         )
 
 
-def require_matplotlib(report: Path | None) -> None:
-    """Raise `EngineError`, before anything is computed, where a report is asked for that cannot be drawn."""
-    if report and not importlib.util.find_spec("matplotlib"):
-        raise EngineError(f"the report needs matplotlib: {install_hint('report')}; or leave --report out")
+def require_matplotlib(path: Path | None, option: str = "--report") -> None:
+    """Raise `EngineError`, before anything is computed, where an option asks for plots that cannot be drawn."""
+    if path and not importlib.util.find_spec("matplotlib"):
+        raise EngineError(f"{option} needs matplotlib: {install_hint('report')}; or leave it out")
 
 
 def made(path: Path, fingerprint: str, weights: Mapping[str, LayerWeights], **options: object) -> dict[str, str]:

@@ -5,9 +5,9 @@ from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from clpips.models.agreement.figures import Evaluation
 from clpips.models.cli.output import counted, print_line
@@ -22,20 +22,20 @@ def print_evaluation(console: Console, result: Evaluation, where: str) -> None:
     """The paper's Table 3 (Spearman) and Table 4 (ICC), with the shares of pairs and votes, and the headline."""
     print_line(console, f"agreement with people {where}, for {result.drawn}")
     if result.in_sample:
-        console.print(Panel(escape(result.in_sample), style="bold red", width=min(console.width, WIDEST)))
+        console.print(Panel(Text(result.in_sample), style="bold red", width=min(console.width, WIDEST)))
     print_line(console, headline(result))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for heading in (result.baseline.name, result.metric.name, "difference"):
-        table.add_column(escape(heading), justify="right", overflow="fold", min_width=FIGURE)
+        table.add_column(Text(heading), justify="right", overflow="fold", min_width=FIGURE)
     group = ""
     for row in comparison_rows(result):
         if row.group != group:
             group = row.group
             table.add_section()
             words = textwrap.fill(group, TITLE)
-            table.add_row(f"[bold]{words}[/bold]")
-        table.add_row(row.title, *(escape(cell) for cell in (row.baseline, row.metric, row.difference)))
+            table.add_row(Text(words, style="bold"))
+        table.add_row(Text(row.title), *map(Text, (row.baseline, row.metric, row.difference)))
     console.print(table)
     verdicts = [
         f"{scores.name}: {scores.verdicts['koo_li']} (Koo and Li), {scores.verdicts['cicchetti']} (Cicchetti)"

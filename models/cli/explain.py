@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clpips.models.cli.options import image_path, scoring_options
-from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.output import print_figures, print_json, print_line
 from clpips.models.cli.pictures import named_resolution
 from clpips.models.cli.scoring import measure
 from clpips.models.engines.contract import EngineName
@@ -63,7 +63,7 @@ def explain_command(
     console = Console(emoji=False)
     print_line(console, sentence)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
-    console.print(table)
+    print_figures(table)
     print_line(console, "layers and share: of this distance; level: 1 is typical of two pictures")
     print_line(console, "closer: how many pairs of pictures are more alike in this")
     print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")

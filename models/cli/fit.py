@@ -16,7 +16,7 @@ import rich_click as click
 from rich.console import Console
 
 from clpips.models.cli.data_set import made, read_data_set, require_matplotlib
-from clpips.models.cli.options import data_set_options, rankings_argument
+from clpips.models.cli.options import FiniteRange, data_set_options, rankings_argument
 from clpips.models.cli.output import Stopwatch, counted, print_json, print_line
 from clpips.models.engines.contract import EngineError, EngineName
 from clpips.models.installing import install_hint
@@ -52,7 +52,7 @@ NO_FILE_NAME: Final = r"[^\w.-]"  # characters of a person's name that a file's 
     help="Weights to start from: balanced, and lpips for the paper recipe, where none are named.",
 )  # fmt: skip
 @click.option(
-    "--split", "share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.7, show_default=True,
+    "--split", "share", type=FiniteRange(0, 1, min_open=True, max_open=True), default=0.7, show_default=True,
     help="Share to fit on for the held-out figures. The weights written are fitted on everything.",
 )  # fmt: skip
 @click.option(

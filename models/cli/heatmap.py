@@ -1,13 +1,14 @@
 """`clpips heatmap`: where two image files differ, as a picture or as values."""
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import rich_click as click
 from rich.console import Console
 
-from clpips.models.cli.options import choice_option, image_path, mask_option, scoring_options
-from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.options import FiniteRange, choice_option, image_path, mask_option, scoring_options
+from clpips.models.cli.output import print_json, print_line, write_npy
 from clpips.models.cli.pictures import named_resolution, read_images, read_mask, require_equal_sizes
 from clpips.models.engines.contract import EngineName
 from clpips.models.engines.opening import open_engine
@@ -18,6 +19,9 @@ from clpips.models.metric.families import ALEXNET, FAMILIES
 from clpips.models.metric.spatial import UPSAMPLINGS, Upsampling, heat_map
 from clpips.models.metric.weights_files import load_weights
 
+PICTURE_ENDINGS: Final = (".png", "")
+VALUES_ENDING: Final = ".npy"
+
 
 @click.command("heatmap")
 @click.argument("target", type=image_path)
@@ -27,16 +31,14 @@ from clpips.models.metric.weights_files import load_weights
     help="Where the map goes: a picture, or its values, float32 (H, W), where the name ends in .npy.",
 )  # fmt: skip
 @choice_option("--style", ["map", "overlay"], "The map alone, or laid over the candidate in grey.")
-@click.option(
-    "--opacity", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="The map's part of an overlay."
-)
+@click.option("--opacity", type=FiniteRange(0, 1), default=0.6, show_default=True, help="The map's part of an overlay.")
 @choice_option(
     "--upsample",
     UPSAMPLINGS,
     "nearest: the mean of the map is the aligned part of the distance. bilinear: as LPIPS's own spatial maps.",
 )
 @click.option(
-    "--high", type=click.FloatRange(0, min_open=True),
+    "--high", type=FiniteRange(0, min_open=True),
     help="The value of the lightest colour: the same in several maps lets them be compared. Else the map's largest.",
 )  # fmt: skip
 @mask_option
@@ -57,7 +59,10 @@ def heatmap_command(
     as_json: bool,
 ) -> None:
     """Show where CANDIDATE differs from TARGET, and print which part of the distance has a place in the map."""
-    if out.suffix == ".npy" and style == "overlay":
+    ending = out.suffix.lower()
+    if ending not in {*PICTURE_ENDINGS, VALUES_ENDING}:
+        raise click.UsageError(f"a map is a .png picture or a .npy file of values, and {out} ends in {out.suffix}")
+    if ending == VALUES_ENDING and style == "overlay":
         raise click.UsageError("an overlay is a picture: write it to a .png file, or leave --style out")
     opened = open_engine(engine, backbone=backbone)
     chosen = load_weights(weights, opened.net.name)
@@ -74,8 +79,8 @@ def heatmap_command(
     height, width, _ = pixels[target].shape
     values = heat_map(layers, height, width, upsample)  # (h, w)
     high = float(values.max()) if high is None else high
-    if out.suffix == ".npy":
-        np.save(out, values)
+    if ending == VALUES_ENDING:
+        write_npy(out, values)
     elif style == "overlay":
         out.write_bytes(overlay_png(values, high, pixels[candidate], opacity))
     else:

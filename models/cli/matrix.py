@@ -2,24 +2,29 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import rich_click as click
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from clpips.models.cli.data_set import require_matplotlib
 from clpips.models.cli.options import image_path, scoring_options
-from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.output import print_json, print_line, write_npy
 from clpips.models.cli.pictures import named_resolution, read_images, require_equal_sizes
 from clpips.models.engines.contract import EngineName
 from clpips.models.engines.opening import open_engine
 from clpips.models.engines.several import all_distances, embed_images
 from clpips.models.metric.diversity import Diversity, diversity
 from clpips.models.metric.weights_files import load_weights
+
+PLOT_ENDINGS: Final = (".png", ".svg")
+LONGEST_NAME: Final = 32  # characters of a file's name in a line; it goes on in the next one
 
 
 @click.command("matrix")
@@ -51,7 +56,9 @@ def matrix_command(
         raise click.UsageError("a matrix needs two images or more")
     if as_csv and as_json:
         raise click.UsageError("choose one of --json or --csv")
-    require_matplotlib(plot)
+    if plot and plot.suffix.lower() not in PLOT_ENDINGS:
+        raise click.UsageError(f"a plot is a file that ends in {' or '.join(PLOT_ENDINGS)}, and this is {plot}")
+    require_matplotlib(plot, "--plot")
     opened = open_engine(engine, backbone=backbone)
     chosen = load_weights(weights, opened.net.name)
     chosen.require_backbone(opened.fingerprint, opened.net.name)
@@ -63,7 +70,7 @@ def matrix_command(
     distances = all_distances(opened, [features[path] for path in images], chosen.values, chosen.families)  # (n, n)
     found = diversity(distances)
     if npy:
-        np.save(npy, distances)
+        write_npy(npy, distances)
     if plot:
         from clpips.models.report.matrix_plot import draw_matrix  # matplotlib, which not every install has
 
@@ -93,14 +100,28 @@ def _csv(images: tuple[Path, ...], distances: NDArray[np.float32]) -> str:
 
 def _print(images: tuple[Path, ...], distances: NDArray[np.float32], found: Diversity) -> None:
     """The matrix with numbers for the columns' names, which stand in front of the rows'."""
-    table = Table()
-    table.add_column("", justify="right")
-    table.add_column("image", overflow="fold")
-    for number in range(1, len(images) + 1):
-        table.add_column(str(number), justify="right")
-    for number, (path, row) in enumerate(zip(images, distances, strict=True), start=1):
-        table.add_row(str(number), escape(str(path)), *(f"{value:.4f}" for value in row))
     console = Console(emoji=False)
-    console.print(table)
+    for table in _tables(images, distances, console.width):
+        console.print(table)
     interval = "" if found.low is None else f", 95 % interval {found.low:.4f} to {found.high:.4f}"
     print_line(console, f"diversity {found.mean:.4f}{interval}: the mean distance of all pairs")
+
+
+def _tables(images: tuple[Path, ...], distances: NDArray[np.float32], width: int) -> Iterator[Table]:
+    """The matrix as tables of so many characters a line, with as many columns each as fit."""
+    names = [Text(str(path)) for path in images]
+    cells = [[f"{value:.4f}" for value in row] for row in distances]
+    longest = min(max(name.cell_len for name in names), LONGEST_NAME)
+    beside = len(str(len(images))) + longest + 7  # the rows' numbers and names, with their borders
+    each = max(len(cell) for row in cells for cell in row) + 3
+    fit = max((width - beside) // each, 1)  # columns
+    for start in range(0, len(images), fit):
+        columns = range(len(images))[start : start + fit]
+        table = Table()
+        table.add_column("", justify="right", no_wrap=True)
+        table.add_column("image", overflow="fold")
+        for column in columns:
+            table.add_column(str(column + 1), justify="right", no_wrap=True)
+        for number, (name, row) in enumerate(zip(names, cells, strict=True), start=1):
+            table.add_row(str(number), name, *(row[column] for column in columns))
+        yield table

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,16 @@ class ResolutionParam(click.ParamType[int | None]):
         if resolution < MIN_SIDE:
             self.fail(f"{resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more", param, ctx)
         return resolution
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds that is finite: NaN passes every bound, and infinity those that are not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 image_path = click.Path(path_type=Path)

@@ -1,20 +1,27 @@
 """Output of commands: results on standard output, progress on standard error."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
 from typing import Final
 
+import numpy as np
 import rich_click as click
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 LINE_SECONDS: Final = 5.0  # between lines of progress off a terminal
 SHOWN_SECONDS: Final = 0.05  # a part that takes less is not worth a word
+WIDEST: Final = 10_000  # characters of a line of a table
+LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def write_what_can_be_written() -> None:
@@ -25,9 +32,13 @@ def write_what_can_be_written() -> None:
 
 
 def print_json(value: object) -> None:
-    """One JSON object on a line, for programs; with escapes where the output is not UTF-8, so that nothing is lost."""
+    """One JSON object on a line, for programs; with escapes where the output cannot have it else: nothing is lost.
+
+    So it is where the output is not UTF-8, and for file names that are not, whose bytes Python has as lone surrogates.
+    """
     is_utf8 = (getattr(sys.stdout, "encoding", None) or "").replace("-", "").lower() == "utf8"
-    click.echo(json.dumps(value, ensure_ascii=not is_utf8))
+    text = json.dumps(value, ensure_ascii=not is_utf8)
+    click.echo(json.dumps(value) if LONE_SURROGATE.search(text) else text)
 
 
 def counted(number: int, noun: str) -> str:
@@ -37,6 +48,19 @@ def counted(number: int, noun: str) -> str:
     ('1 target', '2,000 rankings')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def print_figures(table: Table) -> None:
+    """A table as wide as its figures need: none is cut where the terminal is narrower."""
+    console = Console(emoji=False)
+    needed = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    Console(emoji=False, width=max(console.width, needed)).print(table)
+
+
+def write_npy(path: Path, values: NDArray[np.float32]) -> None:
+    """Write a `.npy` file of this very name; `numpy.save` would add an ending to one that has another."""
+    with path.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
 
 
 def print_line(console: Console, text: str) -> None:

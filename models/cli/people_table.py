@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from clpips.models.cli.output import print_line
 from clpips.models.fitting.rater_results import ByRater, Line
@@ -23,7 +23,7 @@ def print_people(console: Console, result: ByRater) -> None:
         table.add_column(heading, justify="left" if heading.startswith("lead") else "right", overflow="fold")
     for name, leads in (("own weights", result.own), ("weights of the others", result.others)):
         figures = (leads.new_targets, leads.new_people, leads.both)
-        table.add_row(name, *(escape(format_statistic(lead, percent=True, signed=True)) for lead in figures))
+        table.add_row(name, *(Text(format_statistic(lead, percent=True, signed=True)) for lead in figures))
     console.print(table)
     print_line(
         console,
@@ -44,5 +44,5 @@ def _lines(kind: str, lines: Sequence[Line]) -> Table:
         shares = (
             "–" if np.isnan(share) else f"{100 * share:.1f} %" for share in (line.baseline, line.own, line.others)
         )
-        table.add_row(escape(line.name), f"{line.judged:,}", *shares)
+        table.add_row(Text(line.name), f"{line.judged:,}", *shares)
     return table

@@ -12,6 +12,7 @@ import rich_click as click
 
 from clpips.models.bulk.errors import require
 from clpips.models.cli.options import (
+    FiniteRange,
     backbone_option,
     choice_option,
     engine_option,
@@ -79,7 +80,7 @@ class ShareParam(click.ParamType[tuple[int, int]]):
 @click.option("--retry-errors", is_flag=True, help="Do rows with errors again, and no others.")
 @click.option(
     "--max-error-share",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.1,
     show_default=True,
     help="Stop when more of the rows have errors; judged from 1,000 rows on.",
@@ -116,7 +117,7 @@ class ShareParam(click.ParamType[tuple[int, int]]):
 @click.option("--spill", metavar="DIR", help="Folder for features that several shards need.  [default: in --out]")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     default=30.0,
     show_default=True,
     help="Seconds an image may take to come.",

@@ -7,11 +7,11 @@ import numpy as np
 import rich_click as click
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from clpips.models.cli.options import image_path, mask_option, scoring_options
-from clpips.models.cli.output import print_json, print_line
+from clpips.models.cli.output import print_figures, print_json, print_line
 from clpips.models.cli.pictures import named_resolution, read_images, read_mask, require_equal_sizes
 from clpips.models.engines.contract import Engine, EngineName
 from clpips.models.engines.opening import open_engine
@@ -56,7 +56,7 @@ def distance_command(
         table.add_row("sum", *(f"{part:.4f}" for part in layers), f"{total:.4f}")
     console = Console(emoji=False)
     print_line(console, f"{total:.4f}  {target} ↔ {candidate}")
-    console.print(table)
+    print_figures(table)
     print_line(console, f"weights {chosen.name}, resolution {named_resolution(resolution)}")
 
 
@@ -109,7 +109,7 @@ def rank_command(
     table.add_column("distance", justify="right")
     table.add_column("image", overflow="fold")
     for row in ranking:
-        table.add_row(str(row["rank"]), f"{row['distance']:.4f}", escape(str(row["path"])))
+        table.add_row(str(row["rank"]), f"{row['distance']:.4f}", Text(str(row["path"])))
     console = Console(emoji=False)
     print_line(console, f"most similar to {target}")
     console.print(table)

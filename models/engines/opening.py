@@ -4,6 +4,7 @@ import ctypes
 import logging
 import sys
 from pathlib import Path
+from typing import get_args
 
 from clpips.models.engines.contract import (
     ConvolutionName,
@@ -87,6 +88,10 @@ def _open(
     threads: int | None,
     convolution: ConvolutionName,
 ) -> Engine:
+    if name not in get_args(EngineName):
+        raise EngineError(f"there is no engine {name!r}; choose one of {', '.join(get_args(EngineName))}")
+    if device not in {"auto", "cpu"} and not device.startswith("cuda"):
+        raise EngineError(f"there is no device {device!r}; choose auto, cpu, cuda, or a card by its number, as cuda:1")
     if device == "auto":
         device = "cuda" if name != "onnx" and torch_sees_cuda() else "cpu"
     if name == "auto":

@@ -61,6 +61,7 @@ def export_lpips(path: Path, weights: LayerWeights, backbone: Backbone) -> dict[
     """Write the state dict, which `torch.load(path, weights_only=True)` reads, and say what is `left_out`."""
     state = lpips_state(weights, backbone)
     partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
+    with partial.open("wb") as file:  # which says what is wrong with a path; `torch.save` has another error for it
+        torch.save(state, file)
     partial.replace(path)
     return left_out(weights)

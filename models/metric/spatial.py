@@ -63,13 +63,16 @@ def heat_map(
 
     `nearest` gives each cell of a layer's grid its share of the picture, and a pixel across cells the mean of what it
     covers of each, so that the mean of the map is the aligned part of the distance. `bilinear` interpolates between the
-    cells' centres, as `lpips.LPIPS(spatial=True)` does; its mean is close to the distance and not the same.
+    cells' centres, as `lpips.LPIPS(spatial=True)` does; its mean is close to the distance and not the same. Raises
+    `ValueError` for another word.
 
     >>> heat_map([np.array([[0, 3], [0, 3]], np.float32)], 3, 3)
     array([[0. , 1.5, 3. ],
            [0. , 1.5, 3. ],
            [0. , 1.5, 3. ]], dtype=float32)
     """
+    if upsampling not in UPSAMPLINGS:
+        raise ValueError(f"there is no upsampling {upsampling!r}; choose one of {', '.join(UPSAMPLINGS)}")
     total = np.zeros((height, width), np.float32)
     for one in maps:
         rows, columns = (_steps(*sides, upsampling) for sides in zip((height, width), one.shape, strict=True))

@@ -1,5 +1,6 @@
 """Heat plot of the distances of all pairs of a set."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,15 @@ def draw_matrix(path: Path, distances: NDArray[np.float32], names: Sequence[str]
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     shown = axes.imshow(distances, cmap="inferno", vmin=0)
-    plain = [name.replace("$", r"\$") for name in names]  # no formula
+    plain = [_drawable(name).replace("$", r"\$") for name in names]  # no formula
     axes.set_xticks(range(len(names)), plain, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), plain, fontsize=8)
     figure.colorbar(shown, ax=axes, shrink=0.7, label=f"distance, {weights}")
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a script that the font has not: a box stands for it
+        figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def _drawable(name: str) -> str:
+    """A name with `?` for bytes that are no text."""
+    return name.encode(errors="replace").decode()

@@ -201,7 +201,8 @@ class Comparison:
                 else:
                     embedded[name], sizes[name], originals[name] = outcome, outcome.size, outcome.original
             z = None
-            if len(embedded) == len(set(names_of(pair))) and len({one.size for one in embedded.values()}) == 1:
+            whole = len(embedded) == len(set(names_of(pair))) and len({one.size for one in embedded.values()}) == 1
+            if whole and self._images.masks.fits(mask, embedded[pair[0].sha256].original):
                 z = await self._compare(embedded, pair, mask)
             for name in set(names_of(pair)):
                 uses[name] -= 1

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from clpips.models.images.heat import heat_png, overlay_png
 from clpips.models.metric.distance import distance_by_family, weigh
 from clpips.models.metric.families import FAMILIES
+from clpips.models.metric.nets import Net
 from clpips.models.metric.spatial import heat_map
 from clpips.service.admission.door import Ticket
 from clpips.service.profiles.named_weights import NamedWeights
 from clpips.service.profiles.registry import Registry
 from clpips.service.scoring.comparer import ALIGNED, Comparer, Located
+from clpips.service.wire.faults import invalid
 from clpips.service.wire.heatmaps import Heatmap, HeatmapOptions, HeatmapRequest, media_type_of
 
 
@@ -30,6 +32,7 @@ class Heatmaps:
         profile = await self._registry.resolve(tenant, request.options.profile)
         self._registry.require_networks(profile.weights, "/profile")
         weights, options = profile.weights, request.options
+        _require_layer(weights.layout.net, options.layer)
         located = await self._comparer.locate(
             tenant,
             (request.target, request.candidate),
@@ -42,6 +45,13 @@ class Heatmaps:
         )
         content, high = await asyncio.to_thread(partial(_drawn, located, options))
         return Heatmap(content, media_type_of(options), _headers(located.z, profile, high))
+
+
+def _require_layer(net: Net, layer: int | None) -> None:
+    """Raise `InvalidRequest` for a layer that the backbone has not."""
+    count = len(net.channels)
+    if layer is not None and layer > count:
+        raise invalid("/layer", f"{net.title} has {count} layers, this is layer {layer}; choose 1 to {count}")
 
 
 def _drawn(located: Located, options: HeatmapOptions) -> tuple[bytes, float]:

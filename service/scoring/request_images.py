@@ -38,6 +38,11 @@ class RequestMasks:
             return None
         return self.scored.get(slot.image.sha256)
 
+    def fits(self, slot: Slot | None, size: tuple[int, int]) -> bool:
+        """Whether the mask in this slot is as large as its target's picture; so it is where there is none."""
+        mask = self.of(slot)
+        return mask is None or mask.size == size
+
     def faults(self) -> list[Fault]:
         """What is wrong at each place where a mask stands."""
         found = []

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, UnsetType
 
-from clpips.models.metric.backbone import LAYERS
+from clpips.models.metric.nets import NETS
 from clpips.models.metric.spatial import Upsampling
 from clpips.service.wire.bodies import check_images, form_of
 from clpips.service.wire.body_memory import Body
@@ -14,6 +14,7 @@ from clpips.service.wire.media_types import NPY, PNG
 from clpips.service.wire.schemas import Image, Limits, MaskImage, RankOptions, Slot
 
 HEADERS = ("Clpips-Distance", "Clpips-Families", "Clpips-Unplaced", "Clpips-Legend", "Clpips-Profile")
+MOST_LAYERS = max(len(net.channels) for net in NETS.values())  # that a backbone has
 LARGEST = 1e12  # value of a map: weights go so far
 
 
@@ -39,8 +40,11 @@ class HeatmapOptions(RankOptions, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = "nearest"
     layer: Annotated[
-        Annotated[int, Meta(ge=1, le=len(LAYERS))] | None,
-        Meta(description="The part of one of AlexNet's five layers alone, 1 for edges to 5 for things; `null` is all."),
+        Annotated[int, Meta(ge=1, le=MOST_LAYERS)] | None,
+        Meta(
+            description="The part of one of the backbone's layers alone: of AlexNet's five, 1 for edges to 5 for "
+            "things; `null` is all."
+        ),
     ] = None
     opacity: Annotated[
         float, Meta(ge=0, le=1, description="Of an overlay: which part of the picture is the map's.")
