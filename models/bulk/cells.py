@@ -4,6 +4,7 @@ A reference is text that stands for an image: a name as it is written, or `\\0sh
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from clpips.models.bulk.options import Columns
 from clpips.models.bulk.table import PairTable, holds_images, is_list, lengths, plain
 
 BYTES: Final = "\0sha256:"  # a reference to bytes, with their hash behind it
+TEXT: Final = "\0text:"  # before a name that has a zero byte in it, so that no name is taken for a reference to bytes
 EMPTY: Final = ""  # a cell without an image
 
 
@@ -51,7 +53,11 @@ def references(values: pa.Array) -> list[str]:
         of_bytes, names = references(values.field("bytes")), references(values.field("path"))
         return [one or other for one, other in zip(of_bytes, names, strict=True)]
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return [value or EMPTY for value in values.to_pylist()]
+        try:
+            names = values.to_pylist()
+        except UnicodeDecodeError as error:
+            raise BulkError(f"a column of images has text that is not UTF-8: {error}") from error
+        return [TEXT + name if name and "\0" in name else name or EMPTY for name in names]
     return [_of_bytes(value.as_buffer()) if value.is_valid else EMPTY for value in values]
 
 
@@ -89,3 +95,11 @@ def pair_cells(table: pa.Table, columns: Columns) -> PairCells:
         return PairCells(np.arange(len(targets)), targets, cells(column), listed=False)
     rows = np.repeat(np.arange(len(targets)), lengths(column))
     return PairCells(rows, [targets[row] for row in rows], cells(column.flatten()), listed=True)
+
+
+def numbered(sides: Sequence[Sequence[Cell]], start: int = 0) -> list[NDArray[np.int32]]:
+    """A number for each image, from `start`, by its reference alone: of each side `(n,)`."""
+    known: dict[str, int] = {}
+    return [
+        np.array([known.setdefault(cell.reference, start + len(known)) for cell in side], np.int32) for side in sides
+    ]
