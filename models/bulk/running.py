@@ -179,7 +179,7 @@ def _require_room(job: Job) -> None:
     if needed > free:
         raise BulkError(
             f"{job.plan.about['shared']:,} images hang together in more pairs than a shard holds, and their features "
-            f"take {needed / 2**30:.1f} GiB on a disk; {folder} has {free / 2**30:.1f} GiB left: name another folder "
+            f"take {needed / 2**20:,.0f} MiB on a disk; {folder} has {free / 2**20:,.0f} MiB left: name another folder "
             "with --spill, a lower --resolution, or weights without the family aligned"
         )
 
