@@ -101,7 +101,8 @@ def test_an_actor_that_ray_ends_in_any_way_is_replaced(
 ) -> None:
     from clpips.models.bulk import on_ray
 
-    taken, raised = ray.get, []
+    taken = ray.get
+    raised: list[Exception] = []
 
     def get(reference: Any) -> Any:
         found = taken(reference)
@@ -110,7 +111,7 @@ def test_an_actor_that_ray_ends_in_any_way_is_replaced(
             raise raised[0]
         return found
 
-    monkeypatch.setattr(on_ray.ray, "get", get)
+    monkeypatch.setattr(ray, "get", get)
     executor = on_ray.RayExecutor("auto", Worker, (str(tmp_path), options()), cpus=1, workers=1)
     ((_, outcome),) = executor.run([Task("describe")])
     executor.close()

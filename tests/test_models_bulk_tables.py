@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clpips.models.bulk import score
+from clpips.models.bulk import table as bulk_table
 from clpips.models.bulk.errors import BulkError
 from tests.support.bulk import QUICK, image_files, run_job, whole
 
@@ -109,3 +110,13 @@ def test_text_that_is_not_utf_8_is_refused(folder: Path) -> None:
 def test_a_resolution_at_which_nothing_can_be_scored_is_refused(folder: Path, resolution: int) -> None:
     with pytest.raises(BulkError, match=f"31 to 8192 pixels a side, not {resolution}"):
         score(pa.table({"target": NAMES, "candidate": NAMES}), root=folder, resolution=resolution)
+
+
+def test_rows_that_are_large_are_read_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [number.to_bytes(2) * 50_000 for number in range(40)]
+    pq.write_table(pa.table({"target": contents}), tmp_path / "pairs.parquet", use_dictionary=False, row_group_size=5)
+    monkeypatch.setattr(bulk_table, "BATCH_BYTES", 800_000)
+    table = bulk_table.PairTable([str(tmp_path / "pairs.parquet")])
+    batches = list(table.batches(["target"]))
+    assert max(batch.nbytes for batch in batches) < 1_000_000
+    assert [row for batch in batches for row in batch.column(0).to_pylist()] == contents

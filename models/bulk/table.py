@@ -24,6 +24,7 @@ GROUP_BYTES: Final = 64 * 2**20  # of a row group, uncompressed: of those that a
 WRITTEN_BYTES: Final = 8 * 2**20  # of a row group that is written
 KEPT_BYTES: Final = 96 * 2**20  # of row groups in memory
 BATCH_ROWS: Final = 16_384
+BATCH_BYTES: Final = 64 * 2**20  # of rows that are read at a time
 COPY: Final = "table.parquet"
 FORMATS: Final = {
     ".parquet": "parquet",
@@ -77,7 +78,8 @@ class PairTable:
         self._starts = np.array([group.start for group in self.groups], np.int64)
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The columns of all rows, in order, so many at a time."""
+        """The columns of all rows, in order, so many at a time; fewer where rows are large."""
+        rows = max(1, min(rows, BATCH_BYTES * self.rows // max(self.nbytes, 1)))
         schema = pa.schema([self.schema.field(name) for name in dict.fromkeys(columns)])
         for file in self.files:
             for batch in self._file(file).iter_batches(batch_size=rows, columns=schema.names):
