@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clpips.models.bulk import score
+from clpips.models.bulk import Scorer, score
 from clpips.models.bulk import table as bulk_table
 from clpips.models.bulk.errors import BulkError
 from tests.support.bulk import QUICK, image_files, run_job, whole
@@ -120,3 +120,17 @@ def test_rows_that_are_large_are_read_few_at_a_time(tmp_path: Path, monkeypatch:
     batches = list(table.batches(["target"]))
     assert max(batch.nbytes for batch in batches) < 1_000_000
     assert [row for batch in batches for row in batch.column(0).to_pylist()] == contents
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (pa.table({"target": [1], "candidate": ["0.png"]}), "is int64: images are text"),
+        (pa.table([NAMES] * 3, ["target", "candidate", "target"]), "several columns called target"),
+        (pa.table({"target": NAMES}), "no column 'candidate'"),
+        ({"target": NAMES, "candidate": NAMES}, "not <class 'dict'>"),
+    ],
+)
+def test_a_batch_that_cannot_be_scored_is_refused_in_words(folder: Path, batch: Any, words: str) -> None:
+    with Scorer(root=folder, **QUICK) as scorer, pytest.raises(BulkError, match=words):
+        scorer(batch)

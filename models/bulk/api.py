@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from clpips.models.bulk.cells import numbered, pair_cells
+from clpips.models.bulk.cells import numbered, pair_cells, require_columns
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.executors import InlineExecutor
 from clpips.models.bulk.job import Job
@@ -20,6 +20,7 @@ from clpips.models.bulk.options import Columns, JobOptions, bounds_of
 from clpips.models.bulk.parts import part_name, require_free_names, with_results
 from clpips.models.bulk.running import RunOptions, run
 from clpips.models.bulk.shard import ShardScorer
+from clpips.models.bulk.table import require_distinct
 from clpips.models.bulk.worker import Worker, open_engine_as
 from clpips.models.engines.contract import Engine
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
@@ -122,11 +123,15 @@ class Scorer:
         self._rows = 0
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The rows with the columns that `score` adds; `row` counts the rows that this scorer has seen."""
+        """The rows with the columns that `score` adds; `row` counts the rows that this scorer has seen.
+
+        Raises `BulkError` for what is no table, and for columns that hold no images or are called like those added.
+        """
         columns = self._options.columns
+        table = as_arrow(table)
+        require_distinct(table.schema)
         require_free_names(table.schema, ())
-        if missing := [name for name in (columns.target, columns.candidate) if name not in table.column_names]:
-            raise BulkError(f"the table has no column {', '.join(missing)}, it has {', '.join(table.column_names)}")
+        require_columns(table.schema, columns, matrix=False)
         scorer = self._ready()
         pairs = pair_cells(table, columns)
         targets, candidates = numbered([pairs.targets, pairs.candidates])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.options import Columns
-from clpips.models.bulk.table import PairTable, holds_images, is_list, lengths, plain
+from clpips.models.bulk.table import holds_images, is_list, lengths, plain
 
 BYTES: Final = "\0sha256:"  # a reference to bytes, with their hash behind it
 TEXT: Final = "\0text:"  # before a name that has a zero byte in it, so that no name is taken for a reference to bytes
@@ -29,15 +29,15 @@ class Cell:
     content: bytes | None = None
 
 
-def require_columns(table: PairTable, columns: Columns, *, matrix: bool) -> None:
-    """Raise `BulkError` unless the table has the columns, and they can hold images."""
+def require_columns(schema: pa.Schema, columns: Columns, *, matrix: bool) -> None:
+    """Raise `BulkError` unless a table has the columns, and they can hold images."""
     for name in (columns.target,) if matrix else (columns.target, columns.candidate):
-        if name not in table.schema.names:
+        if name not in schema.names:
             raise BulkError(
-                f"the table has no column {name!r}, it has {', '.join(table.schema.names)}: "
+                f"the table has no column {name!r}, it has {', '.join(schema.names)}: "
                 "name them with --columns target=…,candidate=…"
             )
-        kind = table.schema.field(name).type
+        kind = schema.field(name).type
         if is_list(kind) and name == columns.candidate and not matrix:
             kind = kind.value_type
         if not holds_images(kind):

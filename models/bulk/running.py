@@ -76,7 +76,7 @@ def run(
 
 def _plan(job: Job, executor: Executor, progress: Progress, said: Report) -> None:
     options = job.options
-    require_columns(job.table, options.columns, matrix=options.matrix)
+    require_columns(job.table.schema, options.columns, matrix=options.matrix)
     if not options.matrix:
         require_free_names(job.table.schema, options.drop)
     make_plan(job, lambda tasks: _prepare(executor, tasks, progress, said))

@@ -73,8 +73,7 @@ class PairTable:
                     self.nbytes += group.total_byte_size
                     self.largest_group = max(self.largest_group, group.total_byte_size)
         self.schema: pa.Schema = schemas[0]
-        if twice := sorted({name for name in self.schema.names if self.schema.names.count(name) > 1}):
-            raise BulkError(f"the table has several columns called {', '.join(twice)}: rename all but one")
+        require_distinct(self.schema)
         self._starts = np.array([group.start for group in self.groups], np.int64)
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -218,6 +217,12 @@ def _parsed(file: str, form: str, texts: Sequence[str]) -> Iterator[pa.RecordBat
     for batch in reader:
         if batch.num_rows:
             yield batch
+
+
+def require_distinct(schema: pa.Schema) -> None:
+    """Raise `BulkError` for columns of the same name."""
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise BulkError(f"the table has several columns called {', '.join(twice)}: rename all but one")
 
 
 def _columns_as(schema: pa.Schema, rows: pa.Table | pa.RecordBatch) -> list[Any]:
