@@ -15,8 +15,10 @@ import pytest
 from clpips.models.bulk.job import Job
 from clpips.models.bulk.progress import Progress
 from clpips.models.bulk.running import run
+from clpips.models.bulk.tasks import Outcome, Task
 from clpips.models.bulk.worker import Worker
-from tests.support.bulk import image_files, options, parts, random_pairs, run_job, write_table
+from clpips.models.cli.commands import main
+from tests.support.bulk import image_files, options, parts, random_pairs, run_job, whole, write_table
 
 IMAGES, PAIRS, SHARD_IMAGES = 30, 160, 4
 
@@ -91,3 +93,51 @@ def test_a_cluster_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--ray", "127.0.0.1:9"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no Ray cluster at '127.0.0.1:9'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["OutOfMemoryError", "NodeDiedError"])
+def test_an_actor_that_ray_ends_in_any_way_is_replaced(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from clpips.models.bulk import on_ray
+
+    taken = ray.get
+    raised: list[Exception] = []
+
+    def get(reference: Any) -> Any:
+        found = taken(reference)
+        if isinstance(found, Outcome) and not raised:
+            raised.append(getattr(ray.exceptions, kind)("the node has too little memory"))
+            raise raised[0]
+        return found
+
+    monkeypatch.setattr(ray, "get", get)
+    executor = on_ray.RayExecutor("auto", Worker, (str(tmp_path), options()), cpus=1, workers=1)
+    ((_, outcome),) = executor.run([Task("describe")])
+    executor.close()
+    assert raised
+    assert outcome.engine["engine"] == "onnx"
+
+
+def test_relative_folders_are_those_of_who_asks(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_files(tmp_path / "images", 3)
+    write_table(tmp_path / "pairs.parquet", target=["0.png"], candidate=["1.png"])
+    monkeypatch.chdir(tmp_path)  # the actors' is another
+    arguments = [
+        "--root",
+        "images",
+        "--out",
+        "out",
+        "--spill",
+        "spill",
+        "--resolution",
+        "64",
+        "--convolution",
+        "direct",
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        main(["score", "pairs.parquet", *arguments, "--ray", "auto", "--worker-cpus", "1"])
+    assert "1 row in 1 part, 0 with an error" in capsys.readouterr().out
+    assert whole(tmp_path / "out")["distance"][0].as_py() > 0

@@ -7,11 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from clpips.models.bulk import score
 from clpips.models.bulk.fetching import Fetcher, FetchError
+from clpips.models.cli.commands import main
 from clpips.models.images.errors import TooCostlyError
-from tests.support.bulk import image_files, parts, random_pairs, run_job, write_table
+from tests.support.bulk import QUICK, image_files, parts, random_pairs, run_job, write_table
 
 IMAGES = 8
 PAUSE = 0.3
@@ -144,3 +148,30 @@ def test_table_images_and_parts_may_lie_in_an_object_store(store: str, tmp_path:
     again = run_job(f"{store}/in/pairs.parquet", f"{store}/out", shard_images=4)
     assert again.pairs == 30
     assert bucket.cat_file(f"data/out/{missing}") == written[missing]
+
+
+def test_parts_in_a_store_are_a_dataset(tmp_path: Path) -> None:
+    image_files(tmp_path, 2)
+    out = f"memory://{tmp_path.name}/out"
+    table = pa.table({"target": ["0.png"], "candidate": ["1.png"]})
+    found = score(table, root=tmp_path, out=out, **QUICK)
+    assert found.count_rows() == 1
+    assert found.to_table()["distance"][0].as_py() > 0
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, OSError])
+def test_a_store_that_fails_is_said_in_a_line_and_may_be_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise kind("bad\nrequest")
+
+    image_files(tmp_path, 1)
+    table = write_table(tmp_path / "pairs.parquet", target=["0.png"], candidate=["0.png"])
+    monkeypatch.setattr(MemoryFileSystem, "ls", fail)
+    with pytest.raises(SystemExit, match="1"):
+        main(["score", str(table), "--out", "memory://out"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("clpips: memory://out: ")
+    assert "bad request" in said
+    assert said.endswith("the same command goes on from it")

@@ -34,6 +34,16 @@ class Mortal:
         """Nothing is held."""
 
 
+class Masked:
+    """A worker that says whether an interrupt can end it."""
+
+    def run(self, task: Task) -> Outcome:
+        return Outcome(rows=int(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def outcomes(*numbers: int) -> dict[int, tuple[int, int]]:
     executor = ProcessExecutor(Mortal, 2)
     try:
@@ -95,3 +105,11 @@ def test_an_engine_is_prepared_on_every_card_and_on_no_cpu(
     monkeypatch.setattr(worker, "open_engine", lambda *_args, **_kwargs: engine)
     outcome = worker.Worker(str(tmp_path), options(device=device)).run(Task("describe"))
     assert (outcome.engine["device"], sides) == (device, prepared)
+
+
+def test_a_worker_cannot_be_interrupted_from_its_first_moment_on() -> None:
+    executor = ProcessExecutor(Masked, 1)
+    ((_, outcome),) = executor.run([Task("describe")])
+    executor.close()
+    assert outcome.rows == 1
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

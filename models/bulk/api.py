@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from clpips.models.bulk.cells import EMPTY, pair_cells
+from clpips.models.bulk.cells import numbered, pair_cells, require_columns
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.executors import InlineExecutor
 from clpips.models.bulk.job import Job
 from clpips.models.bulk.options import Columns, JobOptions, bounds_of
-from clpips.models.bulk.parts import require_free_names, with_results
+from clpips.models.bulk.parts import part_name, require_free_names, with_results
 from clpips.models.bulk.running import RunOptions, run
 from clpips.models.bulk.shard import ShardScorer
+from clpips.models.bulk.table import require_distinct
 from clpips.models.bulk.worker import Worker, open_engine_as
 from clpips.models.engines.contract import Engine
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
@@ -85,12 +86,11 @@ def score(
             run(job, source, asked, chosen, executor, how)
         finally:
             executor.close()
-        parts = [job.folder.path(name) for name in sorted(job.folder.names()) if name.startswith("part-")]
-        if out is not None and job.folder.local is not None:
-            return ds.dataset(parts, format="parquet")
+        parts = [part_name(number) for number in sorted(job.parts())]
         if out is not None:
-            return ds.dataset(place, format="parquet")
-        whole = pa.concat_tables([pq.read_table(part, memory_map=False) for part in parts])
+            paths, filesystem = job.folder.files(parts)
+            return ds.dataset(paths, format="parquet", filesystem=filesystem)
+        whole = pa.concat_tables([pq.read_table(job.folder.path(part), memory_map=False) for part in parts])
         return whole.sort_by("row").combine_chunks()
 
 
@@ -123,20 +123,20 @@ class Scorer:
         self._rows = 0
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The rows with the columns that `score` adds; `row` counts the rows that this scorer has seen."""
+        """The rows with the columns that `score` adds; `row` counts the rows that this scorer has seen.
+
+        Raises `BulkError` for what is no table, and for columns that hold no images or are called like those added.
+        """
         columns = self._options.columns
+        table = as_arrow(table)
+        require_distinct(table.schema)
         require_free_names(table.schema, ())
-        if missing := [name for name in (columns.target, columns.candidate) if name not in table.column_names]:
-            raise BulkError(f"the table has no column {', '.join(missing)}, it has {', '.join(table.column_names)}")
+        require_columns(table.schema, columns, matrix=False)
         scorer = self._ready()
         pairs = pair_cells(table, columns)
-        numbers: dict[str, int] = {}
-        sides = [
-            np.array([numbers.setdefault(cell.reference or EMPTY, len(numbers)) for cell in side], np.int32)
-            for side in (pairs.targets, pairs.candidates)
-        ]
+        targets, candidates = numbered([pairs.targets, pairs.candidates])
         scorer.forget()
-        results = scorer.score(pairs, sides[0], sides[1], {}, frozenset())
+        results = scorer.score(pairs, targets, candidates, {}, frozenset())
         rows = np.arange(self._rows, self._rows + table.num_rows)
         self._rows += table.num_rows
         return with_results(table.replace_schema_metadata(None), rows, results, listed=pairs.listed)
@@ -174,7 +174,10 @@ class Scorer:
 def _written(table: Any, folder: Path) -> str:
     """A table in memory as a Parquet file."""
     path = folder / "table.parquet"
-    pq.write_table(as_arrow(table), path, row_group_size=GROUP_ROWS)
+    try:
+        pq.write_table(as_arrow(table), path, row_group_size=GROUP_ROWS)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise BulkError(f"Parquet cannot hold the table: {error}") from error
     return str(path)
 
 

@@ -4,6 +4,7 @@ A reference is text that stands for an image: a name as it is written, or `\\0sh
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.options import Columns
-from clpips.models.bulk.table import PairTable, holds_images, is_list, lengths, plain
+from clpips.models.bulk.table import holds_images, is_list, lengths, plain
 
 BYTES: Final = "\0sha256:"  # a reference to bytes, with their hash behind it
+TEXT: Final = "\0text:"  # before a name that has a zero byte in it, so that no name is taken for a reference to bytes
 EMPTY: Final = ""  # a cell without an image
 
 
@@ -27,15 +29,15 @@ class Cell:
     content: bytes | None = None
 
 
-def require_columns(table: PairTable, columns: Columns, *, matrix: bool) -> None:
-    """Raise `BulkError` unless the table has the columns, and they can hold images."""
+def require_columns(schema: pa.Schema, columns: Columns, *, matrix: bool) -> None:
+    """Raise `BulkError` unless a table has the columns, and they can hold images."""
     for name in (columns.target,) if matrix else (columns.target, columns.candidate):
-        if name not in table.schema.names:
+        if name not in schema.names:
             raise BulkError(
-                f"the table has no column {name!r}, it has {', '.join(table.schema.names)}: "
+                f"the table has no column {name!r}, it has {', '.join(schema.names)}: "
                 "name them with --columns target=…,candidate=…"
             )
-        kind = table.schema.field(name).type
+        kind = schema.field(name).type
         if is_list(kind) and name == columns.candidate and not matrix:
             kind = kind.value_type
         if not holds_images(kind):
@@ -51,7 +53,11 @@ def references(values: pa.Array) -> list[str]:
         of_bytes, names = references(values.field("bytes")), references(values.field("path"))
         return [one or other for one, other in zip(of_bytes, names, strict=True)]
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return [value or EMPTY for value in values.to_pylist()]
+        try:
+            names = values.to_pylist()
+        except UnicodeDecodeError as error:
+            raise BulkError(f"a column of images has text that is not UTF-8: {error}") from error
+        return [TEXT + name if name and "\0" in name else name or EMPTY for name in names]
     return [_of_bytes(value.as_buffer()) if value.is_valid else EMPTY for value in values]
 
 
@@ -89,3 +95,11 @@ def pair_cells(table: pa.Table, columns: Columns) -> PairCells:
         return PairCells(np.arange(len(targets)), targets, cells(column), listed=False)
     rows = np.repeat(np.arange(len(targets)), lengths(column))
     return PairCells(rows, [targets[row] for row in rows], cells(column.flatten()), listed=True)
+
+
+def numbered(sides: Sequence[Sequence[Cell]], start: int = 0) -> list[NDArray[np.int32]]:
+    """A number for each image, from `start`, by its reference alone: of each side `(n,)`."""
+    known: dict[str, int] = {}
+    return [
+        np.array([known.setdefault(cell.reference, start + len(known)) for cell in side], np.int32) for side in sides
+    ]

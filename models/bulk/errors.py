@@ -10,6 +10,10 @@ class BulkError(ValueError):
     """A job that cannot be done as it is asked for; the message says what to change."""
 
 
+class StoreError(BulkError):
+    """A store that does not do what it is asked to; another try may find it better."""
+
+
 class TooManyErrorsError(BulkError):
     """More rows than allowed have errors."""
 

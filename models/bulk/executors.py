@@ -102,7 +102,13 @@ class ProcessExecutor:
 
     def _start(self, number: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._make, number))
+        pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._make, number))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the process has what is blocked here
+        try:
+            pool.submit(int)  # starts it
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pool
 
 
 def task_after_death(task: Task, deaths: dict[Task, int]) -> Task:

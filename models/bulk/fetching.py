@@ -5,13 +5,13 @@ again twice.
 """
 
 import os
+import stat
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from clpips.models.bulk.errors import BulkError
-from clpips.models.bulk.folder import filesystem_of, is_url
+from clpips.models.bulk.folder import filesystem_of, is_url, local_path
 from clpips.models.images.errors import ImageError, TooCostlyError
 
 TRIES: Final = 3
@@ -27,7 +27,7 @@ class Fetcher:
     """Fetches images by name, from any thread. `root`, a folder or URL, is what relative names are relative to."""
 
     def __init__(self, root: str, max_bytes: int, seconds: float) -> None:
-        self._root = root.rstrip("/")
+        self._root = local_path(root)
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._filesystems: dict[str, Any] = {}
@@ -35,10 +35,10 @@ class Fetcher:
     def resolve(self, name: str) -> str:
         """The path or URL that a name in the table means."""
         if is_url(name):
-            return name.removeprefix("file://") if name.startswith("file://") else name
+            return local_path(name)
         if os.path.isabs(name) or not self._root:  # noqa: PTH117  names may be URLs' paths
             return name
-        return f"{self._root}/{name}"
+        return f"{self._root.rstrip('/')}/{name}"
 
     def fetch(self, name: str) -> bytes:
         """The bytes of an image. Raises `FetchError` or `TooCostlyError`."""
@@ -51,9 +51,11 @@ class Fetcher:
 
     def _from_disk(self, path: str) -> bytes:
         try:
-            with Path(path).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                self._require_size(size)
+            with open(path, "rb", opener=_without_waiting) as file:
+                about = os.fstat(file.fileno())
+                if not stat.S_ISREG(about.st_mode):
+                    raise FetchError("it is no file: a device, a pipe or a socket")
+                self._require_size(about.st_size)
                 content = file.read(self._max_bytes + 1)
         except OSError as error:
             raise FetchError(error.strerror or str(error)) from error
@@ -128,6 +130,10 @@ class Fetcher:
     def _require_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise TooCostlyError(f"the file has {size:,} bytes or more, the limit is {self._max_bytes:,}")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that nobody writes into would be waited for
 
 
 class _Refused(Exception):  # noqa: N818  an answer, and no error yet

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from clpips.models.bulk.errors import BulkError
-from clpips.models.bulk.folder import Folder, filesystem_of, is_url
-from clpips.models.bulk.options import Bounds, JobOptions, bounds_of, software, weights_identity
+from clpips.models.bulk.folder import Folder, filesystem_of, is_url, local_path, store_errors
+from clpips.models.bulk.options import FETCH_SECONDS, Bounds, JobOptions, bounds_of, software, weights_identity
 from clpips.models.bulk.parts import ERRORS_KEY, errors_of, metadata_of, part_name
 from clpips.models.bulk.plan_files import PlanFiles
 from clpips.models.bulk.table import COPY, PairTable, open_table, source_files
@@ -38,7 +39,7 @@ class Job:
     """The folder of a job, for whoever starts it and for those who work on it."""
 
     def __init__(self, place: str | Path, spill: str | None = None) -> None:
-        """`spill` is a folder for shared features, where it is not the job's own."""
+        """`spill` is a folder in which the features that several shards need get one of their own."""
         self.folder = Folder(place)
         self.work = self.folder.sub("_work")
         self.hashes = self.work.sub("hashes")
@@ -83,12 +84,14 @@ class Job:
 
     @property
     def spill(self) -> Path:
-        """The folder of features that several shards need: where the job lies elsewhere, one of this machine's."""
-        if self._spill is not None:
-            return Path(self._spill)
-        if self.work.local is not None:
+        """The folder of features that several shards need, which holds nothing else and is deleted in the end.
+
+        Where the job lies elsewhere, it is one of this machine's.
+        """
+        if self._spill is None and self.work.local is not None:
             return self.work.local / "spill"
-        return Path(tempfile.gettempdir()) / f"clpips-{hashlib.sha256(self.folder.place.encode()).hexdigest()[:16]}"
+        own = f"clpips-{hashlib.sha256(self.folder.place.encode()).hexdigest()[:16]}"
+        return Path(self._spill or tempfile.gettempdir()).absolute() / own
 
     @property
     def table(self) -> PairTable:
@@ -133,10 +136,11 @@ class Job:
             "table": identity(source),
             "weights": {"name": weights.name, "sha256": weights_identity(weights)},
             "engine": dict(engine),
+            "root": _absolute(options.root) if options.root else _parent(source),
             "options": _of_rows(options),
         }
         if JOB in self.work.names():
-            found = list(differences({key: self.about[key] for key in wanted}, wanted))
+            found = list(differences({key: self.about.get(key) for key in wanted}, wanted))
             if not found:
                 return True
             if self.plan.done or not alone:
@@ -149,7 +153,7 @@ class Job:
         self.work.write(WEIGHTS, format_weights(weights))
         if options.backbone:
             self.work.write(BACKBONE, Path(options.backbone).read_bytes())
-        known = {**wanted, "source": _absolute(source), "root": options.root or _parent(source)}
+        known = {**wanted, "source": _absolute(source)}
         self.work.write(JOB, json.dumps(known, indent=1).encode())
         return False
 
@@ -169,10 +173,13 @@ class Job:
         }
 
     def bad_rows(self, number: int) -> int:
-        """How many rows of a part that is there have an error."""
-        if self.folder.local is not None:
-            return int(metadata_of(self.folder.local / part_name(number))[ERRORS_KEY])
-        return int(metadata_of(BytesIO(self.folder.read(part_name(number))))[ERRORS_KEY])
+        """How many rows of a part that is there have an error. Raises `BulkError` for a part that cannot be read."""
+        try:
+            with self.folder.open(part_name(number)) as file:
+                return int(metadata_of(file)[ERRORS_KEY])
+        except (pa.ArrowInvalid, KeyError) as error:
+            place = self.folder.path(part_name(number))
+            raise BulkError(f"{place} is no part of this job, or damaged: delete it, and it is done again") from error
 
     def errors(self, number: int) -> Counter[str]:
         """How many pairs of a part that is there have which error."""
@@ -203,18 +210,23 @@ def identity(source: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in files:
         filesystem, path = filesystem_of(file) if is_url(file) else (None, file)
-        size = filesystem.size(path) if filesystem is not None else Path(file).stat().st_size
-        digest = hashlib.sha256()
-        with filesystem.open(path, "rb") if filesystem is not None else Path(file).open("rb") as stream:
-            if size <= WHOLE_BYTES:
-                while block := stream.read(2**20):
-                    digest.update(block)
-            else:
-                digest.update(stream.read(WHOLE_BYTES // 16))
-                stream.seek(-WHOLE_BYTES // 16, 2)
-                digest.update(stream.read())
-        found[Path(path).name] = f"{size} bytes, sha256 {digest.hexdigest()}"
+        with store_errors(file):
+            size = filesystem.size(path) if filesystem is not None else Path(file).stat().st_size
+            with filesystem.open(path, "rb") if filesystem is not None else Path(file).open("rb") as stream:
+                found[Path(path).name] = f"{size} bytes, sha256 {_digest(stream, size)}"
     return found
+
+
+def _digest(stream: Any, size: int) -> str:
+    digest = hashlib.sha256()
+    if size <= WHOLE_BYTES:
+        while block := stream.read(2**20):
+            digest.update(block)
+    else:
+        digest.update(stream.read(WHOLE_BYTES // 16))
+        stream.seek(-WHOLE_BYTES // 16, 2)
+        digest.update(stream.read())
+    return digest.hexdigest()
 
 
 def differences(then: Any, now: Any, place: str = "") -> list[str]:
@@ -234,11 +246,12 @@ def differences(then: Any, now: Any, place: str = "") -> list[str]:
 def _of_rows(options: JobOptions) -> dict[str, Any]:
     """The options as they are kept: without what another file says better, as JSON has it."""
     known: dict[str, Any] = json.loads(json.dumps(options.as_json()))
-    return {**known, "weights": "", "engine": "auto", "device": "auto"}
+    return {**known, "weights": "", "engine": "auto", "device": "auto", "root": "", "fetch_seconds": FETCH_SECONDS}
 
 
 def _absolute(source: str) -> str:
-    return source if is_url(source) else str(Path(source).absolute())
+    place = local_path(source)
+    return place if is_url(place) else str(Path(place).absolute())
 
 
 def _parent(source: str) -> str:

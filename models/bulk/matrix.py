@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from clpips.models.bulk.cells import BYTES, Cell, cells
+from clpips.models.bulk.cells import BYTES, Cell, cells, numbered
 from clpips.models.bulk.comparing import SUMS, Sums
 from clpips.models.bulk.parts import Results, results_columns
 from clpips.models.bulk.plan_files import PlanFiles
@@ -13,16 +13,20 @@ from clpips.models.bulk.tiles import tile, tile_pairs
 
 
 def score_tile(
-    number: int, table: PairTable, column: str, plan: PlanFiles, scorer: ShardScorer, *, careful: bool
-) -> tuple[pa.Table, Results]:
-    """The rows of a tile's part, and what came of its pairs."""
+    number: int, table: PairTable, column: str, plan: PlanFiles, scorer: ShardScorer, *, careful: bool, again: bool
+) -> tuple[pa.Table, list[str | None]]:
+    """The rows of a tile's part, and what is wrong with each of its pairs.
+
+    `again` is for a tile that is tried again: its images are what they are now, and not what was planned.
+    """
     rows = int(plan.about["rows"])
     sides = tile(number, rows, int(plan.about["block"]))
-    shared = int(plan.about["shared"]) > 0
+    shared = int(plan.about["shared"]) > 0 and not again
+    blocks = [cells(table.take(np.arange(side.start, side.stop), [column]).column(0)) for side in sides]
+    anew = numbered(blocks, int(plan.about["images"]))
     sources, names = [], []
-    for side in sides:
-        images, digests = plan.images_of(side)
-        found = cells(table.take(np.arange(side.start, side.stop), [column]).column(0))
+    for side, found, renumbered in zip(sides, blocks, anew, strict=True):
+        images, digests = (renumbered.tolist(), {}) if again else plan.images_of(side)
         everyone = frozenset(images) if shared else frozenset[int]()
         pairs = zip(images, found, strict=True)
         sources.append([source_of(image, cell, digests, everyone) for image, cell in pairs])
@@ -49,7 +53,7 @@ def score_tile(
         "row": pa.array(place, pa.int64()),
         **results_columns(results),
     }
-    return pa.table(columns), results
+    return pa.table(columns), results.errors
 
 
 def _name(cell: Cell) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.executors import task_after_death
@@ -20,6 +20,7 @@ from clpips.models.bulk.tasks import Outcome, Task
 MOST_CPUS: Final = 8  # of a worker, unless told otherwise
 MOST_FAILED_STARTS: Final = 5  # of workers, one after the other
 CONNECT_SECONDS: Final = 10.0
+DEATHS: Final = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError)  # of an actor, whatever of
 
 
 class RayExecutor:
@@ -88,7 +89,7 @@ class RayExecutor:
             number, task = running.pop(reference)
             try:
                 outcome: Outcome = ray.get(reference)
-            except (RayActorError, WorkerCrashedError):
+            except DEATHS:
                 again.append(task_after_death(task, deaths))
                 self._start(number)
             except RayTaskError as error:
@@ -108,7 +109,7 @@ class RayExecutor:
         number = self._starting.pop(reference)
         try:
             ray.get(reference)
-        except (RayActorError, WorkerCrashedError) as error:
+        except DEATHS as error:
             self._failed += 1
             if self._failed > MOST_FAILED_STARTS:
                 raise BulkError(f"workers do not start on the cluster: {' '.join(str(error).split())[:500]}") from error

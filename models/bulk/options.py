@@ -1,6 +1,7 @@
 """What a job is asked for: everything that its distances and the rows of its parts depend on, as plain data."""
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -9,7 +10,7 @@ from clpips import __version__
 from clpips.models.bulk.errors import BulkError
 from clpips.models.engines.contract import Convolution, DeviceName, EngineName, Precision
 from clpips.models.images.pixels import MAX_PIXELS
-from clpips.models.metric.backbone import DEFAULT_RESOLUTION
+from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.models.metric.nets import ALEX
 from clpips.models.metric.weights import LayerWeights, WeightsError
 from clpips.models.metric.weights_files import load_weights, shipped_weights
@@ -23,6 +24,7 @@ STATISTICS_PAIRS: Final = 16_384
 FEATURE_BYTES: Final = 672 * 2**20  # of features in memory at a time
 MAX_FILE_BYTES: Final = 128 * 2**20  # of an image file
 FETCH_SECONDS: Final = 30.0  # that an image may take to come
+MAX_SIDE: Final = math.isqrt(MAX_PIXELS)  # pixels
 NATIVE_SIDE: Final = 1024  # pixels: what an image at native size is taken for when a shard is planned
 
 
@@ -92,13 +94,14 @@ def statistics_alone(weights: LayerWeights) -> bool:
 
 
 def bounds_of(options: JobOptions, weights: LayerWeights) -> Bounds:
-    """The bounds of a job's shards. Raises `BulkError` for bounds in which no pair has room."""
-    images, pairs = options.shard_images, options.shard_pairs
+    """The bounds of a job's shards. Raises `BulkError` for a resolution, or bounds, in which no pair has room."""
+    images, pairs, side = options.shard_images, options.shard_pairs, options.resolution
+    if side is not None and not MIN_SIDE <= side <= MAX_SIDE:
+        raise BulkError(f"a resolution is {MIN_SIDE} to {MAX_SIDE} pixels a side, not {side}")
     if not images and statistics_alone(weights):
         images = STATISTICS_IMAGES
     elif not images:
-        side = NATIVE_SIDE if options.resolution is None else options.resolution
-        images = max(8, SHARD_IMAGES * 256**2 // side**2)
+        images = max(8, SHARD_IMAGES * 256**2 // (side or NATIVE_SIDE) ** 2)
         images = min(images, SHARD_IMAGES)
     pairs = pairs or (STATISTICS_PAIRS if statistics_alone(weights) else SHARD_PAIRS)
     if images < 2 or pairs < 1:

@@ -1,16 +1,20 @@
 """A job from its beginning to its end: what is there is kept, the rest is planned, handed out and counted."""
 
+import errno
 import json
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from clpips.models.bulk.cells import require_columns
+from clpips.models.bulk.embedding import READERS
 from clpips.models.bulk.errors import BulkError, TooManyErrorsError
 from clpips.models.bulk.executors import Executor
+from clpips.models.bulk.folder import local_path
 from clpips.models.bulk.job import JOB, SUMMARY, Job
 from clpips.models.bulk.making_plan import make_plan
 from clpips.models.bulk.options import JobOptions, statistics_alone
@@ -48,6 +52,7 @@ def run(
     Raises `BulkError` for a job that cannot be done, and `TooManyErrorsError` where too many rows have errors.
     """
     how = how or RunOptions()
+    source = local_path(source)
     progress = Progress()
     said = report or (lambda _: None)
     said(progress)
@@ -71,7 +76,7 @@ def run(
 
 def _plan(job: Job, executor: Executor, progress: Progress, said: Report) -> None:
     options = job.options
-    require_columns(job.table, options.columns, matrix=options.matrix)
+    require_columns(job.table.schema, options.columns, matrix=options.matrix)
     if not options.matrix:
         require_free_names(job.table.schema, options.drop)
     make_plan(job, lambda tasks: _prepare(executor, tasks, progress, said))
@@ -89,7 +94,8 @@ def _prepare(executor: Executor, tasks: Iterator[Task], progress: Progress, said
 def _score(job: Job, executor: Executor, how: RunOptions, progress: Progress, said: Report) -> None:
     about, (rows, pairs) = job.plan.about, job.sizes()
     there = sorted(job.parts())
-    bad = {number: job.bad_rows(number) for number in there}
+    with ThreadPoolExecutor(READERS) as pool:  # each is a look into a file, which may be far away
+        bad = dict(zip(there, pool.map(job.bad_rows, there), strict=True))
     progress.stage, progress.scoring_since = "scoring", time.monotonic()
     progress.all_images, progress.all_parts, progress.parts = int(about["images"]), len(rows), len(there)
     progress.all_rows, progress.rows = int(rows.sum()), int(rows[there].sum())
@@ -108,10 +114,12 @@ def _score(job: Job, executor: Executor, how: RunOptions, progress: Progress, sa
     for number in there:
         if bad[number] and number not in retried:
             progress.errors += job.errors(number)
+    waiting = {number: (int(rows[number]), bad[number]) for number in retried}  # not to be judged by what they were
     tasks = iter([*(Task("score", one) for one in missing), *(Task("score", one, retry=True) for one in retried)])
     for task, outcome in executor.run(tasks):
         if task.retry:
             progress.bad_rows += outcome.bad_rows - bad[task.number]
+            del waiting[task.number]
         else:
             progress.parts += 1
             progress.rows += outcome.rows
@@ -122,17 +130,19 @@ def _score(job: Job, executor: Executor, how: RunOptions, progress: Progress, sa
         progress.not_spilled += outcome.not_spilled
         progress.errors += outcome.errors
         said(progress)
-        _require_few_errors(progress, how)
+        judged, wrong = progress.rows, progress.bad_rows
+        for waiting_rows, waiting_bad in waiting.values():
+            judged, wrong = judged - waiting_rows, wrong - waiting_bad
+        if judged >= JUDGED_ROWS and wrong > how.max_error_share * judged:
+            raise _too_many_errors(progress, how, judged, wrong)
 
 
-def _require_few_errors(progress: Progress, how: RunOptions) -> None:
-    if progress.rows < JUDGED_ROWS or progress.bad_rows <= how.max_error_share * progress.rows:
-        return
+def _too_many_errors(progress: Progress, how: RunOptions, judged: int, wrong: int) -> TooManyErrorsError:
     lines = [f"{count:10,} × {words}" for words, count in progress.commonest()]
-    raise TooManyErrorsError(
+    return TooManyErrorsError(
         "\n".join(
             [
-                f"stopped: {progress.bad_rows:,} of {progress.rows:,} rows have errors, and --max-error-share allows "
+                f"stopped: {wrong:,} of {judged:,} rows have errors, and --max-error-share allows "
                 f"{how.max_error_share:.0%}. The commonest:",
                 *lines,
                 "What is done is kept. Mend the images and run it again with --retry-errors, or raise the share.",
@@ -169,7 +179,7 @@ def _require_room(job: Job) -> None:
     if needed > free:
         raise BulkError(
             f"{job.plan.about['shared']:,} images hang together in more pairs than a shard holds, and their features "
-            f"take {needed / 2**30:.1f} GiB on a disk; {folder} has {free / 2**30:.1f} GiB left: name another folder "
+            f"take {needed / 2**20:,.0f} MiB on a disk; {folder} has {free / 2**20:,.0f} MiB left: name another folder "
             "with --spill, a lower --resolution, or weights without the family aligned"
         )
 
@@ -187,21 +197,25 @@ def _finish(job: Job, progress: Progress) -> None:
 @contextmanager
 def _alone(job: Job, how: RunOptions) -> Iterator[bool]:
     """Hold the folder, so that nobody else works in it by mistake: until this process ends, however it does.
-    Whether it is held: not in a store, nor where processes share the parts on purpose.
+    Whether it is held alone: not in a store, nor where processes share the parts on purpose, which keep out others.
 
     Raises `BulkError` where somebody does.
     """
-    if job.work.local is None or how.share is not None:
+    if job.work.local is None:
         yield False
         return
     import fcntl
 
     job.work.local.mkdir(parents=True, exist_ok=True)
-    with (job.work.local / "lock").open("w") as lock:
+    alone = how.share is None
+    with (job.work.local / "lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:  # a filesystem without locks
+                yield False
+                return
             raise BulkError(
-                f"another process works in {job.folder.place}: wait for it, or share the parts with --shard i/n"
+                f"another process works in {job.folder.place}: wait for it, or share the parts, each with --shard i/n"
             ) from error
-        yield True
+        yield alone

@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clpips.models.bulk.errors import BulkError
-from clpips.models.bulk.folder import Folder, filesystem_of, is_url
+from clpips.models.bulk.folder import Folder, filesystem_of, is_url, store_errors
 
 GROUP_BYTES: Final = 64 * 2**20  # of a row group, uncompressed: of those that are read where they lie
 WRITTEN_BYTES: Final = 8 * 2**20  # of a row group that is written
 KEPT_BYTES: Final = 96 * 2**20  # of row groups in memory
 BATCH_ROWS: Final = 16_384
+BATCH_BYTES: Final = 64 * 2**20  # of rows that are read at a time
 COPY: Final = "table.parquet"
 FORMATS: Final = {
     ".parquet": "parquet",
@@ -61,7 +62,7 @@ class PairTable:
         schemas = []
         for file in files:
             metadata = self._file(file).metadata
-            schemas.append(self._file(file).schema_arrow.remove_metadata())
+            schemas.append(_storable(self._file(file).schema_arrow.remove_metadata()))
             if not schemas[0].equals(schemas[-1]):
                 raise BulkError(f"{file} has other columns than {files[0]}: {schemas[-1].names}, {schemas[0].names}")
             for number in range(metadata.num_row_groups):
@@ -72,12 +73,16 @@ class PairTable:
                     self.nbytes += group.total_byte_size
                     self.largest_group = max(self.largest_group, group.total_byte_size)
         self.schema: pa.Schema = schemas[0]
+        require_distinct(self.schema)
         self._starts = np.array([group.start for group in self.groups], np.int64)
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The columns of all rows, in order, so many at a time."""
+        """The columns of all rows, in order, so many at a time; fewer where rows are large."""
+        rows = max(1, min(rows, BATCH_BYTES * self.rows // max(self.nbytes, 1)))
+        schema = pa.schema([self.schema.field(name) for name in dict.fromkeys(columns)])
         for file in self.files:
-            yield from self._file(file).iter_batches(batch_size=rows, columns=list(columns))
+            for batch in self._file(file).iter_batches(batch_size=rows, columns=schema.names):
+                yield pa.record_batch(_columns_as(schema, batch), schema)
 
     def take(self, rows: NDArray[np.int64], columns: Sequence[str] | None = None) -> pa.Table:
         """These rows, ascending, of all columns or of some."""
@@ -112,7 +117,8 @@ class PairTable:
             self._kept.move_to_end(number)
             return self._kept[number]
         group = self.groups[number]
-        table = self._file(group.file).read_row_group(group.number, use_threads=False)
+        found = self._file(group.file).read_row_group(group.number, use_threads=False)
+        table = pa.table(_columns_as(self.schema, found), self.schema)
         self._kept[number] = table
         while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
             self._kept.popitem(last=False)
@@ -126,11 +132,11 @@ def source_files(source: str) -> tuple[list[str], str]:
     """
     if is_url(source):
         filesystem, path = filesystem_of(source)
-        if filesystem.isdir(path):
-            prefix = source.rstrip("/")
-            files = [f"{prefix}/{each.rpartition('/')[2]}" for each in sorted(filesystem.ls(path, detail=False))]
-        else:
-            files = [source]
+        files = [source]
+        with store_errors(source):
+            if filesystem.isdir(path):
+                prefix = source.rstrip("/")
+                files = [f"{prefix}/{each.rpartition('/')[2]}" for each in sorted(filesystem.ls(path, detail=False))]
     else:
         local = Path(source)
         if not local.exists():
@@ -204,13 +210,45 @@ def _parsed(file: str, form: str, texts: Sequence[str]) -> Iterator[pa.RecordBat
     if form == "json":
         reader = pa_json.open_json(source, read_options=pa_json.ReadOptions(block_size=block, use_threads=False))
     else:
-        convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True)
+        convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))  # no text is null
         parse = pa_csv.ParseOptions(delimiter="\t" if form == "tsv" else ",", newlines_in_values=True)
         read = pa_csv.ReadOptions(block_size=block, use_threads=False)
         reader = pa_csv.open_csv(source, read_options=read, parse_options=parse, convert_options=convert)
     for batch in reader:
         if batch.num_rows:
             yield batch
+
+
+def require_distinct(schema: pa.Schema) -> None:
+    """Raise `BulkError` for columns of the same name."""
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise BulkError(f"the table has several columns called {', '.join(twice)}: rename all but one")
+
+
+def _columns_as(schema: pa.Schema, rows: pa.Table | pa.RecordBatch) -> list[Any]:
+    """The columns of a schema, of the types that it says."""
+    columns = [rows.column(name) for name in schema.names]
+    kinds = zip(columns, schema.types, strict=True)
+    return [column if column.type == kind else column.cast(kind) for column, kind in kinds]
+
+
+def _storable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_type(_storable_type(field.type)) for field in schema])
+
+
+def _storable_type(kind: pa.DataType) -> pa.DataType:
+    """A type of the same cells of which rows can be taken: views cannot."""
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_storable_type(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_storable_type(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_storable_type(kind.value_type)))
+    return kind
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -229,17 +267,19 @@ def holds_images(kind: pa.DataType) -> bool:
         or pa.types.is_large_string(kind)
         or pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_binary_view(kind)
         or pa.types.is_null(kind)
     )
 
 
 def plain(values: pa.Array) -> pa.Array:
-    """The same cells without a dictionary, in one array."""
+    """The same cells without a dictionary and not as a view, in one array."""
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    return values
+    return values if (kind := _storable_type(values.type)) == values.type else values.cast(kind)
 
 
 def lengths(lists: pa.Array) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from clpips.models.bulk.cells import BYTES, cells, pair_cells
+from clpips.models.bulk.cells import BYTES, cells, numbered, pair_cells
 from clpips.models.bulk.embedding import READERS, Source
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.fetching import Fetcher
 from clpips.models.bulk.job import Job
 from clpips.models.bulk.matrix import score_tile
 from clpips.models.bulk.options import JobOptions
-from clpips.models.bulk.parts import Results, part_bytes, part_name, rows_with_errors, with_results
+from clpips.models.bulk.parts import part_bytes, part_name, rows_with_errors, with_results
 from clpips.models.bulk.plan_files import DIGEST
 from clpips.models.bulk.shard import ShardScorer, source_of
 from clpips.models.bulk.tasks import Outcome, Task, hashes_name
@@ -38,7 +40,7 @@ class Worker:
 
     def __init__(self, place: str, options: JobOptions, threads: int | None = None, spill: str | None = None) -> None:
         """`options` say which engine is opened before there is a job; `threads` is how many cores it may use."""
-        threadpool_limits(1)  # of matrix products: cores are shared out in larger pieces
+        self._limits = threadpool_limits(1)  # of matrix products: cores are shared out in larger pieces
         self._job = Job(place, spill)
         self._asked = options
         self._threads = threads
@@ -60,6 +62,7 @@ class Worker:
             self._scorer.close()
         if "_engine" in self.__dict__:
             self._engine.close()
+        self._limits.restore_original_limits()
 
     @cached_property
     def _engine(self) -> Engine:
@@ -78,12 +81,13 @@ class Worker:
         found = describe(self._engine)
         if found != job.engine:
             raise BulkError(f"this worker's engine is {found}, the job was begun on {dict(job.engine)}")
-        return ShardScorer(self._engine, job.weights, job.options, job.bounds, job.root, job.spill)
+        options = replace(job.options, fetch_seconds=self._asked.fetch_seconds)
+        return ShardScorer(self._engine, job.weights, options, job.bounds, job.root, job.spill)
 
     def _hash(self, task: Task) -> Outcome:
         """The hashes of images by their names, 32 bytes each; zeros where one does not come."""
         options = self._job.options
-        fetcher = Fetcher(self._job.root, options.max_file_bytes, options.fetch_seconds)
+        fetcher = Fetcher(self._job.root, options.max_file_bytes, self._asked.fetch_seconds)
 
         def digest(name: str) -> bytes:
             if name.startswith(BYTES):
@@ -126,55 +130,51 @@ class Worker:
         job, scorer = self._job, self._scorer
         before = scorer.embedded
         options = job.options
+        part = wrong = None
+        if task.retry:
+            scorer.forget()  # images are numbered anew: those of the same broken bytes may be different ones by now
+            part = pq.read_table(BytesIO(job.folder.read(part_name(task.number)))).replace_schema_metadata(None)
+            wrong = rows_with_errors(part.column("error"))
         if options.matrix:
             column = options.columns.target
-            table, results = score_tile(task.number, job.table, column, job.plan, scorer, careful=task.careful)
+            table, errors = score_tile(
+                task.number, job.table, column, job.plan, scorer, careful=task.careful, again=task.retry
+            )
+            if wrong is not None:
+                table = table.filter(pa.array(wrong))
+                errors = [errors[place] for place in np.flatnonzero(wrong)]
         else:
-            table, results = self._score_rows(task)
+            table, errors = self._score_rows(task, wrong)
+        if part is not None and wrong is not None:
+            kept = part.filter(pa.array(~wrong))
+            table = pa.concat_tables([kept.cast(table.schema), table]).sort_by("row")
         bad = int(rows_with_errors(table.column("error")).sum())
-        job.folder.write(part_name(task.number), part_bytes(table, job.metadata(), bad))
-        said = Counter(error for error in results.errors if error is not None)
+        job.folder.write(part_name(task.number), part_bytes(table.combine_chunks(), job.metadata(), bad))
+        said = Counter(error for error in errors if error is not None)
         return Outcome(
             rows=table.num_rows,
-            pairs=len(results.errors),
+            pairs=len(errors),
             bad_rows=bad,
             images=scorer.embedded - before,
             errors=Counter(dict(said.most_common(COMMONEST))),
             not_spilled=scorer.not_spilled,
         )
 
-    def _score_rows(self, task: Task) -> tuple[pa.Table, Results]:
-        """The rows of a shard's part: all anew, or where it is a retry, those without an error as they are."""
+    def _score_rows(self, task: Task, wrong: NDArray[np.bool_] | None) -> tuple[pa.Table, list[str | None]]:
+        """The rows of a shard's part and what is wrong with their pairs: of all, or of those that are tried again."""
         job = self._job
-        columns = job.options.columns
         shard = job.plan.shard(task.number)
-        table = job.table.take(shard.rows)
-        pairs = pair_cells(table, columns)
-        listed = pairs.listed
-        kept = None
-        if task.retry:
-            part = pq.read_table(BytesIO(job.folder.read(part_name(task.number)))).replace_schema_metadata(None)
-            wrong = rows_with_errors(part.column("error"))
-            kept = part.filter(pa.array(~wrong))
-            chosen = wrong[pairs.rows]
-            at = np.flatnonzero(chosen)
-            renumbered = np.cumsum(wrong) - 1
-            pairs = type(pairs)(
-                renumbered[pairs.rows[at]],
-                [pairs.targets[place] for place in at],
-                [pairs.candidates[place] for place in at],
-                listed,
-            )
-            targets, candidates, rows = shard.targets[at], shard.candidates[at], shard.rows[wrong]
-            table = table.filter(pa.array(wrong))
-        else:
-            targets, candidates, rows = shard.targets, shard.candidates, shard.rows
-        results = self._scorer.score(pairs, targets, candidates, shard.digests, shard.shared, careful=task.careful)
+        rows = shard.rows if wrong is None else shard.rows[wrong]
+        table = job.table.take(rows)
+        pairs = pair_cells(table, job.options.columns)
+        targets, candidates, digests, shared = shard.targets, shard.candidates, shard.digests, shard.shared
+        if wrong is not None:
+            start = int(job.plan.about["images"])
+            targets, candidates = numbered([pairs.targets, pairs.candidates], start)
+            digests, shared = {}, frozenset()
+        results = self._scorer.score(pairs, targets, candidates, digests, shared, careful=task.careful)
         table = table.drop_columns(list(job.options.drop)) if job.options.drop else table
-        found = with_results(table, rows, results, listed=listed)
-        if kept is not None:
-            found = pa.concat_tables([kept.cast(found.schema), found]).sort_by("row").combine_chunks()
-        return found.combine_chunks(), results
+        return with_results(table, rows, results, listed=pairs.listed), results.errors
 
 
 def open_engine_as(options: JobOptions, threads: int | None, backbone: Path | None) -> Engine:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich_click as click
 
-from clpips.models.bulk.errors import require
+from clpips.models.bulk.errors import StoreError, require
 from clpips.models.cli.options import (
     FiniteRange,
     backbone_option,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from clpips.models.bulk.progress import Progress
 
 CORES_A_WORKER = 8
-INTERRUPTED, TERMINATED = 130, 143  # exit codes
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143  # exit codes: the first is for what another try may find better
 
 
 class ColumnsParam(click.ParamType[tuple[str, str]]):
@@ -183,12 +183,13 @@ def score_command(
     chosen = options.load_weights()
     bounds_of(options, chosen)
     how = RunOptions(retry_errors, max_error_share, share, plan_only)
+    spill = None if spill is None else str(Path(spill).absolute())
     job = Job(out, spill)
     progress: Progress | None = None
     with (
         _ending(job),
         shown() as report,
-        _executor(out, options, spill, engine_workers, address, worker_cpus, worker_gpus) as executor,
+        _executor(job.folder.place, options, spill, engine_workers, address, worker_cpus, worker_gpus) as executor,
     ):
         progress = run(job, pairs, options, chosen, executor, how, report)
     _print(progress, out, as_json=as_json, planned=plan_only)
@@ -214,7 +215,7 @@ def _executor(
         require("ray", "ray", "--ray")
         from clpips.models.bulk.on_ray import RayExecutor
 
-        in_common = spill is None and (not is_url(out) or out.startswith("file://"))
+        in_common = spill is None and not is_url(out)
         executor = RayExecutor(address, Worker, (out, options), spill, workers, cpus, gpus, one_disk=in_common)
     else:
         count = workers or -(-core_count() // CORES_A_WORKER)
@@ -228,7 +229,7 @@ def _executor(
 
 @contextmanager
 def _ending(job: Any) -> Iterator[None]:
-    """End in order when asked to: by Ctrl-C or SIGTERM; what is done is kept."""
+    """End in order when asked to, by Ctrl-C or SIGTERM, and where a store or a disk fails; what is done is kept."""
     code = INTERRUPTED
 
     def terminated(_: int, __: object) -> NoReturn:
@@ -243,6 +244,16 @@ def _ending(job: Any) -> Iterator[None]:
         parts = len(job.parts())
         click.echo(f"clpips: stopped, {counted(parts, 'part')} there: the same command goes on from them", err=True)
         sys.exit(code)
+    except (FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError):
+        raise
+    except (OSError, StoreError) as error:
+        words = (
+            f"{error.filename or 'the system'}: {' '.join(str(error.strerror).split())}"
+            if isinstance(error, OSError)
+            else str(error)
+        )
+        click.echo(f"clpips: {words}; what is done is kept: the same command goes on from it", err=True)
+        sys.exit(FAILED)
     finally:
         signal.signal(signal.SIGTERM, before)
 
