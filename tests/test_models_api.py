@@ -125,9 +125,9 @@ def test_a_mask_that_is_no_array_is_refused_and_named(metric: Metric, mask: Any)
 
 def test_an_embedding_that_says_too_little_is_refused(metric: Metric, balanced: Metric) -> None:
     of_alexnet_alone = metric.embed([TARGET])
-    with pytest.raises(ValueError, match="embed the image with this one"):
+    with pytest.raises(ValueError, match="let this metric embed the image"):
         balanced.rank(of_alexnet_alone[0], [FAR])
-    with pytest.raises(ValueError, match="embed the image with this one"):
+    with pytest.raises(ValueError, match="let this metric embed the image"):
         balanced.matrix([FAR, *of_alexnet_alone])
     with Metric.load("lpips") as plain:
         target, candidate = balanced.embed([TARGET, FAR])

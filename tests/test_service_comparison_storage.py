@@ -23,7 +23,7 @@ async def test_a_shared_comparison_is_found_until_it_expires_and_its_row_goes_wi
 ) -> None:
     clock = Clock()
     comparisons = ComparisonStore(database, ttl=60, clock=clock)
-    kept = Comparison(TENANT, distances(1), "t" * 64, ["c" * 64] * 3, 256, BACKBONE)
+    kept = Comparison(TENANT, distances(1), "t" * 64, ["c" * 64] * 3, 256, BACKBONE, masked=True)
     await comparisons.put("first", kept)
     clock.now += timedelta(seconds=59)
     found = await comparisons.get("first")

@@ -10,6 +10,7 @@ from clpips.models.engines.contract import Engine
 from clpips.models.engines.opening import open_engine
 from clpips.models.metric.families import ALEXNET, ALL_NETWORKS, FAMILIES_OF, PLACES
 from clpips.models.metric.weights_files import format_weights
+from tests.support import masked
 from tests.support.content import CONTENT_ALONE, CONTENT_FAMILIES, IMAGES, order, ranked
 from tests.support.pictures import encode, picture
 from tests.support.services import (
@@ -55,6 +56,7 @@ def test_weights_that_do_not_use_the_content_network_never_run_it(fake: FakeEngi
     with serving(fake) as client:
         assert ranked(client, profile).status_code == 200
         assert post(client, distance_body("json", [(IMAGES[0], IMAGES[1])], profile=profile), "/distance").is_success
+        assert masked.rank(client, profile=profile).is_success
         assert fake.embedded_content == 0
         assert stage(client, "embed_content") == 0
 
@@ -156,6 +158,14 @@ def test_a_ranking_whose_pixels_are_gone_teaches_what_is_known_and_says_so(fake:
         answer = post(client, sent, "/profiles/ada/rankings")
         assert answer.json()["unknown"] == []
         assert families_kept(client, "ada") == [sorted(FAMILIES_OF[ALEXNET]), sorted(PLACES)]
+
+
+def test_a_ranking_within_a_mask_by_looks_teaches_looks_and_says_so(fake: FakeEngine, database_url: str) -> None:
+    with serving(fake, database_url=database_url) as client:
+        client.post("/profiles", json={"name": "ada"})
+        comparison = masked.rank(client, profile="lpips").json()["comparison"]
+        assert order(client, "ada", comparison)["unknown"] == CONTENT_FAMILIES  # of whole pictures it would be more
+        assert fake.embedded_content == 0
 
 
 def test_a_session_is_not_ranked_by_what_its_candidates_were_compared_without(fake: FakeEngine) -> None:

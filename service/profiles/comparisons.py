@@ -91,10 +91,12 @@ def comparison_of(
     networks: Networks,
     resolution: int | None,
     backbone: str,
+    *,
+    masked: bool = False,
 ) -> Comparison:
-    """What came of comparing the images in these slots by some networks, `(n, 6016)`.
+    """What came of comparing the images in these slots by some networks, `(n, 6016)`, where `masked` within a mask.
 
-    Of the images it keeps the hashes alone.
+    Of the images it keeps the hashes alone, and of the mask nothing.
     """
     return Comparison(
         tenant,
@@ -103,6 +105,7 @@ def comparison_of(
         [candidate.sha256 for candidate in candidates],
         resolution,
         backbone,
+        masked,
     )
 
 

@@ -50,12 +50,9 @@ class Scorer:
         profile = await self._registry.resolve(tenant, request.options.profile)
         self._registry.require_networks(profile.weights, "/profile")
         pairs = [(request.target, candidate) for candidate in request.candidates]
-        # All families of the networks that must run: the person may teach the profile from this comparison. Within a
-        # mask all networks run, because what it lacks could not be added later: the mask is not kept.
+        # All families of the networks that must run: the person may teach the profile from this comparison.
         resolution, networks = request.options.resolution, profile.weights.networks | {ALEXNET}
-        masks = None
-        if request.mask is not None:
-            masks, networks = [request.mask] * len(pairs), self._registry.networks
+        masks = None if request.mask is None else [request.mask] * len(pairs)
         z = await self._comparer.compare(tenant, pairs, resolution, ticket, families_of(networks), masks)  # (n, z)
         with span("weigh"):
             distances = weigh(z, profile.weights.values)  # (n,)
@@ -76,7 +73,14 @@ class Scorer:
         if profile.info.name not in self._registry.shipped:
             self._expect_ranking()
         compared = comparison_of(
-            tenant, request.target, request.candidates, z, networks, resolution, self._engine.backbone
+            tenant,
+            request.target,
+            request.candidates,
+            z,
+            networks,
+            resolution,
+            self._engine.backbone,
+            masked=masks is not None,
         )
         return RankReply(
             comparison=await self._comparisons.keep(compared),

@@ -114,6 +114,7 @@ def compared(session: Session, candidates: Sequence[SessionCandidate]) -> Compar
         candidates=[one.image for one in candidates],
         resolution=session.resolution,
         backbone=session.backbone,
+        masked=session.mask is not None,
     )
 
 

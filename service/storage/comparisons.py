@@ -43,6 +43,7 @@ class ComparisonStore:
             candidates=list(comparison.candidates),
             resolution=comparison.resolution,
             backbone=comparison.backbone,
+            masked=comparison.masked,
             expires_at=now + self._ttl,
         )
         async with self._database.write(waits=False) as session:

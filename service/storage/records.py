@@ -126,6 +126,7 @@ class Comparison:
     candidates: Sequence[str]  # (n,) sha256
     resolution: int | None
     backbone: str
+    masked: bool = False  # within a mask, which is not kept: what another network says cannot be added
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,7 @@ class ComparisonRow(Row):
     candidates: Mapped[list[str]] = mapped_column(JSON)
     resolution: Mapped[int | None]
     backbone: Mapped[str] = mapped_column(String(64))
+    masked: Mapped[bool]
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     channel_distances: Mapped[bytes] = mapped_column(LargeBinary)  # float16 (n, known)
 

@@ -212,11 +212,15 @@ class Judging:
         )
 
     async def _completed(self, comparison: Comparison, ticket: Ticket) -> Comparison:
-        """The comparison with what networks say that had not seen its images, where these are still at hand."""
+        """The comparison with what networks say that had not seen its images, where these are still at hand.
+
+        Within a mask nothing can be added, because the mask is not.
+        """
         known = known_networks(comparison.channel_distances.shape[1])
         families = families_of(self._registry.networks - known)
         images = {comparison.target, *comparison.candidates}
-        if not families or not self._comparer.at_hand(comparison.tenant, images, comparison.resolution):
+        at_hand = not comparison.masked and self._comparer.at_hand(comparison.tenant, images, comparison.resolution)
+        if not families or not at_hand:
             return comparison
         target = Slot("/target", HeldImage(comparison.target))
         candidates = [Slot(f"/candidates/{place}", HeldImage(one)) for place, one in enumerate(comparison.candidates)]
