@@ -164,6 +164,37 @@ def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(brows
         assert page.locator("#fault").inner_text() == ""
 
 
+def test_what_has_come_meanwhile_stays_when_a_change_is_taken_back(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        wait_for_order(page, 4)
+        page.locator('#live:text-is("live")').wait_for()
+        best(page, "d")
+        fed.add(60, "ab")
+        page.locator('#order .card:has(.name:text-is("ab"))').wait_for()
+        page.click("#undo")
+        assert order_of(page) == ["a", "ab", "b", "c", "d"]
+        page.locator("#order .card .picture").nth(4).focus()
+        page.keyboard.press(" ")
+        page.keyboard.press("Home")
+        fed.add(100, "bc")
+        page.locator('#order .card:has(.name:text-is("bc"))').wait_for()
+        page.keyboard.press("Escape")
+        assert order_of(page) == ["a", "ab", "b", "bc", "c", "d"]
+
+
+def test_an_order_for_a_session_that_ends_meanwhile_is_told_so_in_a_persons_words(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        wait_for_order(page, 4)
+        page.route("**/events*", lambda route: route.abort())  # the page is not told of the end
+        page.route("**/order", lambda route: (httpx.delete(f"{fed.service}/sessions/{fed.id}"), route.fallback()))
+        best(page, "d")
+        page.click("#teach-button")
+        page.locator("#ended").wait_for()
+        assert not page.locator("#teach").is_visible()
+        assert "POST" not in page.locator("body").inner_text()
+        assert order_of(page) == list("dabc")
+
+
 def test_a_killed_service_loses_no_order_and_the_page_goes_on(browser: Any, tmp_path: Path) -> None:
     def start(port: str) -> tuple[Popen[bytes], str]:
         log = tmp_path / f"log-{time.monotonic_ns()}"
