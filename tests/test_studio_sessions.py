@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from clpips.service.admission.keys import new_key
 from tests.support import studio
 from tests.support.browser import needs_chromium, order_of, page_of, wait_for_order
 from tests.support.colours import ColourEngine
@@ -152,6 +153,20 @@ def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed, token: str) -
         page.click("#own")
         page.locator("#welcome").wait_for()
         assert "session" not in page.url
+
+
+def test_a_link_where_there_are_keys_says_that_it_draws_no_heat_maps(browser: Any) -> None:
+    key, line = new_key("ada", "studio", ("score", "teach"))
+    with listening(ColourEngine(), api_keys=line) as url:
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENT) as client:
+            told = client.post("/sessions", files={"target": grey(0)}).raise_for_status().json()
+            candidates = [("candidates", grey(level)) for level in (40, 80)]
+            client.post(f"/sessions/{told['session']}/candidates", files=candidates).raise_for_status()
+        with page_of(browser, url, fragment="#" + told["url"].partition("#")[2], **DESK) as page:
+            wait_for_order(page, 2)
+            page.locator("#order .card .picture").first.click()
+            page.locator("#viewer").get_by_text("Heat map", exact=True).click()
+            page.locator("#viewer .fault", has_text="A heat map needs an API key").wait_for()
 
 
 def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(browser: Any, fed: Fed) -> None:

@@ -156,7 +156,14 @@ export class Session {
 
   /** @param {Shot} shot @param {Record<string, unknown>} options */
   async heat(shot, options) {
-    return ask("heatmap", { method: "POST", json: { target: this.store.state.target?.sha, candidate: shot.sha, ...options } });
+    try {
+      return await ask("heatmap", { method: "POST", json: { target: this.store.state.target?.sha, candidate: shot.sha, ...options } });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 401) throw new Problem(401, error.type, "A heat map needs an API key of this service: the link opens the session alone, and the other comparisons");
+      if (error.status === 409) throw new Problem(409, error.type, "The service no longer holds what it needs for a heat map of these two pictures: the tool that feeds the session can send them again");
+      throw error;
+    }
   }
 
   async swapTarget() {}
