@@ -48,6 +48,19 @@ def test_nothing_is_cut_and_each_number_says_whose_it_is(browser: Any, service: 
         assert min(sides) >= SMALLEST
 
 
+def test_the_ring_around_the_picture_that_is_chosen_is_whole_beside_the_lines(browser: Any, service: str) -> None:
+    with page_of(browser, service, viewport={"width": 1280, "height": 800}) as page:
+        drop(page, EIGHT)
+        wait_for_order(page, 8)
+        room = page.evaluate("""() => {
+            const box = document.querySelector("#differ").getBoundingClientRect();
+            const sides = [...document.querySelectorAll("#slope .thumb")].map((one) => one.getBoundingClientRect());
+            return sides.flatMap((one) => [one.left - box.left, box.right - one.right]);
+        }""")
+        assert len(room) == 32
+        assert min(room) >= 3
+
+
 def test_what_was_learned_comes_into_sight_on_a_phone(browser: Any, service: str) -> None:
     with page_of(browser, service, **PHONE) as page:
         drop(page, studio.PICTURES)
