@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from clpips.service.admission.keys import new_key
 from tests.support import studio
 from tests.support.browser import needs_chromium, order_of, page_of, wait_for_order
 from tests.support.colours import ColourEngine
@@ -154,6 +155,20 @@ def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed, token: str) -
         assert "session" not in page.url
 
 
+def test_a_link_where_there_are_keys_says_that_it_draws_no_heat_maps(browser: Any) -> None:
+    key, line = new_key("ada", "studio", ("score", "teach"))
+    with listening(ColourEngine(), api_keys=line) as url:
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENT) as client:
+            told = client.post("/sessions", files={"target": grey(0)}).raise_for_status().json()
+            candidates = [("candidates", grey(level)) for level in (40, 80)]
+            client.post(f"/sessions/{told['session']}/candidates", files=candidates).raise_for_status()
+        with page_of(browser, url, fragment="#" + told["url"].partition("#")[2], **DESK) as page:
+            wait_for_order(page, 2)
+            page.locator("#order .card .picture").first.click()
+            page.locator("#viewer").get_by_text("Heat map", exact=True).click()
+            page.locator("#viewer .fault", has_text="A heat map needs an API key").wait_for()
+
+
 def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(browser: Any, fed: Fed) -> None:
     with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
         assert wait_for_order(page, 4) == list("abcd")
@@ -162,6 +177,37 @@ def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(brows
         assert order_of(page) == list("abcd")
         assert not page.locator("#add").is_visible()
         assert page.locator("#fault").inner_text() == ""
+
+
+def test_what_has_come_meanwhile_stays_when_a_change_is_taken_back(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        wait_for_order(page, 4)
+        page.locator('#live:text-is("live")').wait_for()
+        best(page, "d")
+        fed.add(60, "ab")
+        page.locator('#order .card:has(.name:text-is("ab"))').wait_for()
+        page.click("#undo")
+        assert order_of(page) == ["a", "ab", "b", "c", "d"]
+        page.locator("#order .card .picture").nth(4).focus()
+        page.keyboard.press(" ")
+        page.keyboard.press("Home")
+        fed.add(100, "bc")
+        page.locator('#order .card:has(.name:text-is("bc"))').wait_for()
+        page.keyboard.press("Escape")
+        assert order_of(page) == ["a", "ab", "b", "bc", "c", "d"]
+
+
+def test_an_order_for_a_session_that_ends_meanwhile_is_told_so_in_a_persons_words(browser: Any, fed: Fed) -> None:
+    with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
+        wait_for_order(page, 4)
+        page.route("**/events*", lambda route: route.abort())  # the page is not told of the end
+        page.route("**/order", lambda route: (httpx.delete(f"{fed.service}/sessions/{fed.id}"), route.fallback()))
+        best(page, "d")
+        page.click("#teach-button")
+        page.locator("#ended").wait_for()
+        assert not page.locator("#teach").is_visible()
+        assert "POST" not in page.locator("body").inner_text()
+        assert order_of(page) == list("dabc")
 
 
 def test_a_killed_service_loses_no_order_and_the_page_goes_on(browser: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -92,6 +93,44 @@ def test_a_busy_service_is_a_wait_with_a_countdown_and_what_was_asked_is_asked_a
     assert time.monotonic() - refused[0] >= 2.0
     assert page.locator("#waiting").inner_text() == ""
     assert page.locator("#fault").inner_text() == ""
+
+
+def test_a_service_that_is_away_is_waited_for_however_long_it_takes(browser: Any, service: str) -> None:
+    with page_of(browser, service, may_be_away=True, **DESK) as page:
+        page.clock.install()
+        page.context.set_offline(True)
+        drop(page, PICTURES)
+        for _ in range(12):
+            page.locator("#waiting", has_text="The service does not answer. Trying again in").wait_for()
+            page.clock.run_for(11_000)
+        assert page.locator("#fault").inner_text() == ""
+        page.context.set_offline(False)  # which the browser tells
+        page.clock.run_for(1_500)
+        assert wait_for_order(page, 3) == list("abc")
+
+
+def test_a_file_that_is_gone_before_it_is_sent_is_told_so_at_its_place(
+    browser: Any, service: str, tmp_path: Path
+) -> None:
+    for name, content in PICTURES:
+        (tmp_path / name).write_bytes(content)
+    with page_of(browser, service, may_be_away=True, **DESK) as page:
+        page.context.set_offline(True)
+        with page.expect_file_chooser() as chooser:
+            page.click("#choose")
+        chooser.value.set_files([tmp_path / name for name, _ in PICTURES])
+        page.locator("#waiting", has_text="does not answer").wait_for()
+        (tmp_path / "b.png").unlink()
+        page.context.set_offline(False)
+        page.locator("#faulty li", has_text="this file has changed or gone").wait_for()
+        assert wait_for_order(page, 2) == ["a", "c"]
+
+
+def test_the_first_picture_is_the_target_where_notes_come_before_it(page: Any) -> None:
+    drop(page, [("README.txt", b"what these are"), ("first.png", grey(0)), *PICTURES[1:]])
+    assert wait_for_order(page, 3) == list("abc")
+    assert page.locator("#target .name").inner_text() == "first.png"
+    assert "README.txt" in page.locator("#faulty").inner_text()
 
 
 def test_a_name_of_the_services_own_is_refused_at_its_place_and_the_page_keeps_its_profile(

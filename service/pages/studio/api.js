@@ -14,9 +14,10 @@ import { waiting } from "./waiting.js";
 
 /** Where the service is: the folder that the page lies in. */
 const BASE = new URL(".", document.baseURI);
-const TRIES = 8;
-const AWAY_SECONDS = 2;
-const BUSY = new Set([429, 502, 503]);
+const TRIES = 8; // where the service says why it cannot; one that is away is waited for without end
+const AWAY_SECONDS = [2, 2, 4, 8, 10];
+const AWAY = new Set([0, 502]);
+const BUSY = new Set([429, 503]);
 
 /** What the service says is wrong (problem+json), or that it did not answer. */
 export class Problem extends Error {
@@ -46,8 +47,9 @@ export async function ask(path, asked = {}) {
       if (!(error instanceof Problem)) throw error;
       if (error.status === 401 && session() === null) {
         await keyAsked(error.message);
-      } else if (asked.patient !== false && tried < TRIES && (BUSY.has(error.status) || error.status === 0)) {
-        await waiting(error.retryAfter ?? AWAY_SECONDS, error.status === 0, asked.signal);
+      } else if (asked.patient !== false && (AWAY.has(error.status) || (tried < TRIES && BUSY.has(error.status)))) {
+        const pause = AWAY_SECONDS[Math.min(tried, AWAY_SECONDS.length) - 1] ?? 0;
+        await waiting(error.retryAfter ?? pause, AWAY.has(error.status), asked.signal);
       } else {
         throw error;
       }
@@ -77,10 +79,28 @@ async function once(path, asked) {
     });
   } catch (error) {
     if (asked.signal?.aborted) throw error;
+    await checkReadable(asked.body);
     throw new Problem(0, "", "the service does not answer; is it running?");
   }
   if (answer.ok) return answer;
   throw await problemOf(answer);
+}
+
+/** Raises a problem at each file that has changed or gone since it was taken in: browsers refuse to send it, and say
+ * no more of it than where the service is away. @param {BodyInit | undefined} body */
+async function checkReadable(body) {
+  if (!(body instanceof FormData)) return;
+  const gone = "this file has changed or gone since it was taken in: add it again";
+  /** @type {{pointer: string, detail: string}[]} */
+  const errors = [];
+  for (const field of new Set(body.keys())) {
+    for (const [place, part] of body.getAll(field).entries()) {
+      if (!(part instanceof File)) continue;
+      const readable = await part.slice(0, 1).arrayBuffer().then(() => true, () => false);
+      if (!readable) errors.push({ pointer: field === "candidates" ? `/candidates/${place}` : `/${field}`, detail: gone });
+    }
+  }
+  if (errors.length > 0) throw new Problem(422, "", gone, errors);
 }
 
 /** What opens the service for this tab. */

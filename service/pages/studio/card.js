@@ -9,14 +9,14 @@
 import { h, mark, put, say } from "./dom.js";
 import { icon } from "./icons.js";
 
-/** @type {[Act, Parameters<typeof icon>[0], string][]} */
+/** @type {[Act & Parameters<typeof icon>[0], string, string][]} what it does, in words, and its key */
 const ACTS = [
-  ["earlier", "earlier", "Move nearer to the target"],
-  ["later", "later", "Move further from the target"],
-  ["tie", "tie", "As near as the one before"],
-  ["best", "best", "This one is the best"],
-  ["out", "out", "Leave out"],
-  ["look", "look", "Look closely"],
+  ["earlier", "Move nearer to the target", "Alt+←"],
+  ["later", "Move further from the target", "Alt+→"],
+  ["tie", "As near as the one before", "T"],
+  ["best", "This one is the best", "B"],
+  ["out", "Leave out", "X"],
+  ["look", "Look closely", "Enter"],
 ];
 
 export class Card {
@@ -31,9 +31,9 @@ export class Card {
     this.actions = h(
       "div",
       { class: "actions" },
-      ...ACTS.map(([name, drawn, words]) => {
+      ...ACTS.map(([name, words, key]) => {
         const press = () => act(id, name);
-        return h("button", { type: "button", title: words, "aria-label": words, "data-act": name, onclick: press }, icon(drawn));
+        return h("button", { type: "button", title: `${words} (${key})`, "aria-label": words, "data-act": name, onclick: press }, icon(name));
       }),
     );
     this.element = h(

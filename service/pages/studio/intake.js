@@ -3,6 +3,11 @@
 const PICTURES = /\.(png|jpe?g|webp|avif|bmp|tiff?|gif|npy)$/i;
 const MOST = 500;
 
+/** Whether a file's name or kind is a picture's. @param {File} file */
+export function looksLikePicture(file) {
+  return file.type.startsWith("image/") || PICTURES.test(file.name);
+}
+
 /** Listen for pictures anywhere on the page. @param {(files: File[], onTarget: boolean) => void} take */
 export function listenForPictures(take) {
   let depth = 0;

@@ -10,15 +10,15 @@ const LETTERS = /** @type {const} */ ({ b: "best", "=": "tie", t: "tie", x: "out
 /** @param {HTMLElement} list @param {import("./board.js").Board} board @param {import("./mine.js").Mine} mine
  * @param {(id: string, act: import("./card.js").Act) => void} act */
 export function listenForKeys(list, board, mine, act) {
-  /** @type {{id: string, order: import("./types.js").Order, touched: boolean} | null} what is taken up, and the order of before */
+  /** @type {{id: string, before: {mine: import("./types.js").Order, touched: boolean}} | null} what is taken up, and the order of before */
   let held = null;
 
   const release = (/** @type {boolean} */ back) => {
     if (held === null) return;
-    const { id, order, touched } = held;
+    const { id, before } = held;
     held = null;
     board.cards.get(id)?.element.classList.remove("held");
-    if (back) mine.store.set({ mine: order, touched });
+    if (back) mine.restore(before);
     announce(back ? `${mine.name(id)} is back where it was` : `${mine.name(id)} is put down`);
   };
 
@@ -38,7 +38,7 @@ export function listenForKeys(list, board, mine, act) {
       if (held !== null) {
         release(false);
       } else {
-        held = { id, order: mine.store.state.mine, touched: mine.store.state.touched };
+        held = { id, before: mine.now() };
         board.cards.get(id)?.element.classList.add("held");
         announce(`${mine.name(id)} is taken up. Arrow keys move it, Space puts it down, Escape puts it back.`);
       }

@@ -11,6 +11,7 @@ import { asCsv, asJson, save } from "./exports.js";
 import { chooseFiles, listenForPictures } from "./intake.js";
 import { listenForKeys } from "./keys.js";
 import { Mine } from "./mine.js";
+import { reveal } from "./motion.js";
 import { Profiles } from "./profiles.js";
 import { Session } from "./session.js";
 import { contactSheet } from "./sheet.js";
@@ -51,7 +52,8 @@ const suggest = new Suggest(store, () => source, (lesson) => teach.learn(lesson)
 new Target(store, () => chooseFiles({ many: false }, (files) => take(files, true)));
 new Differ(store, (id) => {
   store.set({ current: id });
-  board.cards.get(id)?.element.scrollIntoView({ block: "center", behavior: "smooth" });
+  const card = board.cards.get(id);
+  if (card) reveal(card.element, "center");
 });
 makeDraggable(board.list, (id, place) => mine.move(id, place));
 listenForKeys(board.list, board, mine, act);
@@ -88,6 +90,7 @@ onPress("#choose", () => choose(false));
 onPress("#choose-folder", () => choose(true));
 onPress("#add", () => choose(false));
 onPress("#undo", () => mine.undo());
+onPress("#redo", () => mine.redo());
 onPress("#follow", () => mine.reset());
 onPress("#clear", () => {
   table.clear();
@@ -114,10 +117,11 @@ addEventListener("click", (event) => {
 listenForPictures(take);
 addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLInputElement && event.target.type === "text";
-  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !typing) {
-    event.preventDefault();
-    mine.undo();
-  }
+  const key = event.key.toLowerCase();
+  if (!(event.ctrlKey || event.metaKey) || typing || (key !== "z" && key !== "y")) return;
+  event.preventDefault();
+  if (key === "y" || event.shiftKey) mine.redo();
+  else mine.undo();
 });
 
 store.listen((state) => {
@@ -125,12 +129,14 @@ store.listen((state) => {
   const empty = state.target === null && (state.session === null || ended);
   document.body.classList.toggle("empty", empty);
   document.body.classList.toggle("fed", state.session !== null);
+  document.body.classList.toggle("ended", ended);
   find("#welcome", HTMLElement).hidden = !empty || ended;
   find("#ended", HTMLElement).hidden = !ended;
   find("#add", HTMLElement).hidden = ended;
   find("#work", HTMLElement).hidden = empty;
   find("#need", HTMLElement).hidden = empty || state.shots.length > 0 || state.session !== null;
-  find("#undo", HTMLButtonElement).disabled = mine.history.isEmpty;
+  find("#undo", HTMLButtonElement).disabled = mine.history.past.length === 0;
+  find("#redo", HTMLButtonElement).disabled = mine.history.future.length === 0;
   find("#follow", HTMLButtonElement).disabled = !state.touched;
   find("#profile-word", HTMLElement).textContent = state.profile.name === "lpips" ? "profile" : state.profile.name;
   find("#live", HTMLElement).hidden = state.session === null;

@@ -11,6 +11,7 @@ export class Mine {
     this.store = store;
     /** @type {History<{mine: import("./types.js").Order, touched: boolean}>} */
     this.history = new History();
+    store.listen((state, before) => state.target?.id !== before.target?.id && this.history.clear()); // they were of another target
   }
 
   /** @param {string} id @param {number} place counted from 0 without the candidate itself */
@@ -69,15 +70,35 @@ export class Mine {
   }
 
   undo() {
-    const last = this.history.take();
+    const last = this.history.back(this.now());
     if (last === undefined) return;
-    this.store.set(last);
+    this.restore(last);
     announce("Taken back");
+  }
+
+  /** Do again what was taken back last. */
+  redo() {
+    const next = this.history.forth(this.now());
+    if (next === undefined) return;
+    this.restore(next);
+    announce("Done again");
+  }
+
+  now() {
+    const { mine, touched } = this.store.state;
+    return { mine, touched };
+  }
+
+  /** Put an order of before back; what has come since, or has gone, comes or goes in it too.
+   * @param {{mine: import("./types.js").Order, touched: boolean}} before */
+  restore({ mine, touched }) {
+    this.store.set({ mine, touched });
+    follow(this.store);
   }
 
   /** Follow the metric's order again. */
   reset() {
-    this.history.remember({ mine: this.store.state.mine, touched: this.store.state.touched });
+    this.history.remember(this.now());
     this.store.set({ touched: false });
     follow(this.store);
     announce("Your order is the metric's again");
@@ -90,7 +111,7 @@ export class Mine {
 
   /** @param {import("./types.js").Order} mine */
   change(mine) {
-    this.history.remember({ mine: this.store.state.mine, touched: this.store.state.touched });
+    this.history.remember(this.now());
     this.store.set({ mine, touched: true });
   }
 

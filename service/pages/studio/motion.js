@@ -3,6 +3,11 @@
 const MILLISECONDS = 320;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
+/** Bring an element into sight, where it is not. @param {Element} element @param {ScrollLogicalPosition} block */
+export function reveal(element, block) {
+  element.scrollIntoView({ block, behavior: still.matches ? "auto" : "smooth" });
+}
+
 /** Change elements, and let them glide. @param {Iterable<HTMLElement>} elements @param {() => void} change @param {HTMLElement | null} [except] */
 export function glide(elements, change, except = null) {
   if (still.matches) {

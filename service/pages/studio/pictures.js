@@ -7,8 +7,6 @@
 /** @type {Map<number, (answer: any) => void>} */
 const expected = new Map();
 let number = 0;
-/** @type {Worker[]} */
-const workers = [];
 
 /** A thumbnail of a file; null where the browser cannot decode it. @param {Blob} file @returns {Promise<Thumbnail | null>} */
 export async function thumbnailOf(file) {
@@ -50,8 +48,7 @@ export async function draw(canvas, file, most = 4096) {
 
 /** One of two workers, in turn: the service wants the other cores. @param {number} turn */
 function worker(turn) {
-  const place = turn % 2;
-  return (workers[place] ??= started());
+  return /** @type {Worker} */ (workers[turn % workers.length]);
 }
 
 function started() {
@@ -72,3 +69,6 @@ const policy = types?.createPolicy("studio", { createScriptURL: (/** @type {stri
 function trusted(address) {
   return policy ? policy.createScriptURL(address) : address;
 }
+
+/** They start with the page: where the service is away later on, pictures are decoded all the same. */
+const workers = [started(), started()];

@@ -82,7 +82,7 @@ export class Session {
     const before = this.store.state;
     const out = kind === "order" ? before.shots.map((shot) => shot.id).filter((id) => !ids.includes(id)) : [];
     if (replaces) {
-      this.mine.history.remember({ mine: before.mine, touched: before.touched });
+      this.mine.history.remember(this.mine.now());
       announce("The order has been changed elsewhere; Undo brings yours back");
     }
     this.store.set({ mine: { ids, tied, out, said: kind, top }, touched: true });
@@ -96,12 +96,24 @@ export class Session {
     return { id: `s${index}`, name, file, thumbnail: null, sha: sha256, fault: null, prompt, step, index };
   }
 
+  /** Ask something of the session; where it is not open any more, the page says so. Raises `Problem`.
+   * @param {string} path @param {import("./api.js").Asked} [asked] */
+  async askSession(path, asked) {
+    try {
+      return await askJson(`${this.path}/${path}`, asked);
+    } catch (error) {
+      if (!(error instanceof Problem) || !(error.status === 401 || error.is("session-not-found"))) throw error;
+      this.end();
+      throw new Problem(error.status, error.type, "this session is not open any more");
+    }
+  }
+
   /** @param {File[]} files */
   async add(files) {
     const form = new FormData();
     for (const file of files) form.append("candidates", file, "picture");
     const from = this.store.state.shots.length;
-    const state = await askJson(`${this.path}/candidates`, { method: "POST", body: form });
+    const state = await this.askSession("candidates", { method: "POST", body: form });
     const first = Math.max(from, state.candidates.length - files.length);
     files.forEach((file, place) => this.files.set(first + place, file));
     await this.rank();
@@ -109,19 +121,19 @@ export class Session {
 
   async teach() {
     const { mine } = this.store.state;
-    const { state, taught, reason } = await askJson(`${this.path}/order`, { method: "PUT", json: said(mine) });
+    const { state, taught, reason } = await this.askSession("order", { method: "PUT", json: said(mine) });
     this.known = state.order?.at ?? null;
     return { lesson: taught, note: reason };
   }
 
   async forget() {
-    const { forgotten, reason } = await askJson(`${this.path}/order`, { method: "DELETE" });
+    const { forgotten, reason } = await this.askSession("order", { method: "DELETE" });
     this.known = null;
     return { lesson: forgotten, note: reason };
   }
 
   async suggest() {
-    const { pair, reason } = await askJson(`${this.path}/suggest`);
+    const { pair, reason } = await this.askSession("suggest");
     const [first, second] = (pair ?? []).map((/** @type {number} */ index) => this.store.shot(`s${index}`));
     /** @type {[Shot, Shot] | null} */
     const both = first && second ? [first, second] : null;
@@ -144,7 +156,14 @@ export class Session {
 
   /** @param {Shot} shot @param {Record<string, unknown>} options */
   async heat(shot, options) {
-    return ask("heatmap", { method: "POST", json: { target: this.store.state.target?.sha, candidate: shot.sha, ...options } });
+    try {
+      return await ask("heatmap", { method: "POST", json: { target: this.store.state.target?.sha, candidate: shot.sha, ...options } });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.status === 401) throw new Problem(401, error.type, "A heat map needs an API key of this service: the link opens the session alone, and the other comparisons");
+      if (error.status === 409) throw new Problem(409, error.type, "The service no longer holds what it needs for a heat map of these two pictures: the tool that feeds the session can send them again");
+      throw error;
+    }
   }
 
   async swapTarget() {}

@@ -7,6 +7,7 @@
  */
 
 import { ask, askJson, Problem } from "./api.js";
+import { looksLikePicture } from "./intake.js";
 import { told } from "./order.js";
 import { forget, thumbnailOf } from "./pictures.js";
 import { follow, Scoring, usable } from "./scoring.js";
@@ -25,7 +26,7 @@ export class Table {
     const { state } = this.store;
     const shots = files.map(shotOf);
     const takesTarget = onTarget || state.target === null;
-    const at = takesTarget && !onTarget ? Math.max(0, files.findIndex((file) => /target|reference/i.test(file.name))) : 0;
+    const at = takesTarget && !onTarget ? targetAmong(files) : 0;
     const [target] = takesTarget ? shots.splice(at, 1) : [state.target];
     if (takesTarget) this.changeTarget(target ?? null);
     this.store.set({ shots: [...this.store.state.shots, ...shots] });
@@ -147,6 +148,14 @@ export class Table {
     if (this.store.shot(shot.id)) this.store.change(shot.id, { thumbnail });
     else forget(thumbnail);
   }
+}
+
+/** The place of the one that is called so, or of the first that looks like a picture: a folder's notes come first at times.
+ * @param {File[]} files */
+function targetAmong(files) {
+  const pictures = files.map(looksLikePicture);
+  const named = files.findIndex((file, place) => pictures[place] && /target|reference/i.test(file.name));
+  return Math.max(0, named === -1 ? pictures.indexOf(true) : named);
 }
 
 /** @param {File} file @returns {Shot} */

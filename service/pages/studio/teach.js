@@ -3,6 +3,7 @@
 import { announce } from "./announce.js";
 import { askJson, Problem } from "./api.js";
 import { find, h, put } from "./dom.js";
+import { reveal } from "./motion.js";
 import { ranks } from "./order.js";
 import { lessonNumbers, lessonWords } from "./words.js";
 
@@ -40,7 +41,7 @@ export class Teach {
 
   show() {
     const { profile, mine, session } = this.store.state;
-    this.form.hidden = mine.ids.length < 2;
+    this.form.hidden = mine.ids.length < 2 || session?.ended === true;
     this.newName.hidden = profile.taught || session !== null;
     this.name.disabled = this.newName.hidden;
     const counts = [2, 3, 5, 10].filter((count) => count < mine.ids.length);
@@ -88,6 +89,8 @@ export class Teach {
       this.store.set({ lesson: learned, ...(learned ? { profile: { ...this.store.state.profile, version: learned.version } } : {}) });
       await this.source().rank();
       if (this.store.state.session === null) await this.profiles.refresh();
+      this.store.tell();
+      if (learned) reveal(this.result, "nearest"); // on a phone it is below the pictures
       if (learned) announce([lessonWords(learned).title, ...lessonWords(learned).text].join(". "));
     } catch (error) {
       if (!(error instanceof Problem)) throw error;

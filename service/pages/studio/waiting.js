@@ -7,8 +7,10 @@ let waits = 0;
 /** @param {number} seconds @param {boolean} away whether the service did not answer at all
  * @param {AbortSignal} [signal] @returns {Promise<void>} */
 export async function waiting(seconds, away, signal) {
-  const until = Date.now() + seconds * 1000;
+  let until = Date.now() + seconds * 1000;
+  const now = () => (until = 0);
   waits += 1;
+  if (away) addEventListener("online", now);
   try {
     for (;;) {
       const left = Math.ceil((until - Date.now()) / 1000);
@@ -17,6 +19,7 @@ export async function waiting(seconds, away, signal) {
       await new Promise((resolve) => setTimeout(resolve, Math.min(1000, until - Date.now())));
     }
   } finally {
+    removeEventListener("online", now);
     waits -= 1;
     if (waits === 0) show("");
   }
