@@ -46,10 +46,10 @@ class Teach(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, order: str) -> bool | str:
-        """Whether the order can be read, before anything runs."""
+    def validate_inputs(cls, order: str | None = None) -> bool | str:
+        """Whether the order can be read, before anything runs; None where another node gives it."""
         try:
-            said(order)
+            said(order or "")
         except ValueError as error:
             return str(error)
         return True
