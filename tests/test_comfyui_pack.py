@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from clpips_nodes.keys import key_for
 from clpips_nodes.orders import said, written
+from PIL import Image
 
 from tests.support.comfyui import PACK
 
@@ -168,6 +169,15 @@ def test_an_example_is_wired_and_holds_no_key(workflow: Path) -> None:
         assert nodes[sink]["inputs"][place]["link"] == name
         assert nodes[sink]["inputs"][place]["type"] in (kind, "*")
     assert "Bearer" not in workflow.read_text()
+
+
+def test_the_readme_shows_the_nodes_and_what_it_shows_comes_with_the_pack() -> None:
+    (shown,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (PACK / "README.md").read_text())
+    picture = PACK / shown
+    assert picture.resolve().is_relative_to(PACK)
+    assert picture.stat().st_size < 200_000
+    with Image.open(picture) as image:
+        assert image.width > 1000
 
 
 def test_there_are_three_examples() -> None:

@@ -41,6 +41,11 @@ def server_input() -> Any:
     )
 
 
+def output(kind: Any, name: str, tooltip: str | None = None) -> Any:
+    """An output that ComfyUI shows by its name; it would show the type, which several may share."""
+    return kind.Output(name, display_name=name, tooltip=tooltip)
+
+
 def images_inputs() -> list[Any]:
     """The inputs of nodes that compare a batch with a target."""
     return [
@@ -74,7 +79,7 @@ class ServerNode(io.ComfyNode):
                 io.String.Input("profile", default="balanced", tooltip="lpips, balanced, or a profile of your own."),
                 io.Float.Input("timeout", default=60.0, min=1.0, max=3600.0, tooltip="Seconds, all tries together."),
             ],
-            outputs=[ServerType.Output("server")],
+            outputs=[output(ServerType, "server")],
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from .asking import ask
 from .images import one, sent, show_progress
-from .servers import CATEGORY, Server, default_server, server_input
+from .servers import CATEGORY, Server, default_server, output, server_input
 
 MOST_LINKS: Final = 100  # sessions remembered; the oldest begin anew
 RESOLUTION: Final = 256
@@ -38,8 +38,8 @@ class SendToSession(io.ComfyNode):
                 server_input(),
             ],
             outputs=[
-                io.String.Output("link", tooltip="Whoever has it may work on this session."),
-                io.Int.Output("candidates", tooltip="How many the session has."),
+                output(io.String, "link", tooltip="Whoever has it may work on this session."),
+                output(io.Int, "candidates", tooltip="How many the session has."),
             ],
             is_output_node=True,
         )
