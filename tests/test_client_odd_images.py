@@ -89,7 +89,6 @@ def test_an_array_of_another_library_is_one_image() -> None:
         (closed(), "closed"),
         (OnDevice(PIXELS), "cannot be taken"),
     ],
-    ids=lambda value: str(value)[:20],
 )
 def test_what_is_no_image_is_one_fault_that_says_what_to_do(thing: Any, advice: str) -> None:
     assert re.search(advice, refusal(thing))
