@@ -1,8 +1,11 @@
 """What goes wrong between the client and a service: refusals, full queues, lost answers, and nobody there."""
 
 import asyncio
+import contextlib
 import hashlib
+import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -123,6 +126,19 @@ def test_after_a_lost_answer_a_ranking_counts_once_and_a_reset_is_not_repeated(u
 def test_where_nobody_listens_the_time_is_used_and_not_more() -> None:
     with Client("127.0.0.1:1", timeout=0.3) as client, pytest.raises(ConnectionLostError, match="cannot be reached"):
         client.rank(TARGET, CANDIDATES)
+
+
+def test_patience_ends_where_a_connection_is_neither_made_nor_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as others:
+        for _ in range(4):  # there is no room in its backlog for one more
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(deaf.getsockname())
+        with Client("127.0.0.1:{1}".format(*deaf.getsockname()), patience=0.5) as client:
+            asked = time.monotonic()
+            with pytest.raises(ConnectionLostError, match="cannot be reached"):
+                client.profiles.list()
+            assert time.monotonic() - asked < 30  # and not the 60 seconds of its timeout
 
 
 def test_an_answer_that_is_late_is_not_waited_for() -> None:

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from clpips_client import Client
+from clpips_client import AsyncClient, Client
+from clpips_client.mcp_server import main, server_of
 from mcp import Client as Agent
 from mcp import StdioServerParameters
 from mcp.types import ImageContent, TextContent
@@ -85,6 +86,8 @@ async def test_an_agent_finds_the_tools_ranks_compares_and_looks(url: str, folde
         ("link.png", "alone"),
         ("/etc/hostname", "alone"),
         ("missing.png", "no such file"),
+        ("a\0b", "no path"),
+        (".", "no such file"),
         ("sha256:" + "0" * 64, "sha256"),
     ],
 )
@@ -97,6 +100,36 @@ async def test_what_may_not_be_read_or_is_not_there_is_said_to_the_agent(
     (text,) = refused.content
     assert isinstance(text, TextContent)
     assert said in text.text
+
+
+async def test_an_image_may_lie_in_any_of_the_folders(url: str, folder: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    Image.new("RGB", (64, 64), (100, 100, 100)).save(more / "another.png")
+    client = AsyncClient(url)
+    server = server_of(client, [folder, more])
+    async with Agent(server) as agent_inside:
+        images = {"target": "target.png", "candidate": "another.png"}
+        compared = await agent_inside.call_tool("distance", images)
+        refused = await agent_inside.call_tool("distance", {**images, "candidate": "../private.png"})
+    await client.aclose()
+    assert compared.structured_content == {"profile": "lpips", "distance": 0.0}
+    assert refused.is_error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--folder", "nowhere"], "no folder nowhere"),
+        (["--address", "ftp://host"], "is not like http://localhost:8000"),
+    ],
+)
+def test_what_it_cannot_be_started_with_is_said_in_a_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert said in capsys.readouterr().err
 
 
 async def test_a_service_that_is_not_there_is_said_to_the_agent(folder: Path) -> None:

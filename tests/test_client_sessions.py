@@ -1,5 +1,8 @@
 """`client.session(target)`: candidates as they come, all ranked each time, and a person's order of them."""
 
+import asyncio
+import threading
+
 import anyio
 import httpx
 import numpy as np
@@ -35,6 +38,22 @@ def test_several_may_be_added_at_once(client: Client) -> None:
     session = client.session(TARGET)
     session.add(np.stack(CANDIDATES[:3]))
     assert session.add(CANDIDATES[3:]).ranking == client.rank(TARGET, CANDIDATES).ranking
+
+
+async def test_what_is_added_at_the_same_time_is_all_there(client: Client, url: str) -> None:
+    session = client.session(TARGET)
+    threads = [threading.Thread(target=session.add, args=[each]) for each in CANDIDATES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    async with AsyncClient(url) as awaited:
+        tasks = awaited.session(TARGET)
+        await asyncio.gather(*(tasks.add(each) for each in CANDIDATES))
+    expected = sorted(one.distance for one in client.rank(TARGET, CANDIDATES))
+    for ranking in (session.ranking, tasks.ranking):
+        assert ranking is not None
+        assert [one.distance for one in ranking] == expected
 
 
 def test_an_image_is_prepared_once_and_what_becomes_of_it_later_is_its_owners_business(url: str) -> None:

@@ -130,6 +130,20 @@ def test_what_would_be_answered_the_same_is_not_sent_again(status: int) -> None:
     assert (failed.status, len(calls)) == (status, 1)
 
 
+def test_patience_is_for_a_service_that_is_away_and_not_for_one_that_was_just_there() -> None:
+    error, calls, pauses = drive(look, iter([BUSY, BUSY, *[UNREACHED] * 100]), patience=3.0)
+    assert error is UNREACHED
+    assert sum(pauses) == pytest.approx(2 * 2.5 + 3.0)  # and no longer: the last try is when patience ends
+    assert len(calls) > 4
+    done, _, _ = drive(look, iter([BUSY, BUSY, UNREACHED, SUMMARY]), patience=3.0)
+    assert done.name == "ada"
+
+
+def test_a_service_that_asks_for_no_wait_is_not_asked_without_a_pause() -> None:
+    _, _, pauses = drive(look, iter([problem(503, "overloaded", "0"), problem(429, "too-many-requests", "0"), SUMMARY]))
+    assert pauses == [0.1, 0.2]
+
+
 def test_waits_are_the_services_and_a_little_more() -> None:
     _, _, pauses = drive(look, iter([BUSY, SUMMARY]))
     assert pauses == [2 * 1.25]

@@ -1,5 +1,6 @@
 """What goes wrong in a real ComfyUI: interrupts, a dead server, refusals, and a key that must not go elsewhere."""
 
+import socket
 import time
 
 import pytest
@@ -16,6 +17,15 @@ service = workflows.service
 comfy = workflows.comfy
 
 
+def seconds_until_interrupted(comfy: ComfyUI, name: str) -> float:
+    """From the button to the end of the node. ComfyUI's own clock tells, for it collects garbage before it answers."""
+    asked = time.time()
+    comfy.http.post("/interrupt")
+    comfy.wait(name)
+    ended: float = dict(comfy.messages(name))["execution_interrupted"]["timestamp"] / 1000
+    return ended - asked
+
+
 def test_an_interrupt_ends_a_node_within_a_second_and_the_service_drops_the_work(comfy: ComfyUI) -> None:
     with gated(decode_processes=0) as service:
         graph, inputs = started(address=service.url)
@@ -23,11 +33,7 @@ def test_an_interrupt_ends_a_node_within_a_second_and_the_service_drops_the_work
         name = comfy.queue(graph.prompt)
         while not service.metric("clpips_batch_running_seconds", stage="embed"):
             time.sleep(0.02)  # the engine holds the images
-        asked = time.monotonic()
-        comfy.http.post("/interrupt")
-        ended = comfy.wait(name, 10)
-        assert time.monotonic() - asked < 4  # a tenth of a second, and what a busy machine adds
-        assert "execution_interrupted" in [kind for kind, _ in ended["status"]["messages"]]
+        assert seconds_until_interrupted(comfy, name) < 1
         while not service.metric("clpips_rejected_total", reason="client_gone"):
             time.sleep(0.02)  # another process is what is waited for
         service.allow(50)
@@ -35,13 +41,24 @@ def test_an_interrupt_ends_a_node_within_a_second_and_the_service_drops_the_work
         assert text_of(comfy.run(graph), order)  # and all goes on
 
 
+@pytest.mark.parametrize("after", [0.2, 1.6])  # while the profile's version is asked for; while the ranking is
+def test_an_interrupt_is_heard_where_a_server_never_answers(comfy: ComfyUI, after: float) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        graph, inputs = started(address=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        graph.show(graph.add("CLPIPSRank", **inputs), 1)
+        name = comfy.queue(graph.prompt)
+        time.sleep(after)  # nothing comes of it that could be waited for
+        assert seconds_until_interrupted(comfy, name) < 1
+
+
 def test_a_dead_server_is_a_clear_error_within_seconds(comfy: ComfyUI) -> None:
     graph, inputs = started(address="http://127.0.0.1:9")
     graph.show(graph.add("CLPIPSRank", **inputs), 1)
-    asked = time.monotonic()
+    name = comfy.queue(graph.prompt)
     with pytest.raises(Failed, match=r"no service answers at http://127\.0\.0\.1:9\. Start one"):
-        comfy.run(graph)
-    assert time.monotonic() - asked < 20
+        comfy.wait(name)
+    times = {kind: told["timestamp"] / 1000 for kind, told in comfy.messages(name) if "timestamp" in told}
+    assert max(times.values()) - times["execution_start"] < 6  # one for the profile's version, three for the ranking
     graph, inputs = started(address="ftp://host")
     graph.show(graph.add("CLPIPSRank", **inputs), 1)
     with pytest.raises(Failed, match="is not like http://localhost:8000"):

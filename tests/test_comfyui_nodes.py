@@ -39,6 +39,8 @@ def test_all_nodes_are_there_with_the_new_schema(comfy: ComfyUI) -> None:
     assert {one["category"] for one in ours.values()} == {"CLPIPS"}
     assert all(one["description"] and one["python_module"] == "custom_nodes.clpips" for one in ours.values())
     assert ours["CLPIPSServer"]["input"]["required"]["address"][1]["default"].startswith("http://127.0.0.1:")
+    assert ours["CLPIPSGate"]["output_name"] == ["accepted", "rejected", "accepted_count", "rejected_count"]  # no types
+    assert not any(set(one["output_name"]) & set(one["output"]) for one in ours.values())
     assert not any("key" in one["input"].get("required", {}) for one in ours.values())  # a workflow is shared
 
 

@@ -7,7 +7,7 @@ from clpips_client import Client
 
 from tests.support import workflows
 from tests.support.comfyui import ComfyUI, Failed, Graph, needs_comfyui
-from tests.support.workflows import ORDER, started, text_of
+from tests.support.workflows import COLOURS, ORDER, started, text_of
 
 pytestmark = [needs_comfyui, pytest.mark.timeout(400)]
 
@@ -67,6 +67,35 @@ def test_images_are_sent_to_a_session_and_its_order_teaches(comfy: ComfyUI, serv
         order = session.state().order
         assert order is not None
         assert order.kind == "best"
+
+
+def test_an_image_that_a_session_has_is_not_added_again_when_its_profile_has_learned(
+    comfy: ComfyUI, service: str
+) -> None:
+    with Client(service) as client:
+        client.profiles.create("lee", parent="lpips")
+        for images in (COLOURS, COLOURS, [*COLOURS, (10, 100, 100)]):
+            graph, inputs = started(address=service, profile="lee")
+            inputs["images"] = graph.colours(*images)
+            sent = graph.add("CLPIPSSession", title="", **inputs)
+            count = graph.show(sent, 1)
+            outputs = comfy.run(graph)
+            assert text_of(outputs, count) == str(len(images))
+            client.profiles.import_weights(
+                "lee", client.profiles.export_weights("lee")
+            )  # another version: all runs again
+        assert len(client.shared(text_of(outputs, sent)).state().candidates) == 5
+
+
+def test_an_order_an_address_and_a_profile_may_come_from_other_nodes(comfy: ComfyUI, service: str) -> None:
+    graph, inputs = started()
+    address, profile, order = (graph.add("PrimitiveString", value=text) for text in (service, "pat", "3, 1, 2, 0"))
+    server = [graph.add("CLPIPSServer", address=[address, 0], profile=[profile, 0], timeout=60.0), 0]
+    rank = graph.add("CLPIPSRank", target=inputs["target"], images=inputs["images"])
+    graph.add("CLPIPSTeach", server=server, comparison=[rank, 4], order=[order, 0], make_profile=True)
+    comfy.run(graph)
+    with Client(service) as client:
+        assert client.profiles.get("pat").rankings == 1
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,11 @@ class ComfyUI:
             time.sleep(0.05)  # another process is what is waited for
         raise AssertionError(f"no end after {seconds} s: {self.log.read_text()[-3000:]}")
 
+    def messages(self, name: str) -> list[tuple[str, dict[str, Any]]]:
+        """What happened to a prompt that has ended: kinds, and what is told of each, with the time in milliseconds."""
+        told = self.http.get(f"/history/{name}").json()[name]["status"]["messages"]
+        return [(kind, said) for kind, said in told]
+
     def run(self, graph: Graph) -> dict[str, Any]:
         """The outputs of a workflow's nodes, by their ids."""
         outputs: dict[str, Any] = self.wait(self.queue(graph.prompt))["outputs"]

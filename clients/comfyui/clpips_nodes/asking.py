@@ -1,18 +1,16 @@
 """A request from within a node: ComfyUI's interrupt ends it, and what goes wrong is said in the node's own words."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import comfy.model_management
 from clpips_client import AsyncClient, ClpipsError, ConnectionLostError, OutOfTimeError, UnauthenticatedError
 
 from .background import background
 from .servers import Server
+from .waiting import outcome
 
 T = TypeVar("T")
-
-POLL_SECONDS: Final = 0.1  # between two looks at whether somebody has pressed the button
 
 
 class ClpipsNodeError(Exception):
@@ -21,15 +19,11 @@ class ClpipsNodeError(Exception):
 
 async def ask(server: Server, operation: Callable[[AsyncClient], Awaitable[T]]) -> T:
     """What an operation comes to. Raises `ClpipsNodeError`, or ComfyUI's own exception for an interrupt."""
-    asked = asyncio.wrap_future(background().submit(server.address, server.key(), server.seconds, operation))
+    begun = background().submit(server.address, server.key(), server.seconds, operation)
     try:
-        while not (await asyncio.wait([asked], timeout=POLL_SECONDS))[0]:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-        return asked.result()
+        return await outcome(begun, comfy.model_management.throw_exception_if_processing_interrupted)
     except ClpipsError as error:
         raise ClpipsNodeError(_said(server, error)) from error
-    finally:
-        asked.cancel()  # if it is not done: this prompt has ended
 
 
 def _said(server: Server, error: ClpipsError) -> str:

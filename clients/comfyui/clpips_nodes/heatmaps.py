@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from .asking import ask
 from .images import one, one_mask, opened, sent, show_progress
-from .servers import CATEGORY, Server, default_server, images_inputs, server_input
+from .servers import CATEGORY, Server, default_server, images_inputs, output, server_input
 
 
 class Heatmap(io.ComfyNode):
@@ -35,8 +35,8 @@ class Heatmap(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output("heatmaps", tooltip="256 × 256, what is scored."),
-                io.Float.Output("highest", tooltip="The difference that has the lightest colour."),
+                output(io.Image, "heatmaps", tooltip="256 × 256, what is scored."),
+                output(io.Float, "highest", tooltip="The difference that has the lightest colour."),
             ],
         )
 

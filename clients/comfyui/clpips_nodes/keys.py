@@ -25,26 +25,40 @@ def default_address(environment: Mapping[str, str] = os.environ) -> str:
 def key_for(address: str, file: Path, environment: Mapping[str, str] = os.environ) -> str:
     """The key for an address, "" where there is none.
 
-    `CLPIPS_KEY` is for the address in `CLPIPS_ADDRESS`. A line of the file is an address, a space and its key.
+    `CLPIPS_KEY` is for the address in `CLPIPS_ADDRESS`. A line of the file is an address, white space and its key.
+
+    Raises `ValueError` for an address that is none, and for a file that cannot be read, without saying what is in it.
     """
-    known = {_origin(default_address(environment)): environment.get(KEY_VARIABLE, "")}
-    for line in _lines(file):
-        named, _, key = line.partition(" ")
-        if named and not named.startswith("#"):
-            known[_origin(named)] = key.strip()
+    known = {_origin(default_address(environment)): environment.get(KEY_VARIABLE, "").strip()}
+    for number, line in enumerate(_lines(file), 1):
+        named, *key = line.split(maxsplit=1) or ["#"]
+        if named.startswith("#"):
+            continue
+        try:
+            known[_origin(named)] = key[0].strip()
+        except (ValueError, IndexError):
+            wanted = "an address, a space and its key, such as https://clpips.example.org 0123456789abcdef"
+            raise ValueError(f"line {number} of {file} is not {wanted}") from None
     return known.get(_origin(address), "")
 
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         return []
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not text in UTF-8: save it as that") from None
 
 
-def _origin(address: str) -> tuple[str, str, int | None]:
+def _origin(address: str) -> tuple[str, str, int]:
     """Scheme, host and port, which is what a key is for. Raises `ValueError` for an address that has none."""
-    parts = urlsplit(address_of(address.strip()))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(address_of(address.strip()))
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        host = parts.hostname or ""
+    except (ValueError, KeyError):
+        host = ""
+    if not host:
         raise ValueError(f"the address {address!r} is not like http://localhost:8000")
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, host, port

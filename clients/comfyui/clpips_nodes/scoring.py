@@ -8,7 +8,7 @@ from comfy_execution.graph import ExecutionBlocker
 from .asking import ask
 from .images import one, picked, sent, show_progress
 from .orders import written
-from .servers import CATEGORY, Server, default_server, images_inputs, server_input
+from .servers import CATEGORY, Server, default_server, images_inputs, output, server_input
 
 
 async def ranked(server: Server | None, target: torch.Tensor, images: torch.Tensor) -> Ranking:
@@ -37,11 +37,13 @@ class Rank(io.ComfyNode):
             description="Orders a batch by how similar its images are to a target, the most similar first.",
             inputs=[*images_inputs(), server_input()],
             outputs=[
-                io.Image.Output("ranked", tooltip="The batch in its order, the most similar first."),
-                io.String.Output("order", tooltip="The places that the images had in the batch, from 0."),
-                io.String.Output("distances", tooltip="In the same order; 0 is identical."),
-                io.Float.Output("best_distance"),
-                io.String.Output("comparison", tooltip="For CLPIPS Teach; empty for more images than a request takes."),
+                output(io.Image, "ranked", tooltip="The batch in its order, the most similar first."),
+                output(io.String, "order", tooltip="The places that the images had in the batch, from 0."),
+                output(io.String, "distances", tooltip="In the same order; 0 is identical."),
+                output(io.Float, "best_distance"),
+                output(
+                    io.String, "comparison", tooltip="For CLPIPS Teach; empty for more images than a request takes."
+                ),
             ],
         )
 
@@ -71,9 +73,9 @@ class Best(io.ComfyNode):
             description="The k images of a batch that are the most similar to a target.",
             inputs=[*images_inputs(), io.Int.Input("k", default=1, min=1, max=4096), server_input()],
             outputs=[
-                io.Image.Output("best", tooltip="The most similar first; all where the batch has fewer than k."),
-                io.String.Output("order", tooltip="The places that they had in the batch, from 0."),
-                io.Float.Output("best_distance"),
+                output(io.Image, "best", tooltip="The most similar first; all where the batch has fewer than k."),
+                output(io.String, "order", tooltip="The places that they had in the batch, from 0."),
+                output(io.Float, "best_distance"),
             ],
         )
 
@@ -105,10 +107,10 @@ class Gate(io.ComfyNode):
                 server_input(),
             ],
             outputs=[
-                io.Image.Output("accepted"),
-                io.Image.Output("rejected"),
-                io.Int.Output("accepted_count"),
-                io.Int.Output("rejected_count"),
+                output(io.Image, "accepted"),
+                output(io.Image, "rejected"),
+                output(io.Int, "accepted_count"),
+                output(io.Int, "rejected_count"),
             ],
         )
 
@@ -141,8 +143,8 @@ class Distance(io.ComfyNode):
                 server_input(),
             ],
             outputs=[
-                io.Float.Output("distance", tooltip="The mean; of a single image, its distance."),
-                io.String.Output("distances", tooltip="In the order of the batch; 0 is identical."),
+                output(io.Float, "distance", tooltip="The mean; of a single image, its distance."),
+                output(io.String, "distances", tooltip="In the order of the batch; 0 is identical."),
             ],
         )
 

@@ -1,18 +1,20 @@
 """Which service, and which profile: what the other nodes are wired to, or the default where they are not."""
 
-import asyncio
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import comfy.model_management
 import folder_paths
 from clpips_client import ClpipsError
 from comfy_api.latest import io
 
-from .background import PATIENCE, background
+from .background import background
 from .keys import FILE_NAME, default_address, key_for
+from .waiting import outcome
 
+LOOK_SECONDS: Final = 1.0  # for the profile's version, before anything runs
 CATEGORY = "CLPIPS"
 ServerType = io.Custom("CLPIPS_SERVER")
 
@@ -37,6 +39,11 @@ def server_input() -> Any:
         optional=True,
         tooltip="From CLPIPS Server. Without it: CLPIPS_ADDRESS or http://localhost:8000, and plain LPIPS.",
     )
+
+
+def output(kind: Any, name: str, tooltip: str | None = None) -> Any:
+    """An output that ComfyUI shows by its name; it would show the type, which several may share."""
+    return kind.Output(name, display_name=name, tooltip=tooltip)
 
 
 def images_inputs() -> list[Any]:
@@ -72,13 +79,18 @@ class ServerNode(io.ComfyNode):
                 io.String.Input("profile", default="balanced", tooltip="lpips, balanced, or a profile of your own."),
                 io.Float.Input("timeout", default=60.0, min=1.0, max=3600.0, tooltip="Seconds, all tries together."),
             ],
-            outputs=[ServerType.Output("server")],
+            outputs=[output(ServerType, "server")],
         )
 
     @classmethod
-    async def fingerprint_inputs(cls, address: str, profile: str, **_: Any) -> Any:
-        """The profile's version: what was ranked by an older one is ranked again, and nothing else."""
-        server = Server(address.strip(), profile.strip(), PATIENCE)
+    async def fingerprint_inputs(cls, address: str | None = None, profile: str | None = None, **_: Any) -> Any:
+        """The profile's version: what was ranked by an older one is ranked again, and nothing else.
+
+        An input that another node gives is None here.
+        """
+        if address is None or profile is None:
+            return math.nan  # never the same: ask again next time
+        server = Server(address.strip(), profile.strip(), LOOK_SECONDS)
         try:
             found = background().submit(
                 server.address,
@@ -86,9 +98,9 @@ class ServerNode(io.ComfyNode):
                 server.seconds,
                 lambda client: client.profiles.get(server.profile, limit=1),
             )
-            return f"{address} {profile} {(await asyncio.wrap_future(found)).version}"
-        except (ClpipsError, ValueError):
-            return math.nan  # never the same: ask again next time
+            return f"{address} {profile} {(await outcome(found, _stop_if_interrupted)).version}"
+        except (ClpipsError, ValueError, InterruptedError):
+            return math.nan
 
     @classmethod
     async def execute(cls, address: str, profile: str, timeout: float) -> io.NodeOutput:  # noqa: ASYNC109
@@ -96,3 +108,9 @@ class ServerNode(io.ComfyNode):
         server = Server(address.strip(), profile.strip(), timeout)
         server.key()  # an address that is none is said here
         return io.NodeOutput(server)
+
+
+def _stop_if_interrupted() -> None:
+    """Raises `InterruptedError`. The interrupt stays: the first node to run ends the prompt by it."""
+    if comfy.model_management.processing_interrupted():
+        raise InterruptedError

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from .asking import ClpipsNodeError, ask
 from .orders import HELP, said
-from .servers import CATEGORY, Server, ServerType
+from .servers import CATEGORY, Server, ServerType, output
 
 SHIPPED = ("lpips", "balanced")
 
@@ -41,15 +41,15 @@ class Teach(io.ComfyNode):
                 ),
                 io.Boolean.Input("make_profile", default=True, tooltip="Make the profile where there is none."),
             ],
-            outputs=[io.String.Output("report"), io.Int.Output("version", tooltip="Of the profile, from now on.")],
+            outputs=[output(io.String, "report"), output(io.Int, "version", tooltip="Of the profile, from now on.")],
             is_output_node=True,
         )
 
     @classmethod
-    def validate_inputs(cls, order: str) -> bool | str:
-        """Whether the order can be read, before anything runs."""
+    def validate_inputs(cls, order: str | None = None) -> bool | str:
+        """Whether the order can be read, before anything runs; None where another node gives it."""
         try:
-            said(order)
+            said(order or "")
         except ValueError as error:
             return str(error)
         return True

@@ -66,6 +66,7 @@ class AsyncClient:
     ) -> None:
         core = Core(timeout, patience, limits or Limits(), headers_of(key, headers))
         self._service: LocalService | None = None
+        self._borrows = False  # the connections of another
         self._take(core, httpx.AsyncClient(base_url=address_of(address), transport=transport, limits=LIMITS))
 
     def _take(self, core: Core, http: httpx.AsyncClient) -> None:
@@ -87,9 +88,10 @@ class AsyncClient:
         return client
 
     def within(self, seconds: float) -> "AsyncClient":
-        """This client with another timeout. Connections are shared, and it need not be closed."""
+        """This client with another timeout. Connections are shared, and closing it leaves them open."""
         other = object.__new__(type(self))
         other._service = None
+        other._borrows = True
         other._take(self.core.within(seconds), self._http)
         return other
 
@@ -135,7 +137,8 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close the connections, and stop the service where it is this client's own."""
-        await self._http.aclose()
+        if not self._borrows:
+            await self._http.aclose()
         if self._service is not None:
             await anyio.to_thread.run_sync(self._service.close)
 

@@ -69,6 +69,7 @@ class Client:
     ) -> None:
         core = Core(timeout, patience, limits or Limits(), headers_of(key, headers))
         self._service: LocalService | None = None
+        self._borrows = False  # the connections of another
         self._take(core, httpx.Client(base_url=address_of(address), transport=transport, limits=LIMITS))
 
     def _take(self, core: Core, http: httpx.Client) -> None:
@@ -83,7 +84,8 @@ class Client:
         `settings` are those of the service by their names without `CLPIPS_`, in small letters. Profiles are kept in
         the memory of this process unless `database_url` says where.
 
-        Raises `ImportError` where `clpips` is not installed, and what the service raises where it cannot start.
+        Raises `ImportError` where `clpips` is not installed, `TypeError` and `ValueError` for settings, and what the
+        service raises where it cannot start.
         """
         service = LocalService(settings)
         try:
@@ -95,9 +97,10 @@ class Client:
         return client
 
     def within(self, seconds: float) -> "Client":
-        """This client with another timeout. Connections are shared, and it need not be closed."""
+        """This client with another timeout. Connections are shared, and closing it leaves them open."""
         other = object.__new__(type(self))
         other._service = None
+        other._borrows = True
         other._take(self.core.within(seconds), self._http)
         return other
 
@@ -143,7 +146,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections, and stop the service where it is this client's own."""
-        self._http.close()
+        if not self._borrows:
+            self._http.close()
         if self._service is not None:
             self._service.close()
 

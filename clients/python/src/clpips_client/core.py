@@ -1,5 +1,6 @@
 """What a client keeps between requests: the caller's terms, and which images the service is believed to hold."""
 
+import math
 import random
 import threading
 import time
@@ -62,8 +63,8 @@ class Core:
     jitter: Callable[[], float] = random.random  # from 0 to 1
 
     def __post_init__(self) -> None:
-        if not self.timeout > 0:
-            raise ValueError(f"the timeout is {self.timeout}, expected seconds above 0")
+        if not 0 < self.timeout < math.inf:
+            raise ValueError(f"the timeout is {self.timeout}, expected seconds above 0, and not without end")
 
     def within(self, seconds: float) -> "Core":
         """The same with another timeout; what is known of the service is shared."""

@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from clpips_client.steps import Answer
 
 KIND = "urn:problem-type:clpips:"
+MOST_TOLD = 5  # faults in a message; `faults` has all
 
 
 class ClpipsError(Exception):
@@ -34,7 +36,7 @@ class ConnectionLostError(ClpipsError):
     `sent` says whether the request may have been carried out.
     """
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool = True) -> None:  # a default, so that it can be pickled
         super().__init__(message)
         self.sent = sent
 
@@ -56,7 +58,7 @@ class ProblemError(ClpipsError):
         status: int | None = None,  # None: refused here, before anything was sent
         retry_after: float | None = None,  # seconds
     ) -> None:
-        super().__init__("; ".join([detail, *(f"{fault.pointer}: {fault.detail}" for fault in faults)]))
+        super().__init__(_message(detail, faults))
         self.detail = detail
         self.faults = faults
         self.status = status
@@ -269,6 +271,13 @@ def problem_of(answer: Answer) -> ProblemError:
     except (ValueError, KeyError, TypeError, AttributeError):
         pass  # it is no problem document whatever it says: the status has to do
     return kind(detail, faults, status=answer.status, retry_after=_seconds(answer.headers.get("retry-after")))
+
+
+def _message(detail: str, faults: Sequence[Fault]) -> str:
+    """The detail, and the faults that it does not tell by itself."""
+    more = [f"{fault.pointer}: {fault.detail}" for fault in faults if fault.detail not in detail]
+    left_out = [f"and {len(more) - MOST_TOLD} more, which `faults` has"] if len(more) > MOST_TOLD else []
+    return "; ".join([detail, *more[:MOST_TOLD], *left_out])
 
 
 def _seconds(header: str | None) -> float | None:

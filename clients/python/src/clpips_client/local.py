@@ -19,11 +19,13 @@ DEFAULTS: Final = {"decode_processes": 0}  # a process that may have threads of 
 class LocalService:
     """A running service, until it is closed. It has an event loop and a thread of its own.
 
-    Raises `ImportError` where `clpips` is not installed, and what its app raises where it cannot start.
+    Raises `ImportError` where `clpips` is not installed, `TypeError` for a setting that there is not, `ValueError` for
+    one that cannot be used, and what its app raises where it cannot start.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         try:
+            import msgspec
             import structlog
             import uvicorn
             from clpips.service.app import create_app
@@ -38,7 +40,14 @@ class LocalService:
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(ERROR))
         with contextlib.ExitStack() as made:
             folder = made.enter_context(tempfile.TemporaryDirectory(prefix="clpips-", ignore_cleanup_errors=True))
-            chosen = Settings(**{**DEFAULTS, "database_url": f"sqlite:///{folder}/clpips.db", **settings})
+            unknown = sorted(settings.keys() - set(Settings.__struct_fields__))
+            if unknown:
+                raise TypeError(f"the service has no setting {', '.join(unknown)}: docs/settings.md lists them")
+            values = {**DEFAULTS, "database_url": f"sqlite:///{folder}/clpips.db", **settings}
+            try:
+                chosen = Settings.from_environment({}, **values)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"a setting of the service cannot be used: {error}") from error
             largest = max(chosen.max_body_bytes - HEADROOM, chosen.max_body_bytes // 2)
             self.limits = Limits(chosen.max_images, largest, chosen.max_scored_pixels)
             listener, self._path = _listen(folder)

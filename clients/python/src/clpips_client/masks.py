@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from clpips_client.errors import BadImagesError, Fault
-from clpips_client.pictures import NAME, Picture, is_pillow, one_picture
-from clpips_client.pixels import Unit, UnusableError, images_in, is_tensor
+from clpips_client.pictures import NAME, UNUSABLE, Picture, is_pillow, one_picture
+from clpips_client.pixels import Unit, UnusableError, images_in, is_array, is_tensor
 
 MASK: Final = "/mask"  # its JSON pointer
 GREY_MODES: Final = ("L", "1")  # of Pillow
@@ -25,9 +25,9 @@ def mask_picture(thing: Any) -> Picture:
         if is_pillow(thing):
             return _mask_of_pillow(thing)
         values = thing.images if isinstance(thing, Unit) else thing
-        if isinstance(values, np.ndarray) or is_tensor(values):
+        if is_array(values) or is_tensor(values):
             return _mask_of_array(values, unit=isinstance(thing, Unit))
-    except UnusableError as error:
+    except UNUSABLE as error:
         raise BadImagesError("the mask cannot be used", (Fault(MASK, str(error)),)) from error
     return one_picture(thing, MASK, None)
 

@@ -70,12 +70,17 @@ def server_of(client: AsyncClient, folders: Sequence[Path]) -> MCPServer:
         """A name as it is, and a path where it is one that may be read."""
         if NAME.fullmatch(image):
             return image
-        path = (roots[0] / image).resolve()  # links are followed before the folder is looked at
-        if not any(path.is_relative_to(root) for root in roots):
-            raise ToolError(f"{image}: this server reads images in {', '.join(map(str, roots))} alone")
-        if not path.is_file():
-            raise ToolError(f"{image}: there is no such file in {roots[0]}")
-        return path
+        if "\0" in image:
+            raise ToolError(f"{image!r} is no path")
+        paths = [(root / image).resolve() for root in roots]  # links are followed before the folders are looked at
+        allowed = [path for path in paths if any(path.is_relative_to(root) for root in roots)]
+        where = ", ".join(map(str, roots))
+        if not allowed:
+            raise ToolError(f"{image}: this server reads images in {where} alone")
+        for path in allowed:
+            if path.is_file():
+                return path
+        raise ToolError(f"{image}: there is no such file in {where}")
 
     @server.tool()
     async def rank(target: str, candidates: list[str], profile: str = "lpips") -> Ranked:
@@ -113,8 +118,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, action="append", help="images may be read there; may be repeated")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds that an answer may take")
     options = parser.parse_args(arguments)
-    client = AsyncClient(options.address, timeout=options.timeout, patience=5.0)
-    server_of(client, options.folder or [Path.cwd()]).run("stdio")
+    folders: list[Path] = options.folder or [Path.cwd()]
+    for folder in folders:
+        if not folder.is_dir():
+            parser.error(f"there is no folder {folder}")
+    try:
+        client = AsyncClient(options.address, timeout=options.timeout, patience=5.0)
+    except ValueError as error:
+        parser.error(str(error))
+    server_of(client, folders).run("stdio")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""MessagePack, as far as requests need it: images travel as they are, where JSON would make them a third longer."""
+"""Bodies: MessagePack, in which images travel as they are, where JSON would make them a third longer, and JSON."""
 
+import json
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, Union
+from numbers import Integral
+from typing import Any, TypeAlias, Union
 
 Tree: TypeAlias = Union[bool, int, float, str, bytes, "Sequence[Tree]", "Mapping[str, Tree]", None]
 
@@ -18,14 +20,25 @@ def pack(tree: Tree) -> bytes:
     return b"".join(parts)
 
 
+def json_of(tree: Any) -> bytes:
+    """A tree as JSON; numbers and arrays may be numpy's or PyTorch's. Raises `TypeError` for values of other types."""
+    return json.dumps(tree, default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"a request has no values of the type {type(value).__name__}")
+    return value.tolist()
+
+
 def _pack(tree: Tree, parts: list[bytes]) -> None:
     """Each value in the one form that has room for the largest: requests have few values, and their images are long."""
     if tree is None:
         parts.append(b"\xc0")
     elif isinstance(tree, bool):
         parts.append(b"\xc3" if tree else b"\xc2")
-    elif isinstance(tree, int):
-        parts.append(struct.pack(">Bq", 0xD3, tree))
+    elif isinstance(tree, Integral):  # numpy's, too
+        parts.append(struct.pack(">Bq", 0xD3, int(tree)))
     elif isinstance(tree, float):
         parts.append(struct.pack(">Bd", 0xCB, tree))
     elif isinstance(tree, str):

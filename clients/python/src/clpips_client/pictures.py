@@ -5,19 +5,24 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Number
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from clpips_client.errors import BadImagesError, Fault
-from clpips_client.pixels import Layout, Pixels, Unit, UnusableError, images_in, is_tensor
+from clpips_client.pixels import Layout, Pixels, Unit, UnusableError, images_in, is_array, is_tensor
 from clpips_client.resizing import resized
 
 NAME: Final = re.compile(r"sha256:[0-9a-f]{64}")
+ADDRESS: Final = re.compile(r"(?i:[a-z][a-z0-9+.-]+://|data:[a-z]+/)")  # at least two letters: C:\ is none
+# What is raised for images that cannot be used: by us, and by Pillow and files for what is closed, cut off or missing.
+UNUSABLE: Final = (ValueError, OSError, SyntaxError)
+UNORDERED: Final = (set, frozenset, Mapping)
 PLAIN_MODES: Final = ("RGB", "L")  # of Pillow: pixels say all
 FILE_MODES: Final = {"1": "L", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
 
@@ -47,16 +52,16 @@ def one_picture(thing: Any, pointer: str, resolution: int | None) -> Picture:
 def pictures_of(things: Any, resolution: int | None, pointer: str = "/candidates/{}") -> list[Picture]:
     """The images of a list, a batch, or a list of batches, in their order. Raises `BadImagesError` that names all bad.
 
-    An image is a path, the bytes of a file, an image of Pillow's, an array or a tensor (`pixels.images_in`), a `Unit`,
-    a `Picture`, or a name that a reply gave (`sha256:…`). What is in memory is resized to `resolution` where that
-    gives the pixels that the service would have made.
+    An image is a path, the bytes of a file, an open file, an image of Pillow's, an array or a tensor
+    (`pixels.images_in`), a `Unit`, a `Picture`, or a name that a reply gave (`sha256:…`). What is in memory is resized
+    to `resolution` where that gives the pixels that the service would have made.
     """
     pictures: list[Picture] = []
     faults: list[Fault] = []
     for thing in _flat(things):
         try:
             pictures.extend(_pictures_in(thing, resolution))
-        except (UnusableError, OSError) as error:  # noqa: PERF203 - all that are bad are named
+        except UNUSABLE as error:  # noqa: PERF203 - all that are bad are named
             faults.append(Fault(pointer.format(len(pictures) + len(faults)), str(error)))
     if faults:
         bad = f"{len(faults)} image{'s' if len(faults) > 1 else ''} cannot be used"
@@ -72,12 +77,25 @@ def is_pillow(thing: object) -> bool:
 
 def _flat(things: Any) -> Iterator[Any]:
     """The single images and batches of whatever holds images."""
-    single = isinstance(things, (str, os.PathLike, bytes, bytearray, memoryview, Unit, Picture, np.ndarray))
-    if single or is_tensor(things) or is_pillow(things) or not isinstance(things, Iterable):
+    single = isinstance(things, (str, os.PathLike, bytes, bytearray, memoryview, Unit, Picture, *UNORDERED))
+    single = single or is_array(things) or is_tensor(things) or is_pillow(things) or _is_open_file(things)
+    if single or _holds_numbers(things) or not isinstance(things, Iterable):
         yield things
         return
     for thing in things:
         yield from _flat(thing)
+
+
+def _is_open_file(thing: object) -> bool:
+    return callable(getattr(thing, "read", None))
+
+
+def _holds_numbers(thing: object) -> bool:
+    """Whether it is lists of lists of numbers, as `x.tolist()` makes them."""
+    depth = 0
+    while isinstance(thing, (list, tuple)) and thing:
+        thing, depth = thing[0], depth + 1
+    return depth >= 2 and isinstance(thing, Number)
 
 
 def _pictures_in(thing: Any, resolution: int | None) -> Iterator[Picture]:
@@ -87,24 +105,42 @@ def _pictures_in(thing: Any, resolution: int | None) -> Iterator[Picture]:
     elif isinstance(thing, str) and NAME.fullmatch(thing):
         yield Picture(None, thing)
     elif isinstance(thing, (str, os.PathLike)):
+        if isinstance(thing, str) and ADDRESS.match(thing):
+            raise UnusableError(f"{thing[:60]!r} is an address, and none is fetched: give the bytes of its file")
         path = Path(thing)
         yield Picture(path.read_bytes(), label=path.name)
     elif isinstance(thing, (bytes, bytearray, memoryview)):
         yield Picture(bytes(thing))
     elif isinstance(thing, Unit):
         for part in _flat(thing.images):
-            if not (isinstance(part, np.ndarray) or is_tensor(part)):
+            if not (is_array(part) or is_tensor(part)):
                 raise UnusableError(f"Unit is for arrays and tensors of floats, and this is {type(part).__name__}")
             yield from _pictures_of_array(part, resolution, unit=True, layout=thing.layout)
     elif is_pillow(thing):
         yield _picture_of_pillow(thing, resolution)
-    elif isinstance(thing, np.ndarray) or is_tensor(thing):
+    elif is_array(thing) or is_tensor(thing):
         yield from _pictures_of_array(thing, resolution)
+    elif _is_open_file(thing):
+        yield Picture(_read(thing), label=Path(str(getattr(thing, "name", ""))).name)
+    elif _holds_numbers(thing):
+        raise UnusableError("these are numbers; make them an array: numpy.array(x, 'uint8')")
+    elif isinstance(thing, UNORDERED):
+        raise UnusableError(f"this is {type(thing).__name__}, whose images have no places; give a list")
     else:
         raise UnusableError(
             f"this is {type(thing).__name__}; give a path, the bytes of a file, an image of Pillow's, an array or a "
             "tensor"
         )
+
+
+def _read(file: Any) -> bytes:
+    """What is left to be read of an open file. Raises `UnusableError`."""
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise UnusableError(f"reading this file gives {type(content).__name__}: open it as bytes, with 'rb'")
+    if not content:
+        raise UnusableError("nothing is left to read of this file: go to its beginning with file.seek(0)")
+    return content
 
 
 def _pictures_of_array(

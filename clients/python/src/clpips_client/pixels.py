@@ -37,6 +37,13 @@ def is_tensor(thing: object) -> bool:
     return torch is not None and isinstance(thing, torch.Tensor)
 
 
+def is_array(thing: object) -> bool:
+    """Whether it is an array: numpy's, or another library's that numpy can take (`__array__`), such as JAX's."""
+    if isinstance(thing, np.ndarray):
+        return True
+    return hasattr(thing, "__array__") and not is_tensor(thing) and getattr(thing, "ndim", 0) >= 2
+
+
 def images_in(array: Any, *, unit: bool = False, layout: Layout | None = None) -> Iterator[Pixels]:
     """The images of an array or a tensor, one or a batch. Raises `UnusableError`.
 
@@ -44,7 +51,10 @@ def images_in(array: Any, *, unit: bool = False, layout: Layout | None = None) -
     place 1, 3 or 4 stands. `unit` says that floats are in [0, 1].
     """
     tensor = is_tensor(array)
-    values = _array_of(array) if tensor else np.asarray(array)
+    try:
+        values = _array_of(array) if tensor else np.asarray(array)
+    except TypeError as error:  # such as of an array on a GPU
+        raise UnusableError(f"this {type(array).__name__} cannot be taken as an array of numpy's ({error})") from error
     if values.ndim not in (2, 3, 4):
         raise UnusableError(f"the shape is {values.shape}; an image is (H, W, 3), a batch (B, H, W, 3)")
     if values.size == 0:

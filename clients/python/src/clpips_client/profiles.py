@@ -1,13 +1,14 @@
 """Operations on profiles: made, taught, asked, looked at, carried away and brought, taken back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
+from clpips_client.connecting import segment
 from clpips_client.core import Budget, Core
 from clpips_client.errors import ProfileExistsError
-from clpips_client.packing import Tree
+from clpips_client.packing import Tree, json_of
 from clpips_client.profile_replies import (
     Deleted,
     Forgotten,
@@ -68,7 +69,9 @@ def teach(
     """
     budget = core.budget()
     said: dict[str, Any] = {"order": order, "ranks": ranks, "best": best, "top": top}
-    given = {key: value if isinstance(value, int) else [*value] for key, value in said.items() if value is not None}
+    given = {
+        key: [*value] if isinstance(value, Iterable) else value for key, value in said.items() if value is not None
+    }
     if len(given) != 1:
         raise ValueError("say what the person said as one of order, ranks, best and top")
     if isinstance(ranking, Suggestion):
@@ -84,7 +87,7 @@ def teach(
     # The same said again of the same comparison by the same rater is the same ranking: the service answers it as kept.
     headers = {**JSON_BODY, **_where(ranking)}
     path = _path(name, "rankings")
-    answer = yield from call(core, budget, "POST", path, json.dumps(body).encode(), headers, repeatable=True)
+    answer = yield from call(core, budget, "POST", path, json_of(body), headers, repeatable=True)
     return read(TaughtRanking, answer)
 
 
@@ -183,7 +186,7 @@ def _where(ranking: Ranking | str) -> dict[str, str]:
 
 
 def _path(name: str, *more: str) -> str:
-    return "/".join(["/profiles", quote(name, safe=""), *more])
+    return "/".join(["/profiles", segment(name), *more])
 
 
 def _get(core: Core, path: str, headers: Mapping[str, str]) -> Flow[Answer]:
@@ -195,4 +198,4 @@ def _post(
 ) -> Flow[Answer]:
     if body is None:
         return call(core, budget, "POST", path, headers=JSON, repeatable=repeatable)
-    return call(core, budget, "POST", path, json.dumps(body).encode(), JSON_BODY, repeatable=repeatable)
+    return call(core, budget, "POST", path, json_of(body), JSON_BODY, repeatable=repeatable)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from clpips_client.core import Core
@@ -27,6 +28,15 @@ class Loop:
     mask: Picture | None = None  # what counts of the target
     candidates: list[Picture] = field(default_factory=list)
     ranking: Ranking | None = None  # the newest, of all candidates
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def take(self, before: list[Picture], them: list[Picture], ranking: Ranking) -> bool:
+        """Go on with these candidates, if nobody has added others since there were those `before`."""
+        with self.lock:
+            if self.candidates is not before:
+                return False
+            self.candidates, self.ranking = them, ranking
+            return True
 
 
 def begin(
@@ -40,14 +50,17 @@ def begin(
 def add(loop: Loop, candidates: Any) -> Flow[Ranking]:
     """Add an image, a batch or a list of them, and rank all candidates so far; an index is the order of arrival.
 
-    Images are as in `rank`. Where an error is raised, none of them is added: add them again.
+    Images are as in `rank`. Where an error is raised, none of them is added: add them again. Several threads or tasks
+    may add at once: who comes second ranks again, with what the first has added.
     """
     (new,) = pictures_at([("/candidates/{}", candidates)], loop.resolution)
-    them = [*loop.candidates, *new]
-    ranking = yield from _rank(loop, loop.core, them)
-    loop.candidates = them
-    loop.ranking = ranking
-    return ranking
+    budget = loop.core.budget()
+    while True:
+        before = loop.candidates
+        them = [*before, *new]
+        ranking = yield from _rank(loop, loop.core.until(budget), them)
+        if loop.take(before, them, ranking):
+            return ranking
 
 
 def order(

@@ -131,7 +131,8 @@ async def _send_async(call: Call, http: httpx.AsyncClient) -> Answer:
 
 
 def _request(call: Call) -> dict[str, Any]:
-    return {"content": call.content or None, "headers": dict(call.headers), "timeout": call.seconds}
+    timeout = httpx.Timeout(call.seconds, connect=min(call.seconds, call.connecting))
+    return {"content": call.content or None, "headers": dict(call.headers), "timeout": timeout}
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

@@ -1,14 +1,14 @@
 """Sessions that the service keeps: a tool adds candidates, and a person orders them in the studio, by its link."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
+from clpips_client.connecting import segment
 from clpips_client.core import Core
 from clpips_client.holding import Place, send
-from clpips_client.packing import Tree
+from clpips_client.packing import Tree, json_of
 from clpips_client.pictures import Picture
 from clpips_client.reading import read
 from clpips_client.scoring import RESOLUTION, content_of, place_of
@@ -128,7 +128,7 @@ def order(
     if len(given) != 1:
         raise ValueError("say what the person said as one of order, best and top")
     core = shared.core
-    body = json.dumps(given).encode()
+    body = json_of(given)
     answer = yield from call(core, core.budget(), "PUT", _path(shared, "order"), body, JSON, repeatable=True)
     return read(SessionTaught, answer)
 
@@ -155,7 +155,7 @@ def delete(shared: Shared, *, forget: bool = False) -> Flow[None]:
 
 
 def _path(shared: Shared, *more: str) -> str:
-    return "/".join(["/sessions", quote(shared.session, safe=""), *more])
+    return "/".join(["/sessions", segment(shared.session), *more])
 
 
 def _with_token(core: Core, token: str) -> Core:

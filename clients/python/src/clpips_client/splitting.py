@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, Final, Protocol, TypeVar
 
 from clpips_client.core import Limits
-from clpips_client.errors import BadImagesError, ClpipsError, Fault, ProblemError
+from clpips_client.errors import BadImagesError, ClpipsError, Fault, InvalidRequestError, ProblemError
 from clpips_client.masks import MASK, mask_picture
 from clpips_client.pictures import Picture, pictures_of
 from clpips_client.replies import Engine, Profile
@@ -35,8 +36,10 @@ def pictures_at(places: Sequence[tuple[str, Any]], resolution: int | None) -> li
     """The images of each place, which is a JSON pointer with `{}` for the index. All that are bad are named together.
 
     A pointer without `{}` is the place of a single image. Where the last place is `/mask`, the first one, which is the
-    targets', is not resized: a mask is as large as its target. Raises `BadImagesError`.
+    targets', is not resized: a mask is as large as its target. Raises `BadImagesError`, and `InvalidRequestError` for a
+    resolution that is none.
     """
+    _check_resolution(resolution)
     found: list[list[Picture]] = []
     faults: list[Fault] = []
     masked = places[-1][0] == MASK
@@ -55,6 +58,12 @@ def pictures_at(places: Sequence[tuple[str, Any]], resolution: int | None) -> li
     if faults:
         raise BadImagesError(f"{len(faults)} image{'s' if len(faults) > 1 else ''} cannot be used", tuple(faults))
     return found
+
+
+def _check_resolution(resolution: Any) -> None:
+    if resolution is not None and not (isinstance(resolution, Integral) and int(resolution) > 0):
+        wrong = Fault("/resolution", f"it is {resolution!r}; expected whole pixels a side, such as 256, or None")
+        raise InvalidRequestError("the resolution cannot be used", (wrong,))
 
 
 def parts(

@@ -4,6 +4,7 @@ It yields a `Call` and is sent an `Answer`, or has a `ConnectionLostError` or an
 a `Pause` and is sent None. `running.py` drives it, on a thread or on an event loop; a test drives it by hand.
 """
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,13 +14,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Call:
-    """A request to be sent, and for how many seconds its answer may be waited for."""
+    """A request to be sent, and for how many seconds its answer and, of these, a connection may be waited for."""
 
     method: str
     path: str
     content: bytes
     headers: Mapping[str, str]
     seconds: float
+    connecting: float = math.inf
 
 
 @dataclass(frozen=True)
