@@ -65,7 +65,8 @@ def teach(
     ties; `best`, the place of the one that comes before all others; `top`, those that do, in this order. Images are
     ranked by the profile first, and that ranking is taught: so it is kept once, however often it had to be sent.
 
-    Raises `ComparisonNotFoundError` where the comparison has expired: give the images then.
+    Raises `ComparisonNotFoundError` where the comparison has expired: give the images then. With an `OutOfTimeError`
+    the ranking may be kept all the same: to teach it again is safe, for it counts once.
     """
     budget = core.budget()
     said: dict[str, Any] = {"order": order, "ranks": ranks, "best": best, "top": top}
