@@ -24,7 +24,7 @@ from clpips.service.openapi.sessions import (
 from clpips.service.problems import Fault, Forbidden, InvalidRequest
 from clpips.service.routes.event_stream import EventStream
 from clpips.service.routes.parameters import AnyRequest
-from clpips.service.routes.session_access import ADDS_TO_SESSION, OPENS_SESSION, may_teach
+from clpips.service.routes.session_access import ADDS_TO_SESSION, ENDS_SESSION, OPENS_SESSION, may_teach
 from clpips.service.sessions.operations import Sessions
 from clpips.service.sessions.orders import SessionOrders
 from clpips.service.sessions.streams import Streams
@@ -194,7 +194,7 @@ async def take_back_order(
     summary="Delete a session",
     operation_id="delete_session",
     tags=["sessions"],
-    guards=OPENS_SESSION,
+    guards=ENDS_SESSION,
     operation_class=DeleteSessionOperation,
 )
 async def delete_session(
