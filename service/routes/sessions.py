@@ -93,11 +93,20 @@ async def add_candidates(
     reception: NamedDependency[Reception],
     sessions: NamedDependency[Sessions],
     session: NamedDependency[Session],
+    since: Annotated[
+        int | None,
+        QueryParameter(
+            ge=0,
+            le=MAX_INTEGER,
+            description="How many candidates the caller knows of: images that have come after those are not added "
+            "again, so that a request whose answer was lost may be sent again.",
+        ),
+    ] = None,
 ) -> Response[SessionState]:
     """Further images, each compared with the target; the answer ranks all that have come so far."""
 
     async def add(asked: CandidatesRequest, ticket: Ticket) -> SessionState:
-        return await sessions.add(session, asked, ticket)
+        return await sessions.add(session, asked, ticket, since)
 
     return await reception.answer(request, parse_candidates, add)
 
