@@ -2,8 +2,9 @@
 
 import anyio
 import pytest
-from clpips_client import AsyncClient, Client, ConnectionLostError, SessionNotFoundError
+from clpips_client import AsyncClient, Client, ConnectionLostError, SessionNotFoundError, UnauthenticatedError
 
+from clpips.service.admission.keys import new_key
 from tests.support import client_service
 from tests.support.client_service import CANDIDATES, TARGET
 from tests.support.colours import ColourEngine
@@ -87,6 +88,22 @@ def test_a_tool_asks_about_two_and_the_answer_can_be_taken_back(url: str) -> Non
         first = session.take_back().forgotten
         assert first is not None
         assert first.forgotten
+
+
+def test_whoever_has_the_link_alone_does_not_delete_the_session_and_its_maker_does() -> None:
+    key, line = new_key("ada", "a", ("score", "teach"))
+    with (
+        listening(ColourEngine(), api_keys=line) as url,
+        Client(url, key=key) as client,
+        Client(url, key="") as person,
+    ):
+        session = client.share(TARGET)
+        with pytest.raises(UnauthenticatedError):
+            person.shared(session.url).delete()
+        assert person.shared(session.url).state().session == session.id
+        client.shared(session.url).delete()
+        with pytest.raises(SessionNotFoundError):
+            session.state()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -37,7 +37,16 @@ def test_what_is_no_image_that_is_read_is_named(content: bytes, words: str) -> N
     with pytest.raises(UnknownFormatError) as refusal:
         decode(content + bytes(64))
     assert words in str(refusal.value)
-    assert "send PNG, JPEG, WebP" in str(refusal.value)
+    assert "PNG, JPEG, WebP" in str(refusal.value)
+
+
+def test_what_to_do_with_a_file_that_is_not_read_is_one_sentence() -> None:
+    with pytest.raises(UnknownFormatError) as refusal:
+        decode(b"<svg xmlns='http://www.w3.org/2000/svg'/>" + bytes(64))
+    assert str(refusal.value) == (
+        "this is an SVG drawing, and no image in a format that is read: render it and send the picture, as PNG, JPEG, "
+        "WebP, AVIF, BMP, TIFF, GIF or a uint8 .npy array"
+    )
 
 
 def test_an_avif_is_one_whatever_its_first_brand() -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from clpips.models.images.decoding import load_image
 from clpips.models.images.errors import TooSmallError
-from clpips.models.images.resize import resize
+from clpips.models.images.resize import require_native_size, require_resolution, resize
 from tests.support.pictures import encode, npy, picture
 
 
@@ -38,3 +38,10 @@ def test_a_resolution_too_small_for_the_network_is_refused() -> None:
     assert resize(picture(15, 64), 31).shape == (31, 31, 3)
     with pytest.raises(TooSmallError, match="resolution of 30"):
         resize(picture(15, 64), 30)
+
+
+def test_a_size_that_is_refused_names_no_backbone_since_another_may_be_served() -> None:
+    with pytest.raises(TooSmallError, match="for the backbone's stages"):
+        require_resolution(8)
+    with pytest.raises(TooSmallError, match="for the backbone's stages"):
+        require_native_size(np.zeros((8, 64, 3), np.uint8))

@@ -81,6 +81,13 @@ def test_what_has_no_place_is_a_share_beside_the_map_and_not_in_it(client: TestC
     assert draw(client).headers["clpips-unplaced"] == "0.0000"
 
 
+def test_it_says_how_many_layers_there_are_to_choose_from(client: TestClient[Any]) -> None:
+    layers = int(draw(client).headers["clpips-layers"])
+    draw(client, layer=layers)
+    refused = post(client, body(layer=layers + 1), "/heatmap")
+    assert pointers(assert_problem(refused, 422, "invalid-request")) == ["/layer"]
+
+
 def test_at_native_size_the_map_is_as_large_as_the_images(client: TestClient[Any]) -> None:
     target = picture(5, 70, 110)
     images = {"target": encode(target), "candidate": encode(variation(target, 1, 0.3))}

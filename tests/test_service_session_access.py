@@ -110,8 +110,29 @@ def test_the_token_opens_the_session_in_place_of_a_key(client: TestClient[Any], 
     for method, path, body in every_request(session):
         if path.endswith("/events"):
             continue  # it goes on: tests/test_service_session_events.py
+        if (method, path) == ("DELETE", session.path):
+            continue  # it is its tenant's: below
         answer = client.request(method, path, json=body, headers=session.with_token)
         assert answer.status_code in {200, 204}, answer.text
+
+
+def test_the_token_does_not_delete_the_session_and_a_key_of_the_tenant_does(
+    client: TestClient[Any], session: Made
+) -> None:
+    for params in ({}, {"forget": True}):
+        problem = assert_problem(
+            client.delete(session.path, params=params, headers=session.with_token), 403, "forbidden"
+        )
+        assert "an API key of its tenant, without X-Session-Token" in problem["detail"]
+    assert client.get(session.path, headers=bearer("ada")).json()["candidates"]
+    assert client.delete(session.path, headers=bearer("alan")).status_code == 204
+
+
+def test_in_an_open_service_a_session_is_deleted_without_its_token() -> None:
+    with serving(ColourEngine()) as client:
+        session = make(client, TARGET)
+        assert_problem(client.delete(session.path, headers=session.with_token), 403, "forbidden")
+        assert client.delete(session.path).status_code == 204
 
 
 def test_a_wrong_token_opens_nothing_whatever_key_comes_with_it(client: TestClient[Any], session: Made) -> None:

@@ -76,6 +76,25 @@ async def test_what_a_full_session_does_not_take_is_not_kept_in_part(store: Sess
     assert (await store.read_session("one"))[0].candidates == 39
 
 
+async def test_what_is_sent_again_with_the_number_that_is_known_is_added_once(store: SessionStore) -> None:
+    old, new = candidate(1), candidate(2)
+    await store.add_candidates("one", [old])
+    twice = [new, old, new]  # the same image twice in one request is two; the one of before is not of this request
+    first = await store.add_candidates("one", twice, since=1)
+    assert await store.add_candidates("one", twice, since=1) == first
+    more = await store.add_candidates("one", [new, candidate(3)], since=1)
+    assert (more.candidates, more.revision) == (5, first.revision + 1)
+    assert [one.image for one in (await store.read_session("one"))[1]] == [
+        one.image for one in (old, *twice, candidate(3))
+    ]
+
+
+async def test_requests_that_come_twice_at_once_are_added_once(store: SessionStore) -> None:
+    both = [candidate(1), candidate(2)]
+    await asyncio.gather(*(store.add_candidates("one", both, since=0) for _ in range(8)))
+    assert (await store.read_session("one"))[0].candidates == 2
+
+
 async def test_an_order_comes_back_and_goes(store: SessionStore) -> None:
     await store.add_candidates("one", [candidate(1), candidate(2)])
     order = SessionOrder({1: 1, 0: 2}, "order", NOW)

@@ -179,6 +179,30 @@ def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(brows
         assert page.locator("#fault").inner_text() == ""
 
 
+def test_pictures_whose_answer_was_lost_are_sent_again_and_added_once(browser: Any, fed: Fed) -> None:
+    lost: list[int] = []
+
+    def lose_the_first(route: Any) -> None:
+        if lost:
+            route.fallback()
+            return
+        lost.append(route.fetch().status)  # the service has taken them
+        route.abort("connectionreset")
+
+    with page_of(browser, fed.service, fragment=fed.link, may_be_away=True, **DESK) as page:
+        wait_for_order(page, 4)
+        page.route("**/candidates*", lose_the_first)
+        with page.expect_file_chooser() as chooser:
+            page.click("#add")
+        files = [{"name": f"{level}.png", "mimeType": "image/png", "buffer": grey(level)} for level in (60, 100)]
+        with page.expect_response(lambda answer: "/candidates" in answer.url) as answered:
+            chooser.value.set_files(files)
+        assert (lost, answered.value.ok) == ([200], True)
+        page.locator('#order .card:has(.name:text-is("100.png"))').wait_for()  # the event came before the answer
+        assert wait_for_order(page, 6) == ["a", "60", "b", "100", "c", "d"]
+        assert len(fed.state()["candidates"]) == 6
+
+
 def test_what_has_come_meanwhile_stays_when_a_change_is_taken_back(browser: Any, fed: Fed) -> None:
     with page_of(browser, fed.service, fragment=fed.link, **DESK) as page:
         wait_for_order(page, 4)

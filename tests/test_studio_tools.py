@@ -48,6 +48,27 @@ def test_looking_closely_compares_at_one_zoom_and_shows_where_they_differ(ordere
     assert faces == {"target", "candidate"}
 
 
+def test_the_menu_of_layers_has_as_many_as_the_backbone_that_is_served(ordered: Any) -> None:
+    page = ordered
+
+    def of_squeezenet(route: Any) -> None:
+        answer = route.fetch()
+        assert answer.headers["clpips-layers"] == "5"
+        route.fulfill(response=answer, headers={**answer.headers, "clpips-layers": "7"})
+
+    page.locator("#order .card .picture").first.click()
+    page.locator("#viewer").get_by_text("Heat map", exact=True).click()
+    page.locator("#viewer .shares li").first.wait_for()
+    options = page.locator("#viewer select option")
+    page.locator("#viewer select option[value='5']").wait_for(state="attached")
+    assert options.all_inner_texts()[1::4] == ["layer 1: edges, colours", "layer 5: things"]
+    page.locator("#viewer").get_by_text("Swipe", exact=True).click()
+    page.route("**/heatmap", of_squeezenet)
+    page.locator("#viewer").get_by_text("Heat map", exact=True).click()
+    page.locator("#viewer select option[value='7']").wait_for(state="attached")
+    assert options.all_inner_texts() == ["all layers", *(f"layer {layer} of 7" for layer in range(1, 8))]
+
+
 def test_plain_lpips_stands_beside_mine_at_a_press(ordered: Any) -> None:
     ordered.locator("#shown").get_by_text("plain LPIPS").click()
     assert ordered.locator("#their-name").inner_text() == "LPIPS"

@@ -28,7 +28,7 @@ class ResolutionParam(click.ParamType[int | None]):
         except ValueError:
             self.fail(f"{value!r} is neither a number of pixels nor 'native'", param, ctx)
         if resolution < MIN_SIDE:
-            self.fail(f"{resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more", param, ctx)
+            self.fail(f"{resolution} is too small for the backbone's stages: {MIN_SIDE} or more", param, ctx)
         return resolution
 
 

@@ -208,13 +208,10 @@ def _format(content: bytes) -> str:
         return ".npy"
     name = format_of(content)
     if name is None:
-        other = name_of_other(content)
-        what = (
-            f"this is {other}, and no image in a format that is read"
-            if other
-            else "these bytes are no image in a format that is read"
-        )
-        raise UnknownFormatError(f"{what}; send {_SENDABLE}")
+        other, _, instead = (name_of_other(content) or "").partition("; ")
+        what = f"this is {other}, and" if other else "these bytes are"
+        send = f": {instead}, as" if instead else "; send"
+        raise UnknownFormatError(f"{what} no image in a format that is read{send} {_SENDABLE}")
     return name
 
 

@@ -22,7 +22,7 @@ class TooManyPixelsError(ImageError):
 
 
 class TooSmallError(ImageError):
-    """No pixels, or a side too short for AlexNet's five stages."""
+    """No pixels, or a side too short for the backbone's stages."""
 
 
 class TooCostlyError(ImageError):

@@ -42,7 +42,7 @@ _OTHERS: Final = (  # (offset, first bytes): what it is, and what to do
     (0, b"\x8bJNG", "a JNG image"),
     (0, b"FUJIFILM", "the raw file of a camera"),
     (0, b"IIRO", "the raw file of a camera"),
-    (0, b"\x1f\x8b", "compressed with gzip; unpack it first"),
+    (0, b"\x1f\x8b", "compressed with gzip; unpack it and send the image"),
     (0, b"PK\x03\x04", "a ZIP archive (.npz files are too); send one of the files in it"),
     (0, b"\x1aE\xdf\xa3", "a film (Matroska or WebM); send one of its frames"),
     (8, b"AVI ", "a film (AVI); send one of its frames"),
@@ -54,7 +54,7 @@ _OTHERS: Final = (  # (offset, first bytes): what it is, and what to do
 _TEXTS: Final = (  # patterns at the beginning of texts
     (
         re.compile(rb"(?:<\?xml.{0,2000}?)?(?:<!--.{0,2000}?-->\s*)?(?:<!DOCTYPE svg.{0,500}?>\s*)?<svg", re.S | re.I),
-        "an SVG drawing; render it first",
+        "an SVG drawing; render it and send the picture",
     ),
     (
         re.compile(rb"(?:<!--.{0,500}?-->\s*)?<(?:!doctype html|html|head|body)", re.S | re.I),
@@ -68,7 +68,7 @@ _TEXTS: Final = (  # patterns at the beginning of texts
         "a data: URL as text; send it in JSON, or the bytes that it encodes",
     ),
     (re.compile(rb"https?://", re.I), "a URL, which is not fetched; send the image itself"),
-    (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS; fetch the file with `git lfs pull`"),
+    (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS; fetch the file with `git lfs pull` and send it"),
     (re.compile(rb"[{\[]\s*[\"\]{}\[\d]"), "JSON"),
     (
         re.compile(rb"(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD|Qk[0-9])[A-Za-z0-9+/=\s]*"),
@@ -91,6 +91,8 @@ def format_of(content: bytes) -> str | None:
 
 def name_of_other(content: bytes) -> str | None:
     """What a file of no format that is read is, by its first bytes, after "this is"; None where they do not tell.
+
+    What to send in its place stands behind "; " where there is more to say than a format.
 
     >>> name_of_other(b"%PDF-1.7")
     'a PDF document'

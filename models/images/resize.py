@@ -44,7 +44,7 @@ def shrink(image: Image.Image | Pixels, longest: int) -> Pixels:
 def require_resolution(resolution: int) -> None:
     """Raise `TooSmallError` for a resolution below `MIN_SIDE`."""
     if resolution < MIN_SIDE:
-        raise TooSmallError(f"a resolution of {resolution} is too small for AlexNet's five stages: {MIN_SIDE} or more")
+        raise TooSmallError(f"a resolution of {resolution} is too small for the backbone's stages: {MIN_SIDE} or more")
 
 
 def require_native_size(pixels: Pixels) -> None:
@@ -52,6 +52,6 @@ def require_native_size(pixels: Pixels) -> None:
     height, width, _ = pixels.shape
     if min(height, width) < MIN_SIDE:
         raise TooSmallError(
-            f"the image is {width}×{height} pixels; at native size both sides need {MIN_SIDE} or more for AlexNet's "
-            "five stages: send a larger image, or name a resolution"
+            f"the image is {width}×{height} pixels; at native size both sides need {MIN_SIDE} or more for the "
+            "backbone's stages: send a larger image, or name a resolution"
         )

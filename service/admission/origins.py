@@ -23,7 +23,7 @@ REQUEST_HEADERS: Final = (
 )
 ANSWER_HEADERS: Final = (
     "X-Request-ID, Retry-After, Location, Content-Disposition, WWW-Authenticate, Clpips-Distance, "
-    "Clpips-Diversity, Clpips-Families, Clpips-Unplaced, Clpips-Legend, Clpips-Profile, traceparent"
+    "Clpips-Diversity, Clpips-Families, Clpips-Unplaced, Clpips-Legend, Clpips-Layers, Clpips-Profile, traceparent"
 )
 REMEMBER_SECONDS: Final = 600  # for which a browser need not ask again
 

@@ -123,6 +123,9 @@ RESPONSE_HEADERS: Final[dict[str, OpenAPIHeader | Reference]] = {
     "Clpips-Legend": OpenAPIHeader(
         schema=_text(examples=["low=0.0, high=2.5"]), description="The values of the darkest and the lightest colour."
     ),
+    "Clpips-Layers": OpenAPIHeader(
+        description="How many layers the backbone has: `layer` is 1 to this.", schema=Schema(type=OpenAPIType.INTEGER)
+    ),
     "Clpips-Profile": OpenAPIHeader(
         schema=_text(examples=["ada; version=3"]), description="The weights that a file was made by."
     ),

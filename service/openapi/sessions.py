@@ -11,6 +11,7 @@ from clpips.service.problems import (
     ContentLeftOut,
     FitFailed,
     FitPostponed,
+    Forbidden,
     ImagesNotHeld,
     LimitReached,
     NotReady,
@@ -142,10 +143,14 @@ class DeleteSessionOperation(ContractedOperation):
     """`DELETE /sessions/{session_id}`."""
 
     contract = Contract(
+        notes="With a key of the session's tenant, or, in a service without keys, as anybody: the session's token does "
+        "not delete it.",
         headers=TOKEN,
         answers={204: Answer("The session is gone.", None, ())},
         problems={
             **FOUND,
+            Forbidden: "The session's token came with the request, which cannot delete the session; or the API key has "
+            "not the scope.",
             **kinds(ProfileNotFound, ProfileExists, BackboneMismatch, FitPostponed),
             FitFailed: "The ranking is forgotten, but the worker that fits weights to the others failed: delete the "
             "session again.",

@@ -38,6 +38,16 @@ async def reopen_session(connection: ASGIConnection[Any, Any, Any, Any], handler
     await _open(connection, handler, connection.app.state.sessions.recall)
 
 
+async def open_own_session(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """`open_session` for what a link is not enough for. Raises `Forbidden` where the session's token has opened it."""
+    await open_session(connection, handler)
+    if connection.state.by_token:
+        raise Forbidden(
+            f"the session's token cannot delete the session: send an API key of its tenant, without {TOKEN_HEADER}; "
+            "a service without API keys takes the request without the token"
+        )
+
+
 async def _open(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler, find: Find) -> None:
     name: str = connection.path_params["session_id"]
     token = connection.headers.get(TOKEN_HEADER)
@@ -73,3 +83,4 @@ def may_teach(request: ASGIConnection[Any, Any, Any, Any]) -> bool:
 
 OPENS_SESSION: Final[list[Guard]] = [open_session]
 ADDS_TO_SESSION: Final[list[Guard]] = [reopen_session]
+ENDS_SESSION: Final[list[Guard]] = [open_own_session]

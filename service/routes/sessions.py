@@ -24,7 +24,7 @@ from clpips.service.openapi.sessions import (
 from clpips.service.problems import Fault, Forbidden, InvalidRequest
 from clpips.service.routes.event_stream import EventStream
 from clpips.service.routes.parameters import AnyRequest
-from clpips.service.routes.session_access import ADDS_TO_SESSION, OPENS_SESSION, may_teach
+from clpips.service.routes.session_access import ADDS_TO_SESSION, ENDS_SESSION, OPENS_SESSION, may_teach
 from clpips.service.sessions.operations import Sessions
 from clpips.service.sessions.orders import SessionOrders
 from clpips.service.sessions.streams import Streams
@@ -93,11 +93,20 @@ async def add_candidates(
     reception: NamedDependency[Reception],
     sessions: NamedDependency[Sessions],
     session: NamedDependency[Session],
+    since: Annotated[
+        int | None,
+        QueryParameter(
+            ge=0,
+            le=MAX_INTEGER,
+            description="How many candidates the caller knows of: images that have come after those are not added "
+            "again, so that a request whose answer was lost may be sent again.",
+        ),
+    ] = None,
 ) -> Response[SessionState]:
     """Further images, each compared with the target; the answer ranks all that have come so far."""
 
     async def add(asked: CandidatesRequest, ticket: Ticket) -> SessionState:
-        return await sessions.add(session, asked, ticket)
+        return await sessions.add(session, asked, ticket, since)
 
     return await reception.answer(request, parse_candidates, add)
 
@@ -194,7 +203,7 @@ async def take_back_order(
     summary="Delete a session",
     operation_id="delete_session",
     tags=["sessions"],
-    guards=OPENS_SESSION,
+    guards=ENDS_SESSION,
     operation_class=DeleteSessionOperation,
 )
 async def delete_session(

@@ -83,5 +83,6 @@ def _headers(z: NDArray[np.float32], profile: NamedWeights, high: float) -> dict
         "Clpips-Families": ", ".join(f"{name}={part}" for name, part in by_name.items()),
         "Clpips-Unplaced": f"{(whole - by_name['aligned']) / whole if whole else 0.0:.4f}",
         "Clpips-Legend": f"low=0.0, high={high}",
+        "Clpips-Layers": str(len(profile.weights.layout.net.channels)),
         "Clpips-Profile": f"{profile.info.name}; version={profile.info.version}",
     }

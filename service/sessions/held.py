@@ -81,13 +81,17 @@ class HeldSessions:
             raise
         return now, await self._extended(now, known, new)
 
-    async def add(self, name: str, added: Sequence[SessionCandidate]) -> tuple[Session, Sequence[SessionCandidate]]:
+    async def add(
+        self, name: str, added: Sequence[SessionCandidate], since: int | None = None
+    ) -> tuple[Session, Sequence[SessionCandidate]]:
         """Add candidates, as `SessionStore.add_candidates` has it: the session, and all of its candidates by index."""
         try:
-            now = await self._store.add_candidates(name, added)
+            now = await self._store.add_candidates(name, added, since)
         except SessionMissingError:
             self.forget(name)
             raise
+        if since is not None:
+            return await self.read(name)  # some may have come before, and others since
         start = now.candidates - len(added)
         placed = [replace(one, index=index) for index, one in enumerate(added, start)]
         return now, await self._extended(now, start, placed)

@@ -130,13 +130,16 @@ class Sessions:
         log.info("session made", tenant=caller.tenant, session=session.id, profile=session.profile)
         return Opened(session, token)
 
-    async def add(self, session: Session, request: CandidatesRequest, ticket: Ticket) -> SessionState:
-        """Compare further candidates with the target, and keep what came of it.
+    async def add(
+        self, session: Session, request: CandidatesRequest, ticket: Ticket, since: int | None = None
+    ) -> SessionState:
+        """Compare further candidates with the target, and keep what came of it; once, by `since`, where it is given.
 
         Raises `SessionFull`, `InvalidRequest` for another target, `ImagesNotHeld` where what was computed of the
         target is gone and it must be sent again, or what scoring raises.
         """
-        if session.candidates + len(request.candidates) > self._store.most_candidates:
+        known = session.candidates if since is None else min(since, session.candidates)
+        if known + len(request.candidates) > self._store.most_candidates:
             raise SessionFull(
                 f"the session has {session.candidates:,} candidates, of {self._store.most_candidates:,} that it may "
                 "have; make another one"
@@ -161,7 +164,7 @@ class Sessions:
             )
         ]
         await self._keep(session.id, [target, *request.candidates], pictures, ticket)
-        now, candidates = await self._held.add(session.id, added)
+        now, candidates = await self._held.add(session.id, added, since)
         self._streams.publish(now)
         return await self._state(now, candidates, profile)
 

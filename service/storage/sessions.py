@@ -5,6 +5,7 @@ that the answer about it comes as fast as that about a session that never was.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
@@ -143,33 +144,53 @@ class SessionStore:
         return content
 
     @operation
-    async def add_candidates(self, name: str, added: Sequence[SessionCandidate]) -> Session:
+    async def add_candidates(self, name: str, added: Sequence[SessionCandidate], since: int | None = None) -> Session:
         """Add candidates, whose indices are given out here: those that they bring say their order alone.
 
-        Raises `SessionMissingError`, or `SessionFullError`, and then none is kept.
+        With `since`, an index, images that have come at it or later are not added again, each as often as it has come:
+        a request whose answer was lost may then be sent again. Raises `SessionMissingError`, or `SessionFullError`,
+        and then none is kept.
         """
+        if since is not None:
+            return await self._add_once(name, added, since)
+        async with self._database.write() as session:
+            return await self._insert(session, name, added)
+
+    async def _add_once(self, name: str, added: Sequence[SessionCandidate], since: int) -> Session:
+        async with self._database.write() as session:
+            row = await self._locked(session, name)  # before it is looked: whoever else adds waits
+            later = (SessionCandidateRow.session_id == name, SessionCandidateRow.index >= since)
+            arrived = Counter((await session.scalars(select(SessionCandidateRow.image).where(*later))).all())
+            missing = []
+            for one in added:
+                if arrived[one.image] > 0:
+                    arrived[one.image] -= 1
+                else:
+                    missing.append(one)
+            return await self._insert(session, name, missing) if missing else row.record()
+
+    async def _insert(self, session: AsyncSession, name: str, added: Sequence[SessionCandidate]) -> Session:
         count = _SESSIONS.c.candidates + len(added)
         room = update(_SESSIONS).where(_SESSIONS.c.id == name, self._is_alive(), count <= self.most_candidates)
         room = room.values(candidates=count, revision=_SESSIONS.c.revision + 1, change="candidates")
-        async with self._database.write() as session:
-            row = (await session.execute(room.returning(_SESSIONS))).first()
-            if row is None:
-                kept = (await self._locked(session, name)).candidates
-                raise SessionFullError(kept, self.most_candidates)
-            now = _session_of(row)
-            new = [
-                {
-                    "session_id": name,
-                    "place": index,
-                    "image": one.image,
-                    "prompt": one.prompt,
-                    "step": one.step,
-                    "channel_distances": pack_channel_distances(one.channel_distances),
-                }
-                for index, one in enumerate(added, start=now.candidates - len(added))
-            ]
-            await session.execute(insert(_CANDIDATES), new)
-            return now
+        row = (await session.execute(room.returning(_SESSIONS))).first()
+        if row is None:
+            kept = (await self._locked(session, name)).candidates
+            raise SessionFullError(kept, self.most_candidates)
+        now = _session_of(row)
+        new = [
+            {
+                "session_id": name,
+                "place": index,
+                "image": one.image,
+                "prompt": one.prompt,
+                "step": one.step,
+                "channel_distances": pack_channel_distances(one.channel_distances),
+            }
+            for index, one in enumerate(added, start=now.candidates - len(added))
+        ]
+        await session.execute(insert(_CANDIDATES), new)
+        return now
 
     @operation
     async def keep_order(self, name: str, order: SessionOrder | None) -> Session:

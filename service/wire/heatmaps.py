@@ -13,7 +13,7 @@ from clpips.service.wire.forms import Multipart
 from clpips.service.wire.media_types import NPY, PNG
 from clpips.service.wire.schemas import Image, Limits, MaskImage, RankOptions, Slot
 
-HEADERS = ("Clpips-Distance", "Clpips-Families", "Clpips-Unplaced", "Clpips-Legend", "Clpips-Profile")
+HEADERS = ("Clpips-Distance", "Clpips-Families", "Clpips-Unplaced", "Clpips-Legend", "Clpips-Layers", "Clpips-Profile")
 MOST_LAYERS = max(len(net.channels) for net in NETS.values())  # that a backbone has
 LARGEST = 1e12  # value of a map: weights go so far
 

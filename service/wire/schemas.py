@@ -22,7 +22,7 @@ Resolution = Annotated[
 ]
 Layers = Annotated[
     bool,
-    Meta(description="Also answer what each of the five layers and each family adds to each distance."),
+    Meta(description="Also answer what each of the backbone's layers and each family adds to each distance."),
 ]
 
 
@@ -251,8 +251,8 @@ class DistanceReply(msgspec.Struct, frozen=True, omit_defaults=True):
     layers: Annotated[
         list[LayerShares] | None,
         Meta(
-            description="For each pair, what AlexNet's five layers add; with what the content network's families add "
-            "they sum to the distance."
+            description="For each pair, what the backbone's layers (AlexNet has five) add; with what the content "
+            "network's families add they sum to the distance."
         ),
     ] = None
     families: Annotated[

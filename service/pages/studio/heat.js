@@ -3,15 +3,7 @@
 import { h, put } from "./dom.js";
 import { percent } from "./words.js";
 
-/** @type {[string, string][]} */
-export const LAYERS = [
-  ["", "all layers"],
-  ["1", "layer 1: edges, colours"],
-  ["2", "layer 2: textures"],
-  ["3", "layer 3: patterns"],
-  ["4", "layer 4: parts"],
-  ["5", "layer 5: things"],
-];
+const LAYERS = ["edges, colours", "textures", "patterns", "parts", "things"];
 const FAMILIES = /** @type {Record<string, string>} */ ({
   aligned: "what is where",
   mean: "colours and materials",
@@ -20,12 +12,19 @@ const FAMILIES = /** @type {Record<string, string>} */ ({
   content_std: "how that is spread",
 });
 
+/** The choices of a menu: all layers, and each of so many. @param {number} count of the backbone's @returns {[string, string][]} */
+export function layerChoices(count) {
+  const words = (/** @type {number} */ place) => (count === LAYERS.length ? `: ${LAYERS[place]}` : ` of ${count}`);
+  return [["", "all layers"], ...Array.from({ length: count }, (_, place) => /** @type {[string, string]} */ ([`${place + 1}`, `layer ${place + 1}${words(place)}`]))];
+}
+
 /** What the service says beside a map. @param {Response} answer */
 export function told(answer) {
   const families = pairs(answer.headers.get("clpips-families"));
   return {
     distance: Number(answer.headers.get("clpips-distance")),
     families,
+    layers: Number(answer.headers.get("clpips-layers")),
     unplaced: Number(answer.headers.get("clpips-unplaced")),
   };
 }
@@ -42,7 +41,7 @@ export async function drawMap(canvas, map, over) {
   decoded.close();
 }
 
-/** The families' shares as bars. @param {HTMLElement} box @param {ReturnType<typeof told>} heat */
+/** The families' shares as bars. @param {HTMLElement} box @param {Omit<ReturnType<typeof told>, "layers">} heat */
 export function showShares(box, { distance, families, unplaced }) {
   const whole = Object.values(families).reduce((sum, part) => sum + part, 0);
   const rows = Object.entries(families).filter(([, part]) => part > 0);

@@ -81,6 +81,17 @@ function onPress(selector, press) {
   find(selector, HTMLButtonElement).addEventListener("click", press);
 }
 
+/** Take back the last change of the order, and before the first the clearing of the table before this one. */
+function undo() {
+  if (mine.history.past.length > 0) mine.undo();
+  else void attempt(table.undo());
+}
+
+function redo() {
+  if (mine.history.future.length > 0) mine.redo();
+  else void attempt(table.redo());
+}
+
 /** @param {boolean} folder */
 function choose(folder) {
   chooseFiles({ folder }, (files) => take(files, false));
@@ -89,8 +100,9 @@ function choose(folder) {
 onPress("#choose", () => choose(false));
 onPress("#choose-folder", () => choose(true));
 onPress("#add", () => choose(false));
-onPress("#undo", () => mine.undo());
-onPress("#redo", () => mine.redo());
+onPress("#undo", undo);
+onPress("#redo", redo);
+onPress("#table-back", undo);
 onPress("#follow", () => mine.reset());
 onPress("#clear", () => {
   table.clear();
@@ -120,8 +132,11 @@ addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   if (!(event.ctrlKey || event.metaKey) || typing || (key !== "z" && key !== "y")) return;
   event.preventDefault();
-  if (key === "y" || event.shiftKey) mine.redo();
-  else mine.undo();
+  if (key === "y" || event.shiftKey) redo();
+  else undo();
+});
+addEventListener("beforeunload", (event) => {
+  if (session === null && store.state.target !== null) event.preventDefault(); // the pictures are in this tab alone
 });
 
 store.listen((state) => {
@@ -135,8 +150,9 @@ store.listen((state) => {
   find("#add", HTMLElement).hidden = ended;
   find("#work", HTMLElement).hidden = empty;
   find("#need", HTMLElement).hidden = empty || state.shots.length > 0 || state.session !== null;
-  find("#undo", HTMLButtonElement).disabled = mine.history.past.length === 0;
-  find("#redo", HTMLButtonElement).disabled = mine.history.future.length === 0;
+  find("#undo", HTMLButtonElement).disabled = mine.history.past.length + table.cleared.past.length === 0;
+  find("#redo", HTMLButtonElement).disabled = mine.history.future.length + table.cleared.future.length === 0;
+  find("#table-back", HTMLElement).hidden = table.cleared.past.length === 0;
   find("#follow", HTMLButtonElement).disabled = !state.touched;
   find("#profile-word", HTMLElement).textContent = state.profile.name === "lpips" ? "profile" : state.profile.name;
   find("#live", HTMLElement).hidden = state.session === null;

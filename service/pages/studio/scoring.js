@@ -69,7 +69,8 @@ export class Scoring {
       append(form, "target", target);
       for (const shot of rest) append(form, "candidates", shot);
       try {
-        this.take(rest, await askJson("rank", { method: "POST", body: form }));
+        const reply = await askJson("rank", { method: "POST", body: form });
+        if (this.store.state.target?.id === target.id) this.take(rest, reply);
         return;
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
@@ -86,7 +87,7 @@ export class Scoring {
     try {
       const json = { profile: name, target: target.sha, candidates: shots.map((shot) => shot.sha) };
       const reply = await askJson("rank", { method: "POST", json });
-      if (this.store.state.profile.name !== name) return null;
+      if (this.store.state.profile.name !== name || this.store.state.target?.id !== target.id) return null;
       this.take(shots, reply);
       if (shots.length === usable(this.store.state.shots).length) this.store.set({ comparison: reply.comparison });
       return reply.comparison;

@@ -29,6 +29,8 @@ export class Session {
     /** @type {number[]} places whose thumbnails are still to be fetched; -1 is the target */
     this.wanted = [];
     this.fetching = 0;
+    /** @type {Promise<void>} */
+    this.adding = Promise.resolve();
     store.set({ session: { id, live: false, title: "" } });
   }
 
@@ -90,9 +92,9 @@ export class Session {
 
   /** @param {any} one @param {Shot | undefined} before @returns {Shot} */
   shotOf({ index, sha256, prompt, step }, before) {
-    if (before !== undefined && before.sha === sha256) return before;
     const file = this.files.get(index) ?? null;
     const name = index === -1 ? "Target" : (prompt ?? file?.name ?? `Picture ${index + 1}`);
+    if (before !== undefined && before.sha === sha256) return before.file === file ? before : { ...before, name, file }; // an event may come before the answer
     return { id: `s${index}`, name, file, thumbnail: null, sha: sha256, fault: null, prompt, step, index };
   }
 
@@ -108,14 +110,21 @@ export class Session {
     }
   }
 
+  /** Send pictures, one request at a time: what an earlier one has brought is known then. @param {File[]} files */
+  add(files) {
+    const sent = this.adding.then(() => this.send(files));
+    this.adding = sent.catch(() => {});
+    return sent;
+  }
+
   /** @param {File[]} files */
-  async add(files) {
+  async send(files) {
     const form = new FormData();
     for (const file of files) form.append("candidates", file, "picture");
-    const from = this.store.state.shots.length;
-    const state = await this.askSession("candidates", { method: "POST", body: form });
-    const first = Math.max(from, state.candidates.length - files.length);
-    files.forEach((file, place) => this.files.set(first + place, file));
+    const since = this.store.state.shots.length; // where an answer is lost, and it is asked again, none comes twice
+    const state = await this.askSession(`candidates?since=${since}`, { method: "POST", body: form });
+    // Where a tool has sent some meanwhile, it is not known which are these: their thumbnails come from the service.
+    if (state.candidates.length - since === files.length) files.forEach((file, place) => this.files.set(since + place, file));
     await this.rank();
   }
 

@@ -6,11 +6,13 @@
  * @typedef {{pair: [Shot, Shot] | null, reason: string}} Suggestion
  */
 
+import { announce } from "./announce.js";
 import { ask, askJson, Problem } from "./api.js";
 import { looksLikePicture } from "./intake.js";
 import { told } from "./order.js";
 import { forget, thumbnailOf } from "./pictures.js";
 import { follow, Scoring, usable } from "./scoring.js";
+import { History } from "./taking-back.js";
 
 let number = 0;
 
@@ -19,6 +21,8 @@ export class Table {
   constructor(store) {
     this.store = store;
     this.scoring = new Scoring(store);
+    /** @type {History<ReturnType<Table["now"]>>} tables that were cleared */
+    this.cleared = new History();
   }
 
   /** Take pictures in: the first is the target where there is none. @param {File[]} files @param {boolean} onTarget */
@@ -64,12 +68,37 @@ export class Table {
     await this.scoring.score();
   }
 
-  /** Begin with an empty table. */
+  /** Begin with an empty table; `undo` brings this one back, as long as the page is open. */
   clear() {
-    const { target, shots } = this.store.state;
-    for (const shot of [target, ...shots]) forget(shot?.thumbnail);
+    if (this.store.state.target === null) return;
+    this.cleared.remember(this.now());
     this.store.set({ target: null, shots: [], scores: new Map(), comparison: null, lesson: null, touched: false });
     follow(this.store);
+  }
+
+  /** Bring back the table that was cleared last; what lies there now is for `redo`. */
+  undo() {
+    return this.restore(this.cleared.back(this.now()), "The table is back");
+  }
+
+  redo() {
+    return this.restore(this.cleared.forth(this.now()), "The table is taken away again");
+  }
+
+  now() {
+    const { target, shots, scores, mine, touched } = this.store.state;
+    return { target, shots, scores, mine, touched };
+  }
+
+  /** Its distances are asked for again: the profile may be another one now, or have learned.
+   * @param {ReturnType<Table["now"]> | undefined} before @param {string} words */
+  async restore(before, words) {
+    if (before === undefined) return;
+    this.store.set({ ...before, comparison: null, lesson: null });
+    follow(this.store);
+    for (const shot of [before.target, ...before.shots]) if (shot !== null && shot.thumbnail === null) void this.decode(shot);
+    announce(words);
+    await this.scoring.score();
   }
 
   /** The metric's order by the profile that is chosen now. */

@@ -2,7 +2,7 @@
 
 import { Problem } from "./api.js";
 import { find, h, put } from "./dom.js";
-import { drawMap, LAYERS, showShares, told } from "./heat.js";
+import { drawMap, layerChoices, showShares, told } from "./heat.js";
 import { icon } from "./icons.js";
 import { draw } from "./pictures.js";
 import { metricName } from "./store.js";
@@ -42,6 +42,9 @@ export class Viewer {
     this.mode = "side";
     this.shot = "";
     this.layer = "";
+    this.layers = 0; // of the backbone, once a map has told
+    this.layerMenu = h("select", { onchange: (event) => ((this.layer = event.target.value), void this.heat()) });
+    this.showLayers();
     this.turn = 0;
     /** @type {ReturnType<typeof setInterval> | undefined} */
     this.blinking = undefined;
@@ -118,8 +121,7 @@ export class Viewer {
   controlsOf(mode) {
     if (mode === "swipe") return [this.slider("Where the target ends", "--cut", 50)];
     if (mode === "heat") {
-      const layers = h("select", { onchange: (event) => ((this.layer = event.target.value), void this.heat()) }, ...LAYERS.map(([value, words]) => h("option", { value, selected: value === this.layer }, words)));
-      return [this.slider("Opacity of the map", "--opacity", 60), h("label", { class: "field" }, "Where", layers)];
+      return [this.slider("Opacity of the map", "--opacity", 60), h("label", { class: "field" }, "Where", this.layerMenu)];
     }
     if (mode !== "blink") return [];
     const pause = h("button", { type: "button", onclick: () => (this.blinking === undefined ? this.blink() : this.still(), put(pause, this.blinking === undefined ? "Blink" : "Pause")) }, "Pause");
@@ -162,12 +164,21 @@ export class Viewer {
       const map = await answer.blob();
       if (turn !== this.turn || this.mode !== "heat") return;
       await drawMap(this.canvases.heat, map, this.canvases.candidate);
-      showShares(this.shares, told(answer));
+      const beside = told(answer);
+      showShares(this.shares, beside);
+      if (beside.layers !== this.layers) {
+        this.layers = beside.layers;
+        this.showLayers();
+      }
       this.canvases.heat.setAttribute("aria-label", `Where ${metricName(this.store.state)} sees a difference`);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       put(this.shares, h("p", { class: "fault", role: "alert" }, error.message));
     }
+  }
+
+  showLayers() {
+    put(this.layerMenu, ...layerChoices(this.layers).map(([value, words]) => h("option", { value, selected: value === this.layer }, words)));
   }
 
   /** @param {KeyboardEvent} event */

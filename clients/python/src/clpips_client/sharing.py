@@ -17,6 +17,7 @@ from clpips_client.splitting import pictures_at
 from clpips_client.steps import Flow
 from clpips_client.trying import call
 
+TOKEN_HEADER: Final = "X-Session-Token"  # noqa: S105 - a header's name
 JSON: Final = {"Accept": "application/json", "Content-Type": "application/json"}
 
 
@@ -148,9 +149,13 @@ def suggest(shared: Shared) -> Flow[SessionSuggestion]:
 
 
 def delete(shared: Shared, *, forget: bool = False) -> Flow[None]:
-    """End the session; with `forget`, what it has taught its profile is forgotten, too."""
+    """End the session; with `forget`, what it has taught its profile is forgotten, too.
+
+    That needs the client's own key, of the session's tenant, where the service has keys: the link alone does not do.
+    """
     query = "?forget=true" if forget else ""
-    core = shared.core
+    own = {name: value for name, value in shared.core.headers.items() if name != TOKEN_HEADER}
+    core = replace(shared.core, headers=own)
     yield from call(core, core.budget(), "DELETE", _path(shared) + query, headers=JSON, repeatable=False)
 
 
@@ -159,4 +164,4 @@ def _path(shared: Shared, *more: str) -> str:
 
 
 def _with_token(core: Core, token: str) -> Core:
-    return replace(core, headers={**core.headers, "X-Session-Token": token}) if token else core
+    return replace(core, headers={**core.headers, TOKEN_HEADER: token}) if token else core
