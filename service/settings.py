@@ -133,7 +133,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=2 * MIN_SIDE**2,
             description="Most pixels that the distinct images of a request have together at the scoring resolution "
-            "(422 above it). A pixel costs some 40 bytes of features: this bounds a request's memory.",
+            "(422 above it). A pixel costs some 40 bytes of AlexNet's features: this bounds a request's memory. With "
+            "another backbone as many bytes bound the images that stay together: all of `/matrix`, two of other "
+            "requests.",
         ),
     ] = 256 * 256**2
     max_batch: Annotated[
