@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from clpips.models.engines.contract import ConvolutionName, EngineName, Precision
 from clpips.models.engines.devices import DEVICES, DEVICES_EXPECTED
-from clpips.models.images.pixels import PILLOW_MAX_PIXELS
+from clpips.models.images.pixels import MAX_RESOLUTION, PILLOW_MAX_PIXELS
 from clpips.models.metric.backbone import MIN_SIDE
 
 PREFIX = "CLPIPS_"
@@ -126,7 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 32 * 2**20
     max_resolution: Annotated[
-        int, Meta(ge=MIN_SIDE, le=9459, description="Largest scoring resolution, pixels a side (422 above it).")
+        int,
+        Meta(ge=MIN_SIDE, le=MAX_RESOLUTION, description="Largest scoring resolution, pixels a side (422 above it)."),
     ] = 1024
     max_scored_pixels: Annotated[
         int,

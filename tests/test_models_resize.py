@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from clpips.models.images.decoding import load_image
-from clpips.models.images.errors import TooSmallError
+from clpips.models.images.errors import TooManyPixelsError, TooSmallError
 from clpips.models.images.resize import resize
 from tests.support.pictures import encode, npy, picture
 
@@ -38,3 +38,9 @@ def test_a_resolution_too_small_for_the_network_is_refused() -> None:
     assert resize(picture(15, 64), 31).shape == (31, 31, 3)
     with pytest.raises(TooSmallError, match="resolution of 30"):
         resize(picture(15, 64), 30)
+
+
+@pytest.mark.parametrize("resolution", [9460, 10**11])
+def test_a_resolution_of_more_pixels_than_a_file_may_have_is_refused(resolution: int) -> None:
+    with pytest.raises(TooManyPixelsError, match="9459 or less"):
+        load_image(encode(picture(15, 64)), resolution)
