@@ -276,6 +276,7 @@ def create_app(
         tracer = _open_tracer()
     app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry)), tracer)
     # For the server: when to stop.
+    app.state.together_pixels = comparer.together_pixels  # for a client in this process
     app.state.door, app.state.engine_health, app.state.running = door, health, running
     return app
 

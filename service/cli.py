@@ -77,6 +77,8 @@ def migrate() -> None:
         try:
             before = await database.revision()
             await database.migrate()
+        except StorageError as error:
+            raise StorageError(f"{database}, which CLPIPS_DATABASE_URL names: {error}") from error
         finally:
             await database.close()
         moved = (

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from clpips.models.engines.contract import ConvolutionName, EngineName, Precision
 from clpips.models.engines.devices import DEVICES, DEVICES_EXPECTED
-from clpips.models.images.pixels import PILLOW_MAX_PIXELS
+from clpips.models.images.pixels import MAX_RESOLUTION, PILLOW_MAX_PIXELS
 from clpips.models.metric.backbone import MIN_SIDE
 
 PREFIX = "CLPIPS_"
@@ -126,14 +126,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 32 * 2**20
     max_resolution: Annotated[
-        int, Meta(ge=MIN_SIDE, le=9459, description="Largest scoring resolution, pixels a side (422 above it).")
+        int,
+        Meta(ge=MIN_SIDE, le=MAX_RESOLUTION, description="Largest scoring resolution, pixels a side (422 above it)."),
     ] = 1024
     max_scored_pixels: Annotated[
         int,
         Meta(
             ge=2 * MIN_SIDE**2,
             description="Most pixels that the distinct images of a request have together at the scoring resolution "
-            "(422 above it). A pixel costs some 40 bytes of features: this bounds a request's memory.",
+            "(422 above it). A pixel costs some 40 bytes of AlexNet's features: this bounds a request's memory. With "
+            "another backbone as many bytes bound the images that stay together: all of `/matrix`, two of other "
+            "requests.",
         ),
     ] = 256 * 256**2
     max_batch: Annotated[

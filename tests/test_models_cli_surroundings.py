@@ -116,3 +116,13 @@ def test_without_a_home_the_cache_is_asked_for(folder: Path, monkeypatch: pytest
     assert done.exit_code == 2
     assert "--cache or CLPIPS_CACHE" in done.output
     assert CliRunner().invoke(commands, ["evaluate", "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("resolution", ["9460", "99999999999"])
+def test_a_resolution_that_no_memory_holds_is_told(folder: Path, resolution: str) -> None:
+    name = next(path.name for path in sorted(folder.iterdir()) if path.suffix == ".png")
+    told = CliRunner().invoke(
+        commands, ["distance", str(folder / name), str(folder / name), "--resolution", resolution]
+    )
+    assert told.exit_code == 2
+    assert "9459 or less" in told.output

@@ -58,3 +58,13 @@ def test_a_light_file_is_known_by_its_first_bytes() -> None:
     assert not EncodedImage(encode(Image.fromarray(PIXELS).convert("L"))).light
     assert not EncodedImage(encode(PIXELS, "JPEG")).light
     assert not EncodedImage(png(4096, 2048, bytes((3 * 4096 + 1) * 2048))).light
+
+
+def test_a_jpeg_of_more_restarts_than_blocks_is_refused() -> None:
+    content = encode(picture(3, 64), "JPEG", restart_marker_blocks=1)
+    assert decode(content).shape == (64, 64, 3)
+    restarts = b"".join(b"\xff" + bytes([0xD0 + number % 8]) for number in range(8))
+    count = sum(content.count(b"\xff" + bytes([0xD0 + number])) for number in range(8))
+    rest = restarts[2 * (count % 8) :] + restarts * 20
+    with pytest.raises(TooCostlyError, match="restarts in a scan"):
+        decode(content[:-2] + rest + content[-2:])

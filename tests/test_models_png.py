@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -157,3 +159,21 @@ def test_damaged_files_end_as_they_do_with_pillow(data: st.DataObject, seed: int
     assert (expected is None) == (came is None)
     if expected is not None and came is not None:
         np.testing.assert_array_equal(came, expected)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_imgread_inflates_no_profile(late: bool) -> None:
+    squeezed = zlib.compressobj(9)
+    bomb = b"".join(squeezed.compress(bytes(2**20)) for _ in range(512)) + squeezed.flush()
+    content = with_chunk(png(noise(8, 8)), b"iCCP", b"p\0\0" + bomb, late=late)
+    script = (
+        "import resource, sys\n"
+        "from clpips.models.images.decoding import decode\n"
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10\n"
+        "content = sys.stdin.buffer.read()\n"
+        "before = most()\n"
+        "assert decode(content).shape == (8, 8, 3)\n"
+        "print(most() - before)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], input=content, capture_output=True, check=True)
+    assert int(told.stdout) < 64, "MiB that half a gigabyte of profile takes"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from clpips.models.images.decoding import load_image
-from clpips.models.images.errors import TooSmallError
+from clpips.models.images.errors import TooManyPixelsError, TooSmallError
 from clpips.models.images.resize import require_native_size, require_resolution, resize
 from tests.support.pictures import encode, npy, picture
 
@@ -45,3 +45,9 @@ def test_a_size_that_is_refused_names_no_backbone_since_another_may_be_served() 
         require_resolution(8)
     with pytest.raises(TooSmallError, match="for the backbone's stages"):
         require_native_size(np.zeros((8, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("resolution", [9460, 10**11])
+def test_a_resolution_of_more_pixels_than_a_file_may_have_is_refused(resolution: int) -> None:
+    with pytest.raises(TooManyPixelsError, match="9459 or less"):
+        load_image(encode(picture(15, 64)), resolution)

@@ -150,3 +150,15 @@ def test_the_host_is_looked_at_before_all_else(address: tuple[str, int], head: b
     if status != 200:
         assert headers["content-type"] == "application/problem+json"
         assert json.loads(body)["status"] == status
+
+
+def test_a_target_that_is_no_path_is_told(address: tuple[str, int]) -> None:
+    [(status, headers, body)] = exchange(address, CLOSING.replace(b"/healthz", b"*"))
+    assert status == 400
+    assert headers["content-type"] == "application/problem+json"
+    assert "begins with /" in json.loads(body)["detail"]
+
+
+def test_options_of_an_asterisk_fail_nowhere(address: tuple[str, int]) -> None:
+    [(status, _, _)] = exchange(address, b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    assert status == 404

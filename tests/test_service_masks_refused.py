@@ -23,7 +23,7 @@ def fake() -> Iterator[TestClient[Any]]:
 
 
 HOSTILE = [
-    (b"", "empty"),
+    (b"", "the mask is empty"),
     (b"no image", "no image in a format"),
     (MASK[: len(MASK) // 2], "truncated or damaged"),
     (FILES[0], "has colours"),

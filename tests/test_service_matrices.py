@@ -12,8 +12,20 @@ from numpy.typing import NDArray
 
 from clpips.models.engines.contract import Engine
 from clpips.models.metric.families import Families
+from clpips.models.metric.nets import ALEX, VGG, Net
 from tests.support.pictures import encode, picture
-from tests.support.services import FORMS, FakeEngine, Form, assert_problem, multipart, pointers, post, serving, tree
+from tests.support.services import (
+    FORMS,
+    FakeEngine,
+    Form,
+    assert_problem,
+    multipart,
+    pointers,
+    post,
+    rank_body,
+    serving,
+    tree,
+)
 
 IMAGES = [encode(picture(seed, 64)) for seed in range(19)]  # three tiles, the last one not full
 
@@ -119,3 +131,56 @@ def test_the_engine_compares_all_with_the_bits_of_pairs(engine: Engine) -> None:
     np.testing.assert_array_equal(
         few.reshape(expected.shape), engine.compare([a for a, _ in pairs], [b for _, b in pairs], frozenset({"std"}))
     )
+
+
+def test_what_stays_together_is_bounded_by_what_the_backbone_makes_of_it() -> None:
+    def net_of(net: Net) -> FakeEngine:
+        engine = FakeEngine()
+        engine.net = net
+        return engine
+
+    for net, most in ((ALEX, 6), (VGG, 2)):  # at 488 bytes a pixel in place of 42, of 27 images' pixels
+        with serving(net_of(net), max_scored_pixels=27 * 64**2 if net is VGG else 6 * 64**2) as client:
+            enough = client.app.state.together_pixels // 64**2
+            assert enough == most
+            assert post(client, body("json", IMAGES[: most + 1], resolution=64), "/matrix").status_code == 422
+            assert post(client, body("json", [*IMAGES[:most], IMAGES[0]], resolution=64), "/matrix").status_code == 200
+
+
+def test_a_backbone_that_makes_much_is_named_where_a_matrix_is_too_large() -> None:
+    engine = FakeEngine()
+    engine.net = VGG
+    with serving(engine) as client:
+        pictures = [encode(picture(seed, 32)) for seed in range(22)]
+        answer = post(client, body("multipart", pictures, resolution=256), "/matrix")
+        problem = assert_problem(answer, 422, "invalid-request")
+        assert pointers(problem) == ["/resolution"]
+        assert "VGG16 makes 488 bytes" in problem["detail"]
+        assert "send fewer images" in problem["detail"]
+        ranking = post(client, rank_body("multipart", pictures[0], pictures[1:], resolution=256))
+        assert ranking.status_code == 200, "the images of a ranking come and go"
+        pair = rank_body("json", pictures[0], pictures[1:2], resolution=1024)
+        assert pointers(assert_problem(post(client, pair), 422, "invalid-request")) == ["/resolution"]
+        assert post(client, body("multipart", pictures[:21], resolution=256), "/matrix").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("application/x-npy;q=0", "application/json"),
+        ("application/x-npy; Q=0.000, */*", "application/json"),
+        ("application/json;q=0, */*", "application/vnd.msgpack"),
+        ("application/*;q=0, application/x-npy", "application/x-npy"),
+        ("application/x-npy;q=0.5, application/json;q=0.4", "application/x-npy"),
+        ("application/x-npy;q=0.4, application/json;q=0.5", "application/json"),
+        ("APPLICATION/X-NPY", "application/x-npy"),
+        ("text/html;q=1e400, application/x-npy;q=0.1", "application/x-npy"),
+        ("application/x-npy;q=-inf", "application/x-npy"),
+        ("*/*;q=0", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_accept_has_its_way(client: TestClient[Any], accept: str, answered: str) -> None:
+    answer = post(client, body("multipart", IMAGES[:2], resolution=64), "/matrix", accept=accept)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == answered

@@ -1,6 +1,7 @@
 """`clpips serve` as a process: what it says, what it answers, how it stops."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -200,3 +201,13 @@ def test_a_database_that_does_not_answer_is_one_line_and_exit_code_3() -> None:
     (line,) = done.stderr.splitlines()
     assert json.loads(line)["event"] == "the database is not ready"
     assert "secret" not in line
+
+
+def test_migrate_names_the_database_that_fails_and_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "garbage.db").write_bytes(b"no database" * 100)
+    variables = {**os.environ, "CLPIPS_DATABASE_URL": f"sqlite:///{tmp_path}/garbage.db"}
+    command = [sys.executable, "-m", "clpips", "migrate"]
+    told = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+    assert "garbage.db, which CLPIPS_DATABASE_URL names: file is not a database" in told.stderr

@@ -103,6 +103,8 @@ CASES: Final = [
     *(told(f"the host {host!r}", get(b"/healthz", host), status) for host, status in HOSTS),
     told("HTTP/1.0 without a host", get(b"/healthz", b"", b"1.0"), 200),
     told("a target with a host of its own", get(b"http://evil.example/healthz"), 403),
+    told("an asterisk for a path", get(b"*"), 400),
+    told("an Accept header of infinite quality", get(b"/profiles", b"host: localhost\r\naccept: a/b;q=1e400\r\n"), 200),
     *(
         told(f"the path {path.decode()}", get(path), 404)
         for path in (b"//metrics", b"/metrics/", b"/%2Fmetrics", b"/profiles//ada", b"/profiles/ada%0A")

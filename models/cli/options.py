@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from clpips.models.images.pixels import MAX_RESOLUTION
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, MIN_SIDE
 from clpips.models.metric.weights_files import shipped_weights
 from clpips.models.rankings.distance_cache import default_folder
@@ -27,6 +28,8 @@ class ResolutionParam(click.ParamType[int | None]):
             resolution = int(value)
         except ValueError:
             self.fail(f"{value!r} is neither a number of pixels nor 'native'", param, ctx)
+        if resolution > MAX_RESOLUTION:
+            self.fail(f"{resolution} is too large: {MAX_RESOLUTION} or less", param, ctx)
         if resolution < MIN_SIDE:
             self.fail(f"{resolution} is too small for the backbone's stages: {MIN_SIDE} or more", param, ctx)
         return resolution

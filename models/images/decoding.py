@@ -195,6 +195,7 @@ def decode_mask(content: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint
 
 def mask_pixels(content: bytes, max_pixels: int = MAX_PIXELS) -> int:
     """How many pixels a mask's file has, by its head alone. Raises a subclass of `ImageError`."""
+    require_mask_file(content)
     if content.startswith(NPY):
         height, width = read_mask_header(content, max_pixels).shape
     else:

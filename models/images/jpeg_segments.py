@@ -27,6 +27,7 @@ _UNREAD: Final = {0xC3: "lossless", 0xCB: "lossless"} | dict.fromkeys(
     (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"
 )
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
+BLOCK: Final = 8  # pixels a side
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # that ends the coded pixels of a scan
 _ANY_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
@@ -93,7 +94,7 @@ def read_jpeg(content: bytes) -> JpegFile:
             end = found.start() if (found := _MARKER.search(content, place)) else len(content)
             jpeg.scans.append(len(jpeg.decodable))
             jpeg.decodable.append(content[place:end])
-            _require_all_restarts(jpeg.decodable[-1])
+            _require_all_restarts(jpeg.decodable[-1], jpeg.width, jpeg.height)
             _require_few_scans(jpeg)
             place = end
     if not jpeg.scans:
@@ -152,11 +153,16 @@ def _take_frame(jpeg: JpegFile, number: int, segment: bytes) -> None:
         )
 
 
-def _require_all_restarts(scan: bytes) -> None:
-    """Restarts are numbered from 0 to 7, again and again: where one is missing, what it begins is missing too."""
+def _require_all_restarts(scan: bytes, width: int, height: int) -> None:
+    """Restarts are numbered from 0 to 7, again and again: where one is missing, what it begins is missing too.
+
+    Between two of them stands a block of pixels at least; a few more than blocks are let be.
+    """
+    most = -(-width // BLOCK) * -(-height // BLOCK) + 8
     for count, restart in enumerate(_RESTART.finditer(scan)):
         if restart[0][1] - 0xD0 != count % 8:
             raise _damaged("coded pixels missing between its restarts")
+        require_at_most(most, count, "restarts in a scan")
 
 
 def _require_few_scans(jpeg: JpegFile) -> None:

@@ -9,6 +9,7 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
 MAX_PIXELS: Final = 64 * 1024 * 1024  # 8192 × 8192
 PILLOW_MAX_PIXELS: Final = 89_478_485  # Pillow's own guard; a limit above it would have no effect
+MAX_RESOLUTION: Final = 9459  # pixels a side: its square has as many as Pillow's guard lets through
 
 
 class DecodedImage(NamedTuple):

@@ -3,15 +3,15 @@
 import numpy as np
 from PIL import Image
 
-from clpips.models.images.errors import TooSmallError
-from clpips.models.images.pixels import Pixels
+from clpips.models.images.errors import TooManyPixelsError, TooSmallError
+from clpips.models.images.pixels import MAX_RESOLUTION, Pixels
 from clpips.models.metric.backbone import MIN_SIDE
 
 
 def resize(image: Image.Image | Pixels, resolution: int) -> Pixels:
     """Resize RGB, `(h, w, 3)` or an image, to `(resolution, resolution, 3)`; pixels of that size stay as they are.
 
-    Raises `TooSmallError` for a resolution below `MIN_SIDE`.
+    Raises what `require_resolution` raises.
 
     >>> resize(np.zeros((40, 50, 3), np.uint8), 64).shape
     (64, 64, 3)
@@ -42,7 +42,9 @@ def shrink(image: Image.Image | Pixels, longest: int) -> Pixels:
 
 
 def require_resolution(resolution: int) -> None:
-    """Raise `TooSmallError` for a resolution below `MIN_SIDE`."""
+    """Raise `TooSmallError` for a resolution below `MIN_SIDE`, `TooManyPixelsError` above `MAX_RESOLUTION`."""
+    if resolution > MAX_RESOLUTION:
+        raise TooManyPixelsError(f"a resolution of {resolution} is too large: {MAX_RESOLUTION} or less")
     if resolution < MIN_SIDE:
         raise TooSmallError(f"a resolution of {resolution} is too small for the backbone's stages: {MIN_SIDE} or more")
 

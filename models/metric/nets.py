@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 NetName = Literal["alex", "vgg", "squeeze"]
+_LARGE: Final = 2**13  # pixels a side, of an image whose edges do not matter
 
 
 class Conv(NamedTuple):
@@ -76,6 +77,17 @@ class Net:
     def total_channels(self) -> int:
         """Of all taps."""
         return sum(self.channels)
+
+    @cached_property
+    def bytes_per_pixel(self) -> float:
+        """Bytes of float32 features that a pixel of a large image comes to; smaller images have a little less.
+
+        >>> round(ALEX.bytes_per_pixel), round(VGG.bytes_per_pixel), round(SQUEEZE.bytes_per_pixel)
+        (42, 488, 140)
+        """
+        sizes = self.tap_sizes(_LARGE, _LARGE)
+        values = sum(count * height * width for count, (height, width) in zip(self.channels, sizes, strict=True))
+        return 4 * values / _LARGE**2
 
     @cached_property
     def layers(self) -> tuple[slice, ...]:

@@ -97,6 +97,8 @@ class Gate:
                 "CLPIPS_ALLOWED_HOSTS"
             )
         path = scope["path"]
+        if not path.startswith("/") and scope["method"] != "OPTIONS":  # whose target may be `*`: RFC 9112, section 3.2
+            return _bad(f"the request's target is {short(path)!r}, expected a path that begins with /")
         if "//" in path or (path.endswith("/") and path != "/"):  # a proxy's rules for a path must not be got around
             return unnamed(HTTPStatus.NOT_FOUND, f"there is nothing at {short(path)!r}; paths have no empty segments")
         return None

@@ -13,6 +13,7 @@ from clpips.service.admission.reception import Reception
 from clpips.service.openapi.matrices import MatrixOperation
 from clpips.service.routes.parameters import AnyRequest
 from clpips.service.scoring.matrices import Matrices
+from clpips.service.wire.accepting import preferred
 from clpips.service.wire.matrices import Matrix, MatrixReply, parse_matrix
 from clpips.service.wire.media_types import JSON, MSGPACK, NPY
 from clpips.service.wire.replies import reply
@@ -37,7 +38,7 @@ async def matrix(
 
 def _answer(request: AnyRequest, measured: Matrix) -> Response[Any]:
     """Rows, or a `.npy` file where the request's `Accept` header prefers one."""
-    if request.accept.best_match([JSON, *MSGPACK, NPY], JSON) != NPY:
+    if preferred(request, [JSON, *MSGPACK, NPY], JSON) != NPY:
         rows = measured.distances.tolist()
         return reply(
             request,

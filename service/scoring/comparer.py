@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import Families, networks_of
+from clpips.models.metric.nets import ALEX
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
@@ -147,6 +148,8 @@ class Comparer:
             missing = {name: self._pipeline.missing(name, resolution, networks, loan) for name in images.usable()}
             pixels = await self._pixels(images, resolution, ticket)
             mask_pixels = await self._mask_pixels(images.masks, ticket)
+            names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
+            self._require_features(live_bytes(names, pixels, len(names) if all_pairs else 1))
             new = [name for name in images.usable() if missing[name]]
             cost = sum(self._pipeline.cost(pixels[name], missing[name]) for name in new)
             if all_pairs:
@@ -157,7 +160,6 @@ class Comparer:
             counted = len(images.masks.sent)
             self._door.count(ticket, len(new) + counted, cost)
             self._access.require_image_rate(str(ticket.place.key), tenant, len(images.usable()) + counted, cost)
-            names = [pair for pair in map(names_of, pairs) if images.are_usable(pair)]
             nbytes = {name: int(pixels[name] * self._pipeline.bytes_per_pixel) for name in new}
             width = len(names) if all_pairs else window(names, nbytes, self._room.share)
             need = Need(
@@ -171,6 +173,25 @@ class Comparer:
     def at_hand(self, tenant: str, images: Iterable[str], resolution: int | None) -> bool:
         """Whether the tenant may have images, by their sha256, compared without sending them."""
         return all(self._pipeline.may_name(tenant, image, resolution) for image in images)
+
+    def _require_features(self, together: int) -> None:
+        """Raise `InvalidRequest` where images of so many pixels, which stay together, have too many bytes of features.
+
+        As many bytes are taken as AlexNet's features of `max_scored_pixels` have: with it, this refuses nothing.
+        """
+        net = self._pipeline.net
+        if together > self.together_pixels:
+            raise invalid(
+                "/resolution",
+                f"images of {together:,} pixels must be compared together, and {net.title} makes "
+                f"{net.bytes_per_pixel:.0f} bytes of features of each pixel: a request may have "
+                f"{self.together_pixels:,} pixels together; send fewer images, or a lower resolution",
+            )
+
+    @property
+    def together_pixels(self) -> int:
+        """The most pixels of images that must stay in memory together, by what the backbone's features take."""
+        return int(self._max_scored_pixels * min(1.0, ALEX.bytes_per_pixel / self._pipeline.net.bytes_per_pixel))
 
     async def _mask_pixels(self, masks: RequestMasks, ticket: Ticket) -> int:
         """Bytes of the masks that are decoded at a time, at most; those that cannot be read become faults."""

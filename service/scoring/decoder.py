@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.decoding import EncodedImage, begins_light, decode_mask, image_size, mask_pixels
 from clpips.models.images.formats import NPY
+from clpips.models.images.masks import require_mask_file
 from clpips.models.images.pixels import DecodedImage, Pixels
 from clpips.service.decoding.processes import DecoderProcesses
 
@@ -83,6 +84,7 @@ class Decoder:
 
     def mask_pixels(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> int:
         """How many pixels a mask has, from its head alone. Raises what `load` raises."""
+        require_mask_file(content)
         if self.processes is None or content.startswith(NPY):
             return mask_pixels(content, max_pixels)
         width, height = self.size(content, max_pixels, wanted)

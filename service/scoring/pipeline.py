@@ -42,7 +42,6 @@ log = structlog.get_logger()
 LENT_SHARE: Final = 7 / 8  # of the features that can be kept
 LEAST_LENT_BYTES: Final = 384 * 2**20
 CONTENT_COST: Final = 0.4  # of an image by the content network, in units, whatever its size
-BYTES_PER_PIXEL: Final = 42.0  # of features, in float32, before any have been seen
 THUMBNAIL_SIDE: Final = 384  # pixels of the longest
 YIELD_SECONDS: Final = 0.002  # the longest pause between two batches of images in which a request may ask to compare
 
@@ -75,7 +74,8 @@ class Pipeline:
         self._max_batch = max_batch
         self._cache_bytes = cache_bytes
         self._quarantine = quarantine or Quarantine()
-        self.bytes_per_pixel = BYTES_PER_PIXEL  # of features, as the engine's last ones had it
+        self.net = engines[0].z_layout.net  # the backbone
+        self.bytes_per_pixel = self.net.bytes_per_pixel  # of features, as the engine's last ones had it
         self._spans = SharedSpans("image")  # of images that are on their way
         self._cache: FeatureCache[Embedded] = FeatureCache(
             cache_bytes or 0, lambda source: telemetry.images.labels(source).inc(), lambda embedded: embedded.memory
@@ -103,7 +103,7 @@ class Pipeline:
             telemetry,
             max_queue=max_queue,
             max_pixels=max_pixels,
-            net=engines[0].z_layout.net,
+            net=self.net,
         )
         telemetry.feature_cache_bytes.set_function(lambda: self._cache.nbytes)
         telemetry.quarantined.set_function(self._quarantine.__len__)

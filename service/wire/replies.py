@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response
 
+from clpips.service.wire.accepting import preferred
 from clpips.service.wire.media_types import JSON, MSGPACK
 
 T = TypeVar("T")
@@ -25,5 +26,5 @@ def reply(
     request: Request[Any, Any, Any], content: T, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response[T]:
     """`content` in the encoding that the request's `Accept` header prefers; JSON where it names neither."""
-    media_type = request.accept.best_match([JSON, *MSGPACK], JSON)
+    media_type = preferred(request, [JSON, *MSGPACK], JSON)
     return Encoded(content, status_code=status, media_type=media_type, headers={"vary": "accept", **(headers or {})})

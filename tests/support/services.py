@@ -36,13 +36,12 @@ from clpips.models.metric.families import (
     ALL_FAMILIES,
     ALL_NETWORKS,
     CONTENT,
-    PLACES,
-    Z_LENGTH,
+    LAYOUTS,
     Families,
     Networks,
 )
 from clpips.models.metric.masks import Region
-from clpips.models.metric.nets import ALEX
+from clpips.models.metric.nets import ALEX, Net
 from clpips.service.app import create_app
 from clpips.service.ops.http_protocol import HttpProtocol
 from clpips.service.settings import Settings
@@ -70,7 +69,7 @@ class FakeEngine:
     device = "cpu"
     precision: Precision = "exact"
     convolution: Convolution = "direct"
-    net = ALEX
+    net: Net = ALEX
     fingerprint = SHIPPED_FINGERPRINT
     parallel = 1
     batch = 4
@@ -112,9 +111,10 @@ class FakeEngine:
             np.square(target.colour - candidate.colour).mean()
             for target, candidate in zip(targets, candidates, strict=True)
         ]
-        z = np.repeat(np.array(difference, np.float32)[:, None], Z_LENGTH, axis=1)
+        layout = LAYOUTS[self.net.name]
+        z = np.repeat(np.array(difference, np.float32)[:, None], layout.length, axis=1)
         for name in ALL_FAMILIES - families:
-            z[:, PLACES[name]] = 0
+            z[:, layout.places[name]] = 0
         return z
 
     def compare_all(

@@ -49,10 +49,10 @@ class LocalService:
             except msgspec.ValidationError as error:
                 raise ValueError(f"a setting of the service cannot be used: {error}") from error
             largest = max(chosen.max_body_bytes - HEADROOM, chosen.max_body_bytes // 2)
-            self.limits = Limits(chosen.max_images, largest, chosen.max_scored_pixels)
             listener, self._path = _listen(folder)
             made.callback(listener.close)
             app = create_app(chosen)
+            self.limits = Limits(chosen.max_images, largest, app.state.together_pixels)
             self.address = "http://localhost" if self._path else "http://{}:{}".format(*listener.getsockname())
             config = uvicorn.Config(app, http=HttpProtocol, log_config=None, access_log=False, ws="none", lifespan="on")
             self._server: Any = uvicorn.Server(config)
