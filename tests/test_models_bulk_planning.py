@@ -44,6 +44,10 @@ def test_every_row_is_in_one_shard_and_shards_keep_their_bounds(rows: list[Pairs
     assert set(np.flatnonzero(shards.shared)) == {image for image, found in seen.items() if len(found) > 1}
 
 
+def test_an_image_behind_rows_without_pairs_is_not_shared() -> None:
+    assert not planned([[], [], [(0, 0)]], Bounds(3, 1, 0)).shared.any()
+
+
 @given(tables)
 @settings(max_examples=10, deadline=None)
 def test_a_plan_is_the_same_every_time(rows: list[Pairs]) -> None:

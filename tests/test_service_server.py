@@ -87,7 +87,7 @@ def refused(*arguments: str, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    with running() as service:
+    with running(CLPIPS_CONVOLUTION="auto") as service:
         yield service
 
 

@@ -63,7 +63,7 @@ def plan(
 
 def _in_several(shard: NDArray[np.int64], named: NDArray[np.int32], nodes: int) -> NDArray[np.bool_]:
     """Which images stand in several shards, `(nodes,)`, by the shard of each pair."""
-    least, most = np.full(nodes, len(shard)), np.full(nodes, -1)
+    least, most = np.full(nodes, np.iinfo(np.int64).max), np.full(nodes, -1)
     for side in named.T:
         np.minimum.at(least, side, shard)
         np.maximum.at(most, side, shard)
