@@ -12,6 +12,7 @@ import pytest
 from clpips.models.bulk import Scorer, score
 from clpips.models.bulk import table as bulk_table
 from clpips.models.bulk.errors import BulkError
+from clpips.models.bulk.folder import Folder
 from tests.support.bulk import QUICK, image_files, run_job, whole
 
 NAMES = ["0.png", "1.png", "2.png"]
@@ -120,6 +121,21 @@ def test_rows_that_are_large_are_read_few_at_a_time(tmp_path: Path, monkeypatch:
     batches = list(table.batches(["target"]))
     assert max(batch.nbytes for batch in batches) < 1_000_000
     assert [row for batch in batches for row in batch.column(0).to_pylist()] == contents
+
+
+def test_an_image_that_parquet_keeps_once_is_not_held_for_each_of_its_rows(tmp_path: Path) -> None:
+    target = np.random.default_rng(0).bytes(400_000)
+    names = [f"{number}.png" for number in range(1500)]
+    source = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table({"target": [target] * len(names), "candidate": names}), source)
+    assert source.stat().st_size < 2 * len(target)
+    work = Folder(tmp_path / "work")
+    table = bulk_table.open_table(str(source), work, ())
+    assert table.nbytes > 0.9 * len(target) * len(names)
+    assert max(batch.nbytes for batch in table.batches(["target", "candidate"])) < 2 * bulk_table.BATCH_BYTES
+    held = table.take(np.arange(len(names) - 3, len(names)))
+    assert held.column("candidate").to_pylist() == names[-3:]
+    assert max(group.rows for group in table.groups) * len(target) < 2 * bulk_table.BATCH_BYTES
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.folder import Folder, filesystem_of, is_url, store_errors
 
 GROUP_BYTES: Final = 64 * 2**20  # of a row group, uncompressed: of those that are read where they lie
+DECODED_BYTES: Final = 256 * 2**20  # of such a row group in memory: Parquet keeps cells that are alike once, Arrow each
+SAMPLED_GROUPS: Final = 8  # whose first rows tell how large rows are in memory
+SAMPLED_ROWS: Final = 16
 WRITTEN_BYTES: Final = 8 * 2**20  # of a row group that is written
 KEPT_BYTES: Final = 96 * 2**20  # of row groups in memory
 BATCH_ROWS: Final = 16_384
@@ -57,7 +60,7 @@ class PairTable:
         self.files = list(files)
         self.groups: list[Group] = []
         self.largest_group = 0  # bytes, uncompressed
-        self.nbytes = 0  # uncompressed
+        self.nbytes = 0  # of all rows in memory, about
         self.rows = 0
         schemas = []
         for file in files:
@@ -75,6 +78,14 @@ class PairTable:
         self.schema: pa.Schema = schemas[0]
         require_distinct(self.schema)
         self._starts = np.array([group.start for group in self.groups], np.int64)
+        self._row_nbytes = self._sampled_row_nbytes()
+        self.nbytes = max(self.nbytes, self._row_nbytes * self.rows)
+
+    @property
+    def fits(self) -> bool:
+        """Whether each of its row groups is small enough to be held."""
+        rows = max((group.rows for group in self.groups), default=0)
+        return self.largest_group <= GROUP_BYTES and self._row_nbytes * rows <= DECODED_BYTES
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The columns of all rows, in order, so many at a time; fewer where rows are large."""
@@ -95,6 +106,16 @@ class PairTable:
             for number in np.unique(of)
         ]
         return pa.concat_tables(parts).combine_chunks()
+
+    def _sampled_row_nbytes(self) -> int:
+        """Bytes of a row in memory, by the first rows of some row groups: of the group whose rows are the largest."""
+        chosen = self.groups[:: max(1, -(-len(self.groups) // SAMPLED_GROUPS))]
+        most = 0
+        for group in chosen:
+            batches = self._file(group.file).iter_batches(batch_size=SAMPLED_ROWS, row_groups=[group.number])
+            first = next(batches)
+            most = max(most, -(-first.nbytes // first.num_rows))
+        return most
 
     def close(self) -> None:
         for file in self._open.values():
@@ -160,7 +181,7 @@ def open_table(source: str, work: Folder, texts: Sequence[str]) -> PairTable:
     files, form = source_files(source)
     if form == "parquet":
         table = PairTable(files)
-        if table.largest_group <= GROUP_BYTES:
+        if table.fits:
             return table
         rewrite(table.schema, table.batches(table.schema.names, rows=256), work)
         table.close()
