@@ -11,6 +11,7 @@ from clpips.service.ops.refusals import refusal
 from clpips.service.ops.slow_heads import HeadTimeoutProtocol
 
 VERSIONS: Final = ("1.0", "1.1")
+SCHEMES: Final = (b"http", b"https")
 HOP_BY_HOP: Final = frozenset({b"upgrade", b"http2-settings"})
 INVALID: Final = "this is not HTTP/1.1 as RFC 9112 has it; the connection is closed"
 
@@ -105,7 +106,11 @@ class HttpProtocol(HeadTimeoutProtocol):
     def on_headers_complete(self) -> None:
         if not self.url.startswith(b"/"):  # a target with a host of its own, which counts: RFC 9112, section 3.2.2
             target: Any = httptools.parse_url(self.url)
+            if target.schema is not None and target.schema.lower() not in SCHEMES:
+                raise httptools.HttpParserError(f"{target.schema.decode('latin-1')} is not served")
             if target.host is not None:
+                if target.path is None:  # as if it ended with a slash
+                    self.url = b"/" if target.query is None else b"/?" + target.query
                 port = b"" if target.port is None else b":%d" % target.port
                 host = b"[%s]" % target.host if b":" in target.host else target.host
                 self.headers[:] = [(n, host + port if n == b"host" else value) for n, value in self.headers]
