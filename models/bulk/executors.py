@@ -92,6 +92,7 @@ class ProcessExecutor:
     def close(self) -> None:
         for pool in self._pools:
             processes = list((getattr(pool, "_processes", None) or {}).values())
+            manager = getattr(pool, "_executor_manager_thread", None)
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
                 process.terminate()
@@ -99,6 +100,8 @@ class ProcessExecutor:
                 process.join(5)
                 if process.is_alive():
                     process.kill()
+            if manager is not None:  # else it may close its pipe while the interpreter, which ends, writes to it
+                manager.join(5)
 
     def _start(self, number: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
