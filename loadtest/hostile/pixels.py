@@ -186,7 +186,7 @@ def _short_jpeg(*, progressive: bool) -> bytes:
 # --- what is something else -------------------------------------------------------------------------------------------
 
 OTHERS: Final = [
-    refused(f"a file that is {words}", lambda content=content: content, words, "send PNG")  # type: ignore[misc]
+    refused(f"a file that is {words}", lambda content=content: content, words, "PNG, JPEG")  # type: ignore[misc]
     for words, content in {
         "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
         "JPEG XL": b"\xff\x0a" + bytes(40),
