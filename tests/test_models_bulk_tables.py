@@ -13,6 +13,7 @@ from clpips.models.bulk import Scorer, score
 from clpips.models.bulk import table as bulk_table
 from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.folder import Folder
+from clpips.models.bulk.sources import open_table
 from tests.support.bulk import QUICK, image_files, run_job, whole
 
 NAMES = ["0.png", "1.png", "2.png"]
@@ -130,7 +131,7 @@ def test_an_image_that_parquet_keeps_once_is_not_held_for_each_of_its_rows(tmp_p
     pq.write_table(pa.table({"target": [target] * len(names), "candidate": names}), source)
     assert source.stat().st_size < 2 * len(target)
     work = Folder(tmp_path / "work")
-    table = bulk_table.open_table(str(source), work, ())
+    table = open_table(str(source), work, ())
     assert table.nbytes > 0.9 * len(target) * len(names)
     assert max(batch.nbytes for batch in table.batches(["target", "candidate"])) < 2 * bulk_table.BATCH_BYTES
     held = table.take(np.arange(len(names) - 3, len(names)))

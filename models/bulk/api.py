@@ -176,7 +176,10 @@ def _written(table: Any, folder: Path) -> str:
     path = folder / "table.parquet"
     try:
         pq.write_table(as_arrow(table), path, row_group_size=GROUP_ROWS)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowNotImplementedError,
+    ) as error:  # the latter is Arrow's for a type that Parquet lacks
         raise BulkError(f"Parquet cannot hold the table: {error}") from error
     return str(path)
 

@@ -23,7 +23,8 @@ from clpips.models.bulk.folder import Folder, filesystem_of, is_url, local_path,
 from clpips.models.bulk.options import FETCH_SECONDS, Bounds, JobOptions, bounds_of, software, weights_identity
 from clpips.models.bulk.parts import ERRORS_KEY, errors_of, metadata_of, part_name
 from clpips.models.bulk.plan_files import PlanFiles
-from clpips.models.bulk.table import COPY, PairTable, open_table, source_files
+from clpips.models.bulk.sources import COPY, open_table, source_files
+from clpips.models.bulk.table import PairTable
 from clpips.models.bulk.tiles import tile_sizes
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.metric.weights_files import format_weights, parse_weights

@@ -1,43 +1,26 @@
-"""The table of pairs as rows at random: Parquet where it lies, CSV and JSON Lines rewritten as Parquet once.
-
-A Parquet file is read in row groups. One with groups too large to hold is rewritten too, in smaller ones.
-"""
+"""The table of pairs as rows at random, in Parquet files, which are read in row groups."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clpips.models.bulk.errors import BulkError
-from clpips.models.bulk.folder import Folder, filesystem_of, is_url, store_errors
+from clpips.models.bulk.folder import filesystem_of, is_url
 
 GROUP_BYTES: Final = 64 * 2**20  # of a row group, uncompressed: of those that are read where they lie
 DECODED_BYTES: Final = 256 * 2**20  # of such a row group in memory: Parquet keeps cells that are alike once, Arrow each
 SAMPLED_GROUPS: Final = 8  # whose first rows tell how large rows are in memory
 SAMPLED_ROWS: Final = 16
-WRITTEN_BYTES: Final = 8 * 2**20  # of a row group that is written
 KEPT_BYTES: Final = 96 * 2**20  # of row groups in memory
 BATCH_ROWS: Final = 16_384
 BATCH_BYTES: Final = 64 * 2**20  # of rows that are read at a time
-COPY: Final = "table.parquet"
-FORMATS: Final = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".json": "json",
-}
 
 
 @dataclass(frozen=True)
@@ -144,100 +127,6 @@ class PairTable:
         while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
             self._kept.popitem(last=False)
         return table
-
-
-def source_files(source: str) -> tuple[list[str], str]:
-    """The files of a table by its path or URL, and their format: one file, or a folder of Parquet files.
-
-    Raises `BulkError` where there is nothing, or a format that is not read.
-    """
-    if is_url(source):
-        filesystem, path = filesystem_of(source)
-        files = [source]
-        with store_errors(source):
-            if filesystem.isdir(path):
-                prefix = source.rstrip("/")
-                files = [f"{prefix}/{each.rpartition('/')[2]}" for each in sorted(filesystem.ls(path, detail=False))]
-    else:
-        local = Path(source)
-        if not local.exists():
-            raise BulkError(f"{source}: there is no such file")
-        files = sorted(str(each) for each in local.iterdir()) if local.is_dir() else [source]
-    if len(files) != 1 or files[0] != source:
-        files = [each for each in files if FORMATS.get(Path(each).suffix.lower()) == "parquet"]
-    found = FORMATS.get(Path(files[0]).suffix.lower()) if files else None
-    if found is None:
-        raise BulkError(f"{source} is no table that is read: name a file {', '.join(FORMATS)}, or a folder of .parquet")
-    return files, found
-
-
-def open_table(source: str, work: Folder, texts: Sequence[str]) -> PairTable:
-    """The table at a path or URL, by a copy in `work` where it must be rewritten; the copy is made if it is not there.
-
-    `texts` names the columns of a CSV that are read as text whatever they look like. Raises `BulkError`.
-    """
-    if COPY in work.names():
-        return PairTable([work.path(COPY)])
-    files, form = source_files(source)
-    if form == "parquet":
-        table = PairTable(files)
-        if table.fits:
-            return table
-        rewrite(table.schema, table.batches(table.schema.names, rows=256), work)
-        table.close()
-    else:
-        batches = _parsed(files[0], form, texts)
-        try:
-            first = next(batches)
-            rewrite(first.schema, _with_first(first, batches), work)
-        except StopIteration:
-            raise BulkError(f"{source} has no rows") from None
-        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            if str(error).startswith("Empty "):
-                raise BulkError(f"{source} is empty: write at least one pair into it") from error
-            raise BulkError(f"{source}: {error}; where a column's type changes on the way, write Parquet") from error
-    return PairTable([work.path(COPY)])
-
-
-def rewrite(schema: pa.Schema, batches: Iterator[pa.RecordBatch], work: Folder) -> None:
-    """Write a table into the folder, in row groups of a bounded size, in memory that does not grow with it."""
-    with work.writing(COPY) as sink:
-        _write_groups(schema, batches, sink)
-
-
-def _write_groups(schema: pa.Schema, batches: Iterator[pa.RecordBatch], sink: Any) -> None:
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        waiting: list[pa.RecordBatch] = []
-        size = 0
-        for batch in batches:
-            waiting.append(batch)
-            size += batch.nbytes
-            if size >= WRITTEN_BYTES:
-                writer.write_table(pa.Table.from_batches(waiting, schema))
-                waiting, size = [], 0
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting, schema))
-
-
-def _with_first(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from others
-
-
-def _parsed(file: str, form: str, texts: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The batches of a CSV or JSON Lines file."""
-    source = filesystem_of(file)[0].open(file, "rb") if is_url(file) else file
-    block = 2**22  # bytes: a line must fit
-    if form == "json":
-        reader = pa_json.open_json(source, read_options=pa_json.ReadOptions(block_size=block, use_threads=False))
-    else:
-        convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))  # no text is null
-        parse = pa_csv.ParseOptions(delimiter="\t" if form == "tsv" else ",", newlines_in_values=True)
-        read = pa_csv.ReadOptions(block_size=block, use_threads=False)
-        reader = pa_csv.open_csv(source, read_options=read, parse_options=parse, convert_options=convert)
-    for batch in reader:
-        if batch.num_rows:
-            yield batch
 
 
 def require_distinct(schema: pa.Schema) -> None:
