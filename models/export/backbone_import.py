@@ -26,9 +26,7 @@ def import_backbone(source: Path, net: Net, out: Path) -> Backbone:
         state: Any = torch.load(source, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # of a file that is cut off, or of no such file, PyTorch's reader raises errors of any kind
+    except Exception as error:  # of any kind, where a file is cut off or another
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise BackboneError(
             f"{source} is no state dict that can be read as data: {said}; save one with "
@@ -40,12 +38,12 @@ def import_backbone(source: Path, net: Net, out: Path) -> Backbone:
         raise BackboneError(f"{source} holds {type(state).__name__}, expected a state dict of {net.title}")
     tensors = {name: _tensor(source, state, net, name, shape) for name, shape in net.tensor_shapes().items()}
     partial = out.with_name(out.name + ".partial")
-    partial.write_bytes(SHIPPED_BACKBONE.read_bytes() if _ship(tensors) else safetensors.numpy.save(tensors))
+    partial.write_bytes(SHIPPED_BACKBONE.read_bytes() if _are_shipped(tensors) else safetensors.numpy.save(tensors))
     partial.replace(out)
     return load_backbone(out)
 
 
-def _ship(tensors: Mapping[str, NDArray[np.float32]]) -> bool:
+def _are_shipped(tensors: Mapping[str, NDArray[np.float32]]) -> bool:
     """Whether these are the weights that ship."""
     shipped = load_backbone().tensors
     return tensors.keys() == shipped.keys() and all(np.array_equal(shipped[name], tensors[name]) for name in tensors)
