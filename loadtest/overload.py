@@ -4,10 +4,10 @@
 
 First the peak: as many clients as keep it busy, each waiting for its answer. Then requests come at `times` that rate
 whether answered or not, each with a deadline; then the peak again, and the mean of both is what counts. This generator
-runs on the same processors, and sends three times as much: what it takes then is not the service's to answer with, so
-goodput is also told as a part of what the processors that are left would do at the peak.
+runs on the same processors, and sends three times as much: goodput is also told, and not judged, as a part of what the
+processors that it leaves would do at the peak.
 
-Exit code 1 where that part falls below 90 %, a refusal takes longer than 50 ms at the median, an accepted request
+Exit code 1 where goodput falls below 90 % of the peak, a refusal takes longer than 50 ms at the median, an accepted request
 longer than its deadline at p95, or memory grows by more than a tenth from the first third of the minute to the last.
 """
 
@@ -95,15 +95,15 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     most = (best.per_second + again.per_second) / 2  # a machine's clock may change within a minute
     cores = os.cpu_count() or 1
     left = (cores - flood_took[0] / load.seconds) / (cores - peak_took[0] / best.seconds)  # of the processors
-    goodput = load.per_second / most / left
+    goodput = load.per_second / most
     p95 = load.percentile(95)
     refusal = statistics.median(load.refused) if load.refused else 0.0
     slowest = float(np.percentile(load.refused, 99)) if load.refused else 0.0
     print(f"peak                 {best.per_second:6.1f} requests/s, p95 {best.percentile(95):.2f} s")
     print(f"the peak afterwards  {again.per_second:6.1f} requests/s")
     print(
-        f"{times:g} × that             {load.per_second:6.1f} requests/s = {load.per_second / most:.0%} of their mean, "
-        f"{goodput:.0%} by the processors that this generator leaves, p95 {p95:.2f} s"
+        f"{times:g} × that             {load.per_second:6.1f} requests/s = {goodput:.0%} of their mean, "
+        f"{goodput / left:.0%} by the processors that this generator leaves, p95 {p95:.2f} s"
     )
     print(f"refused with 503     {len(load.refused):6d}, median {refusal * 1e3:.1f} ms, p99 {slowest * 1e3:.1f} ms")
     print(f"any other status     {load.other or 'none'}")
@@ -113,9 +113,7 @@ async def run(server: Server, seconds: float, times: float) -> list[str]:
     print(f"resident memory      {growth:+.1%} from the first third to the last")
     complaints = []
     if goodput < LEAST_GOODPUT:
-        complaints.append(
-            f"goodput is {goodput:.0%} of what the processors left would do, the bound is {LEAST_GOODPUT:.0%}"
-        )
+        complaints.append(f"goodput is {goodput:.0%} of the peak, the bound is {LEAST_GOODPUT:.0%}")
     if refusal > REFUSAL_SECONDS:
         complaints.append(f"a refusal takes {refusal * 1e3:.0f} ms, the bound is {REFUSAL_SECONDS * 1e3:.0f} ms")
     if p95 > DEADLINE_SECONDS:
