@@ -8,7 +8,8 @@ runs on the same processors, and sends three times as much: goodput is also told
 processors that it leaves would do at the peak.
 
 Exit code 1 where goodput falls below 90 % of the peak, a refusal takes longer than 50 ms at the median, an accepted
-request longer than its deadline at p95, or memory grows by more than a tenth from the first third of the minute to the last.
+request longer than its deadline at p95, or memory grows by more than a tenth from the first third of the minute to the
+last.
 """
 
 import argparse
