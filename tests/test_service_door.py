@@ -265,6 +265,20 @@ async def test_light_images_do_not_wait_for_heavy_ones() -> None:
             door.count(other, 2, cost=120.0)
 
 
+async def test_what_is_read_is_not_refused_for_the_time_that_reading_took() -> None:
+    door, now = await fair_door()
+    await served(door, 10, 10)
+    with door.admit(now + 1000, 10), door.admit(now + 30, 10) as ticket:  # of 21 seconds that may be used, 20 are taken
+        ticket.deadline -= 10  # as if so much had passed
+        door.count(ticket, 10)
+        door.count(ticket, 12)  # bodies of a length do not all hold the same
+        with pytest.raises(Overloaded, match="longer than this request may"):
+            door.count(ticket, 30)
+        ticket.body_bytes = 0  # not announced: nothing was expected
+        with pytest.raises(Overloaded, match="longer than this request may"):
+            door.count(ticket, 12)
+
+
 async def test_a_body_that_does_not_come_keeps_no_place() -> None:
     door, now = await fair_door()
     await served(door, 10, 10)

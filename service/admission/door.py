@@ -24,6 +24,7 @@ BULK_SHARE: Final = 0.5  # of every bound, that bulk requests may fill: the rest
 FULL_OF_BYTES: Final = "as many bytes of requests are in hand as may"
 INTERACTIVE: Final = Place()  # somebody waits for the answer, and has no key
 AVERAGED_REQUESTS: Final = 64  # the time constant of the averages of images, costs and bytes in a request
+AS_EXPECTED: Final = 2.0  # times what it was expected to cost, at most, a request keeps the place that it has
 
 
 class Ticket:
@@ -52,8 +53,9 @@ class Door:
     bound.
 
     Before a body is read, its images and their cost are expected from its length, by the moving averages of the
-    requests before it; it is never expected to hold more than those did on average. A body that does not come does not
-    keep its place.
+    requests before it; it is never expected to hold more than those did on average. What is read is not refused for the
+    time that reading took, unless it holds far more than expected: that would waste what its body has cost. A body that
+    does not come does not keep its place.
     """
 
     def __init__(
@@ -147,7 +149,8 @@ class Door:
         self._learn(images, cost, ticket.body_bytes)
         self._arriving.pop(ticket, None)
         images, cost = max(images, 1), max(cost, 1.0)
-        self._require_room(ticket, images, cost)
+        as_expected = ticket.body_bytes > 0 and cost <= AS_EXPECTED * ticket.cost
+        self._require_room(ticket, images, cost, timely=as_expected)
         self._book(ticket, images, cost)
 
     def _book(self, ticket: Ticket, images: int, cost: float) -> None:
@@ -168,13 +171,18 @@ class Door:
             del self._arriving[ticket]
             self._book(ticket, 0, 0.0)
 
-    def _require_room(self, ticket: Ticket, images: int, cost: float) -> None:
-        """Raise `Overloaded` where so much of a request is too much, or cannot be done before the ticket's deadline."""
+    def _require_room(self, ticket: Ticket, images: int, cost: float, *, timely: bool = False) -> None:
+        """Raise `Overloaded` where so much of a request is too much, or cannot be done before the ticket's deadline.
+
+        With `timely` the latter is taken as given.
+        """
         if self._scoring <= (ticket in self._inside):
             return  # alone
         share = BULK_SHARE if ticket.place.bulk else 1.0
         if self._images - ticket.images + images > self._max_images * share:
             self._refuse("queue_full", "as many images wait as may")
+        if timely:
+            return
         left = ticket.deadline - asyncio.get_running_loop().time()
         usable = USABLE_SHARE * share * left
         pace = self._throughput.seconds_per_unit
