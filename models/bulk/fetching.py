@@ -56,7 +56,9 @@ class Fetcher:
                 if not stat.S_ISREG(about.st_mode):
                     raise FetchError("it is no file: a device, a pipe or a socket")
                 self._require_size(about.st_size)
-                content = file.read(self._max_bytes + 1)
+                content = file.read(about.st_size + 1)  # room for the limit would be fresh pages for each file
+                if len(content) > about.st_size:  # it has grown
+                    content += file.read(self._max_bytes + 1 - len(content))
         except OSError as error:
             raise FetchError(error.strerror or str(error)) from error
         self._require_size(len(content))
