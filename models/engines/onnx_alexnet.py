@@ -1,5 +1,6 @@
 """The backbone in sessions of ONNX Runtime: images → features, by direct convolutions or, AlexNet, by Winograd's."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -78,19 +79,49 @@ def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | No
     return features.finish()
 
 
+class _Room(threading.local):
+    """Memory of each thread for what a run on several images gives, up to 10 MB: fresh pages each time would cost more."""
+
+    _numbers: NDArray[np.float32] = np.empty(0, np.float32)
+
+    def parts(self, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.float32]]:
+        """Arrays of these shapes, undefined; those that were given before are no longer good."""
+        ends = np.cumsum([np.prod(shape) for shape in shapes])
+        if len(self._numbers) < ends[-1]:
+            self._numbers = np.empty(ends[-1], np.float32)
+        parts = np.split(self._numbers[: ends[-1]], ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+_room: Final = _Room()
+
+
 def _run_winograd(session: Any, images: NDArray[np.uint8], options: Any | None) -> list[OnnxFeatures]:
-    """The features of images `(n, h, w, 3)`, computed together."""
+    """The features of images `(n, h, w, 3)`, computed together.
+
+    The session writes the maps of one image where they are kept, and those of several, which lie together, into a
+    thread's own room, from where each image's are taken.
+    """
     count, height, width, _ = images.shape
     _, second, third, *_ = tap_sizes(height, width)  # those behind the third are as large
-    feed: dict[str, Any] = {"images": images}
+    binding = session.io_binding()
+    binding.bind_cpu_input("images", images)
     for tiling, size in ((FIVE, second), (THREE, third)):
         rows = places(tiling, count, *size)
-        feed |= {f"inputs_{tiling.kernel}": rows.inputs, f"outputs_{tiling.kernel}": rows.outputs}
-    found = session.run(None, feed, options)  # of each tap maps (n, c, h'*w') and their lengths (n, 1, h'*w')
-    every = []
-    for number in range(count):
-        features = OnnxFeatures(height, width)  # in memory of its own, that goes with it
-        for tap, maps, lengths in zip(features.taps, found[::2], found[1::2], strict=True):
-            np.divide(maps[number], lengths[number], out=tap.reshape(maps[number].shape))
-        every.append(features.finish())
+        binding.bind_cpu_input(f"inputs_{tiling.kernel}", rows.inputs)
+        binding.bind_cpu_input(f"outputs_{tiling.kernel}", rows.outputs)
+    every = [OnnxFeatures(height, width) for _ in range(count)]  # in memory of their own, that goes with each
+    planes = [(len(tap), tap[0].size) for tap in every[0].taps]  # (c, h'*w') of each tap
+    room = _room.parts([(count, 1, positions) for _, positions in planes] + [(count, *both) for both in planes])
+    lengths, maps = room[: len(planes)], room[len(planes) :]
+    if count == 1:
+        maps = [tap.reshape(1, *both) for tap, both in zip(every[0].taps, planes, strict=True)]
+    for kind, outputs in (("maps", maps), ("lengths", lengths)):
+        for number, output in enumerate(outputs):
+            binding.bind_output(f"{kind}_{number}", "cpu", 0, np.float32, output.shape, output.ctypes.data)
+    session.run_with_iobinding(binding, options)
+    for place, features in enumerate(every):
+        for tap, of_all, length in zip(features.taps, maps, lengths, strict=True):
+            np.divide(of_all[place], length[place], out=tap.reshape(of_all[place].shape))
+        features.finish()
     return every
