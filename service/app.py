@@ -71,7 +71,7 @@ from clpips.service.teaching.judging import Judging
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
 from clpips.service.teaching.scheduling import NICENESS
-from clpips.service.wire.query import refuse_unknown_parameters
+from clpips.service.wire.query import check_parameters
 from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
@@ -266,7 +266,7 @@ def create_app(
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        before_request=refuse_unknown_parameters,
+        before_request=check_parameters,
         middleware=[telemetry.http_config().middleware],
         lifespan=[lifetime],
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
