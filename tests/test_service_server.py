@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,6 +128,39 @@ def test_requests_are_logged_as_json_with_their_id() -> None:
         service.stop(signal.SIGTERM)
         (line,) = (line for line in service.lines if line["event"] == "request")
     assert (line["request_id"], line["status"], line["level"]) == ("mine", 404, "info")
+
+
+def test_a_log_that_nobody_reads_any_more_fails_no_request() -> None:
+    with running() as service:
+        assert service.process.stderr is not None
+        service.process.stderr.close()
+        assert httpx.post(f"{service.url}/profiles", json={"name": "unread"}).status_code == 201
+        assert httpx.get(f"{service.url}/profiles/unread").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait() == 0
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("stream", ["2>/dev/full", "<&- >&- 2>&-"])
+def test_a_service_whose_words_go_nowhere_serves(stream: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = f'exec "$0" -m clpips.service.cli serve --port {port} {stream}'
+    with subprocess.Popen(["/bin/sh", "-c", command, sys.executable], env=settings()) as process:
+        try:
+            while not is_ready(f"http://127.0.0.1:{port}"):
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait() == 0
+        finally:
+            process.kill()
 
 
 def test_a_taken_port_is_one_clear_line(service: Service) -> None:

@@ -1,15 +1,16 @@
 """Output of commands: results on standard output, progress on standard error."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import Final
+from typing import Any, Final, TextIO, cast
 
 import numpy as np
 import rich_click as click
@@ -24,11 +25,40 @@ WIDEST: Final = 10_000  # characters of a line of a table
 LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
+class Unfailing:
+    """A stream for words beside the work: what cannot be written is dropped, on a full disk or without a reader."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def write_what_can_be_written() -> None:
-    """Have output streams write `?` for what their encoding has no sign for (cp1252 has no ρ), and never fail."""
+    """Have output streams write `?` for what their encoding has no sign for (cp1252 has no ρ), and never fail for it.
+
+    Standard error never fails at all: neither a log line nor a bar of progress may end the work that it tells of.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    for descriptor in range(3):  # a closed one would be given to a socket or a file, to which others then write
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    errors: TextIO | None = sys.stderr  # None where it is closed
+    sys.stderr = cast("TextIO", Unfailing(errors or Path(os.devnull).open("w")))
 
 
 def print_json(value: object) -> None:

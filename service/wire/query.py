@@ -22,7 +22,11 @@ async def check_parameters(request: Request[Any, Any, Any]) -> None:
     given = request.query_params
     details = [
         *(f"the query has a parameter {short(name)!r}; {there_are}" for name in given if name not in known),
-        *(f"{name}: the query has it more than once, expected one" for name in known if len(given.getall(name, [])) > 1),
+        *(
+            f"{name}: the query has it more than once, expected one"
+            for name in known
+            if len(given.getall(name, [])) > 1
+        ),
     ]
     if details:
         raise InvalidRequest(details[0], [Fault("", detail) for detail in details])
