@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from clpips.models.metric.whole_files import write_whole
 
 LINE_SECONDS: Final = 5.0  # between lines of progress off a terminal
 SHOWN_SECONDS: Final = 0.05  # a part that takes less is not worth a word
@@ -58,7 +60,7 @@ def write_what_can_be_written() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     errors: TextIO | None = sys.stderr  # None where it is closed
-    sys.stderr = cast("TextIO", Unfailing(errors or Path(os.devnull).open("w")))
+    sys.stderr = cast("TextIO", Unfailing(errors or Path(os.devnull).open("w")))  # noqa: SIM115 - it is never closed
 
 
 def print_json(value: object) -> None:
@@ -89,8 +91,9 @@ def print_figures(table: Table) -> None:
 
 def write_npy(path: Path, values: NDArray[np.float32]) -> None:
     """Write a `.npy` file of this very name; `numpy.save` would add an ending to one that has another."""
-    with path.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    content = BytesIO()  # `numpy.save` does not say why a file cannot be written
+    np.save(content, values, allow_pickle=False)
+    write_whole(path, content.getbuffer())
 
 
 def print_line(console: Console, text: str) -> None:
