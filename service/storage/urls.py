@@ -35,7 +35,7 @@ def parse_url(text: str) -> URL:
             raise StorageError(f"{EXPECTED}: {url} names no file, and what is in memory alone is lost at each stop")
         if url.host or url.query:
             raise StorageError(
-                f"{EXPECTED}: a file has three slashes before it, four where its path begins at the root, and no options"
+                f"{EXPECTED}: a file has no options, and three slashes before it, four where it begins at the root"
             )
         return url.set(drivername=driver)
     query = {LIBPQ.get(name, name): value for name, value in url.query.items()}
@@ -50,9 +50,9 @@ def parse_url(text: str) -> URL:
         _, options = url.get_dialect()().create_connect_args(url)
     except (ArgumentError, ValueError) as error:  # ports that are no numbers, or not one for each host
         raise StorageError(f"{EXPECTED}; {error}") from error
-    ports = options.get("port") or ()
-    for port in [ports] if isinstance(ports, int) else ports:
-        if not 0 < port <= 65535:
+    ports = options.get("port", ())
+    for port in (url.port, *([ports] if isinstance(ports, int) else ports)):
+        if port is not None and not 0 < port <= 65535:
             raise StorageError(f"{EXPECTED}; there is no port {port}")
     return url
 
