@@ -106,6 +106,9 @@ def create_app(
 
     database = Database(settings.database_url, observe_database)
     database.require_usable()
+    access = Access.from_settings(settings)
+    hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
+    origins = Origins.from_settings(settings)
     opened: list[Engine] = []
     if engine is None:
         engines = opened = open_engines(settings)
@@ -115,9 +118,6 @@ def create_app(
     networks = ALL_NETWORKS if settings.content else ALL_NETWORKS - {CONTENT}
     shipped = ShippedWeights.load(engine.fingerprint, engine.net.name)
     described = describe_engine(engines)
-    access = Access.from_settings(settings)
-    hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
-    origins = Origins.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(described.name, described.device, described.convolution, described.backbone)
     throughput = Throughput()

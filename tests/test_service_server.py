@@ -163,6 +163,19 @@ def test_a_service_whose_words_go_nowhere_serves(stream: str) -> None:
             process.kill()
 
 
+def test_no_text_of_a_client_is_a_command_to_the_terminal_that_shows_the_log() -> None:
+    code = (
+        "import logging, structlog; from clpips.service.ops.logs import configure_logging; "
+        "from clpips.service.settings import Settings; configure_logging(Settings(log_format='console')); "
+        "structlog.get_logger().info('request', path='/\\x1b]0;title\\x07'); "
+        "logging.getLogger('other').warning('\\x9b2J')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert re.findall(r"[^\n -~]", done.stderr) == []
+    assert r"/\x1b]0;title\x07" in done.stderr
+    assert r"\x9b2J" in done.stderr
+
+
 def test_a_taken_port_is_one_clear_line(service: Service) -> None:
     port = service.url.rpartition(":")[2]
     assert f"cannot listen on 127.0.0.1 port {port}" in refused("--port", port)
@@ -177,6 +190,9 @@ def test_a_taken_port_is_one_clear_line(service: Service) -> None:
         (("--engine", "onnx", "--precision", "fast"), {}, "choose the engine torch"),
         (("--host", "no.such.host.invalid"), {}, "cannot listen on no.such.host.invalid"),
         (("--port", "99999"), {}, "99999"),
+        # Before an engine is opened, which has a line of its own to say.
+        ((), {"CLPIPS_ALLOWED_HOSTS": "http://x", "CLPIPS_CONVOLUTION": "auto"}, "names without scheme and port"),
+        ((), {"CLPIPS_CORS_ORIGINS": "studio", "CLPIPS_CONVOLUTION": "auto"}, "a scheme and a host without a path"),
     ],
 )
 def test_a_start_that_cannot_be_is_one_clear_line(

@@ -140,7 +140,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
     elif metadata.get("format") != FORMAT or not tensors or not tensors.keys() <= PLACES.keys():
         raise WeightsError(
             f"{source} is no weights file: expected format={FORMAT!r} in the metadata and tensors among "
-            f"{', '.join(PLACES)}, found tensors {sorted(tensors)} and format={metadata.get('format')!r}"
+            f"{', '.join(PLACES)}, found tensors {sorted(tensors)} and format={metadata.get('format', '')[:40]!r}"
         )
     try:
         for name, tensor in tensors.items():
