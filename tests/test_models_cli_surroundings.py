@@ -69,6 +69,13 @@ def test_what_cannot_be_told_on_standard_error_changes_nothing(
         assert subprocess.run(command, cwd=folder, stderr=full, check=False).returncode == code
 
 
+def test_more_workers_than_a_machine_bears_are_refused(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("target,candidate\nt.png,t.png\n")
+    done = run(folder, "score", "pairs.csv", "--out", "scores", "--engine-workers", "100000")
+    assert done.returncode == 2
+    assert b"four for a core" in done.stderr
+
+
 def test_brackets_in_names_are_brackets(folder: Path) -> None:
     done = run(folder, "rank", "t.png", *NAMES[:2], PYTHONIOENCODING="utf-8")
     assert done.returncode == 0
