@@ -71,7 +71,7 @@ from clpips.service.teaching.judging import Judging
 from clpips.service.teaching.learner import Learner
 from clpips.service.teaching.operations import Teaching
 from clpips.service.teaching.scheduling import NICENESS
-from clpips.service.wire.query import refuse_unknown_parameters
+from clpips.service.wire.query import check_parameters
 from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
@@ -106,6 +106,9 @@ def create_app(
 
     database = Database(settings.database_url, observe_database)
     database.require_usable()
+    access = Access.from_settings(settings)
+    hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
+    origins = Origins.from_settings(settings)
     opened: list[Engine] = []
     if engine is None:
         engines = opened = open_engines(settings)
@@ -115,9 +118,6 @@ def create_app(
     networks = ALL_NETWORKS if settings.content else ALL_NETWORKS - {CONTENT}
     shipped = ShippedWeights.load(engine.fingerprint, engine.net.name)
     described = describe_engine(engines)
-    access = Access.from_settings(settings)
-    hosts = Hosts.from_settings(settings, guarded=not access.is_open and is_reachable(settings.host))
-    origins = Origins.from_settings(settings)
     telemetry = Telemetry()
     telemetry.describe(described.name, described.device, described.convolution, described.backbone)
     throughput = Throughput()
@@ -266,7 +266,7 @@ def create_app(
             }.items()
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        before_request=refuse_unknown_parameters,
+        before_request=check_parameters,
         middleware=[telemetry.http_config().middleware],
         lifespan=[lifetime],
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone

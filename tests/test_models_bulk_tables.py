@@ -151,3 +151,16 @@ def test_an_image_that_parquet_keeps_once_is_not_held_for_each_of_its_rows(tmp_p
 def test_a_batch_that_cannot_be_scored_is_refused_in_words(folder: Path, batch: Any, words: str) -> None:
     with Scorer(root=folder, **QUICK) as scorer, pytest.raises(BulkError, match=words):
         scorer(batch)
+
+
+@pytest.mark.parametrize("before", [b"", b"\n \t", b'{"target": "0.png", "candidate": "1.png"}\n' * 120_000])
+def test_a_line_of_json_that_is_null_is_told(tmp_path: Path, before: bytes) -> None:
+    (tmp_path / "pairs.jsonl").write_bytes(before + b'null\n{"target": "0.png", "candidate": "1.png"}\n')
+    with pytest.raises(BulkError, match="a line of the table is `null`"):
+        open_table(str(tmp_path / "pairs.jsonl"), Folder(str(tmp_path / "work")), [])
+
+
+def test_a_parquet_file_that_is_damaged_is_bad_input_and_no_failure_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "pairs.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(BulkError, match="is a damaged Parquet file"):
+        open_table(str(tmp_path / "pairs.parquet"), Folder(str(tmp_path / "work")), [])

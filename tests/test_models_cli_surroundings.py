@@ -55,6 +55,27 @@ def test_json_loses_nothing_in_any_encoding(folder: Path) -> None:
     assert json.loads(done.stdout.decode("cp1252"))["ranking"][0]["path"] == "ρ.png"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("distance", "t.png", "nowhere.png"), 2), (("score", "pairs.csv", "--out", "scores"), 0)],
+)
+def test_what_cannot_be_told_on_standard_error_changes_nothing(
+    folder: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    (folder / "pairs.csv").write_text("target,candidate\nt.png,t.png\n")
+    command = [sys.executable, "-c", "from clpips.models.cli.commands import main; main()", *arguments]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, cwd=folder, stderr=full, check=False).returncode == code
+
+
+def test_more_workers_than_a_machine_bears_are_refused(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("target,candidate\nt.png,t.png\n")
+    done = run(folder, "score", "pairs.csv", "--out", "scores", "--engine-workers", "100000")
+    assert done.returncode == 2
+    assert b"four for a core" in done.stderr
+
+
 def test_brackets_in_names_are_brackets(folder: Path) -> None:
     done = run(folder, "rank", "t.png", *NAMES[:2], PYTHONIOENCODING="utf-8")
     assert done.returncode == 0

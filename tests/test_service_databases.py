@@ -55,6 +55,22 @@ def test_another_database_is_refused_by_name_of_those_that_are_served(url: str) 
         Database(url)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("port=abc", "non-integer port"),
+        ("port=99999", "there is no port 99999"),
+        ("host=a:1&host=b:70000", "there is no port 70000"),
+        ("host=a&host=b&port=1&port=2&port=3", "host"),
+        ("ssl=maybe", "ssl is once one of disable,"),
+        ("sslmode=require&sslmode=disable", "ssl is once one of disable,"),
+    ],
+)
+def test_options_that_no_postgresql_can_have_are_told_before_it_is_asked(options: str, told: str) -> None:
+    with pytest.raises(StorageError, match=rf"postgresql://.*; .*{told}"):
+        Database(f"postgresql://host/clpips?{options}")
+
+
 async def test_a_database_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     others = set(threading.enumerate())  # of services that other tests keep running

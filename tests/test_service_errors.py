@@ -226,3 +226,10 @@ def test_a_parameter_of_a_query_that_is_wrong_is_named(query: str) -> None:
     assert reply.status_code == 422
     assert reply.json()["type"].endswith("invalid-request")
     assert reply.json()["detail"].startswith("limit: ")
+
+
+@pytest.mark.parametrize("path", ["/profiles?limit=1&limit=2", "/profiles/ada/suggest?comparison=a&comparison=b"])
+def test_a_parameter_that_is_there_twice_is_named(path: str) -> None:
+    with serving() as client:
+        problem = assert_problem(client.get(path), 422, "invalid-request")
+    assert problem["detail"].endswith("the query has it more than once, expected one")

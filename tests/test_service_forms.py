@@ -137,6 +137,28 @@ def test_text_parts_come_in_the_charset_that_they_name(client: TestClient[Any]) 
     assert_problem(profile(b"klingon", b"lpips"), 400, "malformed-body")
 
 
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        (b"idna", b"xn--" + b"a" * 2000),
+        (b"punycode", b"a" * 3_000_000),  # which would take minutes
+        (b"undefined", b"ada"),
+        (b"unicode_escape", b"\\ud800"),  # half a character, which no database keeps
+        (b"Raw_Unicode_Escape", b"\\ud800"),
+        (b"utf7", b"+2AA-"),
+    ],
+)
+def test_what_is_no_charset_decodes_nothing(client: TestClient[Any], charset: bytes, text: bytes) -> None:
+    head = b'name="rater"\r\nContent-Type: text/plain; charset=' + charset
+    images = [(TARGET, IMAGES[0]), (CANDIDATE, IMAGES[1]), (CANDIDATE, IMAGES[2])]
+    problem = assert_problem(
+        post(client, form(*images, (b'name="order"', b"0,1"), (head, text)), "/profiles/ada/rankings"),
+        400,
+        "malformed-body",
+    )
+    assert "send it in UTF-8" in problem["detail"]
+
+
 def test_whole_numbers_with_a_point_are_taken_or_told(client: TestClient[Any]) -> None:
     in_json = client.post("/rank", json={"target": BASE64[0], "candidates": [BASE64[1]], "resolution": 256.0})
     problem = assert_problem(in_json, 422, "invalid-request")

@@ -155,6 +155,18 @@ def test_the_host_is_looked_at_before_all_else(address: tuple[str, int], head: b
         assert json.loads(body)["status"] == status
 
 
+@pytest.mark.parametrize(
+    "name", [b"Host", b"Origin", b"Authorization", b"X-Session-Token", b"Content-Type", b"Content-Encoding"]
+)
+def test_what_says_who_asks_for_whom_and_how_is_there_once(address: tuple[str, int], name: bytes) -> None:
+    first = b"" if name == b"Host" else name + b": http://localhost\r\n"
+    [(status, _, body)] = exchange(address, CLOSING[:-2] + first + name.lower() + b": localhost\r\n\r\n")
+    assert (status, json.loads(body)["detail"]) == (
+        400,
+        f"the request has more than one {name.decode()} header; send one",
+    )
+
+
 def test_a_target_that_is_no_path_is_told(address: tuple[str, int]) -> None:
     [(status, headers, body)] = exchange(address, CLOSING.replace(b"/healthz", b"*"))
     assert status == 400

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +130,52 @@ def test_requests_are_logged_as_json_with_their_id() -> None:
     assert (line["request_id"], line["status"], line["level"]) == ("mine", 404, "info")
 
 
+def test_a_log_that_nobody_reads_any_more_fails_no_request() -> None:
+    with running() as service:
+        assert service.process.stderr is not None
+        service.process.stderr.close()
+        assert httpx.post(f"{service.url}/profiles", json={"name": "unread"}).status_code == 201
+        assert httpx.get(f"{service.url}/profiles/unread").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait() == 0
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("stream", ["2>/dev/full", "<&- >&- 2>&-"])
+def test_a_service_whose_words_go_nowhere_serves(stream: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = f'exec "$0" -m clpips.service.cli serve --port {port} {stream}'
+    with subprocess.Popen(["/bin/sh", "-c", command, sys.executable], env=settings()) as process:
+        try:
+            while not is_ready(f"http://127.0.0.1:{port}"):
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait() == 0
+        finally:
+            process.kill()
+
+
+def test_no_text_of_a_client_is_a_command_to_the_terminal_that_shows_the_log() -> None:
+    code = (
+        "import logging, structlog; from clpips.service.ops.logs import configure_logging; "
+        "from clpips.service.settings import Settings; configure_logging(Settings(log_format='console')); "
+        "structlog.get_logger().info('request', path='/\\x1b]0;title\\x07'); "
+        "logging.getLogger('other').warning('\\x9b2J')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    assert re.findall(r"[^\n -~]", done.stderr) == []
+    assert r"/\x1b]0;title\x07" in done.stderr
+    assert r"\x9b2J" in done.stderr
+
+
 def test_a_taken_port_is_one_clear_line(service: Service) -> None:
     port = service.url.rpartition(":")[2]
     assert f"cannot listen on 127.0.0.1 port {port}" in refused("--port", port)
@@ -142,6 +190,9 @@ def test_a_taken_port_is_one_clear_line(service: Service) -> None:
         (("--engine", "onnx", "--precision", "fast"), {}, "choose the engine torch"),
         (("--host", "no.such.host.invalid"), {}, "cannot listen on no.such.host.invalid"),
         (("--port", "99999"), {}, "99999"),
+        # Before an engine is opened, which has a line of its own to say.
+        ((), {"CLPIPS_ALLOWED_HOSTS": "http://x", "CLPIPS_CONVOLUTION": "auto"}, "names without scheme and port"),
+        ((), {"CLPIPS_CORS_ORIGINS": "studio", "CLPIPS_CONVOLUTION": "auto"}, "a scheme and a host without a path"),
     ],
 )
 def test_a_start_that_cannot_be_is_one_clear_line(

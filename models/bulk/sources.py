@@ -3,9 +3,11 @@
 Parquet whose row groups are too large to hold is rewritten too, in smaller ones.
 """
 
+import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -16,6 +18,7 @@ from clpips.models.bulk.errors import BulkError
 from clpips.models.bulk.folder import Folder, filesystem_of, is_url, store_errors
 from clpips.models.bulk.table import PairTable
 
+NULL_LINE: Final = re.compile(rb"[\r\n][ \t]*null")
 WRITTEN_BYTES: Final = 8 * 2**20  # of a row group that is written
 COPY: Final = "table.parquet"
 FORMATS: Final = {
@@ -63,7 +66,13 @@ def open_table(source: str, work: Folder, texts: Sequence[str]) -> PairTable:
         return PairTable([work.path(COPY)])
     files, form = source_files(source)
     if form == "parquet":
-        table = PairTable(files)
+        try:
+            table = PairTable(files)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            said = " ".join(str(error).split())  # Arrow's own words, of no system
+            raise BulkError(f"{source} is a damaged Parquet file: {said}") from error
         if table.fits:
             return table
         rewrite(table.schema, table.batches(table.schema.names, rows=256), work)
@@ -107,12 +116,37 @@ def _with_first(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iter
     yield from others
 
 
+class _Lines(io.RawIOBase):
+    """The bytes of a JSON Lines file, of which no line is `null`: a block that begins with one crashes Arrow."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._line = b"\n"  # what has been read of the last line, as far as it may still become `null`
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = self._file.read(-1 if size is None else size)
+        seen = self._line + content
+        if NULL_LINE.search(seen):
+            raise BulkError("a line of the table is `null`: each must be an object with the names of two images")
+        begin = max(seen.rfind(b"\n"), seen.rfind(b"\r"), 0)
+        self._line = seen[begin:] if b"null".startswith(seen[begin:].strip()) else b""
+        return content
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def _parsed(file: str, form: str, texts: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The batches of a CSV or JSON Lines file."""
-    source = filesystem_of(file)[0].open(file, "rb") if is_url(file) else file
+    source: Any = filesystem_of(file)[0].open(file, "rb") if is_url(file) else file
     block = 2**22  # bytes: a line must fit
     if form == "json":
-        reader = pa_json.open_json(source, read_options=pa_json.ReadOptions(block_size=block, use_threads=False))
+        lines = _Lines(Path(source).open("rb") if source is file else source)  # noqa: SIM115 - Arrow closes it
+        reader = pa_json.open_json(lines, read_options=pa_json.ReadOptions(block_size=block, use_threads=False))
     else:
         convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))  # no text is null
         parse = pa_csv.ParseOptions(delimiter="\t" if form == "tsv" else ",", newlines_in_values=True)

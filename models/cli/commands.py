@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except MemoryError:
         _fail("there is not enough memory for this; take fewer or smaller images", BAD_INPUT)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror}", BAD_INPUT)
+        file = error.filename2 or error.filename or "the system"  # the second is what is written, where one is copied
+        _fail(f"{file}: {error.strerror or error}", BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -18,6 +18,7 @@ from clpips.models.metric.distance import distance_by_family, weigh
 from clpips.models.metric.families import ALEXNET, FAMILIES
 from clpips.models.metric.spatial import UPSAMPLINGS, Upsampling, heat_map
 from clpips.models.metric.weights_files import load_weights
+from clpips.models.metric.whole_files import write_whole
 
 PICTURE_ENDINGS: Final = (".png", "")
 VALUES_ENDING: Final = ".npy"
@@ -82,9 +83,9 @@ def heatmap_command(
     if ending == VALUES_ENDING:
         write_npy(out, values)
     elif style == "overlay":
-        out.write_bytes(overlay_png(values, high, pixels[candidate], opacity))
+        write_whole(out, overlay_png(values, high, pixels[candidate], opacity))
     else:
-        out.write_bytes(heat_png(values, high))
+        write_whole(out, heat_png(values, high))
     total = float(weigh(z, chosen.values)[0])
     families = {f.name: float(part) for f, part in zip(FAMILIES, distance_by_family(z, chosen.values)[0], strict=True)}
     unplaced = 1 - families["aligned"] / total if total else 0.0

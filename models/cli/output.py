@@ -1,15 +1,16 @@
 """Output of commands: results on standard output, progress on standard error."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
+from contextlib import contextmanager, suppress
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import Final
+from typing import Any, Final, TextIO, cast
 
 import numpy as np
 import rich_click as click
@@ -18,17 +19,48 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from clpips.models.metric.whole_files import write_whole
+
 LINE_SECONDS: Final = 5.0  # between lines of progress off a terminal
 SHOWN_SECONDS: Final = 0.05  # a part that takes less is not worth a word
 WIDEST: Final = 10_000  # characters of a line of a table
 LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
+class Unfailing:
+    """A stream for words beside the work: what cannot be written is dropped, on a full disk or without a reader."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def write_what_can_be_written() -> None:
-    """Have output streams write `?` for what their encoding has no sign for (cp1252 has no ρ), and never fail."""
+    """Have output streams write `?` for what their encoding has no sign for (cp1252 has no ρ), and never fail for it.
+
+    Standard error never fails at all: neither a log line nor a bar of progress may end the work that it tells of.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    for descriptor in range(3):  # a closed one would be given to a socket or a file, to which others then write
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    errors: TextIO | None = sys.stderr  # None where it is closed
+    sys.stderr = cast("TextIO", Unfailing(errors or Path(os.devnull).open("w")))  # noqa: SIM115 - it is never closed
 
 
 def print_json(value: object) -> None:
@@ -59,8 +91,9 @@ def print_figures(table: Table) -> None:
 
 def write_npy(path: Path, values: NDArray[np.float32]) -> None:
     """Write a `.npy` file of this very name; `numpy.save` would add an ending to one that has another."""
-    with path.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    content = BytesIO()  # `numpy.save` does not say why a file cannot be written
+    np.save(content, values, allow_pickle=False)
+    write_whole(path, content.getbuffer())
 
 
 def print_line(console: Console, text: str) -> None:

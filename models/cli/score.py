@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clpips.models.bulk.progress import Progress
 
 CORES_A_WORKER = 8
+WORKERS_A_CORE = 4  # at most: each has an engine and its memory
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143  # exit codes: the first is for what another try may find better
 
 
@@ -219,6 +220,8 @@ def _executor(
         executor = RayExecutor(address, Worker, (out, options), spill, workers, cpus, gpus, one_disk=in_common)
     else:
         count = workers or -(-core_count() // CORES_A_WORKER)
+        if count > (most := WORKERS_A_CORE * core_count()):
+            raise click.BadParameter(f"{count} is more than {most}, four for a core", param_hint="--engine-workers")
         make = partial(Worker, out, options, max(1, core_count() // count), spill)
         executor = ProcessExecutor(make, count)
     try:
@@ -248,7 +251,7 @@ def _ending(job: Any) -> Iterator[None]:
         raise
     except (OSError, StoreError) as error:
         words = (
-            f"{error.filename or 'the system'}: {' '.join(str(error.strerror).split())}"
+            f"{error.filename or 'the system'}: {' '.join(str(error.strerror or error).split())}"
             if isinstance(error, OSError)
             else str(error)
         )

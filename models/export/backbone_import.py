@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clpips.models.metric.backbone_file import SHIPPED_BACKBONE, Backbone, BackboneError, load_backbone
 from clpips.models.metric.nets import Net
+from clpips.models.metric.whole_files import write_whole
 
 
 def import_backbone(source: Path, net: Net, out: Path) -> Backbone:
@@ -37,9 +38,7 @@ def import_backbone(source: Path, net: Net, out: Path) -> Backbone:
     if not isinstance(state, Mapping):
         raise BackboneError(f"{source} holds {type(state).__name__}, expected a state dict of {net.title}")
     tensors = {name: _tensor(source, state, net, name, shape) for name, shape in net.tensor_shapes().items()}
-    partial = out.with_name(out.name + ".partial")
-    partial.write_bytes(SHIPPED_BACKBONE.read_bytes() if _are_shipped(tensors) else safetensors.numpy.save(tensors))
-    partial.replace(out)
+    write_whole(out, SHIPPED_BACKBONE.read_bytes() if _are_shipped(tensors) else safetensors.numpy.save(tensors))
     return load_backbone(out)
 
 

@@ -6,6 +6,7 @@ the five taps, `lin0` to `lin4`, which stand in `lins` a second time, and the sh
 families it has no place for.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from clpips.models.metric.backbone import INPUT_SCALE, INPUT_SHIFT
 from clpips.models.metric.backbone_file import Backbone
 from clpips.models.metric.nets import Conv, Fire, Tap
 from clpips.models.metric.weights import LayerWeights, WeightsError
+from clpips.models.metric.whole_files import write_whole
 
 ALIGNED: Final = "aligned"
 
@@ -60,8 +62,7 @@ def left_out(weights: LayerWeights) -> dict[str, float]:
 def export_lpips(path: Path, weights: LayerWeights, backbone: Backbone) -> dict[str, float]:
     """Write the state dict, which `torch.load(path, weights_only=True)` reads, and say what is `left_out`."""
     state = lpips_state(weights, backbone)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:  # which says what is wrong with a path; `torch.save` has another error for it
-        torch.save(state, file)
-    partial.replace(path)
+    content = BytesIO()  # `torch.save` has errors of its own for a path, and for a disk that is full
+    torch.save(state, content)
+    write_whole(path, content.getbuffer())
     return left_out(weights)

@@ -30,6 +30,7 @@ from clpips.models.metric.families import (
 from clpips.models.metric.nets import ALEX
 from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.weights import LayerWeights, WeightsError, combine_families
+from clpips.models.metric.whole_files import write_whole
 
 FORMAT: Final = "clpips-weights-2"
 FORMAT_1: Final = "clpips-weights-1"
@@ -92,9 +93,7 @@ def _balanced(layout: ZLayout) -> LayerWeights:
 
 def save_weights(weights: LayerWeights, path: Path) -> None:
     """Write a weights file; a reader sees the old content or the new, never half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(format_weights(weights))
-    partial.replace(path)
+    write_whole(path, format_weights(weights))
 
 
 def format_weights(weights: LayerWeights) -> bytes:
@@ -141,7 +140,7 @@ def parse_weights(content: bytes, source: str = "the weights file") -> LayerWeig
     elif metadata.get("format") != FORMAT or not tensors or not tensors.keys() <= PLACES.keys():
         raise WeightsError(
             f"{source} is no weights file: expected format={FORMAT!r} in the metadata and tensors among "
-            f"{', '.join(PLACES)}, found tensors {sorted(tensors)} and format={metadata.get('format')!r}"
+            f"{', '.join(PLACES)}, found tensors {sorted(tensors)} and format={metadata.get('format', '')[:40]!r}"
         )
     try:
         for name, tensor in tensors.items():

@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from clpips.models.metric.whole_files import write_whole
 
 CELL_INCHES: Final = 0.32
 MARGIN_INCHES: Final = 2.6  # for the names
@@ -26,7 +29,8 @@ def draw_matrix(path: Path, distances: NDArray[np.float32], names: Sequence[str]
     figure.colorbar(shown, ax=axes, shrink=0.7, label=f"distance, {weights}")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # of a script that the font has not: a box stands for it
-        figure.savefig(path, dpi=110, bbox_inches="tight")
+        figure.savefig(content := BytesIO(), format=path.suffix[1:].lower(), dpi=110, bbox_inches="tight")
+    write_whole(path, content.getbuffer())
 
 
 def _drawable(name: str) -> str:

@@ -27,6 +27,8 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# What says who asks, for whom, and in what form: a proxy may have looked at one of two, and the app at the other.
+ONCE: Final = (b"host", b"origin", b"authorization", b"x-session-token", b"content-type", b"content-encoding")
 NO_ANSWER: Final = "the service failed on this request; its log has the reason under the request id of this answer"
 
 log = structlog.get_logger()
@@ -81,12 +83,13 @@ class Gate:
                 await _answer(send_with_headers, unnamed(HTTPStatus.INTERNAL_SERVER_ERROR, NO_ANSWER))
 
     def _host_problem(self, scope: HTTPScope, headers: Mapping[bytes, str]) -> Problem | ProblemDetails | None:
-        """What is wrong with the request's host or path."""
-        named = [value for name, value in scope["headers"] if name == b"host"]
+        """What is wrong with the request's host or path, or with headers that are there twice."""
+        names = [name for name, _ in scope["headers"]]
+        named = b"host" in names
         if not named and scope["http_version"] != "1.0":  # which had no such header yet; probes still speak it
             return _bad("the request has no Host header; send the name that the service was asked for by")
-        if len(named) > 1:
-            return _bad("the request has more than one Host header; send one")
+        if twice := [name.decode().title() for name in ONCE if names.count(name) > 1]:
+            return _bad(f"the request has more than one {twice[0]} header; send one")
         host = _host(headers)
         if named and host is None:
             return _bad(f"the Host header is {short(headers[b'host'])!r}, expected a name or an address, and a port")

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 import uuid
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -16,6 +17,8 @@ from clpips.service.settings import Settings
 
 REQUEST_ID: Final = "X-Request-ID"
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# What a terminal obeys, or writes backwards: any page can ask for a path that has it. JSON escapes it anyway.
+COMMANDS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds: logged at debug
 
 log = structlog.get_logger()
@@ -64,6 +67,18 @@ def _request_id(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
+def escape_commands(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A log line for a terminal, in which no text that a client sent is a command to it.
+
+    >>> escape_commands(None, "info", {"path": "/\\x1b[2J", "status": 404})
+    {'path': '/\\\\x1b[2J', 'status': 404}
+    """
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = COMMANDS.sub(lambda sign: repr(sign[0])[1:-1], value)
+    return line
+
+
 def configure_logging(settings: Settings) -> None:
     """Send the service's and its libraries' logs to standard error: JSON lines, or colours where a person watches."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
@@ -76,7 +91,7 @@ def configure_logging(settings: Settings) -> None:
     last: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [escape_commands, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, *last],

@@ -43,6 +43,7 @@ def back_up(url: str, copy: Path) -> dict[str, int]:
             os.fsync(file.fileno())
         partial.rename(copy)
     except (OSError, sqlite3.Error) as error:
+        partial.unlink(missing_ok=True)
         raise StorageError(f"the database cannot be copied to {copy}: {error}") from error
     return counts
 

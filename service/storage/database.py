@@ -245,7 +245,9 @@ async def _translated() -> AsyncIterator[None]:
     except StorageError:
         raise
     except UNAVAILABLE as error:
-        reason = " ".join((str(getattr(error, "orig", None) or error) or type(error).__name__).split())
+        said = str(getattr(error, "orig", None) or error)
+        silent = "it does not answer" if isinstance(error, TimeoutError) else type(error).__name__
+        reason = " ".join((said or silent).split())
         raise (DatabaseAwayError if _is_away(error) else StorageError)(reason) from error
     except SQLAlchemyError as error:
         raise StorageError(str(error)) from error

@@ -17,6 +17,7 @@ DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 LIBPQ: Final = {"sslmode": "ssl"}  # options that every other client of PostgreSQL knows by another name
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 OPTIONS: Final = frozenset({"ssl", "host", "port", "passfile", "target_session_attrs"})  # asyncpg's, of a URL
 MAGIC: Final = b"SQLite format 3\0"
 EXPECTED: Final = "the database must be a URL like sqlite:///clpips.db or postgresql://user:password@host/clpips"
@@ -34,7 +35,7 @@ def parse_url(text: str) -> URL:
             raise StorageError(f"{EXPECTED}: {url} names no file, and what is in memory alone is lost at each stop")
         if url.host or url.query:
             raise StorageError(
-                f"{EXPECTED}: a file has three slashes before it, four where its path begins at the root"
+                f"{EXPECTED}: a file has no options, and three slashes before it, four where it begins at the root"
             )
         return url.set(drivername=driver)
     query = {LIBPQ.get(name, name): value for name, value in url.query.items()}
@@ -42,9 +43,18 @@ def parse_url(text: str) -> URL:
         raise StorageError(
             f"{EXPECTED}; the option {', '.join(unknown)} is not known, {', '.join(sorted(OPTIONS))} are"
         )
-    if url.port is not None and not 0 < url.port <= 65535:
-        raise StorageError(f"{EXPECTED}; there is no port {url.port}")
-    return url.set(drivername=driver, query=query)
+    if query.get("ssl", SSL_MODES[0]) not in SSL_MODES:
+        raise StorageError(f"{EXPECTED}; ssl is once one of {', '.join(SSL_MODES)}")
+    url = url.set(drivername=driver, query=query)
+    try:
+        _, options = url.get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError) as error:  # ports that are no numbers, or not one for each host
+        raise StorageError(f"{EXPECTED}; {error}") from error
+    ports = options.get("port", ())
+    for port in (url.port, *([ports] if isinstance(ports, int) else ports)):
+        if port is not None and not 0 < port <= 65535:
+            raise StorageError(f"{EXPECTED}; there is no port {port}")
+    return url
 
 
 def file_of(url: URL) -> Path:

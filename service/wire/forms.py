@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import codecs
 import quopri
 import re
 from collections import defaultdict
@@ -24,6 +25,9 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 PART_BYTES: Final = 2**18  # of a form that the parser is given at a time
 MOST_TEXTS: Final = 8  # parts of a form beside its images, or a few more than any has
 TRANSPARENT: Final = frozenset({"", "7bit", "8bit", "binary"})  # transfer encodings that change no byte
+# What Python decodes under the name of a charset, and is none: host names (some in quadratic time), escapes and UTF-7,
+# by both of which half a character (a surrogate) comes in, and what decodes nothing.
+NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
 
 
 class Part(NamedTuple):
@@ -57,10 +61,10 @@ class Multipart:
             if len(parts) > 1:
                 raise invalid(pointer, f"the form has {len(parts)} parts of this name, expected one")
             try:
-                texts[name] = parts[0].content.decode(parts[0].charset).strip()
-            except (UnicodeDecodeError, LookupError) as error:
+                texts[name] = _text(parts[0]).strip()
+            except (ValueError, LookupError) as error:
                 told = "UTF-8" if parts[0].charset == "utf-8-sig" else short(parts[0].charset)
-                raise MalformedBody(f"the part {name!r} is not {told} text") from error
+                raise MalformedBody(f"the part {name!r} is not {told} text; send it in UTF-8") from error
         try:
             return msgspec.convert(texts, shape, strict=False)
         except msgspec.ValidationError as error:
@@ -89,6 +93,13 @@ class Multipart:
 
 def _fields_of(shape: type[msgspec.Struct]) -> set[str]:
     return {field.name for field in msgspec.structs.fields(shape)}
+
+
+def _text(part: Part) -> str:
+    """A part's text. Raises `ValueError` where the bytes are not of its charset, `LookupError` where that is none."""
+    if codecs.lookup(part.charset).name in NO_CHARSETS:
+        raise LookupError(part.charset)
+    return part.content.decode(part.charset)
 
 
 def _image(part: Part) -> SentImage | HeldImage | Unreadable:

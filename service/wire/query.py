@@ -1,4 +1,4 @@
-"""Query parameters: one that the route does not know is refused, as an unknown field of a body is."""
+"""Query parameters: one that the route does not know or has twice is refused, as a field of a body is."""
 
 from typing import Any
 
@@ -10,17 +10,25 @@ from clpips.service.problems import Fault, InvalidRequest
 from clpips.service.wire.faults import short
 
 
-async def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
-    """Raise `InvalidRequest` that names each unknown parameter of the query, and those that there are.
+async def check_parameters(request: Request[Any, Any, Any]) -> None:
+    """Raise `InvalidRequest` that names each parameter of the query that is unknown, or there more than once.
 
     The app calls it before every handler, when the guards have let the request in and before its body is read.
     """
     if not request.scope["query_string"]:
         return
     known = _parameters_of(request.route_handler)
-    if unknown := [name for name in request.query_params if name not in known]:
-        there_are = f"this operation knows {', '.join(known)}" if known else "this operation has none"
-        details = [f"the query has a parameter {short(name)!r}; {there_are}" for name in unknown]
+    there_are = f"this operation knows {', '.join(known)}" if known else "this operation has none"
+    given = request.query_params
+    details = [
+        *(f"the query has a parameter {short(name)!r}; {there_are}" for name in given if name not in known),
+        *(
+            f"{name}: the query has it more than once, expected one"
+            for name in known
+            if len(given.getall(name, [])) > 1
+        ),
+    ]
+    if details:
         raise InvalidRequest(details[0], [Fault("", detail) for detail in details])
 
 
