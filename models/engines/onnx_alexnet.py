@@ -80,7 +80,7 @@ def _run_into_features(session: Any, image: NDArray[np.uint8], options: Any | No
 
 
 class _Room(threading.local):
-    """Memory of each thread for what a run on several images gives, up to 10 MB: fresh pages for each would cost more."""
+    """Memory of each thread for what a run on several images gives, up to 10 MB: fresh pages each time cost more."""
 
     _numbers: NDArray[np.float32] = np.empty(0, np.float32)
 
