@@ -252,7 +252,7 @@ class SessionStore:
             return await session.scalar(select(func.count()).select_from(SessionRow)) or 0
 
     def _is_alive(self) -> ColumnElement[bool]:
-        return SessionRow.expires_at > self._clock()
+        return _SESSIONS.c.expires_at > self._clock()
 
     async def _locked(self, session: AsyncSession, name: str) -> SessionRow:
         """The session's row, locked. Raises `SessionMissingError`."""
