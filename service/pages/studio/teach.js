@@ -139,7 +139,7 @@ export class Teach {
       h(
         "div",
         { class: "row" },
-        lesson.ranking !== undefined && !lesson.taken && this.store.state.session === null && h("button", { type: "button", onclick: () => this.another() }, "Next target"),
+        lesson.ranking !== undefined && this.store.state.session === null && h("button", { type: "button", onclick: () => this.another() }, "Next target"),
         lesson.ranking !== undefined && h("button", { type: "button", onclick: forget }, "Forget this"),
         lesson.proposed !== null && this.store.state.session === null && h("button", { type: "button", onclick: take }, "Use it anyway"),
         ranks(this.store.state.mine).size > 2 && h("button", { type: "button", onclick: () => this.askNext() }, "Ask me about two"),
