@@ -46,8 +46,12 @@ def test_large_pictures_go_few_at_a_time_and_fewest_at_first(browser: Any, servi
     for place in range(9):  # 3 MB each: they cannot be compressed
         (tmp_path / f"{place}.png").write_bytes(encode(np.roll(noise, place, axis=1), compress_level=1))
     ranked: list[int] = []
+
+    def note(answer: Any) -> None:
+        if answer.url.endswith("/rank"):
+            ranked.append(len(answer.json()["ranking"]))
+
     with page_of(browser, service, **DESK) as page:
-        note = lambda answer: answer.url.endswith("/rank") and ranked.append(len(answer.json()["ranking"]))  # noqa: E731
         page.on("response", note)
         drop_from(page, tmp_path)
         wait_for_order(page, 8)
