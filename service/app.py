@@ -43,6 +43,7 @@ from clpips.service.routes.rankings import RANKING_ROUTES
 from clpips.service.routes.root import root
 from clpips.service.routes.scoring import distance, rank
 from clpips.service.routes.session_access import session_of
+from clpips.service.routes.session_heatmaps import get_session_heatmap
 from clpips.service.routes.sessions import SESSION_ROUTES
 from clpips.service.routes.studio import STUDIO_ROUTES
 from clpips.service.scoring.comparer import Comparer
@@ -54,6 +55,7 @@ from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
 from clpips.service.scoring.thumbnails import ThumbnailMaker
+from clpips.service.sessions.heatmaps import SessionHeatmaps
 from clpips.service.sessions.held import HeldSessions
 from clpips.service.sessions.operations import Sessions
 from clpips.service.sessions.orders import SessionOrders
@@ -159,6 +161,7 @@ def create_app(
     fit_workers = FitWorkers(FIT_WORKERS, settings.database_url, fit_niceness)
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
+    heatmaps = Heatmaps(comparer, registry)
     teaching = Teaching(store, registry, learner, fit_workers)
     judging = Judging(store, registry, learner, comparisons, comparer, telemetry)
     session_store = SessionStore(database, settings.max_sessions, settings.session_candidates)
@@ -239,6 +242,7 @@ def create_app(
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
             *SESSION_ROUTES,
+            get_session_heatmap,
             *STUDIO_ROUTES,
             healthz,
             readyz,
@@ -251,7 +255,7 @@ def create_app(
             for name, part in {
                 "reception": Reception(door, limits, settings.request_seconds, telemetry),
                 "scorer": scorer,
-                "heatmaps": Heatmaps(comparer, registry),
+                "heatmaps": heatmaps,
                 "matrices": Matrices(comparer, registry, described),
                 "limits": limits,
                 "readiness": readiness,
@@ -261,6 +265,7 @@ def create_app(
                 "exchange": Exchange(store, registry),
                 "sessions": sessions,
                 "session_orders": session_orders,
+                "session_heatmaps": SessionHeatmaps(sessions, held_sessions, heatmaps),
                 "streams": streams,
                 "pages": Pages.load(),
             }.items()

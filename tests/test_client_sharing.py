@@ -2,7 +2,14 @@
 
 import anyio
 import pytest
-from clpips_client import AsyncClient, Client, ConnectionLostError, SessionNotFoundError, UnauthenticatedError
+from clpips_client import (
+    AsyncClient,
+    Client,
+    ConnectionLostError,
+    InvalidRequestError,
+    SessionNotFoundError,
+    UnauthenticatedError,
+)
 
 from clpips.service.admission.keys import new_key
 from tests.support import client_service
@@ -104,6 +111,25 @@ def test_whoever_has_the_link_alone_does_not_delete_the_session_and_its_maker_do
         client.shared(session.url).delete()
         with pytest.raises(SessionNotFoundError):
             session.state()
+
+
+def test_the_link_alone_draws_a_heat_map_of_a_candidate() -> None:
+    key, line = new_key("ada", "a", ("score", "teach"))
+    with (
+        listening(ColourEngine(), api_keys=line) as url,
+        Client(url, key=key) as client,
+        Client(url, key="") as person,
+    ):
+        session = client.share(TARGET)
+        session.add(CANDIDATES)
+        theirs = person.shared(session.url)
+        drawn = theirs.heatmap(2, format="npy", upsample="bilinear", layer=1)
+        assert drawn.to_numpy().shape == (256, 256)
+        assert drawn.distance == pytest.approx(theirs.state().candidates[2].distance, rel=2e-3)
+        same = client.heatmap(TARGET, CANDIDATES[2])
+        assert theirs.heatmap(2).content == same.content
+        with pytest.raises(InvalidRequestError, match="no candidate 6"):
+            theirs.heatmap(6)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -62,6 +62,7 @@ def every_request(session: Made) -> list[tuple[str, str, Any]]:
         ("GET", f"{session.path}/events", None),
         ("GET", f"{session.path}/images/target", None),
         ("GET", f"{session.path}/images/0", None),
+        ("GET", f"{session.path}/heatmap?candidate=0", None),
         ("GET", f"{session.path}/suggest", None),
         ("POST", f"{session.path}/candidates", candidates),
         ("PUT", f"{session.path}/order", ORDER),
@@ -75,7 +76,7 @@ def test_all_keys_of_the_tenant_open_it(client: TestClient[Any], session: Made) 
         assert client.get(session.path, headers=bearer(name)).status_code == 200
 
 
-@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("place", range(10))
 def test_another_tenants_session_is_answered_as_one_that_never_was(
     client: TestClient[Any], session: Made, place: int
 ) -> None:
@@ -100,7 +101,7 @@ def test_another_tenants_session_is_answered_in_the_same_time(client: TestClient
     assert abs(theirs - nobodys) < 0.25 * nobodys
 
 
-@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("place", range(10))
 def test_without_key_and_token_nothing_opens(client: TestClient[Any], session: Made, place: int) -> None:
     method, path, body = every_request(session)[place]
     assert_problem(client.request(method, path, json=body), 401, "unauthenticated")

@@ -127,11 +127,23 @@ def test_a_whole_session_by_keyboard_alone(page: Any, service: str) -> None:
     assert ranks_taught(service, "ada") == {"a": 2, "b": 2, "c": 1, "d": 4, "e": 5}
 
 
-def test_a_profile_is_taught_in_a_few_acts_with_three_pictures(page: Any, service: str) -> None:
+def test_a_profile_is_taught_in_a_few_acts_with_three_pictures_and_the_page_says_each(page: Any, service: str) -> None:
     drop(page, PICTURES[:3])
     wait_for_order(page, 2)
+    assert page.locator("#hint").inner_text().startswith("This is how balanced has them. Drag them into the order")
+    assert page.locator("#agree").inner_text() == "You have not changed balanced’s order yet."
     page.locator('#order .card:has-text("b.png")').hover()
     page.locator('#order .card:has-text("b.png") [data-act=earlier]').click()
+    assert page.locator("#hint").inner_text() == "Is this how you see them? Then press Teach my order."
     page.click("#teach-button")
-    assert "my-eye had guessed 0 % of your pairs" in lesson(page)
+    told = lesson(page)
+    assert "Kept: my-eye has your first order" in told
+    assert "my-eye had guessed none of this" in told
     assert ranks_taught(service, "my-eye") == {"a": 2, "b": 1}
+    assert page.locator("#hint").inner_text() == ""
+    page.click('#lesson button:has-text("Next target")')
+    assert page.evaluate("() => document.activeElement.id") == "choose"
+    drop(page, [PICTURES[3], PICTURES[1], PICTURES[2]])
+    assert wait_for_order(page, 2) == list("ba")
+    page.click("#teach-button")
+    page.locator('#lesson h2:has-text("my-eye has 2 orders of yours")').wait_for()

@@ -28,6 +28,24 @@ def test_another_target_has_another_order(ordered: Any) -> None:
     assert order_of(ordered) == list("edcba")
 
 
+def test_a_candidate_becomes_the_target_and_the_target_a_candidate(ordered: Any) -> None:
+    page = ordered
+    page.click("#target button")
+    assert page.locator("#targets .choice span").all_inner_texts() == [name for name, _ in PICTURES[1:]]
+    page.keyboard.press("Escape")
+    page.click("#target button")
+    page.click('#targets .choice:has-text("e.png")')
+    page.locator('#order .card:nth-child(1):has-text("d.png")').wait_for()
+    assert wait_for_order(page, 5) == ["d", "c", "b", "a", "target"]
+    assert page.locator("#target .name").inner_text() == "e.png"
+    assert page.evaluate("() => document.activeElement.textContent") == "Change"
+    page.click("#target button")
+    with page.expect_file_chooser() as chooser:
+        page.click('#targets button:has-text("Another file")')
+    chooser.value.set_files([{"name": "white.png", "mimeType": "image/png", "buffer": grey(255)}])
+    page.locator('#target .name:text-is("white.png")').wait_for()
+
+
 def test_a_file_that_is_no_picture_is_told_at_its_place_and_never_shown(page: Any) -> None:
     script = b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title = 'run'</script></svg>"
     drop(page, [*PICTURES[:3], ("evil.png", script), ("broken.png", PICTURES[1][1][:60])])

@@ -1,5 +1,6 @@
 """A session that a tool feeds, in the studio: live in every browser, kept over a kill, and opened by its link alone."""
 
+import re
 import signal
 import sys
 import time
@@ -7,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from clpips.models.engines.contract import Engine
 from clpips.service.admission.keys import new_key
 from tests.support import studio
 from tests.support.browser import needs_chromium, order_of, page_of, wait_for_order
 from tests.support.colours import ColourEngine
+from tests.support.pictures import encode, picture, variation
 from tests.support.processes import environment, wait_for_url
 from tests.support.services import listening
 from tests.support.studio import DESK, grey
@@ -22,6 +26,7 @@ from tests.support.studio import DESK, grey
 pytestmark = needs_chromium
 
 PATIENT = 60.0  # seconds, on a machine that is busy with something else
+HEAT = "() => document.querySelector('#viewer canvas.heat').toDataURL()"  # what is drawn of a map
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 browser = studio.browser
@@ -155,18 +160,45 @@ def test_a_link_that_opens_nothing_says_so(browser: Any, fed: Fed, token: str) -
         assert "session" not in page.url
 
 
-def test_a_link_where_there_are_keys_says_that_it_draws_no_heat_maps(browser: Any) -> None:
+@pytest.fixture(scope="module")
+def keyed(engine: Engine) -> Iterator[Fed]:
+    """A session of a service that has API keys."""
     key, line = new_key("ada", "studio", ("score", "teach"))
-    with listening(ColourEngine(), api_keys=line) as url:
+    target, *candidates = (encode(variation(picture(1, 96), seed, 0.3)) for seed in range(4))
+    with listening(engine, api_keys=line) as url:
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENT) as client:
-            told = client.post("/sessions", files={"target": grey(0)}).raise_for_status().json()
-            candidates = [("candidates", grey(level)) for level in (40, 80)]
-            client.post(f"/sessions/{told['session']}/candidates", files=candidates).raise_for_status()
-        with page_of(browser, url, fragment="#" + told["url"].partition("#")[2], **DESK) as page:
-            wait_for_order(page, 2)
-            page.locator("#order .card .picture").first.click()
-            page.locator("#viewer").get_by_text("Heat map", exact=True).click()
-            page.locator("#viewer .fault", has_text="A heat map needs an API key").wait_for()
+            told = client.post("/sessions", files={"target": target}).raise_for_status().json()
+            files = [("candidates", one) for one in candidates]
+            client.post(f"/sessions/{told['session']}/candidates", files=files).raise_for_status()
+        yield Fed(url, told["session"], told["token"], "#" + told["url"].partition("#")[2])
+
+
+def test_a_link_draws_heat_maps_where_there_are_keys(browser: Any, keyed: Fed) -> None:
+    asked: list[Any] = []
+    with page_of(browser, keyed.service, fragment=keyed.link, watch=asked.append, **DESK) as page:
+        wait_for_order(page, 3)
+        page.locator("#order .card .picture").first.click()
+        page.locator("#viewer").get_by_text("Heat map", exact=True).click()
+        page.locator("#viewer .about", has_text="Distance").wait_for()
+        whole = page.evaluate(HEAT)
+        page.locator("#viewer select").select_option("2")
+        page.wait_for_function(f"before => ({HEAT})() !== before", arg=whole)
+        assert page.locator("#viewer .fault").count() == 0
+    drawn = [request for request in asked if "/heatmap" in request.url]
+    assert {urlsplit(request.url).path for request in drawn} == {f"/sessions/{keyed.id}/heatmap"}
+    assert {request.headers.get("x-session-token") for request in drawn} == {keyed.token}
+    assert all(re.fullmatch("[0-9a-f]{64}", request.headers["x-target-hash"]) for request in drawn)
+    assert not [request for request in asked if "authorization" in request.headers]
+
+
+def test_a_heat_map_of_pictures_that_the_service_has_given_up_says_so(browser: Any, keyed: Fed) -> None:
+    with page_of(browser, keyed.service, fragment=keyed.link, **DESK) as page:
+        wait_for_order(page, 3)
+        gone = {"type": "urn:problem-type:clpips:images-not-held", "title": "", "status": 409, "detail": "for a tool"}
+        page.route("**/heatmap*", lambda route: route.fulfill(status=409, json=gone))
+        page.locator("#order .card .picture").first.click()
+        page.locator("#viewer").get_by_text("Heat map", exact=True).click()
+        page.locator("#viewer .fault", has_text="The service no longer holds what it needs for a heat map").wait_for()
 
 
 def test_a_session_that_is_deleted_keeps_its_pictures_in_sight_and_says_so(browser: Any, fed: Fed) -> None:

@@ -8,7 +8,10 @@ from clpips.service.openapi.headers import LAST_EVENT_ID, PRIORITY, SESSION_TOKE
 from clpips.service.openapi.problems import KEYED, RECEIVED, TIMED, Kinds, kinds
 from clpips.service.problems import (
     BackboneMismatch,
+    BadImages,
+    BodyTooLarge,
     ContentLeftOut,
+    DeadlinePassed,
     FitFailed,
     FitPostponed,
     Forbidden,
@@ -18,13 +21,16 @@ from clpips.service.problems import (
     Overloaded,
     ProfileExists,
     ProfileNotFound,
+    RequestTimeout,
     SessionFull,
     SessionNotFound,
     StorageUnavailable,
     ThumbnailGone,
     UnknownProfile,
+    UnsupportedContent,
 )
-from clpips.service.wire.media_types import EVENT_STREAM, JSON, MSGPACK, MULTIPART, WEBP
+from clpips.service.wire.heatmaps import HEADERS
+from clpips.service.wire.media_types import EVENT_STREAM, JSON, MSGPACK, MULTIPART, NPY, PNG, WEBP
 from clpips.service.wire.session_schemas import (
     CandidatesBody,
     CandidatesForm,
@@ -165,6 +171,25 @@ class SessionImageOperation(ContractedOperation):
         headers=TOKEN,
         answers={200: Answer("A WebP file, no side longer than 384 pixels.", None, (WEBP,))},
         problems={**FOUND, **kinds(ThumbnailGone)},
+    )
+
+
+class SessionHeatmapOperation(ContractedOperation):
+    """`GET /sessions/{session_id}/heatmap`."""
+
+    contract = Contract(
+        notes="`curl -H 'X-Session-Token: …' 'HOST/sessions/ID/heatmap?candidate=0' -o map.png`. It answers what "
+        "`/heatmap` does, of the session's own images alone, at its resolution and within its mask, and costs as much. "
+        "What was computed of the images must still be held: where it is not, 409, and nothing can be sent here.",
+        headers=(*TOKEN, TIMEOUT, PRIORITY, TARGET_HASH),
+        answers={200: Answer("The map.", None, (PNG, NPY), headers=HEADERS)},
+        problems={
+            **LOOKED_AT,
+            # A body is read, though none is looked at.
+            **kinds(NotReady, Overloaded, RequestTimeout, DeadlinePassed, BodyTooLarge, UnsupportedContent, BadImages),
+            ImagesNotHeld: "What was computed of the session's images is held no longer: `errors` says of which, and "
+            "they are sent again with `POST /sessions/{session_id}/candidates?since=0`, which adds nothing twice.",
+        },
     )
 
 

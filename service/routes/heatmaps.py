@@ -27,8 +27,9 @@ async def heatmap(
 ) -> Response[bytes]:
     """Where a candidate differs from the target, by the profile that is asked: a picture, or its values."""
     draw = partial(heatmaps.draw, tenant_of(request))
-    return await reception.answer(request, parse_heatmap, draw, respond=_file)
+    return await reception.answer(request, parse_heatmap, draw, respond=heatmap_file)
 
 
-def _file(_: AnyRequest, drawn: Heatmap) -> Response[bytes]:
+def heatmap_file(_: AnyRequest, drawn: Heatmap) -> Response[bytes]:
+    """A map as an answer: the file, and what there is to say beside it in headers."""
     return Response(drawn.content, media_type=drawn.media_type, headers=drawn.headers)

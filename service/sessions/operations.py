@@ -152,7 +152,7 @@ class Sessions:
         pairs = [(target, candidate) for candidate in request.candidates]
         pictures = self._to_make([target, *request.candidates])
         families = families_of(networks)
-        masks = [await self._mask_of(session)] * len(pairs)
+        masks = [await self.mask_of(session)] * len(pairs)
         z = await self._comparer.compare(
             session.tenant, pairs, session.resolution, ticket, families, masks, thumbnails=pictures
         )
@@ -174,6 +174,16 @@ class Sessions:
         One that does not come as the tenant's `own` sees the session's profile, and those that ship. Raises
         `ImagesNotHeld` where the candidates were compared without a network that the profile needs.
         """
+        weights = await self._registry.resolve(session.tenant, self.weights_of(session, profile, own=own))
+        self._registry.require_networks(weights.weights)
+        return await self._state(*await self._held.read(session.id), weights)
+
+    def weights_of(self, session: Session, profile: str | None, *, own: bool) -> str:
+        """The name of the weights that a session is looked at by: its own profile's, or those that are asked for.
+
+        Raises `UnknownProfile` for another profile where the caller does not come as the tenant's `own`, whether there
+        is one or not; and `BackboneMismatch`.
+        """
         name = profile or session.profile
         if not own and name != session.profile and name not in self._registry.shipped:
             raise UnknownProfile(
@@ -181,9 +191,7 @@ class Sessions:
                 f"{', '.join(self._registry.shipped.names())}, which ship with the service"
             )
         self._registry.require_backbone(session.backbone, "the session")
-        weights = await self._registry.resolve(session.tenant, name)
-        self._registry.require_networks(weights.weights)
-        return await self._state(*await self._held.read(session.id), weights)
+        return name
 
     async def delete(self, session: Session) -> None:
         """Remove the session; what it taught stays."""
@@ -193,6 +201,12 @@ class Sessions:
         self._thumbnails.forget(session.id)
         self._streams.end(session.id)
         log.info("session deleted", tenant=session.tenant, session=session.id)
+
+    async def mask_of(self, session: Session) -> Slot | None:
+        """The mask within which a session's candidates are compared, as it was sent; None where all counts."""
+        if session.mask is None:
+            return None
+        return Slot("/mask", SentImage(await self._store.mask_of(session.id), session.mask))
 
     async def thumbnail(self, session: Session, which: str) -> bytes:
         """The WebP file of the target, or of a candidate by its index. Raises `ThumbnailGone`."""
@@ -208,12 +222,6 @@ class Sessions:
                 "show a placeholder"
             )
         return found
-
-    async def _mask_of(self, session: Session) -> Slot | None:
-        """The mask within which a session's candidates are compared, as it was sent; None where all counts."""
-        if session.mask is None:
-            return None
-        return Slot("/mask", SentImage(await self._store.mask_of(session.id), session.mask))
 
     def _networks(self, profile: NamedWeights) -> Networks:
         """The networks that candidates are compared by: all, where the profile may be taught by what they say."""

@@ -17,45 +17,38 @@ HEADERS = ("Clpips-Distance", "Clpips-Families", "Clpips-Unplaced", "Clpips-Lege
 MOST_LAYERS = max(len(net.channels) for net in NETS.values())  # that a backbone has
 LARGEST = 1e12  # value of a map: weights go so far
 
+Format = Literal["png", "npy"]
+Style = Literal["map", "overlay"]
+Upsample = Upsampling
+FORMAT = "A picture, or the values: float32 `(H, W)` of the scored size as a `.npy` file."
+STYLE = (
+    "The map alone, or laid over the candidate, which is then shown in grey. An overlay needs the candidate's pixels: "
+    "where they did not come with the request and are not held any more, 409."
+)
+UPSAMPLE = (
+    "How each layer's grid becomes pixels. `nearest`: the mean of the map is the aligned part of the distance. "
+    "`bilinear`: smooth, as `lpips.LPIPS(spatial=True)` has it."
+)
+LAYER = (
+    "The part of one of the backbone's layers alone: of AlexNet's five, 1 for edges to 5 for things; without it, or "
+    "with `null`, all."
+)
+OPACITY = "Of an overlay: which part of the picture is the map's."
+HIGH = (
+    "The value of the lightest colour: give the same to several maps to compare them. Without it, or with `null`, it "
+    "is the map's own largest value. The darkest is always 0."
+)
+
 
 class HeatmapOptions(RankOptions, forbid_unknown_fields=True, kw_only=True):
     """What `/heatmap` may be told beside its images."""
 
-    format: Annotated[
-        Literal["png", "npy"],
-        Meta(description="A picture, or the values: float32 `(H, W)` of the scored size as a `.npy` file."),
-    ] = "png"
-    style: Annotated[
-        Literal["map", "overlay"],
-        Meta(
-            description="The map alone, or laid over the candidate, which is then shown in grey. An overlay needs the "
-            "candidate's pixels: where it is named by hash and they are not held any more, 409."
-        ),
-    ] = "map"
-    upsample: Annotated[
-        Upsampling,
-        Meta(
-            description="How each layer's grid becomes pixels. `nearest`: the mean of the map is the aligned part of "
-            "the distance. `bilinear`: smooth, as `lpips.LPIPS(spatial=True)` has it."
-        ),
-    ] = "nearest"
-    layer: Annotated[
-        Annotated[int, Meta(ge=1, le=MOST_LAYERS)] | None,
-        Meta(
-            description="The part of one of the backbone's layers alone: of AlexNet's five, 1 for edges to 5 for "
-            "things; `null` is all."
-        ),
-    ] = None
-    opacity: Annotated[
-        float, Meta(ge=0, le=1, description="Of an overlay: which part of the picture is the map's.")
-    ] = 0.6
-    high: Annotated[
-        Annotated[float, Meta(gt=0, le=LARGEST)] | None,
-        Meta(
-            description="The value of the lightest colour: give the same to several maps to compare them. `null` is "
-            "the map's own largest value. The darkest is always 0."
-        ),
-    ] = None
+    format: Annotated[Format, Meta(description=FORMAT)] = "png"
+    style: Annotated[Style, Meta(description=STYLE)] = "map"
+    upsample: Annotated[Upsample, Meta(description=UPSAMPLE)] = "nearest"
+    layer: Annotated[Annotated[int, Meta(ge=1, le=MOST_LAYERS)] | None, Meta(description=LAYER)] = None
+    opacity: Annotated[float, Meta(ge=0, le=1, description=OPACITY)] = 0.6
+    high: Annotated[Annotated[float, Meta(gt=0, le=LARGEST)] | None, Meta(description=HIGH)] = None
 
 
 class HeatmapBody(HeatmapOptions, forbid_unknown_fields=True, kw_only=True):
@@ -99,7 +92,12 @@ def parse_heatmap(content_type: str, body: Body, limits: Limits) -> HeatmapReque
         options = HeatmapOptions(**{name: getattr(fields, name) for name in HeatmapOptions.__struct_fields__})
         target, candidate = form.slot("/target", fields.target), form.slot("/candidate", fields.candidate)
         mask = form.optional_slot("/mask", fields.mask)
-    if options.format == "npy" and options.style == "overlay":
-        raise invalid("/style", "an overlay is a picture and has no values: ask for the format png, or the style map")
+    require_drawable(options)
     check_images(2 + (mask is not None), "/candidate", options.resolution, limits)
     return HeatmapRequest(target, candidate, options, mask)
+
+
+def require_drawable(options: HeatmapOptions) -> None:
+    """Raise `InvalidRequest` for options that contradict each other."""
+    if options.format == "npy" and options.style == "overlay":
+        raise invalid("/style", "an overlay is a picture and has no values: ask for the format png, or the style map")

@@ -5,6 +5,7 @@
  * @property {string} [method]
  * @property {unknown} [json] the body, as JSON
  * @property {BodyInit} [body] or as it is
+ * @property {string} [target] the target's name, for a proxy that sends it to the replica which knows the target
  * @property {AbortSignal} [signal]
  * @property {boolean} [patient] whether to wait and ask again where the service is busy or away (yes)
  */
@@ -66,6 +67,7 @@ export async function askJson(path, asked = {}) {
 async function once(path, asked) {
   const headers = new Headers(access());
   if (asked.json !== undefined) headers.set("content-type", "application/json");
+  if (asked.target !== undefined) headers.set("x-target-hash", asked.target.replace("sha256:", ""));
   let answer;
   try {
     answer = await fetch(new URL(path, BASE), {

@@ -8,6 +8,7 @@ import { ranks } from "./order.js";
 import { metricName, metricOrder } from "./store.js";
 
 /** @typedef {import("./types.js").State} State */
+/** @typedef {import("./types.js").Shot} Shot */
 
 export class Board {
   /** @param {import("./store.js").Store} store @param {(id: string, act: import("./card.js").Act | "back" | "remove") => void} act */
@@ -17,6 +18,8 @@ export class Board {
     this.list = find("#order", HTMLOListElement);
     /** @type {Map<string, Card>} */
     this.cards = new Map();
+    /** @type {Map<string, {element: HTMLElement, drawn: Shot["thumbnail"]}>} what waits for its score */
+    this.waiting = new Map();
     this.pressed = ""; // what a finger has pressed that had no buttons yet
     this.list.addEventListener("pointerdown", (event) => this.press(event), true);
     this.list.addEventListener("focusin", (event) => this.choose(event.target));
@@ -97,10 +100,30 @@ export class Board {
     const known = new Set([...mine.ids, ...mine.out]);
     const others = state.shots.filter((shot) => !known.has(shot.id));
     put(find("#faulty", HTMLElement), ...others.filter((shot) => shot.fault !== null).map((shot) => this.faulty(shot)));
-    put(find("#waiting-shots", HTMLElement), ...others.filter((shot) => shot.fault === null).map((shot) => h("li", { class: "pending" }, h("div", { class: "frame" }, pictureOf(shot)), h("div", { class: "caption" }, h("span", { class: "name" }, shot.name)))));
+    this.showWaiting(others.filter((shot) => shot.fault === null));
     find("#left-out", HTMLElement).hidden = mine.out.length === 0;
     put(find("#out", HTMLElement), ...mine.out.map((id) => this.outside(id)));
     say(find("#count", HTMLElement), mine.ids.length === 0 ? "" : String(mine.ids.length));
+  }
+
+  /** Each is drawn once, and once more when its picture has come: they come one by one. @param {Shot[]} shots */
+  showWaiting(shots) {
+    const ids = new Set(shots.map((shot) => shot.id));
+    for (const [id, { element }] of this.waiting) {
+      if (ids.has(id)) continue;
+      element.remove();
+      this.waiting.delete(id);
+    }
+    const list = find("#waiting-shots", HTMLElement);
+    shots.forEach((shot, place) => {
+      const there = this.waiting.get(shot.id);
+      const element = there?.element ?? h("li", { class: "pending" });
+      if (there === undefined || there.drawn !== shot.thumbnail) {
+        put(element, h("div", { class: "frame" }, pictureOf(shot)), h("div", { class: "caption" }, h("span", { class: "name" }, shot.name)));
+        this.waiting.set(shot.id, { element, drawn: shot.thumbnail });
+      }
+      if (list.children[place] !== element) list.insertBefore(element, list.children[place] ?? null);
+    });
   }
 
   /** @param {string} id */

@@ -67,8 +67,8 @@ export class Differ {
   /** @param {State} state @param {import("./agreement.js").Agreement} agreement */
   tell(state, { tau, alike, pairs, differences }) {
     const name = metricName(state);
-    say(find("#agree", HTMLElement), pairs === 0 ? "You say nothing of any pair yet." : pairs === 1 ? `You and ${name} order the pair ${alike === 1 ? "alike" : "otherwise"}.` : alike === pairs ? `You and ${name} order all ${pairs} pairs alike.` : `You and ${name} order ${alike} of ${pairs} pairs alike.`);
-    say(find("#tau", HTMLElement), tau === null ? "" : `Kendall’s τ ${tau.toFixed(2).replace("-", "−")}`);
+    say(find("#agree", HTMLElement), !state.touched ? `You have not changed ${name}’s order yet.` : pairs === 0 ? "You say nothing of any pair yet." : pairs === 1 ? `You and ${name} order the pair ${alike === 1 ? "alike" : "otherwise"}.` : alike === pairs ? `You and ${name} order all ${pairs} pairs alike.` : `You and ${name} order ${alike} of ${pairs} pairs alike.`);
+    say(find("#tau", HTMLElement), tau === null || !state.touched ? "" : `Kendall’s τ ${tau.toFixed(2).replace("-", "−")}`);
     const names = (/** @type {string} */ id) => this.store.shot(id)?.name ?? "";
     find("#pairs-box", HTMLElement).hidden = differences.length === 0;
     put(

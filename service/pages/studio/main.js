@@ -47,9 +47,9 @@ function act(id, what) {
 }
 
 const board = new Board(store, act);
-const teach = new Teach(store, mine, () => source, profiles, () => void suggest.ask());
+const teach = new Teach(store, mine, () => source, profiles, () => void suggest.ask(), clear);
 const suggest = new Suggest(store, () => source, (lesson) => teach.learn(lesson));
-new Target(store, () => chooseFiles({ many: false }, (files) => take(files, true)));
+new Target(store, () => chooseFiles({ many: false }, (files) => take(files, true)), (id) => act(id, "target"));
 new Differ(store, (id) => {
   store.set({ current: id });
   const card = board.cards.get(id);
@@ -92,6 +92,13 @@ function redo() {
   else void attempt(table.redo());
 }
 
+/** Begin with an empty table. */
+function clear() {
+  table.clear();
+  store.tell();
+  find("#choose", HTMLButtonElement).focus();
+}
+
 /** @param {boolean} folder */
 function choose(folder) {
   chooseFiles({ folder }, (files) => take(files, false));
@@ -104,10 +111,7 @@ onPress("#undo", undo);
 onPress("#redo", redo);
 onPress("#table-back", undo);
 onPress("#follow", () => mine.reset());
-onPress("#clear", () => {
-  table.clear();
-  find("#choose", HTMLButtonElement).focus();
-});
+onPress("#clear", clear);
 onPress("#own", () => {
   leaveSession();
   location.replace(location.pathname);

@@ -12,7 +12,8 @@ import { following, orderOf } from "./order.js";
 import { metricOrder } from "./store.js";
 
 const BATCH_IMAGES = 12;
-const BATCH_BYTES = 24 * 2 ** 20;
+const FIRST_BYTES = 5 * 2 ** 20; // the others wait for these, which bring the target
+const BATCH_BYTES = 8 * 2 ** 20; // a large picture or a few: some are on their way while others are scored
 const SENDERS = 2; // requests at a time: one is sent while another is scored
 
 export class Scoring {
@@ -116,7 +117,7 @@ export class Scoring {
     this.store.set({
       target,
       scores,
-      shots: state.shots.map((shot) => ({ ...shot, sha: names.get(shot.id) ?? shot.sha })),
+      shots: state.shots.map((shot) => (names.has(shot.id) ? { ...shot, sha: names.get(shot.id) ?? null } : shot)),
       profile: state.profile.name === reply.profile.name ? { ...state.profile, version: reply.profile.version } : state.profile,
     });
     follow(this.store);
@@ -169,7 +170,8 @@ function inBatches(shots) {
   let bytes = Number.POSITIVE_INFINITY;
   for (const shot of shots) {
     const size = shot.file?.size ?? 0;
-    if (bytes + size > BATCH_BYTES || (batches.at(-1)?.length ?? 0) >= BATCH_IMAGES) {
+    const most = batches.length === 1 ? FIRST_BYTES : BATCH_BYTES;
+    if (bytes + size > most || (batches.at(-1)?.length ?? 0) >= BATCH_IMAGES) {
       batches.push([]);
       bytes = 0;
     }

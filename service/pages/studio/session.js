@@ -98,11 +98,16 @@ export class Session {
     return { id: `s${index}`, name, file, thumbnail: null, sha: sha256, fault: null, prompt, step, index };
   }
 
+  /** The JSON that the session answers. Raises `Problem`. @param {string} path @param {import("./api.js").Asked} [asked] @returns {Promise<any>} */
+  async askSession(path, asked) {
+    return (await this.answer(path, asked)).json();
+  }
+
   /** Ask something of the session; where it is not open any more, the page says so. Raises `Problem`.
    * @param {string} path @param {import("./api.js").Asked} [asked] */
-  async askSession(path, asked) {
+  async answer(path, asked) {
     try {
-      return await askJson(`${this.path}/${path}`, asked);
+      return await ask(`${this.path}/${path}`, asked);
     } catch (error) {
       if (!(error instanceof Problem) || !(error.status === 401 || error.is("session-not-found"))) throw error;
       this.end();
@@ -165,13 +170,13 @@ export class Session {
 
   /** @param {Shot} shot @param {Record<string, unknown>} options */
   async heat(shot, options) {
+    const query = new URLSearchParams({ candidate: String(shot.index) });
+    for (const [name, value] of Object.entries(options)) query.set(name, String(value));
     try {
-      return await ask("heatmap", { method: "POST", json: { target: this.store.state.target?.sha, candidate: shot.sha, ...options } });
+      return await this.answer(`heatmap?${query}`, { target: this.store.state.target?.sha ?? undefined });
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      if (error.status === 401) throw new Problem(401, error.type, "A heat map needs an API key of this service: the link opens the session alone, and the other comparisons");
-      if (error.status === 409) throw new Problem(409, error.type, "The service no longer holds what it needs for a heat map of these two pictures: the tool that feeds the session can send them again");
-      throw error;
+      if (!(error instanceof Problem) || !error.is("images-not-held")) throw error;
+      throw new Problem(409, error.type, "The service no longer holds what it needs for a heat map of these two pictures: the tool that feeds the session can send them again");
     }
   }
 

@@ -5,23 +5,27 @@ import { askJson, Problem } from "./api.js";
 import { find, h, put } from "./dom.js";
 import { reveal } from "./motion.js";
 import { ranks } from "./order.js";
+import { metricName } from "./store.js";
 import { lessonNumbers, lessonWords } from "./words.js";
 
 const NAME = "[A-Za-z0-9][A-Za-z0-9._@\\-]{0,127}";
 
 export class Teach {
   /** @param {import("./store.js").Store} store @param {import("./mine.js").Mine} mine
-   * @param {() => import("./source.js").Source} source @param {import("./profiles.js").Profiles} profiles @param {() => void} ask */
-  constructor(store, mine, source, profiles, ask) {
+   * @param {() => import("./source.js").Source} source @param {import("./profiles.js").Profiles} profiles
+   * @param {() => void} ask @param {() => void} another begins with another target's pictures */
+  constructor(store, mine, source, profiles, ask, another) {
     this.store = store;
     this.mine = mine;
     this.source = source;
     this.profiles = profiles;
     this.askNext = ask;
+    this.another = another;
+    this.hint = find("#hint", HTMLElement);
     this.form = find("#teach", HTMLFormElement);
     this.result = find("#lesson", HTMLElement);
     this.name = h("input", { id: "teach-name", name: "name", required: true, pattern: NAME, maxlength: 128, value: "my-eye", autocomplete: "off", spellcheck: "false", title: "Letters, digits and . _ @ -" });
-    this.newName = h("label", { class: "field" }, "Whose eye is this?", this.name);
+    this.newName = h("label", { class: "field" }, "Name of your profile", this.name);
     this.said = h("select", { id: "said", onchange: () => this.mean() });
     this.saidField = h("label", { class: "field" }, "I mean", this.said);
     this.button = h("button", { class: "primary", id: "teach-button" });
@@ -60,7 +64,19 @@ export class Teach {
     this.saidField.hidden = mine.ids.length < 3;
     const words = this.busy ? "Learning …" : profile.taught ? `Teach ${profile.name} my order` : session === null ? "Teach my order" : "Keep my order";
     if (this.button.textContent !== words) put(this.button, words);
+    this.showHint(words);
     this.button.setAttribute("aria-disabled", String(this.busy || !this.mine.canTeach));
+  }
+
+  /** What to do next, until it is done. @param {string} press what the button says */
+  showHint(press) {
+    const { state } = this.store;
+    const step = this.form.hidden || state.lesson !== null || this.busy ? "" : state.touched ? press : `drag ${metricName(state)}`;
+    if (this.hint.dataset["step"] === step) return;
+    this.hint.dataset["step"] = step;
+    if (step === "") put(this.hint);
+    else if (state.touched) put(this.hint, "Is this how you see them? Then press ", h("em", {}, press), ".");
+    else put(this.hint, `This is how ${metricName(state)} has them. `, h("span", { class: "by-pointer" }, "Drag them into the order that you see, the most like the target first."), h("span", { class: "by-finger" }, "Hold one and drag it, or press it for its arrows: the most like the target first."));
   }
 
   mean() {
@@ -123,6 +139,7 @@ export class Teach {
       h(
         "div",
         { class: "row" },
+        lesson.ranking !== undefined && this.store.state.session === null && h("button", { type: "button", onclick: () => this.another() }, "Next target"),
         lesson.ranking !== undefined && h("button", { type: "button", onclick: forget }, "Forget this"),
         lesson.proposed !== null && this.store.state.session === null && h("button", { type: "button", onclick: take }, "Use it anyway"),
         ranks(this.store.state.mine).size > 2 && h("button", { type: "button", onclick: () => this.askNext() }, "Ask me about two"),

@@ -15,7 +15,7 @@ export function lessonWords(lesson) {
     text.push(rankings === 0 ? `${profile} has nothing left to go by, and answers as it began.` : `${profile} goes by the other ${rankings === 1 ? "one" : rankings}.`);
   }
   if (guessed !== undefined) {
-    text.push(guessed === 1 ? `${profile} had guessed all of this before you said it.` : `Before you said it, ${profile} had guessed ${percent(guessed)} of your pairs.`);
+    text.push(guessed === 1 ? `${profile} had guessed all of this before you said it.` : guessed === 0 ? `Before you said it, ${profile} had guessed none of this.` : `Before you said it, ${profile} had guessed ${percent(guessed)} of your pairs.`);
   }
   if (taken && before !== null && after !== null) {
     text.push(`On pictures that it had not seen, it now agrees with you on ${percent(after)} of pairs; before, on ${percent(before)}.`);
@@ -26,9 +26,10 @@ export function lessonWords(lesson) {
         : `It tried, and is not better yet on pairs that it had not seen: ${percent(after)} as you have them, ${percent(before)} before. So it answers as before, and waits for more of your orders.`,
     );
   } else if (!taken && guessed !== undefined) {
-    text.push(rankings < 2 ? "One order alone shows it nothing that carries over: order another target’s pictures, and it begins to learn." : "It keeps this, and waits until enough orders bear it out.");
+    text.push(rankings < 2 ? "It learns what carries over from one target to the next: order another target’s pictures, and it begins." : "It keeps this, and waits until enough orders bear it out.");
   }
-  return { title: lesson.forgotten !== undefined ? "Forgotten" : taken ? `Learned: ${profile} answers as version ${version}` : "Kept", text };
+  const kept = `Kept: ${profile} has ${rankings === 1 ? "your first order" : `${rankings} orders of yours`}`;
+  return { title: lesson.forgotten !== undefined ? "Forgotten" : taken ? `Learned: ${profile} answers as version ${version}` : kept, text };
 }
 
 /** The numbers behind it. @param {Lesson} lesson @returns {[string, string][]} */

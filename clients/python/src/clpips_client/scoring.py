@@ -14,9 +14,10 @@ from clpips_client.pictures import Picture
 from clpips_client.reading import read
 from clpips_client.replies import Distances, Heatmap, Ranking
 from clpips_client.splitting import WHOLE_TRIES, are_alike, changing, parts, pictures_at, placed
-from clpips_client.steps import Flow
+from clpips_client.steps import Answer, Flow
 
 RESOLUTION: Final = 256
+PICTURES: Final = "image/png, application/x-npy, */*;q=0.1"  # what a heat map may come as
 
 Mask = dict[str, Tree]  # the field of a body, or nothing
 
@@ -140,8 +141,13 @@ def heatmap(
             "candidate": place(other),
         },
         one.name,
-        accept="image/png, application/x-npy, */*;q=0.1",
+        accept=PICTURES,
     )
+    return heatmap_of(answer, format)
+
+
+def heatmap_of(answer: Answer, format: Literal["png", "npy"]) -> Heatmap:  # noqa: A002 - as above
+    """A heat map as it is answered: a file, and what its headers say. Raises `ClpipsError` where it is none."""
     try:
         headers = answer.headers
         legend = _numbers(headers["clpips-legend"])

@@ -116,6 +116,7 @@ class SharedSession(_Opening[_Waiting], _Waits):
     order = called(sharing.order)
     take_back = called(sharing.take_back)
     suggest = called(sharing.suggest)
+    heatmap = called(sharing.heatmap)
     delete = called(sharing.delete)
 
 
@@ -127,4 +128,5 @@ class AsyncSharedSession(_Opening[_Awaiting], _Awaits):
     order = awaited(sharing.order)
     take_back = awaited(sharing.take_back)
     suggest = awaited(sharing.suggest)
+    heatmap = awaited(sharing.heatmap)
     delete = awaited(sharing.delete)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from clpips_client.connecting import segment
@@ -11,7 +11,8 @@ from clpips_client.holding import Place, send
 from clpips_client.packing import Tree, json_of
 from clpips_client.pictures import Picture
 from clpips_client.reading import read
-from clpips_client.scoring import RESOLUTION, content_of, place_of
+from clpips_client.replies import Heatmap
+from clpips_client.scoring import PICTURES, RESOLUTION, content_of, heatmap_of, place_of
 from clpips_client.session_replies import SessionForgotten, SessionMade, SessionState, SessionSuggestion, SessionTaught
 from clpips_client.splitting import pictures_at
 from clpips_client.steps import Flow
@@ -146,6 +147,35 @@ def suggest(shared: Shared) -> Flow[SessionSuggestion]:
     core = shared.core
     answer = yield from call(core, core.budget(), "GET", _path(shared, "suggest"), headers=JSON, repeatable=True)
     return read(SessionSuggestion, answer)
+
+
+def heatmap(
+    shared: Shared,
+    candidate: int,
+    *,
+    profile: str | None = None,
+    format: Literal["png", "npy"] = "png",  # noqa: A002 - the service's word
+    style: Literal["map", "overlay"] = "map",
+    upsample: Literal["nearest", "bilinear"] = "nearest",
+    layer: int | None = None,
+    opacity: float = 0.6,
+    high: float | None = None,
+) -> Flow[Heatmap]:
+    """Where a candidate, by its index, differs from the target, by the session's profile or by another one.
+
+    The link is enough for it. Options are as in `Client.heatmap`; `layer` is the part of one of the backbone's layers.
+    Raises `ImagesNotHeldError` where the service has given up what it computed of the two images.
+    """
+    given = {"profile": profile, "layer": layer, "high": high}
+    options = {"candidate": candidate, "format": format, "style": style, "upsample": upsample, "opacity": opacity}
+    query = urlencode(options | {name: value for name, value in given.items() if value is not None})
+    core = shared.core
+    path = f"{_path(shared, 'heatmap')}?{query}"
+    headers = {"Accept": PICTURES}
+    if shared.target is not None:
+        headers["X-Target-Hash"] = shared.target.name.removeprefix("sha256:")
+    answer = yield from call(core, core.budget(), "GET", path, headers=headers, repeatable=True)
+    return heatmap_of(answer, format)
 
 
 def delete(shared: Shared, *, forget: bool = False) -> Flow[None]:
