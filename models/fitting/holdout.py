@@ -16,7 +16,7 @@ from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.membership import hash_data_set, share_seen
-from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
+from clpips.models.rankings.splitting import Split, SplitBy
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def fit_and_judge(
     The fit starts from `parent` and is judged beside `baseline`; `share`, `seed` and `by` are as in `split_rankings`,
     which says what it raises. `name`, `backbone` (its fingerprint) and `resolution` go into the weights.
     """
-    split = split_rankings(measured.rankings, share, seed, by)
+    split = measured.split(share, seed, by)
     held_out = None
     if split.fit and split.held_out:
         fitted = fit_with(recipe, measured.take(split.fit).pairs(), parent, seed).weights
