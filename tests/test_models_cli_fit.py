@@ -110,6 +110,18 @@ def test_rankings_of_one_target_give_the_parent_and_say_so(tmp_path: Path, capsy
     assert "not supported" in weights.recipe
 
 
+def test_where_nothing_can_be_held_out_the_missing_table_and_report_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    z = channel_distances(np.random.default_rng(0), 3)
+    write_rankings(tmp_path / "one.jsonl", [Ranking("t", ranks=(1, 2, 3), z=z.astype(np.float16))])
+    report = tmp_path / "report"
+    assert run("fit", tmp_path / "one.jsonl", "--out", tmp_path / "w.safetensors", "--report", report) == 0
+    assert f"no table, and no report in {report}: on targets not seen" in capsys.readouterr().out
+    assert not report.exists()
+
+
 def test_the_shipped_weights_for_materials_have_their_name() -> None:
     weights = load_weights("clpips-materials")
     assert (weights.name, weights.resolution, weights.backbone) == ("clpips-materials", 256, SHIPPED_FINGERPRINT)

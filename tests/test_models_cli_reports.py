@@ -10,7 +10,7 @@ import pytest
 
 from clpips.models.cli.data_set import made
 from clpips.models.metric.content import CONTENT_FINGERPRINT
-from clpips.models.metric.weights_files import load_weights
+from clpips.models.metric.weights_files import load_weights, save_weights
 from clpips.models.rankings.files import read_rankings
 from tests.support import learning
 from tests.support.learning import CANDIDATES, run_json
@@ -58,6 +58,22 @@ def test_tables_and_plots_lie_beside_the_report_as_files(
     assert "prefers-color-scheme: dark" in page
     for words in ("clpips", "seed", "command", "backbone", "weights judged"):
         assert f"<td>{words}</td>" in page
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "_mine", "=1+1", "日本"])
+def test_a_report_has_the_name_of_weights_as_it_is(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    weights, folder = tmp_path / f"{name}.safetensors", tmp_path / "report"
+    save_weights(replace(load_weights("balanced"), name=name), weights)
+    run_json(capsys, "evaluate", stored, "--weights", weights, "--report", folder)
+    assert f">aligned by {name}</text>" in (folder / "layers.svg").read_text()
+    assert f">rank by {name}</text>" in (folder / "ranks.svg").read_text()
+    escaped = name.replace("\\", r"\textbackslash{}").replace("$", r"\$").replace("_", r"\_")
+    assert f"& lpips & {escaped} &" in (folder / "table-3.tex").read_text()
+    with (folder / "table-3.csv").open(encoding="utf-8") as file:
+        assert not [cell for cell in next(csv.reader(file)) if cell.startswith("=")]
 
 
 def test_figures_name_the_content_network_where_weights_use_it(stored: Path) -> None:

@@ -192,6 +192,12 @@ def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> Non
     assert problem.startswith("line 2: backbone")
 
 
+@pytest.mark.parametrize("votes", [[1e308, 1e308], [2_000_000_000, 1]])
+def test_votes_that_no_people_can_have_given_are_refused(tmp_path: Path, votes: list[float]) -> None:
+    (problem,) = problems(tmp_path, {"target": "t", "candidates": ["a", "b"], "votes": votes})
+    assert problem.startswith("line 1: votes: expected no more than 1e+09")
+
+
 def two(target: int, first: int, second: int) -> Ranking:
     return Ranking(f"{target}.png", (f"{first}.png", f"{second}.png"), ranks=(1, 2))
 

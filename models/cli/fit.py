@@ -158,7 +158,7 @@ def fit_command(
     if as_json:
         print_json(figures)
     else:
-        _print(fitted, out)
+        _print(fitted, out, report)
         if people:
             from clpips.models.cli.people_table import print_people
 
@@ -246,11 +246,18 @@ def _few(fitted: "JudgedFit") -> bool:
     return fitted.held_out is None or fitted.held_out.evaluation.targets < FEWEST_SETS
 
 
+def _to_quote(fitted: "JudgedFit") -> str:
+    """What to say of the out-of-fold figure, where it is the headline."""
+    if not _few(fitted):
+        return ""
+    return f"; {'with so few targets held out below, ' if fitted.held_out else ''}this is the figure to quote"
+
+
 def _of_all(targets: int, every: int) -> str:
     return f"all {every} targets" if targets == every else f"{targets} of {counted(every, 'target')}"
 
 
-def _print(fitted: "JudgedFit", out: Path) -> None:
+def _print(fitted: "JudgedFit", out: Path, report: Path | None) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
     console, outcome, split = Console(emoji=False), fitted.outcome, fitted.split
@@ -259,14 +266,20 @@ def _print(fitted: "JudgedFit", out: Path) -> None:
             console,
             f"out of fold, on {found.words} of {_of_all(found.targets, outcome.targets)}: {found.agreement:.1%} of "
             f"people's choices, "
-            f"{outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}"
-            + ("; with so few targets held out below, this is the figure to quote" if _few(fitted) else ""),
+            f"{outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}" + _to_quote(fitted),
         )
     if fitted.held_out:
         result = fitted.held_out.evaluation
         print_evaluation(console, result, f"on {split.words}: {counted(result.targets, 'target')} held out")
         if not all(ranking.names for ranking in split.held_out):
             print_line(console, "the file names no candidates: whether their images were seen in fitting is not known")
+    else:
+        missing = f"table, and no report in {report}" if report else "table"
+        print_line(
+            console,
+            f"no {missing}: on {split.words} there is nothing to judge by, because the split leaves no ranking on one "
+            "of its sides; collect more rankings",
+        )
     if outcome.supported:
         rankings = len(split.fit) + len(split.held_out) + split.dropped
         print_line(

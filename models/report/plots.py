@@ -13,6 +13,7 @@ from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.metric.families import ALEXNET, FAMILIES, layout_of_z
 from clpips.models.report.contents import Report
+from clpips.models.report.labels import any_script, plain_label
 
 BASELINE_COLOUR: Final = "#8a94a6"
 METRIC_COLOUR: Final = "#0f7b6c"
@@ -66,7 +67,7 @@ def layers_plot(report: Report) -> Figure:
             if heights[number].any():
                 axes.bar(
                     places + shift, heights[number], 0.38, bottom=below[number], color=colour,
-                    alpha=STRENGTHS[number % len(STRENGTHS)], label=f"{name}, {family}",
+                    alpha=STRENGTHS[number % len(STRENGTHS)], label=f"{family} by {plain_label(name)}",
                 )  # fmt: skip
     names = [f"conv{layer + 1}" if backbone == ALEXNET else backbone for backbone, layer in taps]
     axes.set_xticks(places, names)
@@ -92,7 +93,7 @@ def ranks_plot(report: Report) -> Figure:
     step = max(1, ranks // 8)
     axes.set_xticks(range(1, ranks + 1, step))
     axes.set_yticks(range(1, ranks + 1, step))
-    axes.set(xlabel="people's rank", ylabel=f"rank by {report.evaluation.metric.name}")
+    axes.set(xlabel="people's rank", ylabel=f"rank by {plain_label(report.evaluation.metric.name)}")
     figure.colorbar(image, ax=axes, label="%", shrink=0.85)
     return figure
 
@@ -117,9 +118,8 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
 
 def _save(figure: Figure, format_: str, transparent: bool) -> bytes:
     undated = {"Date": None} if format_ == "svg" else {"CreationDate": None}
-    with mpl.rc_context(
-        {"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
-    ):
+    style = {"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    with mpl.rc_context(style), any_script():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=format_, metadata=undated, transparent=transparent)
     return buffer.getvalue()

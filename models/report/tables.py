@@ -16,7 +16,12 @@ from clpips.models.report.rows import CHOICES, TABLE_3, TABLE_4, Row, comparison
 
 FILES: Final = {CHOICES: "choices", TABLE_3: "table-3", TABLE_4: "table-4"}
 FIELDS: Final = ("value", "low", "high", "p")
-ESCAPED: Final = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "ρ": r"$\rho$", "τ": r"$\tau$", "…": r"\dots{}"}
+ESCAPED: Final = {
+    **{sign: f"\\{sign}" for sign in "%_&#${}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
+    "ρ": r"$\rho$", "τ": r"$\tau$", "…": r"\dots{}",
+}  # fmt: skip
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 
 
 def table_files(result: Evaluation) -> dict[str, str]:
@@ -30,10 +35,14 @@ def table_files(result: Evaluation) -> dict[str, str]:
 
 
 def format_csv(result: Evaluation, rows: list[Row]) -> str:
-    """A line a statistic and a column a figure, in full precision; what is undefined is empty."""
+    """A line a statistic and a column a figure, in full precision; what is undefined is empty.
+
+    Before a metric's name that a spreadsheet would take for a formula stands an apostrophe, as spreadsheets have it.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    sides = (result.baseline.name, result.metric.name, "difference")
+    names = (result.baseline.name, result.metric.name, "difference")
+    sides = [f"'{name}" if name.startswith(FORMULA) else name for name in names]
     writer.writerow(["statistic", *(f"{side} {name}" for side in sides for name in FIELDS)])
     for row in rows:
         if row.statistics:
