@@ -87,6 +87,19 @@ def test_where_few_targets_are_held_out_the_figure_to_quote_is_out_of_fold(
     assert "this is the figure to quote" in printed
 
 
+def test_an_out_of_fold_figure_is_in_sample_where_the_parent_has_seen_the_rankings(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    figures = run_json(capsys, "fit", stored, "--out", first)
+    assert figures["cross_validated"]["in_sample"] is False
+    assert run_json(capsys, "fit", stored, "--out", second, "--parent", first)["cross_validated"]["in_sample"] is True
+    run("fit", stored, "--out", second, "--parent", first)
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith("IN SAMPLE, because first, which the fit starts from, was fitted to 100 % of these rankings")
+    assert "figure to quote" not in said
+
+
 def test_the_parts_of_a_commands_time_add_up(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     took = run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")["took"]
     assert {"channel distances", "the fit", "other"} <= took.keys()

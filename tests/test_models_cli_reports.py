@@ -30,6 +30,7 @@ def test_the_report_is_one_page_that_refers_to_nothing_outside(
     page = (tmp_path / "report" / "report.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page)
     assert "<script" not in page
+    assert page.index("this is the figure to quote") < page.index("sign-flip test")
     for words in ("Learning curve", "ICC(2,1)", "best:", "median:", "worst:", "people", "conv5"):
         assert words in page
     assert page.count('src="data:image/jpeg') == 3 * 3 * (CANDIDATES + 1)

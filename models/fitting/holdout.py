@@ -15,7 +15,7 @@ from clpips.models.agreement.figures import Evaluation
 from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
-from clpips.models.rankings.membership import hash_data_set, share_seen
+from clpips.models.rankings.membership import Seen, hash_data_set, share_seen
 from clpips.models.rankings.splitting import Split, SplitBy
 
 
@@ -29,12 +29,17 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class JudgedFit:
-    """`weights` are `outcome`'s, fitted on all rankings; `held_out` judges the recipe, where something was held out."""
+    """`weights` are `outcome`'s, fitted on all rankings; `held_out` judges the recipe, where something was held out.
+
+    `parent_seen` is how much of the rankings the parent was fitted to: no figure of what begins with it is of anything
+    else.
+    """
 
     weights: LayerWeights
     outcome: Outcome
     split: Split
     held_out: HeldOut | None
+    parent_seen: Seen
 
 
 def fit_and_judge(
@@ -71,7 +76,7 @@ def fit_and_judge(
         agreement=_provenance(held_out.evaluation, split, share, seed) if held_out else {},
         trained_on=parent.trained_on | hash_data_set(measured) if outcome.supported else parent.trained_on,
     )
-    return JudgedFit(weights, outcome, split, held_out)
+    return JudgedFit(weights, outcome, split, held_out, share_seen(parent.trained_on, measured))
 
 
 def _judge(

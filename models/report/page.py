@@ -57,6 +57,7 @@ def render(report: Report, plots: Mapping[str, Figure]) -> str:
         f'<p class="lead">{result.sets:,} rankings of {result.targets} targets, {result.pairs:,} pairs with a '
         f"majority; figures are for {result.drawn}.{html.escape(where)}</p>",
         *([f'<p class="loud">{html.escape(result.in_sample)}</p>'] if result.in_sample else []),
+        *([f'<p class="headline">{html.escape(report.out_of_fold)}</p>'] if report.out_of_fold else []),
         f'<p class="headline">{html.escape(headline(result))}</p>',
         *(f'<p class="note">{html.escape(line)}</p>' for line in [*result.warnings, *undefined_lines(result)]),
         "<h2>Agreement with people</h2>",
