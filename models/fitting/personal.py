@@ -88,7 +88,11 @@ def _count(rankings: int) -> str:
 
 
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
-    """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
+    """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them.
+
+    The ICC has no interval: its own takes images for independent, and those of a target are not. `clpips evaluate`
+    draws whole targets, which takes longer than the fit.
+    """
     distances = []
     for packed, own in zip(job.channel_distances, weights, strict=True):
         if own is None:
@@ -97,8 +101,7 @@ def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[
     ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
     spearman = mean_within(ranks.within).mean.value
     icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average
-    interval = {"value": _known(icc.value), "low": _known(icc.low), "high": _known(icc.high)}
-    return {"spearman": _known(spearman), "icc2_k": interval}
+    return {"spearman": _known(spearman), "icc2_k": {"value": _known(icc.value), "low": None, "high": None}}
 
 
 def _known(value: float) -> float | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % confidence interval."""
+    """An estimate, with its 95 % confidence interval where there is one."""
 
     value: float | None
     low: float | None = None
