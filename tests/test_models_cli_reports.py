@@ -77,6 +77,25 @@ def test_a_report_has_the_name_of_weights_as_it_is(
         assert not [cell for cell in next(csv.reader(file)) if cell.startswith("=")]
 
 
+def test_tables_as_files_say_what_was_judged_and_whether_it_is_in_sample(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    weights, folder = tmp_path / "w.safetensors", tmp_path / "report"
+    run_json(capsys, "fit", stored, "--out", weights, "--report", folder, "--draws", 1)
+    assert judged(folder / "table-3.csv") == {("targets not seen", "no")}
+    assert ", on targets not seen. w against lpips" in (folder / "table-3.tex").read_text()
+    run_json(capsys, "evaluate", stored, "--weights", weights, "--report", folder)
+    assert judged(folder / "table-3.csv") == {(f"all rankings of {stored.name}", "yes")}
+    assert "in sample, w against lpips" in (folder / "table-3.tex").read_text()
+
+
+def judged(path: Path) -> set[tuple[str, str]]:
+    """What a table's lines say of what was judged."""
+    with path.open(encoding="utf-8") as file:
+        return {(row["on"], row["in sample"]) for row in csv.DictReader(file)}
+
+
 def test_figures_name_the_content_network_where_weights_use_it(stored: Path) -> None:
     lpips, balanced = load_weights("lpips"), load_weights("balanced")
     assert "content network" not in made(stored, lpips.backbone, {"judged": lpips})

@@ -33,7 +33,7 @@ def write_report(folder: Path, figures: dict[str, Any], report: Report) -> list[
         "report.html": render(report, plots).encode(),
         "report.json": (json.dumps(figures, ensure_ascii=False, indent=2) + "\n").encode(),
     }
-    content |= {name: text.encode() for name, text in table_files(report.evaluation).items()}
+    content |= {name: text.encode() for name, text in table_files(report.evaluation, report.where).items()}
     for name, figure in plots.items():
         content |= figure_files(figure, name)
     for name, data in content.items():
