@@ -251,6 +251,17 @@ def test_a_long_ranking_counts_with_those_of_its_candidates_that_are_on_its_side
         assert part.ranks == tuple(map(int, part.candidates))
 
 
+@given(st.integers(0, 1000))
+def test_where_few_images_recur_whole_targets_are_held_out_with_their_images(seed: int) -> None:
+    rankings = [two(target, 100 + target, 200 + target) for target in range(12)]
+    rankings += [two(50, 100, 201), two(51, 202, 300)]
+    split = split_rankings(rankings, seed=seed)
+    assert (split.by, split.warning) == ("image", None)
+    assert min(len(split.fit), len(split.held_out)) >= 1
+    sides = [{image for ranking in side for image in ranking.names} for side in (split.fit, split.held_out)]
+    assert not sides[0] & sides[1]
+
+
 def test_where_images_recur_so_much_that_no_split_keeps_them_apart_targets_are() -> None:
     split = split_rankings([two(target, 100, 200) for target in range(20)])
     assert split.by == "target"

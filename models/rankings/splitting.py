@@ -36,8 +36,8 @@ class Split:
         """What a reader of held-out figures has to know, or None."""
         if self.shared_images:
             return (
-                f"{self.shared_images} images stand on both sides of this split by {self.by}; "
-                "split by image for figures on images that the fit has never seen"
+                f"{self.shared_images} images stand on both sides of this split by {self.by}: the fit has seen them; a "
+                "split by image is on images that it has not, where enough rankings are left"
             )
         return None
 
@@ -55,7 +55,8 @@ def split_rankings(
     by target. `share` of the images, targets or people go to the fit, chosen by `seed`; with two or more there is at
     least one on either side. Images that `same` gives one name are one image, whatever they are called
     (`MeasuredRankings.split` knows their bytes). By image, a ranking counts with those of its candidates that are on
-    its target's side, and is dropped where fewer than two are. Raises `ValueError` for a share outside (0, 1), and
+    its target's side, and is dropped where fewer than two are; where that leaves a side empty, whole targets are held
+    out with all their images. Raises `ValueError` for a share outside (0, 1), and
     `RankingsError` for a split by image, or by rater, of rankings that name none.
 
     >>> rankings = [Ranking(f"{target}.png", ("a.png", "b.png"), ranks=(1, 2)) for target in range(10)]
@@ -67,21 +68,41 @@ def split_rankings(
         raise ValueError(f"the share must lie between 0 and 1, {share} does not")
     same = same or {}
     if by is None:
-        found = split_rankings(rankings, share, seed, "image", same) if images_recur(rankings, same) else None
-        return (
-            found if found and found.fit and found.held_out else split_rankings(rankings, share, seed, "target", same)
-        )
+        by_image = split_rankings(rankings, share, seed, "image", same) if images_recur(rankings, same) else None
+        if by_image and by_image.fit and by_image.held_out:
+            return by_image
+        by = "target"
     if by == "image" and not all(ranking.names for ranking in rankings):
         raise RankingsError("rankings that hold z without their candidates name no images: split them by target", [])
     if by == "rater" and not all(ranking.rater for ranking in rankings):
         raise RankingsError("a split by rater needs a rater in every ranking", [])
+    chosen, others = _draw(rankings, share, seed, by, same)
+    fit, held_out = _side(rankings, by, chosen, same), _side(rankings, by, others, same)
+    if by == "image" and not (fit and held_out):
+        fit, held_out = _whole_targets(rankings, share, seed, same)
+    shared = _images(fit, same) & _images(held_out, same)
+    return Split(fit, held_out, by, len(shared), len(rankings) - len(fit) - len(held_out))
+
+
+def _draw(rankings: Sequence[Ranking], share: float, seed: int, by: SplitBy, same: Same) -> tuple[set[str], set[str]]:
+    """The images, targets or people to fit on, and the others."""
     names = sorted({name for ranking in rankings for name in _units(ranking, by, same)})
     order = np.random.default_rng(seed).permutation(len(names))
     count = min(max(round(share * len(names)), 1), max(len(names) - 1, 1))
     chosen = {names[index] for index in order[:count]}
-    fit, held_out = _side(rankings, by, chosen, same), _side(rankings, by, set(names) - chosen, same)
-    shared = _images(fit, same) & _images(held_out, same)
-    return Split(fit, held_out, by, len(shared), len(rankings) - len(fit) - len(held_out))
+    return chosen, set(names) - chosen
+
+
+def _whole_targets(
+    rankings: Sequence[Ranking], share: float, seed: int, same: Same
+) -> tuple[list[Ranking], list[Ranking]]:
+    """Some targets with all their images held out, and the others, less these images, to fit on.
+
+    Where few images recur, each target has images of its own, and of any third of all images hardly two are of one.
+    """
+    _, targets = _draw(rankings, share, seed, "target", same)
+    held_out = _side(rankings, "target", targets, same)
+    return _side(rankings, "image", _images(rankings, same) - _images(held_out, same), same), held_out
 
 
 def images_recur(rankings: Sequence[Ranking], same: Same | None = None) -> bool:
