@@ -107,13 +107,15 @@ def test_a_report_by_rater_tells_new_people_from_new_targets(
     stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
-    two = [replace(each, rater=rater) for each in read_rankings(stored) for rater in ("ada", "bob")]
+    two = [replace(each, rater=rater) for each in read_rankings(stored) for rater in ("lab-1/ada", "lab-2/ada")]
     file = write_rankings(tmp_path / "two.jsonl", two)
     options = ("--by", "rater", "--report", tmp_path / "report", "--draws", 1)
     figures = run_json(capsys, "fit", file, "--out", tmp_path / "w.safetensors", *options)
-    assert [line["name"] for line in figures["by_rater"]["people"]] == ["ada", "bob"]
+    assert [line["name"] for line in figures["by_rater"]["people"]] == ["lab-1/ada", "lab-2/ada"]
     page = (tmp_path / "report" / "report.html").read_text()
     assert "<th>of new targets</th><th>of new people</th>" in page
+    assert "<td>lab-1/ada</td>" in page
+    assert "<td>lab-2/ada</td>" in page
 
 
 def test_a_report_of_stored_channel_distances_has_no_images(

@@ -15,7 +15,7 @@ from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.fitting.rater_results import ByRater, Leads, Line
 from clpips.models.report.contents import Report
 from clpips.models.report.plots import curve_plot, figure_files, inline_svg, layers_plot, ranks_plot
-from clpips.models.report.rows import LEGEND, Row, comparison_rows, format_statistic, headline, undefined_lines
+from clpips.models.report.rows import LEGEND, Row, brief, comparison_rows, format_statistic, headline, undefined_lines
 from clpips.models.report.strips import strips
 from clpips.models.report.tables import table_files
 
@@ -101,11 +101,11 @@ def _people(result: ByRater) -> list[str]:
     def share(value: float) -> str:
         return "–" if np.isnan(value) else f"{100 * value:.1f} %"
 
-    def table(kind: str, lines: Sequence[Line]) -> str:
+    def table(kind: str, lines: Sequence[Line], names: Sequence[str]) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(Path(line.name).name)}</td><td>{line.judged:,}</td><td>{share(line.baseline)}</td>"
+            f"<tr><td>{html.escape(name)}</td><td>{line.judged:,}</td><td>{share(line.baseline)}</td>"
             f"<td>{share(line.own)}</td><td>{share(line.others)}</td></tr>"
-            for line in lines
+            for name, line in zip(names, lines, strict=True)
         )
         head = f"<tr><th>{kind}</th><th>judged</th><th>baseline</th><th>own</th><th>others</th></tr>"
         return f'<div class="wide"><table>{head}{rows}</table></div>'
@@ -121,8 +121,8 @@ def _people(result: ByRater) -> list[str]:
         f"<p>Shares of people's choices on {html.escape(result.split.words)}. Own: weights that the person taught; "
         "others: weights of everybody else.</p>",
         f'<div class="wide"><table>{head}{leads}</table></div>',
-        table("person", result.people),
-        table("target", result.targets),
+        table("person", result.people, [line.name for line in result.people]),
+        table("target", result.targets, brief([line.name for line in result.targets])),
     ]
 
 
