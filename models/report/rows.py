@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonpath, dirname
+from os.path import commonpath
+from pathlib import PurePath
 from typing import Final
 
 from clpips.models.agreement.correlation import MeanWithin
@@ -89,7 +90,7 @@ def brief(names: Sequence[str]) -> list[str]:
     ['boats/1.png', 'cars/1.png']
     """
     try:
-        shared = commonpath([dirname(name) for name in names])
+        shared = commonpath([PurePath(name).parent for name in names])
     except ValueError:  # no names; or hashes beside paths, which share nothing
         return list(names)
     return [name.removeprefix(f"{shared}/") if shared else name for name in names]
