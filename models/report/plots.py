@@ -124,8 +124,10 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
 
 def _save(figure: Figure, format_: str, transparent: bool) -> bytes:
     undated = {"Date": None} if format_ == "svg" else {"CreationDate": None}
-    style = {"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
-    with mpl.rc_context(style), any_script():
+    with (
+        any_script(),
+        mpl.rc_context({"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}),
+    ):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=format_, metadata=undated, transparent=transparent)
     return buffer.getvalue()
