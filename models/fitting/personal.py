@@ -21,6 +21,7 @@ from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import layout_of_z
 from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights_files import load_weights
+from clpips.models.rankings.membership import HASHED, hash_images
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
 
@@ -33,6 +34,7 @@ def fit(job: FitJob) -> FitResult:
         reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
         return FitResult(None, job.resolution, taken=False, reason=reason, report={})
     validation = fitted.validation
+    seen = _seen(job)
     lpips = load_weights("lpips", layout_of_z(len(job.base)).net.name).values
     report = {
         "recipe": "personal",
@@ -40,6 +42,7 @@ def fit(job: FitJob) -> FitResult:
         "targets": len(set(targets)),
         "pairs": len(pairs),
         "held_out": validation.unit,
+        "in_sample": seen > 0,
         "agreement": {
             "pair_agreement": validation.agreement,
             **_orders(job, [fitted.blind.get(target) for target in targets]),
@@ -47,7 +50,9 @@ def fit(job: FitJob) -> FitResult:
         "parent": {"pair_agreement": validation.parent_agreement, **_orders(job, [job.base] * len(targets))},
         "lpips": {"pair_agreement": validation.lpips_agreement, **_orders(job, [lpips] * len(targets))},
     }
-    return FitResult(fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks)), report)
+    return FitResult(
+        fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks), seen), report
+    )
 
 
 def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
@@ -63,11 +68,18 @@ def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
     return targets, join_pairs(sets)
 
 
-def _reason(validation: Validation, rankings: int) -> str:
+def _seen(job: FitJob) -> float:
+    """The share of these images that what the fit starts from was fitted to."""
+    own = hash_images({HASHED + image for images in (job.targets, *job.candidates) for image in images})
+    return len(own & job.base_trained_on.images) / len(own)
+
+
+def _reason(validation: Validation, rankings: int, seen: float) -> str:
     """Why a version is taken, or what it waits for."""
+    in_sample = f"in sample, because what it started from was fitted to {seen:.0%} of these images: " if seen else ""
     found = (
-        f"on {validation.words} it agrees with {validation.agreement:.1%} of the choices, what it started from with "
-        f"{validation.parent_agreement:.1%} and LPIPS with {validation.lpips_agreement:.1%}"
+        f"{in_sample}on {validation.words} it agrees with {validation.agreement:.1%} of the choices, "
+        f"what it started from with {validation.parent_agreement:.1%} and LPIPS with {validation.lpips_agreement:.1%}"
     )
     if validation.taken:
         return found

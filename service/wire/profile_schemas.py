@@ -77,6 +77,9 @@ class FitInfo(msgspec.Struct, frozen=True):
     parent: Annotated[AgreementInfo, Meta(description="Of the weights that the fit started from, on the same pairs.")]
     lpips: Annotated[AgreementInfo, Meta(description="Of plain LPIPS, on the same pairs.")]
     reason: Annotated[str, Meta(description="Why it was taken into use, or only proposed.")]
+    in_sample: Annotated[
+        bool, Meta(description="Whether the weights that the fit started from had been fitted to some of its images.")
+    ] = False
 
 
 class VersionInfo(msgspec.Struct, frozen=True, omit_defaults=True):

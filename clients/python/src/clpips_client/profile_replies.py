@@ -35,6 +35,7 @@ class Fit:
     parent: Agreement
     lpips: Agreement
     reason: str
+    in_sample: bool = False
 
 
 @dataclass(frozen=True)
