@@ -34,7 +34,7 @@ from clpips.models.rankings.files import read_rankings
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
 from clpips.models.rankings.pairs import RankedPairs, expand_ranks, join_pairs, pairs_of_ranking
-from clpips.models.rankings.splitting import SplitBy, split_rankings
+from clpips.models.rankings.splitting import SplitBy
 
 LEARNED: Final = 0.6  # of the images, where people ranked them; of the targets or images, where they voted, 0.7
 LEARNED_VOTES: Final = 0.7
@@ -198,7 +198,7 @@ def report_votes(measured: MeasuredRankings, options: argparse.Namespace) -> Non
     print("on                 learned from  median  each of the splits")
     units: tuple[SplitBy, ...] = ("target", "image")
     for by in units:
-        splits = [split_rankings(measured.rankings, LEARNED_VOTES, seed, by) for seed in range(options.seeds)]
+        splits = [measured.split(LEARNED_VOTES, seed, by) for seed in range(options.seeds)]
         for size in SIZES:
             leads = []
             for seed, split in enumerate(splits):

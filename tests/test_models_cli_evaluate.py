@@ -73,6 +73,16 @@ def test_eighty_columns_cut_no_number(stored: Path, tmp_path: Path, capsys: pyte
     assert " in all" in printed
 
 
+@pytest.mark.parametrize("columns", ["50", "80"])
+def test_a_narrow_terminal_leaves_no_column_out(
+    stored: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run("evaluate", stored, "--weights", "balanced") == 0
+    (heading,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith("difference ")]
+    assert heading.split() == ["lpips", "balanced", "difference"]
+
+
 def test_progress_off_a_terminal_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     said, deadline = "", monotonic() + 30
     with progress_bar("channel distances", line_seconds=0.01) as step:

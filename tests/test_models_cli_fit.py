@@ -87,6 +87,19 @@ def test_where_few_targets_are_held_out_the_figure_to_quote_is_out_of_fold(
     assert "this is the figure to quote" in printed
 
 
+def test_an_out_of_fold_figure_is_in_sample_where_the_parent_has_seen_the_rankings(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    figures = run_json(capsys, "fit", stored, "--out", first)
+    assert figures["cross_validated"]["in_sample"] is False
+    assert run_json(capsys, "fit", stored, "--out", second, "--parent", first)["cross_validated"]["in_sample"] is True
+    run("fit", stored, "--out", second, "--parent", first)
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith("IN SAMPLE, because first, which the fit starts from, was fitted to 100 % of these rankings")
+    assert "figure to quote" not in said
+
+
 def test_the_parts_of_a_commands_time_add_up(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     took = run_json(capsys, "fit", stored, "--out", tmp_path / "mine.safetensors")["took"]
     assert {"channel distances", "the fit", "other"} <= took.keys()
@@ -108,6 +121,18 @@ def test_rankings_of_one_target_give_the_parent_and_say_so(tmp_path: Path, capsy
     weights = load_weights(tmp_path / "w.safetensors")
     assert np.array_equal(weights.values, load_weights("balanced").values)
     assert "not supported" in weights.recipe
+
+
+def test_where_nothing_can_be_held_out_the_missing_table_and_report_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[report]'")
+    z = channel_distances(np.random.default_rng(0), 3)
+    write_rankings(tmp_path / "one.jsonl", [Ranking("t", ranks=(1, 2, 3), z=z.astype(np.float16))])
+    report = tmp_path / "report"
+    assert run("fit", tmp_path / "one.jsonl", "--out", tmp_path / "w.safetensors", "--report", report) == 0
+    assert f"no table, and no report in {report}: on targets not seen" in capsys.readouterr().out
+    assert not report.exists()
 
 
 def test_the_shipped_weights_for_materials_have_their_name() -> None:

@@ -19,6 +19,7 @@ from clpips.models.rankings.distance_cache import DistanceCache
 from clpips.models.rankings.files import Ranking, RankingsError
 from clpips.models.rankings.measured import MeasuredRankings
 from clpips.models.rankings.measuring import measure_rankings
+from clpips.models.rankings.splitting import Split
 from tests.support.pictures import encode, picture
 
 SIDE = 64
@@ -94,6 +95,32 @@ def test_a_copy_under_another_name_is_the_same_image(folder: Path, engine: Count
     measured = run([ranking(folder, 1, 2, 3), ranking(folder, "copy-of-1", 2, 3)], engine)
     assert engine.images == 3
     assert measured.targets.tolist() == [0, 0]
+
+
+def test_copies_under_other_names_stand_on_one_side_of_a_split(folder: Path, engine: Counting) -> None:
+    for name in range(7):
+        for copy in (f"{name}.png", f"again-{name}.png"):
+            (folder / copy).write_bytes(encode(picture(name, SIDE)))
+    named = [[f"again-{name}" if (target + name) % 2 else name for name in range(7)] for target in range(7)]
+    rankings = [
+        ranking(folder, names[target], *names[:target], *names[target + 1 :]) for target, names in enumerate(named)
+    ]
+    split = run(rankings, engine).split(share=0.5)
+    assert (split.by, split.shared_images) == ("image", 0)
+    sides = [
+        {Path(image).read_bytes() for each in side for image in each.names} for side in (split.fit, split.held_out)
+    ]
+    assert not sides[0] & sides[1]
+
+
+def test_a_copy_of_a_target_stands_on_its_side(folder: Path, engine: Counting) -> None:
+    measured = run([ranking(folder, 1, 2, 3), ranking(folder, "copy-of-1", 2, 3), ranking(folder, 0, 2, 3)], engine)
+    targets = [{int(number) for number in measured.take(side).targets} for side in _sides(measured.split(0.5))]
+    assert not targets[0] & targets[1]
+
+
+def _sides(split: Split) -> tuple[list[Ranking], list[Ranking]]:
+    return split.fit, split.held_out
 
 
 def test_a_second_measurement_opens_no_engine(folder: Path, engine: Counting, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from clpips.models.fitting.personal import fit
 from clpips.models.metric.families import Z_LENGTH
+from clpips.models.metric.trained_on import TrainedOn
+from clpips.models.rankings.membership import hash_images
 from tests.support.fit_jobs import job
 
 
@@ -22,6 +24,14 @@ def test_two_candidates_alone_support_nothing_and_say_so() -> None:
     assert result.weights is None
     assert not result.taken
     assert "target" in result.reason
+
+
+def test_figures_are_in_sample_where_what_the_fit_starts_from_has_seen_the_images() -> None:
+    assert fit(job(3)).report["in_sample"] is False
+    seen = TrainedOn(images=hash_images(f"sha256:{image}" for images in job(3).candidates for image in images))
+    result = fit(replace(job(3), base_trained_on=seen))
+    assert result.report["in_sample"] is True
+    assert result.reason.startswith("in sample, because what it started from was fitted to 83% of these images: on ")
 
 
 @pytest.mark.parametrize("rankings", [1, 2, 6])

@@ -192,6 +192,12 @@ def test_channel_distances_of_two_backbones_are_not_mixed(tmp_path: Path) -> Non
     assert problem.startswith("line 2: backbone")
 
 
+@pytest.mark.parametrize("votes", [[1e308, 1e308], [2_000_000_000, 1]])
+def test_votes_that_no_people_can_have_given_are_refused(tmp_path: Path, votes: list[float]) -> None:
+    (problem,) = problems(tmp_path, {"target": "t", "candidates": ["a", "b"], "votes": votes})
+    assert problem.startswith("line 1: votes: expected no more than 1e+09")
+
+
 def two(target: int, first: int, second: int) -> Ranking:
     return Ranking(f"{target}.png", (f"{first}.png", f"{second}.png"), ranks=(1, 2))
 
@@ -243,6 +249,17 @@ def test_a_long_ranking_counts_with_those_of_its_candidates_that_are_on_its_side
     for part in [*split.fit, *split.held_out]:
         assert 2 <= len(part.candidates) < 8
         assert part.ranks == tuple(map(int, part.candidates))
+
+
+@given(st.integers(0, 1000))
+def test_where_few_images_recur_whole_targets_are_held_out_with_their_images(seed: int) -> None:
+    rankings = [two(target, 100 + target, 200 + target) for target in range(12)]
+    rankings += [two(50, 100, 201), two(51, 202, 300)]
+    split = split_rankings(rankings, seed=seed)
+    assert (split.by, split.warning) == ("image", None)
+    assert min(len(split.fit), len(split.held_out)) >= 1
+    sides = [{image for ranking in side for image in ranking.names} for side in (split.fit, split.held_out)]
+    assert not sides[0] & sides[1]
 
 
 def test_where_images_recur_so_much_that_no_split_keeps_them_apart_targets_are() -> None:

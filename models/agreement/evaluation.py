@@ -41,12 +41,13 @@ def evaluate(
     raters = [ranking.rater for ranking in measured.rankings]
     clusters, cells = cluster_rankings(measured.targets, raters)  # cells (m,)
     sides = _Side(measured, weights, cells), _Side(measured, baseline, cells)
+    values = np.union1d(sides[0].values, sides[1].values)  # (v,)
     pairs = measured.pairs()
     decided = majorities(pairs)
     compared = {
         "pair_agreement": _majority_share(decided, weights, baseline, seed, resamples),
         "vote_agreement": _choice_share(measured, pairs, cells, clusters, (weights, baseline), seed, resamples),
-        **bootstrap_ranks(sides[0].table, sides[1].table, seed, resamples, clusters),
+        **bootstrap_ranks(sides[0].table(values), sides[1].table(values), seed, resamples, clusters),
         "spearman_within": _mean_within(sides, cells, clusters, seed, resamples),
     }
     ceiling = _ceiling(pairs)
@@ -82,9 +83,17 @@ class _Side:
         self._distances = [distances[rows] for rows in measured.rows_of]  # (k,) each
         self._ranks = pool_ranks(self._people, self._distances)
         self.within = self._ranks.within  # (m,)
-        values = np.arange(2, 2 * max(map(len, self._people)) + 1) / 2  # (v,), every whole and half rank
-        self.table: RankTable = rank_table(self._ranks.people, self._ranks.metric, cells[self._ranks.sets], values)
+        self._cells = cells[self._ranks.sets]  # (n,)
         self.smallest_p = 1.0  # of the permutation test, once `scores` has made it
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Every rank that there is, `(v,)`: half ranks where somebody ties an even number, and no others."""
+        return np.union1d(self._ranks.people, self._ranks.metric)
+
+    def table(self, values: NDArray[np.float64]) -> RankTable:
+        """How often people gave one of these ranks, `(v,)`, and the metric another."""
+        return rank_table(self._ranks.people, self._ranks.metric, self._cells, values)
 
     def scores(self, name: str, values: dict[str, Statistic], ceiling: float, seed: int, resamples: int) -> Scores:
         test = permutation_test(self._people, self._distances, self._targets, seed, resamples)

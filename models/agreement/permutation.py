@@ -96,6 +96,11 @@ class _Items:
         self._rank_count = int(sizes.sum())
         starts = np.cumsum(sizes) - sizes  # (m,)
         self._largest = int(sizes.max())
+        in_set = np.stack([np.repeat(np.arange(len(sizes)), sizes), item_of])  # (2, n)
+        tied = np.unique(in_set, axis=1).shape[1] < len(item_of) or any(
+            len(set(own.tolist())) < len(own) for own in people
+        )
+        self._steps = 2 if tied else 1  # a whole rank has: ties make half ranks
         self._groups = []  # sets of one size: items, people's ranks, and these centred and scaled, (s, k) each
         for size in np.unique(sizes).tolist():
             members = np.flatnonzero(sizes == size)  # (s,)
@@ -139,19 +144,23 @@ class _Items:
             orders[:, base] = drawn
             yield orders
 
+    @property
+    def _length(self) -> int:
+        """How many ranks there can be, v."""
+        return self._steps * (self._largest - 1) + 1
+
     def _chunk(self) -> int:
-        return max(1, min(512, CHUNK // max(self._rank_count, (2 * self._largest - 1) ** 2)))
+        return max(1, min(512, CHUNK // max(self._rank_count, self._length**2)))
 
     def statistics(self, orders: NDArray[np.intp]) -> NDArray[np.float64]:
         """The pooled statistics, ρ of the distances and mean ρ within sets, of items in these orders: `(b, 6)`."""
         values = self.values[orders]  # (b, i)
-        length = 2 * self._largest - 1  # every whole and half rank, (v,)
-        tables = np.zeros((len(orders), length, length))  # (b, v, v)
+        tables = np.zeros((len(orders), self._length, self._length))  # (b, v, v)
         within, pooled_people, pooled_codes = [], [], []
         for items, people, scaled in self._groups:
             own = values[:, items]  # (b, s, k)
             ranks = _mid_ranks(own)  # (b, s, k)
-            tables += _count(people, ranks, length)
+            tables += self._count(people, ranks)
             centred = ranks - ranks.mean(axis=-1, keepdims=True)
             norm = np.sqrt((centred**2).sum(axis=-1))  # (b, s)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -163,8 +172,15 @@ class _Items:
         known = ~np.isnan(defined)
         with np.errstate(invalid="ignore"):
             mean = np.where(known, defined, 0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), NAN)
-        rank_values = np.arange(2, 2 * self._largest + 1) / 2  # (v,)
+        rank_values = 1 + np.arange(self._length) / self._steps  # (v,)
         return np.column_stack([pooled_statistics(tables, rank_values), rho, mean])
+
+    def _count(self, people: NDArray[np.float64], ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How often people, `(s, k)`, gave one rank and the metric, `(b, s, k)`, another: `(b, v, v)`."""
+        draws, length = len(ranks), self._length
+        first, second = (np.rint(self._steps * (side - 1)).astype(np.intp) for side in (people, ranks))
+        cells = first * length + second + (np.arange(draws) * length**2)[:, np.newaxis, np.newaxis]
+        return np.bincount(cells.ravel(), minlength=draws * length**2).reshape(draws, length, length).astype(np.float64)
 
     def _pooled_distances(self, people: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
         """Spearman's ρ, `(b,)`, of all people's ranks `(n,)` and all distances, as codes `(b, n)`."""
@@ -200,11 +216,3 @@ def _mid_ranks(values: NDArray[np.intp]) -> NDArray[np.float64]:
         twice += column < values
         twice += column <= values
     return np.asarray((twice + 1) / 2)
-
-
-def _count(people: NDArray[np.float64], ranks: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """How often people, `(s, k)`, gave one rank and the metric, `(b, s, k)`, another: `(b, v, v)`."""
-    draws = len(ranks)
-    first, second = np.rint(2 * people - 2).astype(np.intp), np.rint(2 * ranks - 2).astype(np.intp)
-    cells = first * length + second + (np.arange(draws) * length**2)[:, np.newaxis, np.newaxis]
-    return np.bincount(cells.ravel(), minlength=draws * length**2).reshape(draws, length, length).astype(np.float64)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clpips.models.agreement.figures import Evaluation
-from clpips.models.cli.output import counted, print_line
+from clpips.models.cli.output import counted, print_line, print_statistics
 from clpips.models.report.rows import LEGEND, comparison_rows, headline, undefined_lines
 
 WIDEST: Final = 100  # characters of a warning's frame
@@ -36,7 +36,7 @@ def print_evaluation(console: Console, result: Evaluation, where: str) -> None:
             words = textwrap.fill(group, TITLE)
             table.add_row(Text(words, style="bold"))
         table.add_row(Text(row.title), *map(Text, (row.baseline, row.metric, row.difference)))
-    console.print(table)
+    print_statistics(console, table)
     verdicts = [
         f"{scores.name}: {scores.verdicts['koo_li']} (Koo and Li), {scores.verdicts['cicchetti']} (Cicchetti)"
         for scores in (result.baseline, result.metric)

@@ -151,6 +151,7 @@ def fit_command(
             curve=curve,
             people=people,
             where=fitted.split.words,
+            out_of_fold=_out_of_fold(fitted),
             made=how,
         )
         with watch.part("report"):
@@ -158,7 +159,7 @@ def fit_command(
     if as_json:
         print_json(figures)
     else:
-        _print(fitted, out)
+        _print(fitted, out, report)
         if people:
             from clpips.models.cli.people_table import print_people
 
@@ -230,6 +231,7 @@ def _figures(fitted: "JudgedFit", out: Path, curve: list["CurvePoint"]) -> dict[
             "agreement": validation.agreement if validation else None,
             "parent_agreement": validation.parent_agreement if validation else None,
             "lpips_agreement": validation.lpips_agreement if validation else None,
+            "in_sample": bool(fitted.parent_seen) if validation else None,
         },
         "headline": "cross_validated" if validation and _few(fitted) else "held_out",
         "held_out_on": split.words if fitted.held_out else None,
@@ -246,27 +248,44 @@ def _few(fitted: "JudgedFit") -> bool:
     return fitted.held_out is None or fitted.held_out.evaluation.targets < FEWEST_SETS
 
 
+def _out_of_fold(fitted: "JudgedFit") -> str:
+    """The out-of-fold figure in words; nothing where there is none."""
+    outcome = fitted.outcome
+    if (found := outcome.validation) is None:
+        return ""
+    figure = (
+        f"out of fold, on {found.words} of {_of_all(found.targets, outcome.targets)}: {found.agreement:.1%} of "
+        f"people's choices, {outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}"
+    )
+    if seen := fitted.parent_seen:
+        return f"IN SAMPLE, because {outcome.parent}, which the fit starts from, was fitted to {seen.words}; {figure}"
+    if not _few(fitted):
+        return figure
+    return f"{figure}; {'with so few targets held out below, ' if fitted.held_out else ''}this is the figure to quote"
+
+
 def _of_all(targets: int, every: int) -> str:
     return f"all {every} targets" if targets == every else f"{targets} of {counted(every, 'target')}"
 
 
-def _print(fitted: "JudgedFit", out: Path) -> None:
+def _print(fitted: "JudgedFit", out: Path, report: Path | None) -> None:
     from clpips.models.cli.evaluation_table import print_evaluation
 
     console, outcome, split = Console(emoji=False), fitted.outcome, fitted.split
-    if (found := outcome.validation) is not None:
-        print_line(
-            console,
-            f"out of fold, on {found.words} of {_of_all(found.targets, outcome.targets)}: {found.agreement:.1%} of "
-            f"people's choices, "
-            f"{outcome.parent} {found.parent_agreement:.1%}, lpips {found.lpips_agreement:.1%}"
-            + ("; with so few targets held out below, this is the figure to quote" if _few(fitted) else ""),
-        )
+    if said := _out_of_fold(fitted):
+        print_line(console, said)
     if fitted.held_out:
         result = fitted.held_out.evaluation
         print_evaluation(console, result, f"on {split.words}: {counted(result.targets, 'target')} held out")
         if not all(ranking.names for ranking in split.held_out):
             print_line(console, "the file names no candidates: whether their images were seen in fitting is not known")
+    else:
+        missing = f"table, and no report in {report}" if report else "table"
+        print_line(
+            console,
+            f"no {missing}: on {split.words} there is nothing to judge by, because the split leaves no ranking on one "
+            "of its sides; collect more rankings",
+        )
     if outcome.supported:
         rankings = len(split.fit) + len(split.held_out) + split.dropped
         print_line(

@@ -23,6 +23,7 @@ from clpips.models.metric.whole_files import write_whole
 
 LINE_SECONDS: Final = 5.0  # between lines of progress off a terminal
 SHOWN_SECONDS: Final = 0.05  # a part that takes less is not worth a word
+NARROWEST: Final = 80  # characters of a terminal that a table of statistics is made for
 WIDEST: Final = 10_000  # characters of a line of a table
 LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -87,6 +88,11 @@ def print_figures(table: Table) -> None:
     console = Console(emoji=False)
     needed = console.measure(table, options=console.options.update(width=WIDEST)).maximum
     Console(emoji=False, width=max(console.width, needed)).print(table)
+
+
+def print_statistics(console: Console, table: Table) -> None:
+    """A table of statistics: on a narrow terminal its lines run on, and none of its columns is left out."""
+    console.print(table, width=max(console.width, NARROWEST), crop=False)
 
 
 def write_npy(path: Path, values: NDArray[np.float32]) -> None:

@@ -18,7 +18,7 @@ from clpips.models.fitting.recipes import Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.files import Ranking, RankingsError
 from clpips.models.rankings.measured import MeasuredRankings
-from clpips.models.rankings.splitting import SplitBy, split_rankings
+from clpips.models.rankings.splitting import SplitBy
 
 
 def fit_by_rater(
@@ -36,7 +36,7 @@ def fit_by_rater(
     Raises `RankingsError` where a ranking names no rater, or all name the same.
     """
     raters = people_of(measured.rankings, by)
-    split = split_rankings(measured.rankings, share, seed, by)
+    split = measured.split(share, seed, by)
     steps, done = 3 * len(raters), 0
 
     def fit(rankings: Sequence[Ranking]) -> tuple[NDArray[np.float32], str]:

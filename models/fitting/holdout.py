@@ -15,8 +15,8 @@ from clpips.models.agreement.figures import Evaluation
 from clpips.models.fitting.recipes import Outcome, Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
-from clpips.models.rankings.membership import hash_data_set, share_seen
-from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
+from clpips.models.rankings.membership import Seen, hash_data_set, share_seen
+from clpips.models.rankings.splitting import Split, SplitBy
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,17 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class JudgedFit:
-    """`weights` are `outcome`'s, fitted on all rankings; `held_out` judges the recipe, where something was held out."""
+    """`weights` are `outcome`'s, fitted on all rankings; `held_out` judges the recipe, where something was held out.
+
+    `parent_seen` is how much of the rankings the parent was fitted to: no figure of what begins with it is of anything
+    else.
+    """
 
     weights: LayerWeights
     outcome: Outcome
     split: Split
     held_out: HeldOut | None
+    parent_seen: Seen
 
 
 def fit_and_judge(
@@ -55,7 +60,7 @@ def fit_and_judge(
     The fit starts from `parent` and is judged beside `baseline`; `share`, `seed` and `by` are as in `split_rankings`,
     which says what it raises. `name`, `backbone` (its fingerprint) and `resolution` go into the weights.
     """
-    split = split_rankings(measured.rankings, share, seed, by)
+    split = measured.split(share, seed, by)
     held_out = None
     if split.fit and split.held_out:
         fitted = fit_with(recipe, measured.take(split.fit).pairs(), parent, seed).weights
@@ -71,7 +76,7 @@ def fit_and_judge(
         agreement=_provenance(held_out.evaluation, split, share, seed) if held_out else {},
         trained_on=parent.trained_on | hash_data_set(measured) if outcome.supported else parent.trained_on,
     )
-    return JudgedFit(weights, outcome, split, held_out)
+    return JudgedFit(weights, outcome, split, held_out, share_seen(parent.trained_on, measured))
 
 
 def _judge(

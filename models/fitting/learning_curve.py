@@ -9,7 +9,7 @@ from clpips.models.fitting.curve_points import CurvePoint
 from clpips.models.fitting.recipes import Recipe, fit_with
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.measured import MeasuredRankings
-from clpips.models.rankings.splitting import SplitBy, split_rankings
+from clpips.models.rankings.splitting import SplitBy
 
 CURVE_SIZES: Final = (10, 20, 50, 200, 1000)  # rankings; and all of them
 
@@ -27,7 +27,7 @@ def learning_curve(
 
     They are judged on what was held out, beside the baseline.
     """
-    splits = [split_rankings(measured.rankings, share, seed, by) for seed in range(seeds)]
+    splits = [measured.split(share, seed, by) for seed in range(seeds)]
     fewest = min(len(split.fit) for split in splits)
     sizes: list[int | None] = [*(size for size in CURVE_SIZES if size < fewest), None]
     steps = [(size, seed, recipe) for size in sizes for seed in range(seeds) for recipe in parents]

@@ -21,6 +21,7 @@ from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import layout_of_z
 from clpips.models.metric.packing import unpack_z
 from clpips.models.metric.weights_files import load_weights
+from clpips.models.rankings.membership import HASHED, hash_images
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
 
@@ -33,6 +34,7 @@ def fit(job: FitJob) -> FitResult:
         reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
         return FitResult(None, job.resolution, taken=False, reason=reason, report={})
     validation = fitted.validation
+    seen = _seen(job)
     lpips = load_weights("lpips", layout_of_z(len(job.base)).net.name).values
     report = {
         "recipe": "personal",
@@ -40,6 +42,7 @@ def fit(job: FitJob) -> FitResult:
         "targets": len(set(targets)),
         "pairs": len(pairs),
         "held_out": validation.unit,
+        "in_sample": seen > 0,
         "agreement": {
             "pair_agreement": validation.agreement,
             **_orders(job, [fitted.blind.get(target) for target in targets]),
@@ -47,7 +50,9 @@ def fit(job: FitJob) -> FitResult:
         "parent": {"pair_agreement": validation.parent_agreement, **_orders(job, [job.base] * len(targets))},
         "lpips": {"pair_agreement": validation.lpips_agreement, **_orders(job, [lpips] * len(targets))},
     }
-    return FitResult(fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks)), report)
+    return FitResult(
+        fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks), seen), report
+    )
 
 
 def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
@@ -63,11 +68,18 @@ def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
     return targets, join_pairs(sets)
 
 
-def _reason(validation: Validation, rankings: int) -> str:
+def _seen(job: FitJob) -> float:
+    """The share of these images that what the fit starts from was fitted to."""
+    own = hash_images({HASHED + image for images in (job.targets, *job.candidates) for image in images})
+    return len(own & job.base_trained_on.images) / len(own)
+
+
+def _reason(validation: Validation, rankings: int, seen: float) -> str:
     """Why a version is taken, or what it waits for."""
+    in_sample = f"in sample, because what it started from was fitted to {seen:.0%} of these images: " if seen else ""
     found = (
-        f"on {validation.words} it agrees with {validation.agreement:.1%} of the choices, what it started from with "
-        f"{validation.parent_agreement:.1%} and LPIPS with {validation.lpips_agreement:.1%}"
+        f"{in_sample}on {validation.words} it agrees with {validation.agreement:.1%} of the choices, "
+        f"what it started from with {validation.parent_agreement:.1%} and LPIPS with {validation.lpips_agreement:.1%}"
     )
     if validation.taken:
         return found
@@ -88,7 +100,11 @@ def _count(rankings: int) -> str:
 
 
 def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
-    """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them."""
+    """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them.
+
+    The ICC has no interval: its own takes images for independent, and those of a target are not. `clpips evaluate`
+    draws whole targets, which takes longer than the fit.
+    """
     distances = []
     for packed, own in zip(job.channel_distances, weights, strict=True):
         if own is None:
@@ -97,8 +113,7 @@ def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[
     ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
     spearman = mean_within(ranks.within).mean.value
     icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average
-    interval = {"value": _known(icc.value), "low": _known(icc.low), "high": _known(icc.high)}
-    return {"spearman": _known(spearman), "icc2_k": interval}
+    return {"spearman": _known(spearman), "icc2_k": {"value": _known(icc.value), "low": None, "high": None}}
 
 
 def _known(value: float) -> float | None:

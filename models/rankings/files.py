@@ -41,6 +41,7 @@ from clpips.models.rankings.orders import OrderError, ranks_of_top
 from clpips.models.rankings.stored_z import decode_z, encode_z
 
 FEWEST = 2  # candidates
+MOST_VOTES = 1e9  # for one candidate: more than there are people to ask, and sums of them stay numbers
 SAID = ("ranks", "votes", "best", "top")  # ways of saying what people said
 
 
@@ -203,6 +204,8 @@ def _ranking(line: _Line, folder: Path, number: int) -> Ranking:
             raise ValueError(f"votes: they are for two candidates, here are {candidates}; give ranks")
         if min(numbers) < 0 or not any(numbers):
             raise ValueError(f"votes: expected counts ≥ 0 and at least one vote, {numbers} came")
+        if max(numbers) > MOST_VOTES:
+            raise ValueError(f"votes: expected no more than {MOST_VOTES:g} for a candidate, {max(numbers):g} came")
     common: dict[str, Any] = {
         "votes" if field == "votes" else "ranks": tuple(numbers),
         "set": line.set,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.pairs import RankedPairs, expand_ranks, expand_votes
+from clpips.models.rankings.splitting import Split, SplitBy, split_rankings
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,17 @@ class MeasuredRankings:
             ranking = self.rankings[place]
             return [ranking.target, *ranking.candidates]
         return [self.names[number] for number in (self.targets[place], *(() if candidates is None else candidates))]
+
+    def split(self, share: float = 0.7, seed: int = 0, by: SplitBy | None = None) -> Split:
+        """`split_rankings`, with images of the same bytes on the same side, whatever they are called."""
+        called: dict[int, set[str]] = {}
+        for ranking, target, candidates in zip(self.rankings, self.targets, self.candidates_of, strict=True):
+            called.setdefault(int(target), set()).add(ranking.target)
+            if candidates is not None:
+                for number, name in zip(candidates.tolist(), ranking.candidates, strict=True):
+                    called.setdefault(number, set()).add(name)
+        same = {name: min(names) for names in called.values() for name in names}
+        return split_rankings(self.rankings, share, seed, by, same)
 
     def take(self, rankings: Sequence[Ranking]) -> "MeasuredRankings":
         """These of the rankings, or parts of them with fewer candidates, over the same rows.

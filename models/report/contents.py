@@ -17,7 +17,8 @@ class Report:
     """`weights` and `baseline`, float32 `(6016,)`, judged by `evaluation` on `judged`.
 
     `curve` may be empty, and `people`, one fit a person, None.
-    `where` says what was judged: "images not seen". `made` says how, by name: version, command, seed, fingerprints.
+    `where` says what was judged: "images not seen"; `out_of_fold` is the sentence about cross-validation that stands
+    above all figures of a fit. `made` says how, by name: version, command, seed, fingerprints.
     """
 
     title: str
@@ -28,4 +29,5 @@ class Report:
     curve: Sequence[CurvePoint] = ()
     people: ByRater | None = None
     where: str = ""
+    out_of_fold: str = ""
     made: Mapping[str, str] = field(default_factory=dict)

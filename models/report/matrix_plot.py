@@ -1,6 +1,5 @@
 """Heat plot of the distances of all pairs of a set."""
 
-import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from clpips.models.metric.whole_files import write_whole
+from clpips.models.report.labels import any_script, plain_label
 
 CELL_INCHES: Final = 0.32
 MARGIN_INCHES: Final = 2.6  # for the names
@@ -23,16 +23,10 @@ def draw_matrix(path: Path, distances: NDArray[np.float32], names: Sequence[str]
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     shown = axes.imshow(distances, cmap="inferno", vmin=0)
-    plain = [_drawable(name).replace("$", r"\$") for name in names]  # no formula
+    plain = [plain_label(name) for name in names]
     axes.set_xticks(range(len(names)), plain, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), plain, fontsize=8)
-    figure.colorbar(shown, ax=axes, shrink=0.7, label=f"distance, {weights}")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # of a script that the font has not: a box stands for it
+    figure.colorbar(shown, ax=axes, shrink=0.7, label=f"distance, {plain_label(weights)}")
+    with any_script():
         figure.savefig(content := BytesIO(), format=path.suffix[1:].lower(), dpi=110, bbox_inches="tight")
     write_whole(path, content.getbuffer())
-
-
-def _drawable(name: str) -> str:
-    """A name with `?` for bytes that are no text."""
-    return name.encode(errors="replace").decode()

@@ -15,7 +15,7 @@ from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.fitting.rater_results import ByRater, Leads, Line
 from clpips.models.report.contents import Report
 from clpips.models.report.plots import curve_plot, figure_files, inline_svg, layers_plot, ranks_plot
-from clpips.models.report.rows import LEGEND, Row, comparison_rows, format_statistic, headline, undefined_lines
+from clpips.models.report.rows import LEGEND, Row, brief, comparison_rows, format_statistic, headline, undefined_lines
 from clpips.models.report.strips import strips
 from clpips.models.report.tables import table_files
 
@@ -33,7 +33,7 @@ def write_report(folder: Path, figures: dict[str, Any], report: Report) -> list[
         "report.html": render(report, plots).encode(),
         "report.json": (json.dumps(figures, ensure_ascii=False, indent=2) + "\n").encode(),
     }
-    content |= {name: text.encode() for name, text in table_files(report.evaluation).items()}
+    content |= {name: text.encode() for name, text in table_files(report.evaluation, report.where).items()}
     for name, figure in plots.items():
         content |= figure_files(figure, name)
     for name, data in content.items():
@@ -57,6 +57,7 @@ def render(report: Report, plots: Mapping[str, Figure]) -> str:
         f'<p class="lead">{result.sets:,} rankings of {result.targets} targets, {result.pairs:,} pairs with a '
         f"majority; figures are for {result.drawn}.{html.escape(where)}</p>",
         *([f'<p class="loud">{html.escape(result.in_sample)}</p>'] if result.in_sample else []),
+        *([f'<p class="headline">{html.escape(report.out_of_fold)}</p>'] if report.out_of_fold else []),
         f'<p class="headline">{html.escape(headline(result))}</p>',
         *(f'<p class="note">{html.escape(line)}</p>' for line in [*result.warnings, *undefined_lines(result)]),
         "<h2>Agreement with people</h2>",
@@ -100,11 +101,11 @@ def _people(result: ByRater) -> list[str]:
     def share(value: float) -> str:
         return "–" if np.isnan(value) else f"{100 * value:.1f} %"
 
-    def table(kind: str, lines: Sequence[Line]) -> str:
+    def table(kind: str, lines: Sequence[Line], names: Sequence[str]) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(Path(line.name).name)}</td><td>{line.judged:,}</td><td>{share(line.baseline)}</td>"
+            f"<tr><td>{html.escape(name)}</td><td>{line.judged:,}</td><td>{share(line.baseline)}</td>"
             f"<td>{share(line.own)}</td><td>{share(line.others)}</td></tr>"
-            for line in lines
+            for name, line in zip(names, lines, strict=True)
         )
         head = f"<tr><th>{kind}</th><th>judged</th><th>baseline</th><th>own</th><th>others</th></tr>"
         return f'<div class="wide"><table>{head}{rows}</table></div>'
@@ -120,8 +121,8 @@ def _people(result: ByRater) -> list[str]:
         f"<p>Shares of people's choices on {html.escape(result.split.words)}. Own: weights that the person taught; "
         "others: weights of everybody else.</p>",
         f'<div class="wide"><table>{head}{leads}</table></div>',
-        table("person", result.people),
-        table("target", result.targets),
+        table("person", result.people, [line.name for line in result.people]),
+        table("target", result.targets, brief([line.name for line in result.targets])),
     ]
 
 

@@ -13,11 +13,13 @@ from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.curve_points import CurvePoint, group_by_size
 from clpips.models.metric.families import ALEXNET, FAMILIES, layout_of_z
 from clpips.models.report.contents import Report
+from clpips.models.report.labels import any_script, plain_label
 
 BASELINE_COLOUR: Final = "#8a94a6"
 METRIC_COLOUR: Final = "#0f7b6c"
 PAPER_COLOUR: Final = "#c26a1b"
-STRENGTHS: Final = (1.0, 0.65, 0.4, 0.25, 0.15)  # opacity of a bar's families, in their order
+LONGEST: Final = 28  # characters of a metric's name that a plot has room for
+STRENGTHS: Final = (1.0, 0.75, 0.55, 0.4, 0.28)  # opacity of a bar's families, in their order
 
 
 def curve_plot(curve: Sequence[CurvePoint]) -> Figure:
@@ -44,7 +46,7 @@ def curve_plot(curve: Sequence[CurvePoint]) -> Figure:
 
 def layers_plot(report: Report) -> Figure:
     """The share of each layer, and in it of each family, of the mean distance, by the baseline and by the metric."""
-    figure, axes = _figure(3.7, 3.4)
+    figure, axes = _figure(3.7, 3.8)
     rows = report.judged.rows[np.unique(np.concatenate(report.judged.rows_of))]  # (r, c)
     mean = rows.mean(axis=0, dtype=np.float64)  # (c,)
     backbones = {family.name: family.backbone for family in FAMILIES}
@@ -66,12 +68,12 @@ def layers_plot(report: Report) -> Figure:
             if heights[number].any():
                 axes.bar(
                     places + shift, heights[number], 0.38, bottom=below[number], color=colour,
-                    alpha=STRENGTHS[number % len(STRENGTHS)], label=f"{name}, {family}",
+                    alpha=STRENGTHS[number % len(STRENGTHS)], label=f"{family} by {_label(name)}",
                 )  # fmt: skip
-    names = [f"conv{layer + 1}" if backbone == ALEXNET else backbone for backbone, layer in taps]
+    names = [f"conv{layer + 1}" if backbone == ALEXNET else "content" for backbone, layer in taps]
     axes.set_xticks(places, names)
     axes.set_ylabel("share of distance, %")
-    figure.legend(frameon=False, loc="outside upper left", ncols=2, fontsize=7)
+    figure.legend(frameon=False, loc="outside upper left", fontsize=7)
     return figure
 
 
@@ -92,9 +94,14 @@ def ranks_plot(report: Report) -> Figure:
     step = max(1, ranks // 8)
     axes.set_xticks(range(1, ranks + 1, step))
     axes.set_yticks(range(1, ranks + 1, step))
-    axes.set(xlabel="people's rank", ylabel=f"rank by {report.evaluation.metric.name}")
+    axes.set(xlabel="people's rank", ylabel=f"rank by {_label(report.evaluation.metric.name)}")
     figure.colorbar(image, ax=axes, label="%", shrink=0.85)
     return figure
+
+
+def _label(name: str) -> str:
+    """A metric's name, of a long one the beginning."""
+    return plain_label(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -117,8 +124,9 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
 
 def _save(figure: Figure, format_: str, transparent: bool) -> bytes:
     undated = {"Date": None} if format_ == "svg" else {"CreationDate": None}
-    with mpl.rc_context(
-        {"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    with (
+        any_script(),
+        mpl.rc_context({"svg.hashsalt": "clpips", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}),
     ):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=format_, metadata=undated, transparent=transparent)

@@ -1,7 +1,10 @@
 """Table of an evaluation: its rows as the command line and the report print them, figures in words."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import PurePath
 from typing import Final
 
 from clpips.models.agreement.correlation import MeanWithin
@@ -78,6 +81,19 @@ def headline(result: Evaluation) -> str:
         return f"{of}: {lead.value:+.3f}; one target has no p-value"
     smallest = f", the smallest that so few can give is {result.smallest_p:.2g}" if result.smallest_p > 0.05 else ""
     return f"{of}: {lead.value:+.3f}, {format_p(lead.p)} (sign-flip test over {clusters}{smallest})"
+
+
+def brief(names: Sequence[str]) -> list[str]:
+    """Names of files without the folders that all of them lie in.
+
+    >>> brief(["/data/boats/1.png", "/data/cars/1.png"])
+    ['boats/1.png', 'cars/1.png']
+    """
+    try:
+        shared = commonpath([PurePath(name).parent for name in names])
+    except ValueError:  # no names; or hashes beside paths, which share nothing
+        return list(names)
+    return [name.removeprefix(f"{shared}/") if shared else name for name in names]
 
 
 def _statistic(scores: Scores, name: str) -> Statistic:

@@ -21,6 +21,7 @@ from clpips.models.fitting.job import FitJob
 from clpips.models.fitting.personal import fit
 from clpips.models.metric.families import ALL_NETWORKS, Networks
 from clpips.models.metric.packing import limit_packed
+from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.metric.weights import LayerWeights, WeightsError
 from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
@@ -87,6 +88,7 @@ async def read(reader: ProfileReader, task: Task) -> FitJob:
         candidates=[ranking.candidates for ranking in rankings],
         base=_limited(base.weights, task.networks),
         resolution=_shared([ranking.resolution for ranking in rankings], base.resolution),
+        base_trained_on=TrainedOn.of_metadata(base.report.get("trained_on", {})),
     )
 
 

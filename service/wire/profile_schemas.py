@@ -37,7 +37,7 @@ class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """An estimate with its 95 % confidence interval."""
+    """An estimate, with its 95 % confidence interval where there is one."""
 
     value: float | None
     low: float | None = None
@@ -53,7 +53,8 @@ class AgreementInfo(msgspec.Struct, frozen=True):
         Interval | None,
         Meta(
             description="ICC(2,k) of ranks, person and metric as the raters. An order against the person's takes it "
-            "below 0 without end, and the opposite order to null."
+            "below 0 without end, and the opposite order to null. It has no interval: images of one target are not "
+            "independent; `clpips evaluate` on the downloaded rankings draws whole targets."
         ),
     ] = None
 
@@ -76,6 +77,9 @@ class FitInfo(msgspec.Struct, frozen=True):
     parent: Annotated[AgreementInfo, Meta(description="Of the weights that the fit started from, on the same pairs.")]
     lpips: Annotated[AgreementInfo, Meta(description="Of plain LPIPS, on the same pairs.")]
     reason: Annotated[str, Meta(description="Why it was taken into use, or only proposed.")]
+    in_sample: Annotated[
+        bool, Meta(description="Whether the weights that the fit started from had been fitted to some of its images.")
+    ] = False
 
 
 class VersionInfo(msgspec.Struct, frozen=True, omit_defaults=True):

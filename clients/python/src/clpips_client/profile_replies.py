@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % confidence interval."""
+    """An estimate, with its 95 % confidence interval where there is one."""
 
     value: float | None
     low: float | None = None
@@ -35,6 +35,7 @@ class Fit:
     parent: Agreement
     lpips: Agreement
     reason: str
+    in_sample: bool = False
 
 
 @dataclass(frozen=True)
