@@ -210,6 +210,14 @@ REFUSED: dict[str, tuple[Layout, tuple[Tag, ...]]] = {
     "12 bits a sample, compressed": (Layout(1, 12, 1, deflated=True), ()),
     "5 samples of 8 bits (CMYK)": (Layout(5, 8, 5, (2,)), ()),
     "several resolutions": (Layout(6, 8, 3), ()),
+    "YCbCr of other colours": (
+        Layout(6, 8, 3),
+        ((530, 3, [1, 1]), (532, 5, struct.pack("<12I", 16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1))),
+    ),
+    "YCbCr of other colours than JPEG's": (
+        Layout(6, 8, 3),
+        ((530, 3, [1, 1]), (529, 5, struct.pack("<6I", 2126, 10_000, 7152, 10_000, 722, 10_000))),
+    ),
 }
 
 
@@ -221,6 +229,24 @@ def test_other_layouts_are_refused_for_what_they_are(words: str) -> None:
         decode(file_of(stored, layout, further))
     assert words in str(refusal.value)
     assert "save it" in str(refusal.value)
+
+
+def test_ycbcr_whose_tags_say_what_holds_without_them_is_read() -> None:
+    usual: tuple[Tag, ...] = (
+        (530, 3, [1, 1]),
+        (529, 5, struct.pack("<6I", 299, 1000, 587, 1000, 114, 1000)),
+        (532, 5, struct.pack("<12I", 0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)),
+    )
+    stored = np.full((HEIGHT, WIDTH, 3), 128, np.uint16)
+    assert np.abs(decode(file_of(stored, Layout(6, 8, 3), usual)).astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("further", [(50706, 1, [1, 4, 0, 0]), (330, 4, [8])])
+def test_the_preview_in_a_raw_file_of_a_camera_is_not_the_picture(further: Tag) -> None:
+    stored = np.zeros((HEIGHT, WIDTH, 3), np.uint16)
+    assert decode(file_of(stored, Layout(2, 8, 3), ((254, 4, [0]), further))).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(PixelTypeError, match="raw file of a camera"):
+        decode(file_of(stored, Layout(2, 8, 3), ((254, 4, [1]), further)))
 
 
 def test_an_unknown_compression_is_named() -> None:

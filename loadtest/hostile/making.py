@@ -85,6 +85,20 @@ def many_segments(segments: int) -> bytes:
     return content[:2] + segment(0xE1, b"Exif\x00\x00" + bytes(20)) * segments + content[2:]
 
 
+def scans_apart(image: Image.Image, scans: int = 3) -> bytes:
+    """A baseline JPEG of three components, each in a scan of its own, of which so many come."""
+    parts = []
+    for channel in image.convert("YCbCr").split():
+        content = encode(channel, "JPEG", quality=95)
+        frame, tables, start = content.index(b"\xff\xc0"), content.index(b"\xff\xdb"), content.index(b"\xff\xda")
+        parts.append((content[tables:frame], content[frame + 19 - 6 : start], content[start + 10 : -2]))
+    quantization, huffman, _ = parts[0]
+    components = bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
+    head = quantization + segment(0xC0, struct.pack(">BHHB", 8, image.height, image.width, 3) + components) + huffman
+    coded = b"".join(segment(0xDA, bytes([1, k + 1, 0, 0, 63, 0])) + parts[k][2] for k in range(scans))
+    return b"\xff\xd8" + head + coded + b"\xff\xd9"
+
+
 def large_tile() -> bytes:
     """A TIFF of 64² pixels inside one tile of 16,384², deflated."""
     stream = zlib.compressobj(1)

@@ -54,6 +54,16 @@ class Directory:
         values = self.integers(tag)
         return values[0] if values else None
 
+    def first(self, tag: int) -> int | None:
+        """The first value of a tag of integers, of which some writers have several where one is meant, else None."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _INTEGERS or not entry.count:
+            return None
+        if entry.offset + entry.nbytes > len(self.content):
+            return None
+        value: int = struct.unpack_from(self.order + _INTEGERS[entry.kind], self.content, entry.offset)[0]
+        return value
+
     def raw(self, tag: int) -> bytes | None:
         """The bytes of a tag's values; None where it is absent, of an unknown type, or outside of the file."""
         entry = self.entries.get(tag)
