@@ -14,7 +14,7 @@ from PIL import Image
 from clpips.models.images.decoding import decode, image_size
 from clpips.models.images.directory import read_directory
 from clpips.models.images.errors import ImageError, PixelTypeError, TooCostlyError, TruncatedImageError
-from loadtest.hostile.making import Tag, tiff
+from loadtest.hostile.making import Tag, many_values, overlapping_strips, tiff
 from tests.support.pictures import encode, picture
 
 HEIGHT, WIDTH = 37, 53
@@ -283,6 +283,21 @@ def test_coded_rows_that_a_strip_does_not_have_are_missed(compression: str) -> N
     struct.pack_into(letter, shorter, entry.offset, size // 2)
     with pytest.raises(TruncatedImageError, match="damaged"):
         decode(bytes(shorter))
+
+
+def test_values_and_overlapping_strips_that_take_far_more_than_the_file_are_too_costly() -> None:
+    for content, words in ((many_values(100_000), "values of its tag 258"), (overlapping_strips(64, 9000), "overlap")):
+        with pytest.raises(TooCostlyError, match=words):
+            decode(content)
+
+
+def test_a_strip_that_stands_for_several_is_sound() -> None:
+    rows = encode(Image.new("1", (8, 2), 1), "TIFF", compression="group4")
+    entries = read_directory(rows)
+    place, size = (entries.integer(tag) or 0 for tag in (273, 279))
+    tags: list[Tag] = [(256, 4, [8]), (257, 4, [4]), (258, 3, [1]), (259, 3, [4]), (262, 3, [1]), (278, 4, [2])]
+    content = tiff([*tags, (273, 4, [8, 8]), (279, 4, [size] * 2)], rows[place : place + size])
+    assert decode(content).shape == (4, 8, 3)
 
 
 def test_tiles_and_strips_far_larger_or_more_than_the_image_needs_are_too_costly() -> None:

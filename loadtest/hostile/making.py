@@ -131,6 +131,26 @@ def slow() -> bytes:
     return many_scans(88, 2880)
 
 
+def many_restarts(scans: int, side: int = 1024) -> bytes:
+    """A progressive JPEG whose last scan comes so many times, with a restart behind each block of pixels."""
+    content = encode(Image.new("RGB", (side, side), "teal"), "JPEG", progressive=True, restart_marker_blocks=1)
+    start = content.rindex(b"\xff\xda")
+    return content[:start] + content[start:-2] * scans + content[-2:]
+
+
+def overlapping_strips(count: int, size: int) -> bytes:
+    """A TIFF of one pixel a row, in facsimile, whose strips are all nearly the same bytes of the file."""
+    sizes = struct.pack(f"<{count}I", *(size - number % 1000 for number in range(count)))
+    tags: list[Tag] = [(256, 4, [1]), (257, 4, [count]), (258, 3, [1]), (259, 3, [4]), (262, 3, [1]), (278, 4, [1])]
+    return tiff([*tags, (273, 4, struct.pack(f"<{count}I", *[8] * count)), (279, 4, sizes)], b"\xff" * size)
+
+
+def many_values(count: int) -> bytes:
+    """A TIFF of 64² pixels that says so many times how many bits a sample has."""
+    tags: list[Tag] = [(256, 4, [64]), (257, 4, [64]), (258, 1, b"\x08" * count), (262, 3, [2]), (273, 4, [8])]
+    return tiff([*tags, (277, 3, [3]), (278, 4, [64]), (279, 4, [64 * 64 * 3])], bytes(64 * 64 * 3))
+
+
 def nested_gif(blocks: int) -> bytes:
     """A GIF with so many blocks of comments before its frame."""
     content = encode(picture(32).quantize(16), "GIF")
