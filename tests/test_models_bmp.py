@@ -1,12 +1,13 @@
 """BMP as it comes: palettes, masks of any bits, rows from the top, and runs."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from clpips.models.images.decoding import decode
-from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.errors import PixelTypeError, TruncatedImageError
 from loadtest.hostile import making
 
 
@@ -44,6 +45,24 @@ def test_a_bmp_of_8_bits_and_two_colours_has_8_bits() -> None:
 def test_a_bmp_may_have_any_masks(bits: int, masks: tuple[int, ...], value: int, colour: tuple[int, ...]) -> None:
     shown = decode(bmp(bits, value.to_bytes(bits // 8, "little") * 16, masks=masks))
     assert tuple(shown[0, 0]) == colour
+
+
+def test_masks_of_a_bmp_are_applied_to_some_rows_at_a_time() -> None:
+    rows, masks = bytes(4 * 2**19 * 2), (0xF800, 0x07E0, 0x001F)
+    content = bmp(16, rows, masks=masks, height=2**19)
+    content = content[:18] + struct.pack("<ii", 2048, 1024) + content[26:]
+    tracemalloc.start()
+    try:
+        assert decode(content).shape == (1024, 2048, 3)
+        assert tracemalloc.get_traced_memory()[1] < 12 * 2**21  # bytes, the pixels alone take 3 × 2²¹
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("masks", [(0xF0F0, 0x0F00, 0x000F), (0xFF0000, 0x07E0, 0x001F)])
+def test_masks_of_a_bmp_that_its_pixels_do_not_have_are_refused(masks: tuple[int, ...]) -> None:
+    with pytest.raises(PixelTypeError, match="a mask with gaps, or of more bits than its pixels"):
+        decode(bmp(16, bytes(32), masks=masks))
 
 
 def test_a_bmp_may_begin_with_its_topmost_row() -> None:

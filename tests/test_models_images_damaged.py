@@ -10,7 +10,7 @@ from PIL import Image
 
 from clpips.models.images.decoding import decode
 from clpips.models.images.errors import ImageError, TruncatedImageError
-from loadtest.hostile.making import chunk, png
+from loadtest.hostile.making import chunk, png, scans_apart
 from loadtest.hostile.mutations import fault_of, mutations, samples
 from tests.support.pictures import encode, picture
 
@@ -58,6 +58,23 @@ def test_a_jpeg_that_lacks_whole_restarts_is_refused(missing: slice) -> None:
     del restarts[missing]
     with pytest.raises(TruncatedImageError, match="missing"):
         decode(content[: places[0]] + b"".join(restarts) + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("scans", [1, 2])
+def test_a_jpeg_that_lacks_the_scans_of_components_is_refused(scans: int) -> None:
+    shown = Image.fromarray(picture(9, 64))
+    whole = decode(scans_apart(shown)).astype(int)
+    assert np.abs(whole - decode(encode(shown, "JPEG", quality=95, subsampling=0))).mean() < 5
+    with pytest.raises(TruncatedImageError, match=f"scans of {scans} of its 3 components alone"):
+        decode(scans_apart(shown, scans))
+
+
+def test_a_progressive_jpeg_may_leave_out_what_its_later_scans_refine() -> None:
+    content = encode(picture(9, 64), "JPEG", quality=95, progressive=True)
+    first, second = (found.start() for found in itertools.islice(re.finditer(rb"\xff\xda", content), 2))
+    assert decode(content[:second] + b"\xff\xd9").shape == (64, 64, 3)
+    with pytest.raises(TruncatedImageError, match="components"):
+        decode(content[:first] + content[second:])
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"optimize": True}])

@@ -42,6 +42,11 @@ def test_an_orientation_counts_as_a_number_of_any_size(order: str, kind: int) ->
     np.testing.assert_array_equal(decode(content), PIXELS)
 
 
+def test_of_several_orientations_in_one_tag_the_first_counts() -> None:
+    block = exif_block([(0x0112, 3, 2, struct.pack("<HH", 6, 1))])
+    np.testing.assert_array_equal(decode(encode(TURNED, "PNG", exif=b"Exif\0\0" + block)), PIXELS)
+
+
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("where", ["eXIf", "eXIf with its name", "tEXt", "zTXt", "iTXt"])
 def test_a_png_may_have_it_anywhere(where: str, late: bool) -> None:
@@ -70,6 +75,14 @@ def test_a_webp_may_have_it_with_or_without_its_name(prefix: bytes) -> None:
     )
     content = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
     np.testing.assert_array_equal(decode(content), PIXELS)
+
+
+def test_metadata_that_the_head_of_a_webp_denies_do_not_count() -> None:
+    content = encode(PIXELS, "WEBP", lossless=True, exif=b"Exif\0\0" + exif_block([oriented()]))
+    flags = content.index(b"VP8X") + 8
+    denied = content[:flags] + bytes([content[flags] & ~0x08]) + content[flags + 1 :]
+    np.testing.assert_array_equal(decode(denied), PIXELS)
+    assert not np.array_equal(decode(content), PIXELS)
 
 
 def test_what_lies_behind_the_end_of_a_webp_does_not_turn_it() -> None:

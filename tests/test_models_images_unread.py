@@ -31,6 +31,11 @@ PIXELS = picture(11, 40, 56)
         (b"PK\x03\x04", "ZIP"),
         (b"RIFF\0\0\0\0WAVEfmt ", "sound"),
         (b"\0\0\1\0\1\0", "ICO"),
+        (b"fLaC", "sound"),
+        (b"OggS", "sound"),
+        (bytes(128) + b"DICM", "DICOM"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x89PNG\n\x1a\n", "changed on its way"),
     ],
 )  # fmt: skip
 def test_what_is_no_image_that_is_read_is_named(content: bytes, words: str) -> None:
@@ -63,6 +68,8 @@ def test_jpegs_that_are_not_read_are_named() -> None:
         "12 bits": content[: frame + 4] + b"\x0c" + content[frame + 5 :],
         "lossless": content[: frame + 1] + b"\xc3" + content[frame + 2 :],
         "2 components": content[:frame] + two + content[frame + 19 :],
+        "JPEG-LS": content[: frame + 1] + b"\xf7" + content[frame + 2 :],
+        "DNL": content[: frame + 5] + b"\0\0" + content[frame + 7 : -2] + b"\xff\xdc\0\4\0\x28\xff\xd9",
     }.items():
         with pytest.raises(PixelTypeError, match=name):
             decode(changed)

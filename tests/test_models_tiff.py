@@ -14,7 +14,7 @@ from PIL import Image
 from clpips.models.images.decoding import decode, image_size
 from clpips.models.images.directory import read_directory
 from clpips.models.images.errors import ImageError, PixelTypeError, TooCostlyError, TruncatedImageError
-from loadtest.hostile.making import Tag, tiff
+from loadtest.hostile.making import Tag, many_values, overlapping_strips, tiff
 from tests.support.pictures import encode, picture
 
 HEIGHT, WIDTH = 37, 53
@@ -210,6 +210,14 @@ REFUSED: dict[str, tuple[Layout, tuple[Tag, ...]]] = {
     "12 bits a sample, compressed": (Layout(1, 12, 1, deflated=True), ()),
     "5 samples of 8 bits (CMYK)": (Layout(5, 8, 5, (2,)), ()),
     "several resolutions": (Layout(6, 8, 3), ()),
+    "YCbCr of other colours": (
+        Layout(6, 8, 3),
+        ((530, 3, [1, 1]), (532, 5, struct.pack("<12I", 16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1))),
+    ),
+    "YCbCr of other colours than JPEG's": (
+        Layout(6, 8, 3),
+        ((530, 3, [1, 1]), (529, 5, struct.pack("<6I", 2126, 10_000, 7152, 10_000, 722, 10_000))),
+    ),
 }
 
 
@@ -221,6 +229,24 @@ def test_other_layouts_are_refused_for_what_they_are(words: str) -> None:
         decode(file_of(stored, layout, further))
     assert words in str(refusal.value)
     assert "save it" in str(refusal.value)
+
+
+def test_ycbcr_whose_tags_say_what_holds_without_them_is_read() -> None:
+    usual: tuple[Tag, ...] = (
+        (530, 3, [1, 1]),
+        (529, 5, struct.pack("<6I", 299, 1000, 587, 1000, 114, 1000)),
+        (532, 5, struct.pack("<12I", 0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)),
+    )
+    stored = np.full((HEIGHT, WIDTH, 3), 128, np.uint16)
+    assert np.abs(decode(file_of(stored, Layout(6, 8, 3), usual)).astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("further", [(50706, 1, [1, 4, 0, 0]), (330, 4, [8])])
+def test_the_preview_in_a_raw_file_of_a_camera_is_not_the_picture(further: Tag) -> None:
+    stored = np.zeros((HEIGHT, WIDTH, 3), np.uint16)
+    assert decode(file_of(stored, Layout(2, 8, 3), ((254, 4, [0]), further))).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(PixelTypeError, match="raw file of a camera"):
+        decode(file_of(stored, Layout(2, 8, 3), ((254, 4, [1]), further)))
 
 
 def test_an_unknown_compression_is_named() -> None:
@@ -257,6 +283,21 @@ def test_coded_rows_that_a_strip_does_not_have_are_missed(compression: str) -> N
     struct.pack_into(letter, shorter, entry.offset, size // 2)
     with pytest.raises(TruncatedImageError, match="damaged"):
         decode(bytes(shorter))
+
+
+def test_values_and_overlapping_strips_that_take_far_more_than_the_file_are_too_costly() -> None:
+    for content, words in ((many_values(100_000), "values of its tag 258"), (overlapping_strips(64, 9000), "overlap")):
+        with pytest.raises(TooCostlyError, match=words):
+            decode(content)
+
+
+def test_a_strip_that_stands_for_several_is_sound() -> None:
+    rows = encode(Image.new("1", (8, 2), 1), "TIFF", compression="group4")
+    entries = read_directory(rows)
+    place, size = (entries.integer(tag) or 0 for tag in (273, 279))
+    tags: list[Tag] = [(256, 4, [8]), (257, 4, [4]), (258, 3, [1]), (259, 3, [4]), (262, 3, [1]), (278, 4, [2])]
+    content = tiff([*tags, (273, 4, [8, 8]), (279, 4, [size] * 2)], rows[place : place + size])
+    assert decode(content).shape == (4, 8, 3)
 
 
 def test_tiles_and_strips_far_larger_or_more_than_the_image_needs_are_too_costly() -> None:

@@ -1,10 +1,10 @@
-"""Connections below the app: how long, and how large, what a client sends may be, whoever answers it."""
+"""Connections below the app: how long, and how large, what a client sends may be, and how long it may not read."""
 
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,20 +12,23 @@ import uvicorn
 
 from clpips.service.ops.slow_heads import LONGEST_HEAD, LONGEST_TARGET, HeadTimeoutProtocol
 
+LONG = 32 * 2**20  # bytes of an answer: more than sockets hold
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
 class Hasty(HeadTimeoutProtocol):
     head_seconds = 0.3
     linger_seconds = 0.3
+    unread_seconds = 0.3
 
 
 async def hello(scope: Any, _: Any, send: Any) -> None:
-    """An app that answers at once, and reads no body."""
+    """An app that answers at once, at length where it is asked to, and reads no body."""
     if scope["type"] != "http":
         return
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"hello"})
+    body = bytes(LONG) if scope["path"] == "/long" else b"hello"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @asynccontextmanager
@@ -79,6 +82,26 @@ async def test_a_body_that_comes_in_time_after_the_answer_keeps_it() -> None:
         await asyncio.sleep(2 * Hasty.linger_seconds)
         writer.write(HEAD + b"\r\n")
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_answer_that_nobody_reads_does_not_keep_its_connection() -> None:
+    async with connected() as (reader, writer):
+        writer.write(HEAD.replace(b"/ ", b"/long ", 1) + b"\r\n")
+        await asyncio.sleep(4 * Hasty.unread_seconds)
+        came = 0
+        with suppress(ConnectionError):
+            while part := await reader.read(2**20):
+                came += len(part)
+        assert came < LONG
+
+
+async def test_an_answer_that_is_read_slowly_comes_whole() -> None:
+    async with connected() as (reader, writer):
+        writer.write(HEAD.replace(b"/ ", b"/long ", 1) + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(16):
+            await reader.readexactly(LONG // 16)
+            await asyncio.sleep(Hasty.unread_seconds / 6)
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,22 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from clpips.models.images.decoding import image_size, load_image
+from clpips.models.images.decoding import EncodedImage, image_size, load_image
 from clpips.models.images.errors import DecoderError, TooManyPixelsError, TruncatedImageError
+from clpips.service.decoding import worker
 from clpips.service.decoding.forking import Nursery, NurseryError
-from clpips.service.decoding.limits import DecoderLimits
+from clpips.service.decoding.limits import SHARED_BYTES, DecoderLimits, MemoryLimit
+from clpips.service.decoding.messages import Job, Outcome, Task
 from clpips.service.decoding.processes import AbandonedError, DecoderProcesses
+from clpips.service.decoding.shared import SharedMemory
 from loadtest.hostile.making import slow, tiff
 from tests.support.pictures import Pixels, encode, npy, picture
 from tests.support.services import distance_body, serving
@@ -121,6 +125,38 @@ def test_an_image_gets_so_much_processor_time() -> None:
         assert processes.decode(encode(picture(3, 80)), 64, MAX_PIXELS).pixels.shape == (64, 64, 3)
     finally:
         processes.close()
+
+
+def test_what_a_share_of_memory_is_too_little_for_is_tried_once_more_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, limits = encode(picture(3, 80)), DecoderLimits(2**29, 30.0)
+    steps: list[object] = []
+
+    @contextmanager
+    def alone(_: int) -> Iterator[None]:
+        steps.append("alone")
+        yield
+
+    class Limit(MemoryLimit):
+        def __init__(self) -> None:
+            """It limits nothing here."""
+
+        def allow(self, nbytes: int) -> None:
+            steps.append(nbytes)
+
+    def hungry(*arguments: Any) -> EncodedImage:
+        if steps[-1] == SHARED_BYTES:
+            raise MemoryError
+        return EncodedImage(*arguments)
+
+    monkeypatch.setattr(worker, "_alone", alone)
+    monkeypatch.setattr(worker, "EncodedImage", hungry)
+    memory = SharedMemory.create(CAPACITY)
+    memory.write(content)
+    job = Job(len(content), 64, MAX_PIXELS, Task.PIXELS)
+    reply = worker._decode(job, memory, 0, limits, Limit())
+    memory.close()
+    assert (reply.outcome, reply.height, reply.last) == (Outcome.DONE, 64, True)
+    assert steps == [SHARED_BYTES, "alone", limits.nbytes]
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF"])

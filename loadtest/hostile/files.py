@@ -44,6 +44,8 @@ COSTLY: Final = [
     refused("a TIFF of 1.5 million strips", lambda: making.many_strips(1_500_000), "strips"),
     refused("a TIFF of 60,000 tags", lambda: _many_tags(60_000), "tags"),
     refused("a TIFF of 500 tags of one region of 16 MB", lambda: _overlapping_tags(), "bytes of metadata"),
+    refused("a TIFF of 32 million values of one tag", lambda: making.many_values(2**25 - 1000), "values"),
+    refused("a TIFF of 32,768 strips that overlap", lambda: making.overlapping_strips(32_768, 200_000), "overlap"),
     refused("a GIF of a million comments", lambda: making.nested_gif(10**6), "blocks"),
     refused("a WebP of 100,000 chunks", lambda: _many_webp_chunks(100_000), "chunks"),
     refused("a BMP of runs of 16 million pixels", lambda: making.runs(4096, 4096, b"\1\0" * 100), "pixels in runs"),
@@ -147,6 +149,14 @@ async def _slow_beside_others(service: Service) -> None:
         expect(reply.status in {200, 422, 504}, f"a slow file got {reply.status}")
 
 
+async def _hungry_at_once(service: Service) -> None:
+    """Small files of few pixels that want much memory, one for each process: together they get little more than one."""
+    hungry = making.many_restarts(60)
+    for reply in await asyncio.gather(*(service.send(pair_body(SOUND, hungry + bytes([n]))) for n in range(4))):
+        expect(reply.status in {200, 422, 503, 504}, f"a file that wants memory got {reply.status}")
+    await serves_others(service)
+
+
 async def _gone_clients(service: Service) -> None:
     """Clients send files that take seconds, and go: their decoders are ended, and nobody waits for them."""
     body = pair_body(SOUND, making.slow())
@@ -199,6 +209,7 @@ PROCESSES: Final = [
     Case("60 mutations of each format over HTTP", _mutated_over_http, 60.0),
     Case("every decoder is killed", _ended_decoders),
     Case("slow files beside plain ones", _slow_beside_others, 90.0),
+    Case("small files that want much memory, at once", _hungry_at_once, 90.0),
     Case("clients of slow files that go away", _gone_clients, 60.0),
     Case("what decoders say is JSON", _logs_are_lines),
 ]

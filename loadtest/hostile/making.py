@@ -85,6 +85,20 @@ def many_segments(segments: int) -> bytes:
     return content[:2] + segment(0xE1, b"Exif\x00\x00" + bytes(20)) * segments + content[2:]
 
 
+def scans_apart(image: Image.Image, scans: int = 3) -> bytes:
+    """A baseline JPEG of three components, each in a scan of its own, of which so many come."""
+    parts = []
+    for channel in image.convert("YCbCr").split():
+        content = encode(channel, "JPEG", quality=95)
+        frame, tables, start = content.index(b"\xff\xc0"), content.index(b"\xff\xdb"), content.index(b"\xff\xda")
+        parts.append((content[tables:frame], content[frame + 19 - 6 : start], content[start + 10 : -2]))
+    quantization, huffman, _ = parts[0]
+    components = bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
+    head = quantization + segment(0xC0, struct.pack(">BHHB", 8, image.height, image.width, 3) + components) + huffman
+    coded = b"".join(segment(0xDA, bytes([1, k + 1, 0, 0, 63, 0])) + parts[k][2] for k in range(scans))
+    return b"\xff\xd8" + head + coded + b"\xff\xd9"
+
+
 def large_tile() -> bytes:
     """A TIFF of 64² pixels inside one tile of 16,384², deflated."""
     stream = zlib.compressobj(1)
@@ -115,6 +129,26 @@ def runs(width: int, height: int, data: bytes) -> bytes:
 def slow() -> bytes:
     """A small file within all bounds that takes seconds to decode."""
     return many_scans(88, 2880)
+
+
+def many_restarts(scans: int, side: int = 1024) -> bytes:
+    """A progressive JPEG whose last scan comes so many times, with a restart behind each block of pixels."""
+    content = encode(Image.new("RGB", (side, side), "teal"), "JPEG", progressive=True, restart_marker_blocks=1)
+    start = content.rindex(b"\xff\xda")
+    return content[:start] + content[start:-2] * scans + content[-2:]
+
+
+def overlapping_strips(count: int, size: int) -> bytes:
+    """A TIFF of one pixel a row, in facsimile, whose strips are all nearly the same bytes of the file."""
+    sizes = struct.pack(f"<{count}I", *(size - number % 1000 for number in range(count)))
+    tags: list[Tag] = [(256, 4, [1]), (257, 4, [count]), (258, 3, [1]), (259, 3, [4]), (262, 3, [1]), (278, 4, [1])]
+    return tiff([*tags, (273, 4, struct.pack(f"<{count}I", *[8] * count)), (279, 4, sizes)], b"\xff" * size)
+
+
+def many_values(count: int) -> bytes:
+    """A TIFF of 64² pixels that says so many times how many bits a sample has."""
+    tags: list[Tag] = [(256, 4, [64]), (257, 4, [64]), (258, 1, b"\x08" * count), (262, 3, [2]), (273, 4, [8])]
+    return tiff([*tags, (277, 3, [3]), (278, 4, [64]), (279, 4, [64 * 64 * 3])], bytes(64 * 64 * 3))
 
 
 def nested_gif(blocks: int) -> bytes:

@@ -73,6 +73,12 @@ def _opaque_grey_tiff() -> bytes:
     return _tiff_of(samples.tobytes(), 8, 1, 2, extras=[1])
 
 
+def _preview() -> bytes:
+    tags: list[making.Tag] = [(254, 4, [1]), (50706, 1, [1, 4, 0, 0])]
+    tags += [(256, 4, [96]), (257, 4, [96]), (258, 3, [8] * 3), (262, 3, [2]), (273, 4, [8]), (277, 3, [3])]
+    return tiff(tags, np.asarray(PICTURE).tobytes())
+
+
 def _planar16() -> bytes:
     planes = np.moveaxis(np.asarray(PICTURE).astype("<u2") * 257, 2, 0)
     tags: list[making.Tag] = [(256, 4, [96]), (257, 4, [96]), (258, 3, [16] * 3), (259, 3, [1]), (262, 3, [2])]
@@ -158,6 +164,9 @@ PIXELS: Final = [
     refused("a PNG whose rows end early", lambda: png(64, 64, bytes([0, *[9] * 192]) * 30), "rows are missing"),
     refused("a JPEG whose pixels end early", lambda: _short_jpeg(progressive=False), "missing"),
     refused("a progressive JPEG whose pixels end early", lambda: _short_jpeg(progressive=True), "missing"),
+    refused("a JPEG without the scans of its colours", lambda: making.scans_apart(PICTURE, 1), "1 of its 3 components"),
+    refused("a JPEG-LS", lambda: b"\xff\xd8" + making.segment(0xF7, b"\x08\0\x40\0\x40\1\1\x11\0"), "JPEG-LS"),
+    refused("the preview in a camera's raw file", _preview, "camera"),
     refused("a TIFF of floats", lambda: _tiff_of(bytes(96 * 96 * 4), 32, 1, formats=[3]), "floats"),
     refused("a TIFF of 32-bit integers", lambda: _tiff_of(bytes(96 * 96 * 4), 32, 1), "32 bits"),
     refused("a TIFF of CIELab", lambda: _tiff_of(bytes(96 * 96 * 3), 8, 8, 3), "CIELab"),

@@ -23,6 +23,7 @@ _HEADERS: Final = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # their sizes
 _CORE: Final = 12
 _OS2: Final = frozenset({16, 64})
 _PLAIN, _RUNS_8, _RUNS_4, _MASKED, _JPEG, _PNG, _ALPHA_MASKED = range(7)  # compressions
+_BAND: Final = 64  # rows
 _EMBEDDED: Final = 0x4D424544  # "MBED", the colour space of a header with an ICC profile
 _DEFAULT_MASKS: Final = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 
@@ -149,19 +150,23 @@ def _masks(bmp: _Bmp, start: int) -> tuple[int, ...]:
 
 def _unmasked(packed: NDArray[np.uint16 | np.uint32], masks: tuple[int, ...]) -> Image.Image:
     """The pixels under masks of red, green, blue and alpha; an alpha that is 0 throughout is no alpha."""
-    channels = []
+    places = []
     for mask in masks:
         shift = (mask & -mask).bit_length() - 1 if mask else 0
         most = mask >> shift
-        if most & (most + 1):
+        if most & (most + 1) or mask >> 8 * packed.itemsize:
             raise PixelTypeError(
-                "the BMP image has a mask with gaps, which is not read; save it with 24 bits, or as PNG"
+                "the BMP image has a mask with gaps, or of more bits than its pixels, which is not read; save it with "
+                "24 bits, or as PNG"
             )
-        values = (packed & packed.dtype.type(mask & (2 ** (8 * packed.itemsize) - 1))) >> packed.dtype.type(shift)
-        channels.append((values.astype(np.uint64) * 255 // max(most, 1)).astype(np.uint8))
-    if not channels[3].any():
-        channels.pop()
-    return Image.fromarray(np.stack(channels, axis=-1))
+        places.append((shift, most))
+    channels = np.empty((*packed.shape, 4 if masks[3] else 3), np.uint8)
+    for top in range(0, len(packed), _BAND):  # to hold wide integers of few pixels at a time
+        band = packed[top : top + _BAND].astype(np.uint64)
+        for number in range(channels.shape[-1]):
+            shift, most = places[number]
+            channels[top : top + _BAND, :, number] = (band >> np.uint64(shift) & np.uint64(most)) * 255 // max(most, 1)
+    return Image.fromarray(channels if channels[..., 3:].any() else np.ascontiguousarray(channels[..., :3]))
 
 
 def _profile(content: bytes, size: int) -> bytes | None:

@@ -12,6 +12,7 @@ MAX_PIXEL_CHUNKS: Final = 65_536  # of a PNG: 8 KiB each, as libpng writes them,
 MAX_SCANS: Final = 100  # of a JPEG; progressive ones have some ten
 MAX_SCANNED_PIXELS: Final = 2**30  # of a JPEG: pixels times scans, since each scan passes over the whole image
 MAX_TAGS: Final = 1000  # of a TIFF's directory, or of an EXIF block's
+MAX_VALUES: Final = 65_536  # of a tag of integers that is read: places of strips or tiles are the most
 MAX_METADATA_BYTES: Final = 32 * 2**20  # that the tags of a TIFF's directory refer to, pixels not among them
 MAX_STRIPS: Final = 65_536  # of a TIFF: strips and tiles, which may be a row each in each of its planes
 MAX_TILE_PIXELS: Final = 2**20  # of a TIFF's tile, or so many as the image has

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from clpips.models.images.bounds import MAX_TAGS
+from clpips.models.images.bounds import MAX_TAGS, MAX_VALUES
 from clpips.models.images.errors import require_at_most
 
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -40,10 +40,14 @@ class Directory:
     entries: dict[int, Entry]
 
     def integers(self, tag: int) -> tuple[int, ...] | None:
-        """All values of a tag of integers; None where it is absent, of another type, or outside of the file."""
+        """All values of a tag of integers; None where it is absent, of another type, or outside of the file.
+
+        Raises `TooCostlyError` for more than `MAX_VALUES`, which take forty times their bytes as Python's integers.
+        """
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _INTEGERS or entry.offset + entry.nbytes > len(self.content):
             return None
+        require_at_most(MAX_VALUES, entry.count, f"values of its tag {tag}")
         return struct.unpack_from(f"{self.order}{entry.count}{_INTEGERS[entry.kind]}", self.content, entry.offset)
 
     def integer(self, tag: int) -> int | None:
@@ -53,6 +57,16 @@ class Directory:
             return None
         values = self.integers(tag)
         return values[0] if values else None
+
+    def first(self, tag: int) -> int | None:
+        """The first value of a tag of integers, of which some writers have several where one is meant, else None."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _INTEGERS or not entry.count:
+            return None
+        if entry.offset + entry.nbytes > len(self.content):
+            return None
+        value: int = struct.unpack_from(self.order + _INTEGERS[entry.kind], self.content, entry.offset)[0]
+        return value
 
     def raw(self, tag: int) -> bytes | None:
         """The bytes of a tag's values; None where it is absent, of an unknown type, or outside of the file."""

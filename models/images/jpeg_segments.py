@@ -20,10 +20,11 @@ from clpips.models.images.errors import PixelTypeError, TruncatedImageError, req
 START: Final = b"\xff\xd8"
 END: Final = 0xD9
 SCAN: Final = 0xDA
-FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_LS: Final = 0xF7
+FRAMES: Final = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 ARITHMETIC: Final = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-_UNREAD: Final = {0xC3: "lossless", 0xCB: "lossless"} | dict.fromkeys(
+_UNREAD: Final = {0xC3: "lossless", 0xCB: "lossless", JPEG_LS: "JPEG-LS"} | dict.fromkeys(
     (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"
 )
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
@@ -45,6 +46,7 @@ class JpegFile:
     height: int = 0
     precision: int = 8  # bits a sample
     components: int = 0
+    missing: set[int] = field(default_factory=set)  # names of components of which no scan has come
     frame: int = 0  # the marker of the frame: which process coded the pixels
     decodable: list[bytes] = field(default_factory=list)  # segments and scans, without any metadata
     scans: list[int] = field(default_factory=list)  # which of `decodable` are the coded pixels of a scan
@@ -92,6 +94,7 @@ def read_jpeg(content: bytes) -> JpegFile:
             if not jpeg.frame:
                 raise _damaged("pixels before their frame")
             end = found.start() if (found := _MARKER.search(content, place)) else len(content)
+            _take_scan(jpeg, segment)
             jpeg.scans.append(len(jpeg.decodable))
             jpeg.decodable.append(content[place:end])
             _require_all_restarts(jpeg.decodable[-1], jpeg.width, jpeg.height)
@@ -99,6 +102,8 @@ def read_jpeg(content: bytes) -> JpegFile:
             place = end
     if not jpeg.scans:
         raise _damaged("no pixels")
+    if jpeg.missing:
+        raise _damaged(f"scans of {jpeg.components - len(jpeg.missing)} of its {jpeg.components} components alone")
     jpeg.exif, jpeg.xmp = b"".join(exif) or None, xmp
     whole = b"".join(profile[number] for number in sorted(profile))
     jpeg.profile = whole if whole and len(whole) <= MAX_PROFILE_BYTES else None
@@ -138,11 +143,14 @@ def _take_frame(jpeg: JpegFile, number: int, segment: bytes) -> None:
     if len(segment) < 6:
         raise _damaged("a frame that is cut short")
     jpeg.frame, jpeg.precision, jpeg.components = number, segment[0], segment[5]
+    jpeg.missing = set(segment[6 : 6 + 3 * jpeg.components : 3])
     jpeg.height, jpeg.width = int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big")
     if number in _UNREAD:
         raise PixelTypeError(
             f"the JPEG image is {_UNREAD[number]}, which is not read; save it as a baseline JPEG or PNG"
         )
+    if not jpeg.height:
+        raise PixelTypeError("the JPEG image says its height behind its pixels (DNL), which is not read; save it anew")
     if jpeg.precision != 8:
         raise PixelTypeError(
             f"the JPEG image has {jpeg.precision} bits a sample, which are not read; save it with 8, or as a 16-bit PNG"
@@ -151,6 +159,19 @@ def _take_frame(jpeg: JpegFile, number: int, segment: bytes) -> None:
         raise PixelTypeError(
             f"the JPEG image has {jpeg.components} components, expected 1 (grey), 3 (RGB) or 4 (CMYK); save it as RGB"
         )
+
+
+def _take_scan(jpeg: JpegFile, segment: bytes) -> None:
+    """Note whose pixels a scan brings: of a progressive frame its first coefficients, without which nothing is shown.
+
+    libjpeg leaves a component that never comes at 128, and says nothing. What progressive scans refine after the first
+    coefficients may be left out; then decoders agree about a picture of less detail.
+    """
+    count = segment[0] if segment else 0
+    components, rest = segment[1 : 1 + 2 * count : 2], segment[1 + 2 * count :]
+    first = len(rest) == 3 and rest[0] == 0 and rest[2] >> 4 == 0  # from coefficient 0 on, and no bits came before
+    if first or jpeg.frame not in PROGRESSIVE:
+        jpeg.missing -= set(components)
 
 
 def _require_all_restarts(scan: bytes, width: int, height: int) -> None:

@@ -52,6 +52,6 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 def _named_by_exif(tiff: bytes) -> int | None:
     try:
-        return read_directory(tiff).integer(TAG)
+        return read_directory(tiff).first(TAG)
     except (ValueError, ImageError):
         return None

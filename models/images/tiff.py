@@ -14,7 +14,7 @@ from PIL import Image
 
 from clpips.models.images import tiff_tags as tags
 from clpips.models.images.directory import CLASSIC
-from clpips.models.images.errors import TruncatedImageError
+from clpips.models.images.errors import TruncatedImageError, require_at_most
 from clpips.models.images.jpeg_decoding import PADDING
 from clpips.models.images.jpeg_segments import decodable, read_jpeg
 from clpips.models.images.outline import Outline
@@ -171,15 +171,19 @@ def _padded(content: bytes, tiff: TiffFile, replaced: Replaced) -> tuple[bytes, 
     """The file, and behind it its strips or tiles once more, each with further bytes; and the tags that name these."""
     offsets_tag, sizes_tag = _place_tags(tiff)
     offsets, sizes = replaced.get(offsets_tag, tiff.offsets), replaced.get(sizes_tag, tiff.sizes or ())
+    parts = list(zip(offsets, sizes, strict=False))[: tiff.tiles]
+    require_at_most(2 * len(content), sum(size for _, size in set(parts)), "bytes in strips or tiles that overlap")
     further = bytearray(content)
-    places, lengths = [], []
-    for place, size in zip(offsets, sizes, strict=False):
+    padded: dict[tuple[int, int], tuple[int, int]] = {}  # of some writers several are the same
+    for place, size in parts:
+        if (place, size) in padded:
+            continue
         strip = content[place : place + size]
         strip = decodable(read_jpeg(strip), PADDING) if tiff.compression == tags.JPEG else strip + _facsimile_rows(tiff)
-        places.append(len(further))
-        lengths.append(len(strip))
+        padded[place, size] = len(further), len(strip)
         further += strip
-    return bytes(further), tiff, {**replaced, offsets_tag: tuple(places), sizes_tag: tuple(lengths)}
+    places, lengths = zip(*(padded[part] for part in parts), strict=True)
+    return bytes(further), tiff, {**replaced, offsets_tag: places, sizes_tag: lengths}
 
 
 def _facsimile_rows(tiff: TiffFile) -> bytes:

@@ -1,5 +1,6 @@
 """TIFF tags: what a file says of its pixels, which layouts are read, and bounds on how it may be cut up."""
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,10 +17,13 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANAR = 273, 277, 278, 279, 284
 GROUP_3_OPTIONS, PALETTE, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 292, 320, 322, 323, 324, 325
 ORIENTATION, INKS, EXTRAS, FORMATS, SUBSAMPLING, REFERENCE, PROFILE = 274, 332, 338, 339, 530, 532, 34675
+KIND, SUB_DIRECTORIES, COEFFICIENTS, DNG_VERSION = 254, 330, 529, 50706
 
+REDUCED: Final = 1  # a kind of image: a smaller version of another one in the file
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, BY_PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 UNCOMPRESSED, RUNS, GROUP_3, GROUP_4, JPEG = 1, 2, 3, 4, 7
 ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of alpha
+RATIONAL: Final = 5  # a type: two integers, a number of parts and of how many a whole has
 _COMPRESSIONS: Final = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}
 _PHOTOMETRICS: Final = {
     4: "a transparency mask",
@@ -38,6 +42,7 @@ _FORMATS: Final = {
     5: "complex integers",
     6: "complex floats",
 }
+_USUAL_COLOURS: Final = {COEFFICIENTS: (0.299, 0.587, 0.114), REFERENCE: (0, 255, 128, 255, 128, 255)}  # of YCbCr
 _COLOURS: Final = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, BY_PALETTE: 1, CMYK: 4, YCBCR: 3}
 _NAMES: Final = {0: "grey", 1: "grey", RGB: "RGB", BY_PALETTE: "palette", CMYK: "CMYK", YCBCR: "YCbCr"}
 _DEPTHS: Final = {
@@ -77,7 +82,7 @@ class TiffFile:
 
     @property
     def orientation(self) -> int:
-        named = self.directory.integer(ORIENTATION)
+        named = self.directory.first(ORIENTATION)
         return named if named is not None and 1 <= named <= 8 else 1
 
     @property
@@ -99,6 +104,7 @@ def read_tiff(content: bytes) -> TiffFile:
         sum(entry.nbytes for tag, entry in directory.entries.items() if tag not in _PLACES),
         "bytes of metadata",
     )
+    _require_no_preview(directory)
     width, height = directory.integer(WIDTH), directory.integer(HEIGHT)
     if width is None or height is None:
         raise damaged("no width or no height")
@@ -138,6 +144,16 @@ _PLACES: Final = {STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES}
 
 def damaged(what: str) -> TruncatedImageError:
     return TruncatedImageError(f"the TIFF image is truncated or damaged: it has {what}; send the whole file")
+
+
+def _require_no_preview(directory: Directory) -> None:
+    """Raise `PixelTypeError` where the first picture is the small one with which raw files of cameras begin."""
+    raw = DNG_VERSION in directory.entries or SUB_DIRECTORIES in directory.entries
+    if raw and (directory.first(KIND) or 0) & REDUCED:
+        raise PixelTypeError(
+            "the TIFF image is the raw file of a camera, which is not read: its first picture is a preview; develop it "
+            "and send the result as JPEG or PNG"
+        )
 
 
 def _one(directory: Directory, tag: int, default: int) -> int:
@@ -217,9 +233,26 @@ def _require_readable(tiff: TiffFile) -> None:
         sampled = tiff.directory.integers(SUBSAMPLING) or (2, 2)
         if sampled != (1, 1) or tiff.planar:
             raise PixelTypeError("the TIFF image holds YCbCr at several resolutions without JPEG; save it as RGB")
+        if tiff.compression == UNCOMPRESSED and not all(_as_usual(tiff.directory, tag) for tag in _USUAL_COLOURS):
+            raise PixelTypeError(
+                "the TIFF image holds YCbCr of other colours than JPEG's, uncompressed; save it as RGB"
+            )
     if tiff.bits == 12 and tiff.compression != UNCOMPRESSED:
         raise PixelTypeError("the TIFF image has 12 bits a sample, compressed, which is not read; save it with 16 bits")
     if tiff.fill_order == 2 and tiff.compression >= 34925:
         raise PixelTypeError("the TIFF image has its bits in reverse, compressed; save it with LZW or as PNG")
     if tiff.compression == JPEG and tiff.bits != 8:
         raise PixelTypeError(f"the TIFF image holds a JPEG of {tiff.bits} bits, which is not read; save it with 8")
+
+
+def _as_usual(directory: Directory, tag: int) -> bool:
+    """Whether a tag of YCbCr is absent or says what holds without it."""
+    usual = _USUAL_COLOURS[tag]
+    entry, packed = directory.entries.get(tag), directory.raw(tag)
+    if entry is None or packed is None or (entry.kind, entry.count) != (RATIONAL, len(usual)):
+        return entry is None
+    parts = struct.unpack(f"{directory.order}{2 * len(usual)}I", packed)
+    return all(
+        abs(part - value * whole) <= whole / 1000
+        for part, whole, value in zip(parts[::2], parts[1::2], usual, strict=True)
+    )

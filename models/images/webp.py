@@ -14,6 +14,7 @@ from clpips.models.images.outline import Outline
 _HEAD: Final = 12  # bytes of "RIFF", a length, "WEBP"
 _ANIMATED: Final = 0x02  # flags of the extended header
 _ALPHA: Final = 0x10
+_METADATA: Final = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}  # flags of those that count, by their chunks
 
 
 def read_webp(content: bytes) -> Outline:
@@ -33,7 +34,7 @@ def read_webp(content: bytes) -> Outline:
         if size is None:
             size = _size(kind, bytes(body[:10]))
             flags_at = place + 8 if kind == b"VP8X" else None
-        elif kind in {b"ICCP", b"EXIF", b"XMP "} and flags_at is not None:
+        elif flags_at is not None and content[flags_at] & _METADATA.get(kind, 0):
             metadata.setdefault(kind, bytes(body))
         place += 8 + length + length % 2
     if size is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+SHARED_BYTES: Final = 2**27  # an image of 4 megapixels takes less in every format
 _PR_SET_PDEATHSIG: Final = 1  # the number of prctl's option
 
 
@@ -20,12 +21,23 @@ class DecoderLimits:
     nbytes: int  # of memory, beyond what the process has when it starts
     seconds: float  # of processor time
 
+    @property
+    def shared_nbytes(self) -> int:
+        """Bytes of memory for an image that is not decoded alone: several of them may take so much at a time."""
+        return min(self.nbytes, SHARED_BYTES)
 
-def limit_memory(nbytes: int) -> None:
-    """Let this process have so many bytes more than it has now."""
-    _set(resource.RLIMIT_CORE, 0)
-    if (size := _address_space()) is not None:
-        _set(resource.RLIMIT_AS, size + nbytes)
+
+class MemoryLimit:
+    """What this process may have beyond what it has when this is made."""
+
+    def __init__(self) -> None:
+        _set(resource.RLIMIT_CORE, 0)
+        self._size = _address_space()
+
+    def allow(self, nbytes: int) -> None:
+        """Let the process have so many bytes more than at first, from now on."""
+        if self._size is not None:
+            _set(resource.RLIMIT_AS, self._size + nbytes)
 
 
 def memory_was_short(allowed: int) -> bool:

@@ -1,7 +1,8 @@
-"""Slowloris protection: bounds in time and bytes for what arrives on a connection, whoever answers it.
+"""Slowloris protection: bounds in time and bytes for what arrives on a connection and leaves it, whoever answers it.
 
-uvicorn itself waits for a head without end, takes a head of any size, and lets the rest of a body that nobody reads
-trickle in for ever: clients that never finish could take up every connection, and the memory too.
+uvicorn itself waits for a head without end, takes a head of any size, lets the rest of a body that nobody reads trickle
+in for ever, and keeps an answer for whoever never reads it: clients that never finish could take up every connection,
+and the memory too.
 """
 
 import asyncio
@@ -22,12 +23,15 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
     The time of a head runs from the connection for the first one, and from the first byte for the next ones. The time
     for a body is bounded by the request's deadline until it is answered, and from then on by `linger_seconds`, in which
     what still comes is dropped: a connection that is closed while the client sends is reset, and the client may never
-    see its answer. The time of an idle connection is bounded by uvicorn's `timeout_keep_alive`.
+    see its answer. Of an answer that waits for its reader some must leave within each `unread_seconds`. The time of an
+    idle connection is bounded by uvicorn's `timeout_keep_alive`.
     """
 
     head_seconds: ClassVar = 20.0
     linger_seconds: ClassVar = 5.0
+    unread_seconds: ClassVar = 60.0
     _timer: asyncio.TimerHandle | None = None  # until when the head, or the rest of a body, must have come
+    _unread_timer: asyncio.TimerHandle | None = None  # until when more of the answer must have left
     _head_began = False  # and has not ended
     _came_bytes = 0  # of it, in parts that are of nothing else
     _read_bytes = 0  # of its headers that are whole
@@ -40,7 +44,16 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._came()
+        self._read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -124,6 +137,23 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _expect_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(self.unread_seconds, self._require_less, unread)
+
+    def _require_less(self, unread: int) -> None:
+        """Go on waiting for a reader who has taken some of the answer, and give up on any other."""
+        self._unread_timer = None
+        if self.transport.get_write_buffer_size() < unread:
+            self._expect_reading()
+        else:
+            self.transport.abort()
+
+    def _read(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _give_up(self) -> None:
         self._timer = None
