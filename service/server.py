@@ -1,6 +1,7 @@
 """Server process: bind a socket, announce its address, serve until a signal, drain, stop."""
 
 import asyncio
+import gc
 import math
 import signal
 import socket
@@ -96,6 +97,8 @@ class _Server(uvicorn.Server):
         self._watchdog.watch_loop(asyncio.get_running_loop())
         await super().startup(sockets)
         if self.started and sockets:
+            gc.collect()
+            gc.freeze()  # what is there now stays; to look it all over again would stop every thread, 50 ms each time
             log.info("listening", url=(url := _url(sockets[0])), studio=f"{url}/studio")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -213,6 +213,28 @@ def test_an_engine_that_fails_its_warm_up_ends_the_process_with_its_reason() -> 
     assert "listening" not in done.stderr
 
 
+def test_what_is_there_when_it_listens_is_never_looked_over_again() -> None:
+    code = """
+import gc, os, signal, threading, time
+from clpips.service.server import serve
+from clpips.service.settings import Settings
+from tests.support.services import FakeEngine
+
+def look():
+    until = time.monotonic() + 30
+    while not gc.get_freeze_count() and time.monotonic() < until:
+        time.sleep(0.01)
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=look, daemon=True).start()
+serve(Settings(port=0), FakeEngine())
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    frozen, collected = map(int, done.stdout.split())
+    assert frozen > 10 * collected
+
+
 def test_a_damaged_content_network_is_told_at_the_start_and_does_not_matter_where_it_is_left_out(
     tmp_path: Path,
 ) -> None:
