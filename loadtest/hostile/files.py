@@ -151,7 +151,7 @@ async def _slow_beside_others(service: Service) -> None:
 
 async def _hungry_at_once(service: Service) -> None:
     """Small files of few pixels that want much memory, one for each process: together they get little more than one."""
-    hungry = making.many_restarts(60)
+    hungry = making.many_restarts(45)
     for reply in await asyncio.gather(*(service.send(pair_body(SOUND, hungry + bytes([n]))) for n in range(4))):
         expect(reply.status in {200, 422, 503, 504}, f"a file that wants memory got {reply.status}")
     await serves_others(service)
