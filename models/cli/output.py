@@ -99,7 +99,7 @@ def write_npy(path: Path, values: NDArray[np.float32]) -> None:
     """Write a `.npy` file of this very name; `numpy.save` would add an ending to one that has another."""
     content = BytesIO()  # `numpy.save` does not say why a file cannot be written
     np.save(content, values, allow_pickle=False)
-    write_whole(path, content.getbuffer())
+    write_whole(path, content.getvalue())
 
 
 def print_line(console: Console, text: str) -> None:

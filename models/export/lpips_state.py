@@ -64,5 +64,5 @@ def export_lpips(path: Path, weights: LayerWeights, backbone: Backbone) -> dict[
     state = lpips_state(weights, backbone)
     content = BytesIO()  # `torch.save` has errors of its own for a path, and for a disk that is full
     torch.save(state, content)
-    write_whole(path, content.getbuffer())
+    write_whole(path, content.getvalue())
     return left_out(weights)

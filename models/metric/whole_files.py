@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file, which takes the place of what is at `path` once all of it is there; if that fails, nothing is left.
 
     A link stays one, and what is no plain file stays what it is: a device or a pipe is written to, a folder is refused.

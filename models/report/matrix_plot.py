@@ -29,4 +29,4 @@ def draw_matrix(path: Path, distances: NDArray[np.float32], names: Sequence[str]
     figure.colorbar(shown, ax=axes, shrink=0.7, label=f"distance, {plain_label(weights)}")
     with any_script():
         figure.savefig(content := BytesIO(), format=path.suffix[1:].lower(), dpi=110, bbox_inches="tight")
-    write_whole(path, content.getbuffer())
+    write_whole(path, content.getvalue())
