@@ -20,6 +20,7 @@ import sys
 import time
 
 import numpy as np
+import uvloop
 
 from loadtest.kit.client import Connection, Load, drive, rank_body
 from loadtest.kit.contenders import Server, clpips
@@ -141,7 +142,7 @@ def main() -> None:
     server = clpips("overload", feature_cache_bytes=64 * 2**20)
     server.start()
     try:
-        complaints = asyncio.run(run(server, arguments.seconds, arguments.times))
+        complaints = uvloop.run(run(server, arguments.seconds, arguments.times))  # it leaves the service more
     finally:
         server.stop()
     for complaint in complaints:

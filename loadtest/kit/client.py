@@ -78,8 +78,7 @@ class Connection:
             f"Content-Length: {len(body.content)}\r\n{body.headers}\r\n"
         )
         try:
-            writer.write(head.encode())
-            writer.write(body.content)
+            writer.writelines([head.encode(), body.content])
             status, headers, content = await _receive(reader)
         except (OSError, asyncio.IncompleteReadError):
             self.close()
