@@ -1,5 +1,8 @@
 """`client.share(target)`: a session that the service keeps, with a link for a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import anyio
 import pytest
 from clpips_client import (
@@ -97,13 +100,20 @@ def test_a_tool_asks_about_two_and_the_answer_can_be_taken_back(url: str) -> Non
         assert first.forgotten
 
 
-def test_whoever_has_the_link_alone_does_not_delete_the_session_and_its_maker_does() -> None:
+@contextmanager
+def maker_and_person() -> Iterator[tuple[Client, Client]]:
+    """A client that has a key of a service, and one of somebody who has none."""
     key, line = new_key("ada", "a", ("score", "teach"))
     with (
         listening(ColourEngine(), api_keys=line) as url,
         Client(url, key=key) as client,
         Client(url, key="") as person,
     ):
+        yield client, person
+
+
+def test_whoever_has_the_link_alone_does_not_delete_the_session_and_its_maker_does() -> None:
+    with maker_and_person() as (client, person):
         session = client.share(TARGET)
         with pytest.raises(UnauthenticatedError):
             person.shared(session.url).delete()
@@ -114,12 +124,7 @@ def test_whoever_has_the_link_alone_does_not_delete_the_session_and_its_maker_do
 
 
 def test_the_link_alone_draws_a_heat_map_of_a_candidate() -> None:
-    key, line = new_key("ada", "a", ("score", "teach"))
-    with (
-        listening(ColourEngine(), api_keys=line) as url,
-        Client(url, key=key) as client,
-        Client(url, key="") as person,
-    ):
+    with maker_and_person() as (client, person):
         session = client.share(TARGET)
         session.add(CANDIDATES)
         theirs = person.shared(session.url)

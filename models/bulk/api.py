@@ -26,6 +26,7 @@ from clpips.models.engines.contract import Engine
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.weights import LayerWeights
 
+UNFIT: Final = (pa.ArrowInvalid, pa.ArrowNotImplementedError)  # the second is Arrow's for a type that Parquet lacks
 GROUP_ROWS: Final = 4096  # of a table in memory that is written down
 
 
@@ -176,10 +177,7 @@ def _written(table: Any, folder: Path) -> str:
     path = folder / "table.parquet"
     try:
         pq.write_table(as_arrow(table), path, row_group_size=GROUP_ROWS)
-    except (
-        pa.ArrowInvalid,
-        pa.ArrowNotImplementedError,
-    ) as error:  # the latter is Arrow's for a type that Parquet lacks
+    except UNFIT as error:
         raise BulkError(f"Parquet cannot hold the table: {error}") from error
     return str(path)
 
