@@ -23,9 +23,11 @@ from clpips.service.admission.origins import Origins
 from clpips.service.admission.reception import Reception
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.rotation import follow_keys
+from clpips.service.admission.shedding import Shedder
 from clpips.service.admission.throughput import Throughput
 from clpips.service.batching.running import Running
 from clpips.service.openapi.page import openapi_config
+from clpips.service.ops.http_metrics import http_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import Traced, TracingError, open_tracer, past_span
@@ -78,6 +80,7 @@ from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
 
+SCORING_ROUTES: Final = (rank, distance, heatmap, matrix)
 FIT_WORKERS: Final = 2  # while one fits a profile of many rankings, the other profiles do not wait
 
 log = structlog.get_logger()
@@ -234,10 +237,7 @@ def create_app(
     app = Litestar(
         route_handlers=[
             root,
-            rank,
-            distance,
-            heatmap,
-            matrix,
+            *SCORING_ROUTES,
             *PROFILE_ROUTES,
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
@@ -272,14 +272,16 @@ def create_app(
         },
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=check_parameters,
-        middleware=[telemetry.http_config().middleware],
+        middleware=[http_config(telemetry).middleware],
         lifespan=[lifetime],
         logging_config=None,  # `serve` configures logs; an app in a test leaves them alone
         openapi_config=openapi_config(),
     )
     if tracer is None and settings.tracing:
         tracer = _open_tracer()
-    app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry)), tracer)
+    scoring = {path for route in SCORING_ROUTES for path in route.paths}
+    shedder = Shedder(door, settings.request_seconds, telemetry, scoring)
+    app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry, shedder)), tracer)
     # For the server: when to stop.
     app.state.together_pixels = comparer.together_pixels  # for a client in this process
     app.state.door, app.state.engine_health, app.state.running = door, health, running

@@ -34,20 +34,19 @@ TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 SKIP_SECONDS: Final = 5.0  # the longest that a body is skipped for
 
 
-def deadline_of(request: Request[Any, Any, Any], longest: float) -> float:
+def deadline_of(header: str | None, longest: float) -> float:
     """The deadline of a request whose head has just come, as a time of the event loop's clock.
 
     It is `longest` seconds from now, or earlier where the client asks for less. Raises `InvalidRequest` for a header
     `X-Request-Timeout-Ms` that is no whole number above 0.
     """
-    header = request.headers.get(TIMEOUT_HEADER)
     seconds = longest if header is None else min(longest, _seconds(header))
     return asyncio.get_running_loop().time() + seconds
 
 
-def is_bulk(request: Request[Any, Any, Any]) -> bool:
+def is_bulk(header: str | None) -> bool:
     """Whether nobody waits for the answer, as the header `X-Priority: bulk` says. Raises `InvalidRequest`."""
-    priority = request.headers.get(PRIORITY_HEADER, "interactive").strip().lower()
+    priority = "interactive" if header is None else header.strip().lower()
     if priority not in PRIORITIES:
         detail = f"the header {PRIORITY_HEADER} is {short(priority)!r}, expected {' or '.join(PRIORITIES)}"
         raise InvalidRequest(detail, [Fault("", detail)])

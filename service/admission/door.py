@@ -100,9 +100,7 @@ class Door:
             )
         ticket = Ticket(deadline, body_bytes, place)
         if scores:
-            share = min(1.0, body_bytes / self._usual_bytes)
-            images = max(round(self._usual_images * share), 1)
-            cost = max(self._usual_cost * share, 1.0)
+            images, cost = self._expected(body_bytes)
             self._forget_late_bodies()
             self._require_room(ticket, images, cost)
         if self._has_no_room_for_body(ticket, body_bytes):
@@ -120,6 +118,15 @@ class Door:
             self._arriving.pop(ticket, None)
             self._book(ticket, 0, 0.0)
             self._body_bytes -= ticket.received_bytes
+
+    def require_room(self, deadline: float, body_bytes: int, place: Place = INTERACTIVE) -> None:
+        """Raise `Overloaded` where `admit` would for the images of such a request, and count it as refused.
+
+        A closed door lets everybody through: what it says is `admit`'s to say.
+        """
+        if not self.closed:
+            self._forget_late_bodies()
+            self._require_room(Ticket(deadline, body_bytes, place), *self._expected(body_bytes))
 
     def receive(self, ticket: Ticket, nbytes: int) -> None:
         """Count bytes of an admitted request's body that have come.
@@ -152,6 +159,11 @@ class Door:
         as_expected = ticket.body_bytes > 0 and cost <= AS_EXPECTED * ticket.cost
         self._require_room(ticket, images, cost, timely=as_expected)
         self._book(ticket, images, cost)
+
+    def _expected(self, body_bytes: int) -> tuple[int, float]:
+        """Images in a body of this length, and their cost in units, by what those before it held."""
+        share = min(1.0, body_bytes / self._usual_bytes)
+        return max(round(self._usual_images * share), 1), max(self._usual_cost * share, 1.0)
 
     def _book(self, ticket: Ticket, images: int, cost: float) -> None:
         """Count so many images and so much cost for a ticket, in place of what was counted before."""

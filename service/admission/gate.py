@@ -1,6 +1,7 @@
 """Gate: the ASGI layer before all routes. It refuses requests by their `Host`, `Origin` or path, and adds headers.
 
 It comes before authentication, because a browser that is misused stands on the right side of every key and firewall.
+What there is no room for is refused here too, because it costs least here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from clpips.service.admission.hosts import Authority, Hosts, parse_authority
 from clpips.service.admission.origins import ANSWER_HEADERS, Origins, is_foreign, is_free, preflight_headers
+from clpips.service.admission.shedding import Shedder
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.problems import MEDIA_TYPE, HostRefused, OriginRefused, Problem, ProblemDetails, unnamed
 from clpips.service.wire.faults import short
@@ -35,13 +37,14 @@ log = structlog.get_logger()
 
 
 class Gate:
-    """Checks every request's host, origin and path before the app sees it."""
+    """Checks every request's host, origin and path, and whether there is room, before the app sees it."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, origins: Origins, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, origins: Origins, telemetry: Telemetry, shedder: Shedder) -> None:
         self._app = app
         self._hosts = hosts
         self._origins = origins
         self._telemetry = telemetry
+        self._shedder = shedder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -69,6 +72,7 @@ class Gate:
             shared = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": ANSWER_HEADERS}
         elif problem is None:
             problem = self._origin_problem(scope, headers)
+        problem = problem or self._shedder.problem(scope, headers)
         if problem is not None:
             await _answer(send_with_headers, problem)
         elif shared and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
@@ -128,8 +132,9 @@ def _bad(detail: str) -> ProblemDetails:
 
 
 async def _answer(send: Send, problem: Problem | ProblemDetails) -> None:
-    details = problem.details() if isinstance(problem, Problem) else problem
-    await _send(send, HTTPStatus(details.status), {"content-type": MEDIA_TYPE}, msgspec.json.encode(details))
+    details, further = (problem.details(), problem.headers) if isinstance(problem, Problem) else (problem, {})
+    headers = {"content-type": MEDIA_TYPE} | further
+    await _send(send, HTTPStatus(details.status), headers, msgspec.json.encode(details))
 
 
 async def _send(send: Send, status: HTTPStatus, headers: Mapping[str, str], body: bytes) -> None:

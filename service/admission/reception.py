@@ -7,7 +7,15 @@ from typing import Any, NamedTuple, TypeVar
 
 from litestar import Request, Response
 
-from clpips.service.admission.deadlines import deadline_of, is_bulk, receive_until, skip_body, work_until
+from clpips.service.admission.deadlines import (
+    PRIORITY_HEADER,
+    TIMEOUT_HEADER,
+    deadline_of,
+    is_bulk,
+    receive_until,
+    skip_body,
+    work_until,
+)
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
@@ -46,12 +54,13 @@ class Reception(NamedTuple):
         """
         if self.door.closed:
             await skip_body(request)
-        deadline = deadline_of(request, self.longest_seconds)
-        place = Place(request.state.caller.key, is_bulk(request))
+        deadline = deadline_of(request.headers.get(TIMEOUT_HEADER), self.longest_seconds)
+        place = Place(request.state.caller.key, is_bulk(request.headers.get(PRIORITY_HEADER)))
+        announced = announced_bytes(request.headers.get("content-length"))
         limit = self.limits.body_bytes if most_bytes is None else most_bytes
-        with self.door.admit(deadline, announced_bytes(request), place, scores=most_bytes is None) as ticket:
+        with self.door.admit(deadline, announced, place, scores=most_bytes is None) as ticket:
             with span("read"):
-                memory = BodyMemory(announced_bytes(request))
+                memory = BodyMemory(announced)
                 reading = partial(read_bytes, request, memory, limit, images=most_bytes is None)
                 body = await receive_until(deadline, reading, memory.release, self.door, ticket, self.telemetry)
                 del memory

@@ -1,9 +1,7 @@
 """Every Prometheus metric of the service, declared once. No label holds a profile, a key or a path parameter."""
 
-from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
-from litestar.plugins.prometheus import PrometheusConfig, PrometheusMiddleware
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from clpips import __version__
@@ -261,33 +259,3 @@ class Telemetry:
         waits = self.stage_seconds.labels("queue")
         for seconds in report.waited:
             waits.observe(seconds)
-
-    def http_config(self) -> PrometheusConfig:
-        """Litestar's HTTP metrics, by route template, in this app's registry and not in the process's global one."""
-        return _HttpConfig(app_name="clpips", group_path=True, middleware_class=_HttpMetrics, telemetry=self)
-
-
-@dataclass
-class _HttpConfig(PrometheusConfig):
-    telemetry: Telemetry | None = None
-
-
-class _HttpMetrics(PrometheusMiddleware):
-    """Litestar's middleware with this app's metrics in place of ones shared by the whole process."""
-
-    @property
-    def _telemetry(self) -> Telemetry:
-        telemetry: Telemetry = self._config.telemetry  # type: ignore[attr-defined]
-        return telemetry
-
-    def request_count(self, _: dict[str, Any]) -> Counter:
-        return self._telemetry.http_requests
-
-    def request_time(self, _: dict[str, Any]) -> Histogram:
-        return self._telemetry.http_seconds
-
-    def requests_in_progress(self, _: dict[str, Any]) -> Gauge:
-        return self._telemetry.http_in_progress
-
-    def requests_error_count(self, _: dict[str, Any]) -> Counter:
-        return self._telemetry.http_errors

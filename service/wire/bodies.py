@@ -31,10 +31,9 @@ from clpips.service.wire.schemas import (
 CONTENT_TYPES = (JSON, *MSGPACK, MULTIPART)
 
 
-def announced_bytes(request: Request[Any, Any, Any]) -> int:
-    """The body's length as its head announces it, 0 where it does not."""
-    announced = request.headers.get("content-length", "")
-    return int(announced[:20]) if announced.isdecimal() else 0
+def announced_bytes(header: str | None) -> int:
+    """The body's length as the header `Content-Length` announces it, 0 where it does not."""
+    return int(header[:20]) if header is not None and header.isdecimal() else 0
 
 
 async def read_bytes(
@@ -50,7 +49,7 @@ async def read_bytes(
         raise UnsupportedContent(f"the body is encoded as {short(encoding)!r}; send it unencoded")
     what_to_do = "; send fewer or smaller images" if images else " of a body without images"
     too_large = f"the body is larger than {limit:,} bytes, which is the limit{what_to_do}"
-    if announced_bytes(request) > limit:
+    if announced_bytes(request.headers.get("content-length")) > limit:
         raise BodyTooLarge(too_large)
     while True:
         event = await request.receive()
