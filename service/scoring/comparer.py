@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clpips.models.images.errors import ImageError
 from clpips.models.images.pixels import Pixels
-from clpips.models.metric.families import Families, networks_of
+from clpips.models.metric.families import LAYOUTS, Families, networks_of
 from clpips.models.metric.nets import ALEX
 from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
@@ -46,7 +46,7 @@ class Comparer:
         self, pipeline: Pipeline, access: Access, door: Door, room: Room, max_pixels: int, max_scored_pixels: int
     ) -> None:
         self._pipeline = pipeline
-        self._pairs = Pairs(pipeline.lanes)
+        self._pairs = Pairs(pipeline.lanes, LAYOUTS[pipeline.net.name])
         self._access = access
         self._door = door
         self._room = room

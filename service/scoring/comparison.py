@@ -21,7 +21,7 @@ from clpips.service.ops.traces import span
 from clpips.service.scoring.embedded import Borrowed, Embedded
 from clpips.service.scoring.errors import FeaturesLostError, NotHeldError
 from clpips.service.scoring.lanes.verdicts import EngineRefusedPair
-from clpips.service.scoring.pairs import Pairs
+from clpips.service.scoring.pairs import PairName, Pairs
 from clpips.service.scoring.pipeline import Pipeline, Thumbnails
 from clpips.service.scoring.request_images import (
     RequestImages,
@@ -239,9 +239,12 @@ class Comparison:
     ) -> NDArray[np.float32] | None:
         """Channel distances of a pair `(z,)`; None where the engine refuses one of the two, which is then noted."""
         target, candidate = names_of(pair)
+        named = PairName(target, candidate, self._resolution, self._families)
+        if mask is None and (known := self._pairs.recent(named)) is not None:
+            return known
         try:
             with span("compare"):
-                return await self._pairs.compare(
+                z = await self._pairs.compare(
                     embedded[target], embedded[candidate], self._families, self._ticket, self._region(mask)
                 )
         except MemoryError as error:
@@ -253,6 +256,10 @@ class Comparison:
                     self._images.note(name, self._pipeline.blame(name, self._resolution, refused.__cause__))
             if not any(culprits.values()):
                 raise
+        else:
+            if mask is None:
+                self._pairs.keep(named, z)
+            return z
         return None
 
     def _stacked(self, results: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32]:

@@ -1,25 +1,62 @@
-"""Comparison of embedded images: a pair, all pairs of a tile, or where a pair differs, on the lane that is its home."""
+"""Comparison of embedded images: a pair, all pairs of a tile, or where a pair differs, on the lane that is its home.
+
+The channel distances of recent pairs are held: whoever refines ranks the images of before with one more, again and
+again, and after each lesson by other weights.
+"""
 
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, networks_of
+from clpips.models.metric.families import ALEXNET, FAMILIES_OF, Families, ZLayout, networks_of
 from clpips.models.metric.masks import Region
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import cost_of
+from clpips.service.batching.shelf import Shelf
 from clpips.service.scoring.embedded import Embedded
 from clpips.service.scoring.lanes.choosing import Lanes
 from clpips.service.scoring.lanes.lane import Lane, Located, MaskedPair, Pair, Placed, Tile
+
+HELD_BYTES: Final = 16 * 2**20  # of recent pairs' channel distances: 3,600 pairs by LPIPS, 700 by all families
+
+
+class PairName(NamedTuple):
+    """What the channel distances of a pair depend on, beside the engine."""
+
+    target: str  # the sha256
+    candidate: str
+    resolution: int | None
+    families: Families
 
 
 class Pairs:
     """Compares embedded images, each pair where the target's features lie."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Lanes, layout: ZLayout) -> None:
         self._lanes = lanes
+        self._layout = layout
+        self._recent: Shelf[NDArray[np.float32]] = Shelf(HELD_BYTES)  # the parts of z that the families have
+
+    def recent(self, name: PairName) -> NDArray[np.float32] | None:
+        """Channel distances `(z,)` of a pair that has been compared without a mask, as `compare` gave them."""
+        found = self._recent.find(name)
+        if found is None:
+            return None
+        z = np.zeros(self._layout.length, np.float32)
+        start = 0
+        for place in self._places(name):
+            z[place] = found[start : (start := start + place.stop - place.start)]
+        return z
+
+    def keep(self, name: PairName, z: NDArray[np.float32]) -> None:
+        """Hold what `compare` gave of a pair without a mask; the longest unused leave."""
+        if name not in self._recent:
+            self._recent.keep(name, np.concatenate([z[place] for place in self._places(name)]))
+
+    def _places(self, name: PairName) -> list[slice]:
+        return [self._layout.places[family] for family in sorted(name.families)]
 
     async def compare(
         self,
