@@ -80,7 +80,7 @@ from clpips.service.wire.schemas import Limits
 
 T = TypeVar("T")
 
-SCORING_ROUTES: Final = (rank, distance, heatmap, matrix)
+SCORING_PATHS: Final = rank.paths | distance.paths | heatmap.paths | matrix.paths
 FIT_WORKERS: Final = 2  # while one fits a profile of many rankings, the other profiles do not wait
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ def create_app(
         networks=networks,
     )
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
-    comparer = Comparer(pipeline, access, door, room, settings.max_pixels, settings.max_scored_pixels)
+    comparer = Comparer(pipeline, access, door, room, telemetry, settings.max_pixels, settings.max_scored_pixels)
 
     store = ProfileStore(database, TenantQuota(settings.max_profiles, settings.max_rankings))
     registry = Registry(
@@ -237,7 +237,7 @@ def create_app(
     app = Litestar(
         route_handlers=[
             root,
-            *SCORING_ROUTES,
+            *(rank, distance, heatmap, matrix),
             *PROFILE_ROUTES,
             *RANKING_ROUTES,
             *EXCHANGE_ROUTES,
@@ -279,8 +279,7 @@ def create_app(
     )
     if tracer is None and settings.tracing:
         tracer = _open_tracer()
-    scoring = {path for route in SCORING_ROUTES for path in route.paths}
-    shedder = Shedder(door, settings.request_seconds, telemetry, scoring)
+    shedder = Shedder(door, settings.request_seconds, telemetry, SCORING_PATHS)
     app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry, shedder)), tracer)
     # For the server: when to stop.
     app.state.together_pixels = comparer.together_pixels  # for a client in this process

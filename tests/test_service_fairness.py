@@ -80,7 +80,7 @@ async def comparer_of(engine: Engine, max_batch: int, yield_seconds: float) -> A
         yield_seconds=yield_seconds,
     )
     room = Room(Need(10**9, await pipeline.warm_up()), telemetry)
-    yield door, Comparer(pipeline, Access(()), door, room, max_pixels=10**6, max_scored_pixels=10**8)
+    yield door, Comparer(pipeline, Access(()), door, room, Telemetry(), max_pixels=10**6, max_scored_pixels=10**8)
     await pipeline.close()
     decoder.close()
     threads.close()

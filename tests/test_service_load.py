@@ -208,7 +208,9 @@ async def test_the_metrics_of_a_run_add_up() -> None:
         assert counts["decoded"] == 12
         assert counts["cache"] >= 24
         assert service.metric("clpips_batch_items_sum", stage="embed") == 12
-        assert service.metric("clpips_batch_items_sum", stage="compare") == 45
+        pairs = {source: service.metric("clpips_pairs_total", source=source) for source in ("compared", "recent")}
+        assert sum(pairs.values()) == 45
+        assert 9 <= service.metric("clpips_batch_items_sum", stage="compare") == pairs["compared"] <= 27
         assert all(service.metric("clpips_queue_items", stage=stage) == 0 for stage in ("decode", "embed", "compare"))
         assert 0 < service.metric("clpips_engine_busy_seconds_total") <= seconds
         assert service.metric("clpips_feature_cache_bytes") == 12 * 12  # three float32 for each image

@@ -10,10 +10,17 @@ from structlog.testing import capture_logs
 
 from clpips.models.engines.contract import Images
 from clpips.models.metric.families import ALEXNET
+from clpips.service.scoring import pairs
 from tests.support.devices import DeviceLostError, FakeDevice, HostDevice
 from tests.support.lanes import IMAGES, expected, metric, rank, two, until_lost, up
 from tests.support.pictures import encode, npy, picture
 from tests.support.services import assert_problem, pointers, scored, serving
+
+
+@pytest.fixture(autouse=True)
+def every_pair_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was compared before needs no device, and is not what these tests are about."""
+    monkeypatch.setattr(pairs, "HELD_BYTES", 0)
 
 
 def test_a_lost_device_is_done_without() -> None:

@@ -8,6 +8,7 @@ import pytest
 from litestar.testing import TestClient
 
 from clpips.models.metric.families import ALEX_LAYOUT
+from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring import pairs
 from clpips.service.scoring.pairs import PairName, Pairs
 from tests.support.pictures import encode, npy, picture
@@ -85,7 +86,7 @@ def test_what_is_kept_is_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None
         place = ALEX_LAYOUT.places[family]
         z[place] = np.random.default_rng(0).random(place.stop - place.start, np.float32)
     monkeypatch.setattr(pairs, "HELD_BYTES", 2 * 4 * (1152 + 1280))
-    recent = Pairs(None, ALEX_LAYOUT)  # type: ignore[arg-type]  # it compares nothing here
+    recent = Pairs(None, ALEX_LAYOUT, Telemetry())  # type: ignore[arg-type]  # it compares nothing here
     names = [PairName("a" * 64, number * 64, 256, families) for number in "123"]
     for number, name in enumerate(names):
         assert recent.recent(name) is None

@@ -72,7 +72,7 @@ async def comparer_with_room_for(images: int, engine: Engine, cached: int = 0) -
         networks=frozenset({ALEXNET}),
     )
     room.most = Need(10**9, math.ceil(await pipeline.warm_up(math.ceil(images * FEATURE_BYTES * 8 / 3))))
-    yield Comparer(pipeline, Access(()), door, room, max_pixels=10**6, max_scored_pixels=10**8)
+    yield Comparer(pipeline, Access(()), door, room, Telemetry(), max_pixels=10**6, max_scored_pixels=10**8)
     await pipeline.close()
     decoder.close()
     threads.close()

@@ -23,6 +23,7 @@ REJECTIONS: Final = (
     "host",
     "origin",
 )
+PAIR_SOURCES: Final = ("compared", "recent")
 INFLIGHT: Final = ("body", "pixels", "features")
 HTTP_LABELS: Final = ("method", "path", "status_code", "app_name")  # as Litestar's plugin fills them in
 
@@ -59,6 +60,12 @@ class Telemetry:
         )
         self.images = Counter(
             "clpips_images_total", "Distinct images of requests, by where they came from", ["source"], registry=registry
+        )
+        self.pairs = Counter(
+            "clpips_pairs_total",
+            "Pairs of requests: the engine compared them, or they had been compared lately",
+            ["source"],
+            registry=registry,
         )
         self.fit_seconds = Histogram(
             "clpips_fit_seconds", "Time of one fit of a profile", registry=registry, buckets=SECONDS
@@ -186,6 +193,8 @@ class Telemetry:
         embedding = [embed_stage(network) for network in NETWORKS]
         for stage in ("queue", "decode", *embedding, "compare", "mask", "locate", "matrix"):
             self.stage_seconds.labels(stage)
+        for source in PAIR_SOURCES:
+            self.pairs.labels(source)
         for outcome in ("taken", "proposed", "none", "overtaken", "failed"):
             self.fits.labels(outcome)
         for outcome in ("taken", "proposed", "none", "postponed", "failed"):

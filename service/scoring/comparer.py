@@ -16,6 +16,7 @@ from clpips.service.admission.access import Access
 from clpips.service.admission.door import Door, Ticket
 from clpips.service.admission.room import Need, Room
 from clpips.service.admission.throughput import cost_of
+from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.comparison import Comparison, Masks
 from clpips.service.scoring.pairs import Pairs
 from clpips.service.scoring.pipeline import Pipeline, Thumbnails
@@ -43,10 +44,17 @@ class Comparer:
     """Compares the images that stand in a request's slots. It knows requests and their faults, and no weights."""
 
     def __init__(
-        self, pipeline: Pipeline, access: Access, door: Door, room: Room, max_pixels: int, max_scored_pixels: int
+        self,
+        pipeline: Pipeline,
+        access: Access,
+        door: Door,
+        room: Room,
+        telemetry: Telemetry,
+        max_pixels: int,
+        max_scored_pixels: int,
     ) -> None:
         self._pipeline = pipeline
-        self._pairs = Pairs(pipeline.lanes, LAYOUTS[pipeline.net.name])
+        self._pairs = Pairs(pipeline.lanes, LAYOUTS[pipeline.net.name], telemetry)
         self._access = access
         self._door = door
         self._room = room

@@ -15,6 +15,7 @@ from clpips.models.metric.masks import Region
 from clpips.service.admission.door import Ticket
 from clpips.service.admission.throughput import cost_of
 from clpips.service.batching.shelf import Shelf
+from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.embedded import Embedded
 from clpips.service.scoring.lanes.choosing import Lanes
 from clpips.service.scoring.lanes.lane import Lane, Located, MaskedPair, Pair, Placed, Tile
@@ -34,9 +35,10 @@ class PairName(NamedTuple):
 class Pairs:
     """Compares embedded images, each pair where the target's features lie."""
 
-    def __init__(self, lanes: Lanes, layout: ZLayout) -> None:
+    def __init__(self, lanes: Lanes, layout: ZLayout, telemetry: Telemetry) -> None:
         self._lanes = lanes
         self._layout = layout
+        self._telemetry = telemetry
         self._recent: Shelf[NDArray[np.float32]] = Shelf(HELD_BYTES)  # the parts of z that the families have
 
     def recent(self, name: PairName) -> NDArray[np.float32] | None:
@@ -44,6 +46,7 @@ class Pairs:
         found = self._recent.find(name)
         if found is None:
             return None
+        self._telemetry.pairs.labels("recent").inc()
         z = np.zeros(self._layout.length, np.float32)
         start = 0
         for place in self._places(name):
@@ -93,6 +96,7 @@ class Pairs:
             part = await self._lanes.at_home(pair[0], pair[1:], work)
             z = part if z is None else z + part
         assert z is not None  # noqa: S101 - some family is always asked for
+        self._telemetry.pairs.labels("compared").inc()
         return z
 
     async def compare_tile(
