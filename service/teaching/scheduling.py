@@ -36,7 +36,7 @@ def pausing() -> Iterator[None]:
 
     That is when Linux gives the processor to a thread that waits behind another. Beside a process that never pauses,
     however low its priority, two threads of the engine share one processor for milliseconds while it has the other.
-    Where no thread waits, it does not sleep: a fit on an idle machine takes a sixth less time.
+    Where no thread waits, it does not sleep: a fit on an idle machine takes an eighth less time.
     """
     if not hasattr(signal, "setitimer"):  # on Windows
         yield
