@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from clpips.models.fitting.convex.newton_steps import Kernel, by_products, by_rows
+from clpips.models.fitting.convex.differences import differences_of
+from clpips.models.fitting.convex.newton_steps import MOST_KNOWN, Kernel, by_products, by_rows
 from clpips.models.fitting.convex.solver import BoundedRanking, Indices, Vector
+from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 COARSE = 4
 STRENGTH = 0.7
@@ -88,7 +92,7 @@ def test_the_objective_is_convex(seed: int, share: float) -> None:
     here, there = rng.gamma(0.5, 1, (2, len(made.prior)))
 
     def value(u: NDArray[np.float64]) -> float:
-        return made.problem.objective(made.prior, made.variance, u)[0]
+        return made.problem.objective(made.prior, made.variance, u)
 
     between = value(share * here + (1 - share) * there)
     assert between <= share * value(here) + (1 - share) * value(there) + 1e-4 * value(here)
@@ -103,4 +107,57 @@ def test_a_kernel_that_was_asked_before_says_the_same_as_a_new_one() -> None:
         expected = columns * made.variance[free] @ columns.T
         assert np.allclose(used.over(free, STRENGTH), expected, atol=1e-4 * expected.max())
     some = np.array([2, 5, 11])
-    assert np.allclose(used.at(some).over(free, STRENGTH), expected[np.ix_(some, some)], atol=1e-4 * expected.max())
+    assert np.allclose(
+        used.at(some, made.rows[some]).over(free, STRENGTH), expected[np.ix_(some, some)], atol=1e-4 * expected.max()
+    )
+
+
+def test_a_kernel_forgets_the_oldest_of_many_and_goes_on_saying_the_same() -> None:
+    made, rng = Made(12, 30), np.random.default_rng(1)
+    used = Kernel.of(made.rows, COARSE)
+    free = np.ones(len(made.prior), bool)
+    for _ in range(3 * MOST_KNOWN):
+        free = free ^ (rng.random(len(free)) < 0.05)
+        columns = made.rows[:, free].astype(np.float64)
+        expected = columns * made.variance[free] @ columns.T
+        assert np.allclose(used.over(free, STRENGTH), expected, atol=1e-4 * expected.max())
+
+
+@given(st.integers(2, 30), st.integers(1, 60), st.integers(0, 20))
+@settings(max_examples=40, deadline=None)
+def test_differences_keep_every_gap_and_are_fewer_by_one_for_all_that_hang_together(
+    rows: int, comparisons: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    low = rng.integers(0, rows, comparisons)
+    high = (low + rng.integers(1, rows, comparisons)) % rows
+    named, places = np.unique(np.concatenate([low, high]), return_inverse=True)
+    low, high = places[:comparisons], places[comparisons:]
+    ones = np.ones(comparisons)
+    compared = VotedPairs(
+        rows=rng.gamma(1, 1, (len(named), 50)).astype(np.float32),
+        low=low,
+        high=high,
+        votes_for=ones,
+        votes_against=ones,
+        evidence=ones,
+        targets=np.zeros(comparisons, np.intp),
+        low_images=low,
+        high_images=high,
+    )
+    found = differences_of(compared)
+    grounded = np.vstack([found.rows, np.zeros((1, 50), np.float32)])
+    expected = compared.rows[high] - compared.rows[low]
+    assert np.allclose(grounded[found.high] - grounded[found.low], expected, atol=1e-5)
+    graph = coo_array((ones, (low, high)), shape=(len(named), len(named)))
+    assert len(found.rows) == len(named) - connected_components(graph, directed=False)[0]
+
+
+@pytest.mark.parametrize("few_rows", [True, False], ids=["by rows", "by products"])
+def test_a_row_that_is_zero_need_not_be_there(few_rows: bool) -> None:
+    made = Made(20, 80)
+    made.rows[-1] = 0
+    whole = made.solved(few_rows=few_rows)
+    made.rows = made.rows[:-1]
+    made.problem = BoundedRanking(made.rows, made.low, made.high, made.votes_for, made.votes_against)
+    assert np.abs(made.solved(few_rows=few_rows) - whole).max() < 1e-3 * whole.max()

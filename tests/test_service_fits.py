@@ -20,6 +20,7 @@ from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewRanking, NewVersion, Profile, TenantQuota
+from clpips.service.teaching import scheduling
 from clpips.service.teaching.fit_messages import Task, framed
 from clpips.service.teaching.fit_processes import (
     RECYCLE_BYTES,
@@ -257,3 +258,20 @@ async def test_a_worker_ends_when_its_input_does(tmp_path: Path) -> None:
         answers = io.BytesIO()
         await work(io.BytesIO(rest), answers)
         assert answers.getvalue() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone tells how many threads want a processor")
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [("0.2 0.1 0.1 1/80 7", False), ("9 9 9 9999/10000 7", True), ("0 0 0 0/0 0", True), ("", True), (None, True)],
+    ids=["this one alone", "thousands", "nothing counted", "nothing said", "no such file"],
+)
+def test_a_fit_pauses_where_somebody_may_wait_for_a_processor(
+    said: str | None, waits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "loadavg"
+    if said is not None:
+        file.write_text(said)
+    monkeypatch.setattr(scheduling, "RUNNABLE", str(file))
+    with scheduling.waiting() as somebody_waits:
+        assert somebody_waits() == waits

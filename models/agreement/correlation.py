@@ -1,6 +1,7 @@
 """Rank correlation: Spearman's ρ and Kendall's τ-b, of series as they are and as means over sets.
 
-A statistic that is undefined (too few items, or no variance at all) is NaN, never 0. Ties get mid-ranks.
+A statistic that is undefined (too few items, or no variance at all) is NaN, never 0. Ties get mid-ranks. SciPy is
+loaded with the first p-value or interval: a process that fits asks for neither, and would start a third later.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from clpips.models.agreement.mid_ranks import mid_ranks
 from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant, undefined
@@ -38,6 +38,8 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Statistic:
     p = _exact_p(second[_orders(len(x))] @ first) if exact else _spearman_p(rho, len(x))
     if len(x) < 4 or abs(rho) >= 1:
         return Statistic(rho, p=p)
+    from scipy import special
+
     half = special.ndtri((1 + CONFIDENCE) / 2) * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     centre = np.arctanh(rho)
     return Statistic(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)), p)
@@ -47,6 +49,8 @@ def _spearman_p(rho: float, count: int) -> float:
     """Two-sided p-value of Spearman's ρ of so many items, from t."""
     if abs(rho) >= 1:
         return 0.0
+    from scipy import special
+
     t = rho * np.sqrt((count - 2) / ((1 + rho) * (1 - rho)))
     return float(2 * special.stdtr(count - 2, -abs(t)))
 
@@ -125,12 +129,20 @@ def mean_within(statistics: NDArray[np.float64]) -> MeanWithin:
     return MeanWithin(_mean(defined), len(defined), len(statistics) - len(defined))
 
 
+def mean_value(statistics: NDArray[np.float64]) -> float:
+    """The value of `mean_within` alone: the mean of those of `(m,)` that are not NaN, and NaN where there are none."""
+    defined = statistics[~np.isnan(statistics)]
+    return float(defined.mean()) if len(defined) else NAN
+
+
 def _mean(values: NDArray[np.float64]) -> Statistic:
     if not len(values):
         return undefined("no set has an order to compare with")
-    mean = float(values.mean())
+    mean = mean_value(values)
     if len(values) < 2 or is_constant(values):
         return Statistic(mean)
+    from scipy import special
+
     error = float(values.std(ddof=1)) / np.sqrt(len(values))
     half = float(special.stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * error
     return Statistic(mean, mean - half, mean + half, float(2 * special.stdtr(len(values) - 1, -abs(mean) / error)))

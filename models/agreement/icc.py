@@ -1,12 +1,14 @@
-"""Intraclass correlation (ICC): absolute agreement of raters, its intervals, and its verdicts in words."""
+"""Intraclass correlation (ICC): absolute agreement of raters, its intervals, and its verdicts in words.
+
+SciPy is loaded with the first p-value or interval (see `correlation.py`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import special
+from numpy.typing import ArrayLike, NDArray
 
 from clpips.models.agreement.statistic import CONFIDENCE, NAN, Statistic, is_constant, undefined
 
@@ -43,40 +45,75 @@ def intraclass_correlation(ratings: ArrayLike) -> IntraclassCorrelation:
     >>> round(icc.single.value, 2), round(icc.average.value, 2)
     (0.29, 0.62)
     """
-    table = np.asarray(ratings, dtype=np.float64)  # (n, k)
-    if table.ndim != 2:
-        raise ValueError(f"ratings must have the shape (items, raters), these have {table.shape}")
-    n, k = table.shape
-    if n < 2 or k < 2 or is_constant(table):
-        why = "nothing varies" if n >= 2 and k >= 2 else "it takes two images and two raters"
+    table = _table(ratings)
+    if why := _undefined(table):
         return IntraclassCorrelation(undefined(why), undefined(why))
-    mean = table.mean()
-    items, raters = table.mean(axis=1), table.mean(axis=0)  # (n,), (k,)
-    residual = table - items[:, np.newaxis] - raters + mean  # (n, k)
-    ms_items = k * float(((items - mean) ** 2).sum()) / (n - 1)
-    ms_raters = n * float(((raters - mean) ** 2).sum()) / (k - 1)
-    ms_error = float((residual**2).sum()) / ((n - 1) * (k - 1))
-    result = _from_mean_squares(ms_items, ms_raters, ms_error, n, k)
+    n, k = table.shape
+    result = _from_mean_squares(*_mean_squares(table), n, k)
     if n >= FEWEST_ITEMS:
         return result
     return IntraclassCorrelation(*(Statistic(each.value, why=each.why) for each in (result.single, result.average)))
 
 
-def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: int, k: int) -> IntraclassCorrelation:
-    """Both ICCs from the mean squares of a two-way analysis of variance of n items by k raters."""
+def average_agreement(ratings: ArrayLike) -> float:
+    """The value of ICC(2,k) alone, as `intraclass_correlation` gives it; NaN where it is undefined."""
+    table = _table(ratings)
+    return NAN if _undefined(table) else _values(*_mean_squares(table), *table.shape)[1]
+
+
+def _table(ratings: ArrayLike) -> NDArray[np.float64]:
+    table = np.asarray(ratings, dtype=np.float64)  # (n, k)
+    if table.ndim != 2:
+        raise ValueError(f"ratings must have the shape (items, raters), these have {table.shape}")
+    return table
+
+
+def _undefined(table: NDArray[np.float64]) -> str:
+    """Why there is no ICC of ratings `(n, k)`; empty where there is."""
+    if min(table.shape) < 2:
+        return "it takes two images and two raters"
+    return "nothing varies" if is_constant(table) else ""
+
+
+def _mean_squares(table: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Of items, of raters, and of the error: a two-way analysis of variance of `(n, k)`."""
+    n, k = table.shape
+    mean = table.mean()
+    items, raters = table.mean(axis=1), table.mean(axis=0)  # (n,), (k,)
+    residual = table - items[:, np.newaxis] - raters + mean  # (n, k)
+    ms_items = k * float(((items - mean) ** 2).sum()) / (n - 1)
+    ms_raters = n * float(((raters - mean) ** 2).sum()) / (k - 1)
+    return ms_items, ms_raters, float((residual**2).sum()) / ((n - 1) * (k - 1))
+
+
+def _values(ms_items: float, ms_raters: float, ms_error: float, n: int, k: int) -> tuple[float, float]:
+    """ICC(2,1) and ICC(2,k) from the mean squares of n items by k raters; NaN where raters oppose each other."""
     single = _ratio(ms_items - ms_error, ms_items + (k - 1) * ms_error + k * (ms_raters - ms_error) / n)
     if ms_error <= ROUNDING * (ms_items + ms_raters):
         ms_error = 0.0
         if ms_raters <= ROUNDING * ms_items:  # perfect agreement
+            return 1.0, 1.0
+    variance = ms_items + (ms_raters - ms_error) / n  # k times that of the raters' mean
+    if np.isnan(single) or variance <= ROUNDING * (ms_items + ms_raters + ms_error):
+        return single, NAN
+    return single, (ms_items - ms_error) / variance
+
+
+def _from_mean_squares(ms_items: float, ms_raters: float, ms_error: float, n: int, k: int) -> IntraclassCorrelation:
+    """Both ICCs with their intervals and p-values."""
+    single, average = _values(ms_items, ms_raters, ms_error, n, k)
+    if ms_error <= ROUNDING * (ms_items + ms_raters):
+        ms_error = 0.0
+        if ms_raters <= ROUNDING * ms_items:
             return IntraclassCorrelation(Statistic(1.0, 1.0, 1.0, 0.0), Statistic(1.0, 1.0, 1.0, 0.0))
+    from scipy import special
+
     f_ratio = ms_items / ms_error if ms_error else float("inf")
     p = float(special.fdtrc(n - 1, (n - 1) * (k - 1), f_ratio))
     low, high = _interval(single, ms_items, ms_raters, ms_error, n, k)
-    variance = ms_items + (ms_raters - ms_error) / n  # k times that of the raters' mean
-    if np.isnan(single) or variance <= ROUNDING * (ms_items + ms_raters + ms_error):
+    if np.isnan(average):
         opposed = undefined("the raters oppose each other")
         return IntraclassCorrelation(opposed if np.isnan(single) else Statistic(single, low, high, p), opposed)
-    average = (ms_items - ms_error) / variance
     return IntraclassCorrelation(
         Statistic(single, low, high, p),
         Statistic(average, _stepped_up(low, k), _stepped_up(high, k), p),
@@ -91,6 +128,8 @@ def _interval(single: float, ms_items: float, ms_raters: float, ms_error: float,
         (a * ms_raters + b * ms_error) ** 2,
         (a * ms_raters) ** 2 / (k - 1) + (b * ms_error) ** 2 / ((n - 1) * (k - 1)),
     )
+    from scipy import special
+
     quantile = (1 + CONFIDENCE) / 2
     rest = k * ms_raters + (k * n - k - n) * ms_error
     above, below = float(special.fdtri(n - 1, degrees, quantile)), float(special.fdtri(degrees, n - 1, quantile))

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.agreement.correlation import mean_within
-from clpips.models.agreement.icc import intraclass_correlation
+from clpips.models.agreement.correlation import mean_value
+from clpips.models.agreement.icc import average_agreement
 from clpips.models.agreement.pooling import pool_ranks
 from clpips.models.fitting.convex.fit import PERSONAL, fit_convex
 from clpips.models.fitting.convex.guard import Validation
@@ -45,10 +45,13 @@ def fit(job: FitJob) -> FitResult:
         "in_sample": seen > 0,
         "agreement": {
             "pair_agreement": validation.agreement,
-            **_orders(job, [fitted.blind.get(target) for target in targets]),
+            **_orders(job, pairs.rows, [fitted.blind.get(target) for target in targets]),
         },
-        "parent": {"pair_agreement": validation.parent_agreement, **_orders(job, [job.base] * len(targets))},
-        "lpips": {"pair_agreement": validation.lpips_agreement, **_orders(job, [lpips] * len(targets))},
+        "parent": {
+            "pair_agreement": validation.parent_agreement,
+            **_orders(job, pairs.rows, [job.base] * len(targets)),
+        },
+        "lpips": {"pair_agreement": validation.lpips_agreement, **_orders(job, pairs.rows, [lpips] * len(targets))},
     }
     return FitResult(
         fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks), seen), report
@@ -99,21 +102,25 @@ def _count(rankings: int) -> str:
     return "one ranking" if rankings == 1 else f"{rankings} rankings"
 
 
-def _orders(job: FitJob, weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
+def _orders(job: FitJob, rows: NDArray[np.float32], weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
     """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them.
+
+    `rows` are the channel distances of all rankings, one after another.
 
     The ICC has no interval: its own takes images for independent, and those of a target are not. `clpips evaluate`
     draws whole targets, which takes longer than the fit.
     """
     distances = []
-    for packed, own in zip(job.channel_distances, weights, strict=True):
+    end = 0
+    for ranks, own in zip(job.ranks, weights, strict=True):
         if own is None:
             return {}
-        distances.append(weigh(unpack_z(packed), own).astype(np.float64))  # (n,)
-    ranks = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
-    spearman = mean_within(ranks.within).mean.value
-    icc = intraclass_correlation(np.column_stack([ranks.people, ranks.metric])).average
-    return {"spearman": _known(spearman), "icc2_k": {"value": _known(icc.value), "low": None, "high": None}}
+        start, end = end, end + len(ranks)
+        distances.append(weigh(rows[start:end], own).astype(np.float64))  # (n,)
+    pooled = pool_ranks([np.asarray(ranks, np.float64) for ranks in job.ranks], distances)
+    spearman = mean_value(pooled.within)
+    icc = average_agreement(np.column_stack([pooled.people, pooled.metric]))
+    return {"spearman": _known(spearman), "icc2_k": {"value": _known(icc), "low": None, "high": None}}
 
 
 def _known(value: float) -> float | None:

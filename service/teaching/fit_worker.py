@@ -28,6 +28,7 @@ from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
 from clpips.service.storage.records import KeptRanking
 from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.memory import keep_freed
 from clpips.service.teaching.scheduling import give_way, pausing
 
 # A fit takes some 150 KB for each candidate and 0.5 KB for each ordered pair of them, beside 150 MiB for the process.
@@ -122,6 +123,7 @@ def _bound_memory() -> None:
 def main(niceness: int) -> None:
     """Work on the pipes that the parent process made."""
     _bound_memory()
+    keep_freed()
     give_way(niceness)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the service, which ends the worker when it is done with it

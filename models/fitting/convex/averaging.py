@@ -20,13 +20,13 @@ from typing import Final
 
 import numpy as np
 
+from clpips.models.fitting.convex.differences import Differences
 from clpips.models.fitting.convex.folds import Fold
 from clpips.models.fitting.convex.newton_steps import Kernel, by_products, by_rows
-from clpips.models.fitting.convex.solver import BoundedRanking, Chosen, Vector
-from clpips.models.fitting.convex.space import Space
+from clpips.models.fitting.convex.solver import BoundedRanking, Chosen, Floats, Indices, Vector
+from clpips.models.fitting.convex.space import MANY_ROWS, Space
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
-MANY_ROWS: Final = 500  # above it a step is found by products
 SCALES: Final = np.geomspace(0.25, 16, 13)  # at which held-out scores are tried
 FINAL: Final = 1e-3  # relative decrease of the objective at which a fit ends
 BLIND: Final = 1e-2  # the same of a fold's
@@ -52,12 +52,16 @@ class Asked:
 class Averaging:
     """Fits of the same comparisons in every space, at each of its strengths."""
 
-    def __init__(self, compared: VotedPairs, branches: Sequence[Branch]) -> None:
+    def __init__(self, compared: VotedPairs, differences: Differences, branches: Sequence[Branch]) -> None:
         self._compared = compared
+        self._low, self._high = differences.low, differences.high
         self._branches = branches
-        few = len(compared.rows) <= MANY_ROWS
-        self._kernels = [Kernel.of(space.rows, space.coarse) if few else None for space, _ in branches]
+        self._kernels = [
+            None if space.products is None else Kernel.of(space.rows, space.coarse, space.products)
+            for space, _ in branches
+        ]
         self._worth = vote_worth(compared)
+        self._room: Floats | None = None  # for the rows that a fold learns from
 
     @property
     def quick(self) -> bool:
@@ -74,11 +78,9 @@ class Averaging:
         compared = self._compared
         weights = self._fits(fold.learned, BLIND)  # (k, c)
         seen = np.unique(np.concatenate([compared.low[fold.learned], compared.high[fold.learned]]))
-        low, high = compared.low[fold.asked], compared.high[fold.asked]
-        rows, places = np.unique(np.concatenate([low, high]), return_inverse=True)
-        distances = (compared.rows[rows] @ weights.T.astype(np.float32)).astype(np.float64)  # (rows, k)
-        gaps = distances[places[len(low) :]] - distances[places[: len(low)]]  # (asked, k)
-        sizes = weights @ compared.rows[seen].mean(axis=0, dtype=np.float64)  # (k,)
+        distances = (compared.rows @ weights.T.astype(np.float32)).astype(np.float64)  # (r, k)
+        gaps = distances[compared.high[fold.asked]] - distances[compared.low[fold.asked]]  # (asked, k)
+        sizes = distances[seen].mean(axis=0)  # (k,)
         sizes = np.where(sizes > 0, sizes, 1)
         return Asked(weights / sizes[:, np.newaxis], gaps / sizes, self._losses(gaps, fold.asked))
 
@@ -87,23 +89,21 @@ class Averaging:
         compared = self._compared
         worth = (compared.evidence / compared.votes.mean())[asked]  # (asked,)
         worth = worth * min(1.0, len(compared.images(asked)) / compared.answers(asked))  # no more answers than images
-        losses = [
-            (worth * compared.votes_for[asked]) @ np.logaddexp(0, -scale * gaps)
-            + (worth * compared.votes_against[asked]) @ np.logaddexp(0, scale * gaps)
-            for scale in SCALES
-        ]
+        votes_for, votes_against = worth * compared.votes_for[asked], worth * compared.votes_against[asked]  # (asked,)
+        against = votes_against @ gaps  # (k,)
+        # log(1 + exp(x)) is x more than log(1 + exp(−x))
+        losses = [(votes_for + votes_against) @ np.logaddexp(0, -scale * gaps) + scale * against for scale in SCALES]
         return np.stack(losses, axis=1)
 
     def _fits(self, learned: Chosen, tolerance: float, wanted: Chosen | None = None) -> Vector:
         compared = self._compared
-        low, high = compared.low[learned], compared.high[learned]
-        rows, places = np.unique(np.concatenate([low, high]), return_inverse=True)
-        low, high = places[: len(low)], places[len(low) :]
+        low, high, used = self._used(learned)
         found: list[Vector] = []
         votes = self._worth * compared.votes_for[learned], self._worth * compared.votes_against[learned]
         for (space, strengths), whole in zip(self._branches, self._kernels, strict=True):
-            problem = BoundedRanking(space.rows[rows], low, high, *votes)
-            kernel = whole.at(rows) if whole and len(rows) < len(compared.rows) else whole
+            rows = space.rows if used is None else self._copied(space.rows, used)
+            problem = BoundedRanking(rows, low, high, *votes)
+            kernel = whole if whole is None or used is None else whole.at(used, rows)
             u = space.prior
             for strength in strengths:  # from the strictest on, each from the last one's solution
                 if wanted is None or wanted[len(found)]:
@@ -114,6 +114,25 @@ class Averaging:
                 else:
                     found.append(np.zeros(compared.rows.shape[1]))
         return np.stack(found)
+
+    def _copied(self, rows: Floats, used: Indices) -> Floats:
+        """Those of the rows that are used, `(n, d)`, in memory that the next call uses again: new memory takes time."""
+        if self._room is None:
+            self._room = np.empty(max(space.rows.size for space, _ in self._branches), np.float32)
+        copy = self._room[: len(used) * rows.shape[1]].reshape(len(used), -1)
+        return rows.take(used, axis=0, out=copy, mode="clip")  # with another mode NumPy would take a second copy
+
+    def _used(self, learned: Chosen) -> tuple[Indices, Indices, Indices | None]:
+        """The two rows of each comparison that is learned from, `(learned,)`, among those rows that are used, `(n,)`.
+
+        None stands for all of them; the number after the last is a ground's.
+        """
+        low, high = self._low[learned], self._high[learned]
+        count = len(self._branches[0][0].rows)
+        used, places = np.unique(np.concatenate([low, high, [count]]), return_inverse=True)
+        if len(used) == count + 1:
+            return low, high, None
+        return places[: len(low)], places[len(low) : -1], used[:-1]
 
 
 def vote_worth(compared: VotedPairs) -> float:

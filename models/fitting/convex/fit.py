@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from clpips.models.fitting.convex.averaging import Averaging, Branch, average_shares, that_count
+from clpips.models.fitting.convex.differences import differences_of
 from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
 from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
 from clpips.models.fitting.convex.solver import Vector
@@ -169,15 +170,16 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
         )
     start = mixed_start(compared, parent, lpips, recipe.lpips)
     known = natural_loudness(layout_of_z(len(parent))).astype(np.float64) if recipe.natural else None
+    differences = differences_of(compared)
     branches: list[Branch] = []
     counted: list[float] = []
     for (families, exponent), grouped in groupby(recipe.members, lambda member: (member.families, member.exponent)):
-        space = make_space(compared, start, balanced, known, recipe.coarse, families, exponent)
+        space = make_space(compared, differences, start, balanced, known, recipe.coarse, families, exponent)
         if space is not None:
             members = list(grouped)
             branches.append((space, [member.strength for member in members]))
             counted += [member.usual for member in members]
-    averaging = Averaging(compared, branches)
+    averaging = Averaging(compared, differences, branches)
     usual = np.array(counted) / sum(counted)  # (k,)
 
     fits = averaging.fits() if averaging.quick else None  # first: the folds' differ little from these

@@ -10,67 +10,108 @@ Shapes: n rows, m comparisons, d coordinates, the first q of them coarse.
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.solver import BoundedRanking, Chosen, Floats, Indices, Step, Vector
 
+MOST_KNOWN: Final = 16  # kernels that are kept: the steps of one space's fits
 CG_ITERATIONS: Final = 60
 CG_TOLERANCE: Final = 0.05  # of the gradient: the next Newton step mends the rest
 
+Bits = NDArray[np.uint8]  # whether each channel is free, eight a byte
+
 
 class Kernel:
-    """A Aᵀ of n rows, kept apart for coarse coordinates and channels, over those of them that are free.
+    """A S Aᵀ of n rows over those coordinates that are free.
 
-    Between folds and strengths few coordinates come and go, and only these are added or taken off. A cache and no more:
-    beyond rounding no result depends on what it was asked for before.
+    Between steps, folds and strengths few channels come and go: the kernel over some that are free is that over others
+    that were, and the difference alone is added or taken off. A cache and no more: beyond rounding no result depends on
+    what it was asked for before.
     """
 
-    def __init__(self, columns: Floats, coarse: int, free: Chosen, parts: list[Floats]) -> None:
-        self._columns = columns  # (d, n): a coordinate's numbers side by side
+    def __init__(self, rows: Floats, coarse: int, known: "KnownKernels", used: Indices | None = None) -> None:
+        self._rows = rows  # (n, d)
         self._coarse = coarse
-        self._free = free  # (d,): what `parts` are over
-        self._parts = parts  # of (n, n): coarse, channels
+        self._coarse_rows = np.ascontiguousarray(rows[:, :coarse])  # (n, q)
+        self._known = known  # of these rows; or of more, of which these are those that are `used`, (n,)
+        self._used = used
+        self._last: tuple[Bits, Floats] | None = None  # the newest of these rows, where those known are of more
 
     @classmethod
-    def of(cls, rows: Floats, coarse: int) -> Self:
-        """Of rows `(n, d)`, over all coordinates."""
-        columns = np.ascontiguousarray(rows.T)
-        parts = [part.T @ part for part in (columns[:coarse], columns[coarse:])]
-        return cls(columns, coarse, np.ones(len(columns), bool), parts)
+    def of(cls, rows: Floats, coarse: int, products: Floats | None = None) -> Self:
+        """Of rows `(n, d)`; `products`, `(n, n)`, are those of their channels with each other, where they are known."""
+        channels = rows[:, coarse:]
+        return cls(
+            rows, coarse, KnownKernels(channels.shape[1], channels @ channels.T if products is None else products)
+        )
 
-    def at(self, chosen: Indices) -> Self:
-        """The same of some of the rows."""
-        columns = np.ascontiguousarray(self._columns[:, chosen])
-        return type(self)(columns, self._coarse, self._free, [part[np.ix_(chosen, chosen)] for part in self._parts])
+    def at(self, used: Indices, rows: Floats) -> Self:
+        """The same of the `used` rows alone, `(n, d)`, which begins with what is known of all."""
+        return type(self)(rows, self._coarse, self._known, used)
 
     def over(self, free: Chosen, strength: float) -> Floats:
         """A S Aᵀ, `(n, n)`, over the free coordinates."""
-        for which, places in enumerate((slice(self._coarse), slice(self._coarse, None))):
-            self._parts[which] = self._updated(self._parts[which], self._columns[places], free[places], places)
-        self._free = free
-        return np.asarray(self._parts[0] + np.float32(strength**2) * self._parts[1])
-
-    def _updated(self, kernel: Floats, columns: Floats, free: Chosen, places: slice) -> Floats:
-        seen = self._free[places]
-        added, dropped = np.flatnonzero(free & ~seen), np.flatnonzero(seen & ~free)
-        if len(added) + len(dropped) > np.count_nonzero(free):
-            x = columns[free]
-            return np.asarray(x.T @ x)
-        if len(added):
-            x = columns[added]
-            kernel = kernel + x.T @ x
-        if len(dropped):
-            x = columns[dropped]
-            kernel = kernel - x.T @ x
+        coarse = self._coarse_rows * free[: self._coarse]  # (n, q)
+        kernel = self._channels(free[self._coarse :]) * np.float32(strength**2)
+        kernel += coarse @ coarse.T
         return kernel
+
+    def _channels(self, free: Chosen) -> Floats:
+        """A Aᵀ, `(n, n)`, over the free channels."""
+        bits = np.packbits(free)
+        away, other, products = self._known.nearest(bits)
+        if self._last is not None and (last := int(np.bitwise_count(self._last[0] ^ bits).sum())) <= away:
+            away, (other, products) = last, self._last
+        elif self._used is not None:
+            products = products.take(self._used, axis=0).take(self._used, axis=1)
+        if away > np.count_nonzero(free):
+            products = self._products(free)
+        elif away:
+            added, dropped = (np.unpackbits(one, count=len(free)).view(bool) for one in (bits & ~other, other & ~bits))
+            products = products + self._products(added) - self._products(dropped)
+        if self._used is not None:
+            self._last = bits, products
+        elif away:
+            self._known.add(bits, products)
+        return products
+
+    def _products(self, channels: Chosen) -> Floats:
+        """A Aᵀ, `(n, n)`, over these channels."""
+        x = self._rows[:, np.flatnonzero(channels) + self._coarse]
+        return np.asarray(x @ x.T)
+
+
+class KnownKernels:
+    """A Aᵀ, `(n, n)`, over all channels and over those that were asked for last; `Bits` say over which."""
+
+    def __init__(self, channels: int, products: Floats) -> None:
+        """`products` are those over all channels, of which there are so many."""
+        every = np.packbits(np.ones(channels, bool))
+        self._bits = np.empty((MOST_KNOWN, len(every)), np.uint8)
+        self._bits[0] = every
+        self._products = [products]
+        self._next = 1
+
+    def nearest(self, bits: Bits) -> tuple[int, Bits, Floats]:
+        """Of these kernels the one over the most similar channels: how many differ, over which it is, and itself."""
+        away = np.bitwise_count(self._bits[: len(self._products)] ^ bits).sum(axis=1)  # (known,)
+        place = int(away.argmin())
+        return int(away[place]), self._bits[place].copy(), self._products[place]
+
+    def add(self, bits: Bits, products: Floats) -> None:
+        """Keep one more, in the place of the oldest where there are many; that over all channels stays."""
+        self._bits[self._next] = bits
+        self._products[self._next : self._next + 1] = [products]
+        self._next = self._next + 1 if self._next + 1 < MOST_KNOWN else 1
 
 
 def by_rows(problem: BoundedRanking, kernel: Kernel, variance: Vector, strength: float) -> Step:
     """Woodbury: (S⁻¹ + Aᵀ L A)⁻¹ g = S g − S Aᵀ (I + L K)⁻¹ L A S g, with K = A S Aᵀ over the free coordinates."""
 
     def step(gradient: Vector, free: Chosen, curvature: Vector) -> Vector:
-        laplacian = problem.laplacian(curvature).astype(np.float32)  # (n, n)
+        laplacian = problem.laplacian(curvature)  # (n, n)
         system = laplacian @ kernel.over(free, strength)  # (n, n)
-        system[np.diag_indices_from(system)] += 1
+        system.reshape(-1)[:: len(system) + 1] += 1
         side = variance * gradient  # (d,), 0 where a coordinate is bound
         pulled = laplacian @ problem.distances(side).astype(np.float32)  # (n,)
         solved = np.linalg.solve(system, pulled).astype(np.float64)  # (n,)

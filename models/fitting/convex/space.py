@@ -16,18 +16,22 @@ A space may be of some families alone; the others then count for nothing in it, 
 The scale is no free parameter: a typical comparison scores `PRIOR` under the start, against the margin of 1. Rankings
 alone determine no scale, and where it was left free, few rankings made it vanish and people were worse off.
 
-Shapes: r rows, c channels, k of them in the space's families, q coarse parts, d = q + k coordinates.
+Shapes: r rows, n differences of them, c channels, k of them in the space's families, q coarse parts, d = q + k
+coordinates.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
+from clpips.models.fitting.convex.differences import Differences
 from clpips.models.fitting.convex.solver import Floats, Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 from clpips.models.metric.families import ALL_FAMILIES, Families, layout_of_z
 
+MANY_ROWS: Final = 500  # above it a step is found by products
 PRIOR: Final = 0.3  # score of a typical comparison under the start; the margin is 1
 COARSE_SHARE: Final = 0.3  # of the start that is its own part; the rest lies on channels, which may fall below it
 KNOWN_ROWS: Final = 30.0  # that the loudness of natural images counts for, beside the rows at hand
@@ -46,7 +50,7 @@ class CoarseStrengths:
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Coordinates: `rows`, float32 `(r, d)`, are the rows in them, `prior`, float64 `(d,)`, is ū.
+    """Coordinates: `rows`, float32 `(n, d)`, are the rows' differences in them, `prior`, float64 `(d,)`, is ū.
 
     A unit of a coarse coordinate weighs `parts`, `(q, c)`; a unit of the channel `channels[j]`, intp `(d − q,)`, weighs
     `scales[j]`, `(d − q,)`.
@@ -57,6 +61,7 @@ class Space:
     parts: Vector
     channels: Indices
     scales: Vector
+    products: Floats | None  # (n, n) of the rows' channels with each other, where rows are few
 
     @property
     def coarse(self) -> int:
@@ -70,12 +75,15 @@ class Space:
     def weights(self, u: Vector) -> Vector:
         """The metric's weights, `(c,)`, of coordinates u, `(d,)`."""
         weights: Vector = u[: self.coarse] @ self.parts  # (c,)
-        weights[self.channels] += self.scales * u[self.coarse :]
+        channels = self.scales * u[self.coarse :]  # (k,)
+        for place, where in runs(self.channels):
+            weights[place] += channels[where]
         return weights
 
 
 def make_space(
     compared: VotedPairs,
+    differences: Differences,
     start: Vector,
     balanced: Vector,
     known: Vector | None,
@@ -85,13 +93,14 @@ def make_space(
 ) -> Space | None:
     """The space of some families, with some e, around a start, `(c,)`; None where the rows have nothing in any of them.
 
-    `balanced` and `known`, the loudness of natural images, are `(c,)`, too.
+    `differences` are those of the rows of `compared`; `balanced` and `known`, the loudness of natural images, are
+    `(c,)`, too.
     """
     layout = layout_of_z(len(start))
     groups = [group for group in layout.groups if group.family in families]
     channels = np.concatenate([np.arange(group.place.start, group.place.stop) for group in groups])  # (k,)
-    z = compared.rows[:, channels] if len(channels) < len(start) else compared.rows  # (r, k)
-    if not z.any():
+    squares = differences.squares[channels]  # (k,)
+    if not squares.any():
         return None
     start, balanced = _within(start, channels), _within(balanced, channels)  # (c,) each
     start_part = start * strengths.start / _typical_score(compared, start)  # (c,)
@@ -101,20 +110,27 @@ def make_space(
         strengths.layer * _within(unit, group.place) for group in groups if group.place not in layout.places.values()
     ]
     parts = np.array([start_part, *whole, *layers])  # (q, c)
+    coarse = len(parts)
 
-    loudness = channel_loudness(z, None if known is None else known[channels])  # (k,)
+    loudness = channel_loudness(squares, len(compared.rows), None if known is None else known[channels])  # (k,)
     scales = balanced[channels] ** exponent * loudness ** (exponent - 1)  # (k,)
-    x = z * scales.astype(np.float32)  # (r, k)
-    typical = _typical_length(compared, x)
+    rows = np.empty((len(differences.rows), coarse + len(channels)), np.float32)  # (n, d)
+    x = rows[:, coarse:]  # (n, k)
+    for place, where in runs(channels):
+        np.multiply(differences.rows[:, place], scales[where].astype(np.float32), out=x[:, where])
+    products = x @ x.T if len(compared.rows) <= MANY_ROWS else None  # (n, n)
+    typical = _typical_length(differences, x, products)
+    x /= np.float32(typical)
     scales = scales / typical
-    coarse = z @ parts[:, channels].T.astype(np.float32)  # (r, q)
-    rows = np.concatenate([coarse, x / np.float32(typical)], axis=1)  # (r, d)
+    np.matmul(differences.rows, parts.astype(np.float32).T, out=rows[:, :coarse])
 
     prior = np.zeros(rows.shape[1])  # (d,)
     prior[0] = PRIOR * COARSE_SHARE / strengths.start
     rest = PRIOR * (1 - COARSE_SHARE) * start_part[channels] / strengths.start  # (k,)
-    prior[len(parts) :] = np.divide(rest, scales, out=np.zeros_like(scales), where=scales > 0)
-    return Space(rows, prior, parts, channels, scales)
+    prior[coarse:] = np.divide(rest, scales, out=np.zeros_like(scales), where=scales > 0)
+    if products is not None:
+        products /= np.float32(typical**2)
+    return Space(rows, prior, parts, channels, scales, products)
 
 
 def mixed_start(compared: VotedPairs, parent: Vector, lpips: Vector, share: float) -> Vector:
@@ -123,12 +139,14 @@ def mixed_start(compared: VotedPairs, parent: Vector, lpips: Vector, share: floa
     return np.asarray((1 - share) * first + share * second)
 
 
-def channel_loudness(z: Floats, known: Vector | None) -> Vector:
-    """Root mean square of each channel over rows `(r, c)` and over natural images, as if these were more rows."""
-    squares = np.square(z).mean(axis=0, dtype=np.float64)  # (c,)
+def channel_loudness(squares: Vector, rows: int, known: Vector | None) -> Vector:
+    """Root mean square of each channel, `(c,)`, over so many rows, and over natural images as if these were more rows.
+
+    `squares`, `(c,)`, are the rows' mean squares.
+    """
     if known is not None:
         natural = np.square(known) * (squares.sum() / (known @ known))  # (c,), of the rows' overall size
-        squares = (KNOWN_ROWS * natural + len(z) * squares) / (KNOWN_ROWS + len(z))
+        squares = (KNOWN_ROWS * natural + rows * squares) / (KNOWN_ROWS + rows)
     loudness = np.sqrt(squares)
     return np.asarray(np.maximum(loudness, QUIETEST * loudness.mean() or 1.0))
 
@@ -147,20 +165,35 @@ def _typical_score(compared: VotedPairs, weights: Vector) -> float:
     return float(np.sqrt(compared.votes @ gaps**2 / compared.votes.sum())) or 1.0
 
 
-def _typical_length(compared: VotedPairs, x: Floats) -> float:
-    """Root mean square over comparisons of how far apart their rows, of `(r, c)`, are."""
-    low, high = compared.low, compared.high
+def runs(channels: Indices) -> list[tuple[slice, slice]]:
+    """Channels, ascending, as runs without a gap: of each run where it lies in `z`, and where among the channels."""
+    breaks = [0, *(np.flatnonzero(np.diff(channels) != 1) + 1).tolist(), len(channels)]
+    return [
+        (slice(int(channels[start]), int(channels[end - 1]) + 1), slice(start, end)) for start, end in pairwise(breaks)
+    ]
+
+
+def _typical_length(differences: Differences, x: Floats, products: Floats | None) -> float:
+    """Root mean square over comparisons of how far apart their rows, of `(n, c)`, are.
+
+    `products`, `(n, n)`, are x xᵀ, where they are known.
+    """
+    low, high = differences.low, differences.high
     if len(low) > FEW_COMPARISONS:
         every = np.arange(0, len(low), len(low) // FEW_COMPARISONS)
         low, high = low[every], high[every]
-    squares = np.einsum("ij,ij->i", x, x)  # (r,)
-    kernel_at = _products(x, low, high)  # (m,)
-    lengths = squares[low].astype(np.float64) + squares[high] - 2 * kernel_at  # (m,)
+    squares = np.einsum("ij,ij->i", x, x) if products is None else products.diagonal()  # (n,)
+    squares = np.append(squares, 0).astype(np.float64)  # (n + 1,), the last a ground's
+    both = (low < len(x)) & (high < len(x))  # (m,)
+    lengths = squares[low] + squares[high]  # (m,)
+    lengths[both] -= 2 * _products(x, low[both], high[both], products)
     return float(np.sqrt(max(lengths.mean(), 0))) or 1.0
 
 
-def _products(x: Floats, low: Indices, high: Indices) -> Floats:
-    """x[low] · x[high], `(m,)`, by the smaller of two matrices."""
-    if len(x) < len(low):
-        return np.asarray((x @ x.T)[low, high])
+def _products(x: Floats, low: Indices, high: Indices, products: Floats | None) -> Floats:
+    """x[low] · x[high], `(m,)`, by the smaller of two matrices, or from the products of all."""
+    if products is None and len(x) < len(low):
+        products = x @ x.T
+    if products is not None:
+        return np.asarray(products[low, high])
     return np.asarray(np.einsum("ij,ij->i", x[low], x[high]))

@@ -10,6 +10,7 @@ from clpips.models.fitting.convex.solver import Floats, Indices, Vector
 from clpips.models.rankings.pairs import RankedPairs
 
 CHUNK: Final = 1000  # comparisons whose rows are looked at together
+FIRST: Final = 64  # channels that are looked at before all others
 
 
 class NoFitError(ValueError):
@@ -83,7 +84,7 @@ def voted_pairs(pairs: RankedPairs) -> VotedPairs:
     targets, low_images, high_images, low, high = keys[:, kept]
     used, places = np.unique(np.concatenate([low, high]), return_inverse=True)  # (r,), (2 m,)
     return VotedPairs(
-        rows=np.ascontiguousarray(pairs.rows[used]),
+        rows=pairs.rows if len(used) == len(pairs.rows) else pairs.rows[used],
         low=places[: len(low)],
         high=places[len(low) :],
         votes_for=votes_for[kept],
@@ -104,5 +105,10 @@ def _candidate_images(pairs: RankedPairs) -> tuple[Indices, Indices]:
 
 
 def _told_apart(rows: Floats, low: Indices, high: Indices) -> NDArray[np.bool_]:
-    parts = [slice(start, start + CHUNK) for start in range(0, len(low), CHUNK)]
-    return np.concatenate([(rows[low[part]] != rows[high[part]]).any(axis=1) for part in parts])  # (m,)
+    """Whether the two rows of each comparison differ, `(m,)`: most do so in the first few channels already."""
+    told: NDArray[np.bool_] = (rows[low, :FIRST] != rows[high, :FIRST]).any(axis=1)  # (m,)
+    alike = np.flatnonzero(~told)
+    for start in range(0, len(alike), CHUNK):
+        part = alike[start : start + CHUNK]
+        told[part] = (rows[low[part]] != rows[high[part]]).any(axis=1)
+    return told
