@@ -3,15 +3,17 @@
     python -m loadtest.bench_sessions [--sessions 100] [--candidates 50] [--side 512] [--form png]
 
 Each contender is a service of its own, started for it, with nothing held. `/rank` is given a target and all candidates
-of a session in one request, from as many clients as there are sessions. In a session the candidates come one in a
-request, as a tool makes them, and each answer ranks all so far. The bias: sessions send fifty requests where `/rank`
-gets one, and they make thumbnails as they decode; a row without them says what these cost.
-The time on the processors is that of the service's first process, which decodes plain PNG and `.npy` itself.
+of a session in one request, from as many clients as there are sessions. In a second row it is given one candidate in a
+request, and all but the first name the target by its hash. In a session they come so, too, as tools make them, and each
+answer ranks all so far. What the second row has above the first is what a request for each image costs; what the third
+has above the second is what a session costs, which keeps its candidates and ranks them all. The last makes thumbnails
+as it decodes, too. The time on the processors is that of all processes of the service.
 """
 
 import argparse
+import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -43,24 +45,25 @@ def main() -> None:
     print(f"{arguments.sessions} at once, {arguments.candidates} candidates each, {arguments.side}² {arguments.form}")
     contenders: dict[str, tuple[Server, Callable[[httpx.Client, Refinement], list[float]]]] = {
         "rank": (clpips("bench-rank", **PATIENT), _rank),
+        "rank, one a request": (clpips("bench-single", **PATIENT), _rank_singly),
         "sessions, no thumbnails": (clpips("bench-bare", **PATIENT, session_thumbnail_bytes=0), _refine),
         "sessions": (clpips("bench-sessions", **PATIENT), _refine),
     }
-    base: float | None = None
+    base: tuple[float, float] | None = None  # seconds, and of the processors
     for name, (server, run) in contenders.items():
         for path in LOGS.glob(f"{server.name}.db*"):
             path.unlink()
         server.start()
         try:
-            busy = server.processor_seconds()
+            busy = server.group_seconds()
             seconds, answers = _timed(f"http://127.0.0.1:{server.port}", work, run)
-            busy = server.processor_seconds() - busy
+            busy = server.group_seconds() - busy
         finally:
             server.stop()
-        base = base or seconds
+        base = base or (seconds, busy)
         print(
-            f"{name:24} {seconds:7.1f} s  {images / seconds:6.1f} images/s  × {seconds / base:.2f}  "
-            f"{1000 * busy / images:5.1f} ms of processor an image  "
+            f"{name:24} {seconds:7.1f} s  {images / seconds:6.1f} images/s  × {seconds / base[0]:.2f}  "
+            f"{1000 * busy / images:5.1f} ms of processor an image  × {busy / base[1]:.2f}  "
             f"answer p50 {np.percentile(answers, 50):.3f} s, p95 {np.percentile(answers, 95):.3f} s"
         )
 
@@ -82,6 +85,21 @@ def _rank(client: httpx.Client, refinement: Refinement) -> list[float]:
     return [_post(client, "/rank", files)[0]]
 
 
+def _rank_singly(client: httpx.Client, refinement: Refinement) -> list[float]:
+    target, candidates = refinement
+    named = {"target": f"sha256:{hashlib.sha256(target).hexdigest()}"}
+    answers: list[float] = []
+    for candidate in candidates:
+        whole, seconds = [("target", target), ("candidates", candidate)], 0.0
+        if answers:
+            seconds, answer = _post(client, "/rank", whole[1:], named)
+            if answer.status_code != httpx.codes.CONFLICT:
+                answers.append(seconds)
+                continue
+        answers.append(seconds + _post(client, "/rank", whole)[0])  # for the first time, or the target was evicted
+    return answers
+
+
 def _refine(client: httpx.Client, refinement: Refinement) -> list[float]:
     target, candidates = refinement
     first, made = _post(client, "/sessions", [("target", target)])
@@ -98,9 +116,11 @@ def _refine(client: httpx.Client, refinement: Refinement) -> list[float]:
     return answers
 
 
-def _post(client: httpx.Client, path: str, files: Sequence[tuple[str, bytes]]) -> tuple[float, httpx.Response]:
+def _post(
+    client: httpx.Client, path: str, files: Sequence[tuple[str, bytes]], fields: Mapping[str, str] | None = None
+) -> tuple[float, httpx.Response]:
     started = time.perf_counter()
-    answer = client.post(path, files=list(files))
+    answer = client.post(path, files=list(files), data=fields)
     if answer.status_code != httpx.codes.CONFLICT:
         answer.raise_for_status()
     return time.perf_counter() - started, answer

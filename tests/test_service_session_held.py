@@ -149,6 +149,22 @@ async def test_the_least_used_leave_and_are_read_again(store: CountingStore, clo
     assert steps((await held.read("one"))[1]) == [0, 1, 2]
 
 
+async def test_a_mask_is_read_once_and_counts_among_the_bytes(store: CountingStore, clock: Clock) -> None:
+    held = HeldSessions(store, clock=clock)
+    masked = replace(SESSION, id="masked", mask="a" * 64)
+    await store.create_session(masked, b"grey" * 1000)
+    held.note(masked)
+    before = held.nbytes
+    assert await held.mask_of(masked) == b"grey" * 1000
+    assert held.nbytes == before + 4000
+    await store.delete_session("masked")
+    assert await held.mask_of(masked) == b"grey" * 1000
+    held.forget("masked")
+    assert held.nbytes == before - 1024
+    with pytest.raises(SessionMissingError):
+        await held.mask_of(masked)
+
+
 async def test_a_database_that_has_gone_back_is_believed(store: CountingStore, clock: Clock) -> None:
     held = HeldSessions(store, clock=clock)
     for seed in range(3):

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 from clpips.models.metric.families import ALEXNET, Z_LENGTH
 from clpips.models.metric.packing import width_of
 from clpips.service.storage.database import Database
-from clpips.service.storage.errors import QuotaReachedError, SessionFullError, SessionMissingError
+from clpips.service.storage.errors import QuotaReachedError, SessionFullError, SessionMissingError, StorageError
 from clpips.service.storage.records import Revision, SessionCandidate, SessionOrder
 from clpips.service.storage.sessions import SessionStore
 from tests.support import clocks, databases
@@ -48,7 +49,8 @@ async def test_what_is_somebody_elses_is_not_found(store: SessionStore, how: dic
 async def test_candidates_come_back_in_their_order_whatever_networks_saw_them(store: SessionStore) -> None:
     given = [candidate(1), candidate(2, width_of(frozenset({ALEXNET}))), replace(candidate(3), prompt=None, step=None)]
     await store.add_candidates("one", given[:2])
-    session = await store.add_candidates("one", given[2:])
+    session, added = await store.add_candidates("one", given[2:])
+    assert [one.index for one in added] == [2]
     assert (session.candidates, session.revision, session.change) == (3, 3, "candidates")
     now, kept = await store.read_session("one")
     assert now == session
@@ -80,9 +82,10 @@ async def test_what_is_sent_again_with_the_number_that_is_known_is_added_once(st
     old, new = candidate(1), candidate(2)
     await store.add_candidates("one", [old])
     twice = [new, old, new]  # the same image twice in one request is two; the one of before is not of this request
-    first = await store.add_candidates("one", twice, since=1)
-    assert await store.add_candidates("one", twice, since=1) == first
-    more = await store.add_candidates("one", [new, candidate(3)], since=1)
+    first, _ = await store.add_candidates("one", twice, since=1)
+    assert await store.add_candidates("one", twice, since=1) == (first, [])
+    more, added = await store.add_candidates("one", [new, candidate(3)], since=1)
+    assert [one.index for one in added] == [4]
     assert (more.candidates, more.revision) == (5, first.revision + 1)
     assert [one.image for one in (await store.read_session("one"))[1]] == [
         one.image for one in (old, *twice, candidate(3))
@@ -93,6 +96,49 @@ async def test_requests_that_come_twice_at_once_are_added_once(store: SessionSto
     both = [candidate(1), candidate(2)]
     await asyncio.gather(*(store.add_candidates("one", both, since=0) for _ in range(8)))
     assert (await store.read_session("one"))[0].candidates == 2
+
+
+async def test_sessions_that_are_added_to_at_once_share_a_transaction_and_no_fate(store: SessionStore) -> None:
+    nothing: Any = None
+    await store.create_session(replace(SESSION, id="two"))
+    await store.add_candidates("two", [candidate(seed) for seed in range(39)])
+    broken = replace(candidate(9), image=nothing)  # the table refuses it
+    outcomes = await asyncio.gather(
+        store.add_candidates("one", [candidate(1)]),  # in a transaction of its own, while the others wait
+        store.add_candidates("two", [candidate(2), candidate(3)]),
+        store.add_candidates("one", [candidate(4), candidate(5)]),
+        store.add_candidates("three", [candidate(6)]),
+        store.add_candidates("one", [broken]),
+        store.add_candidates("two", [candidate(7)]),
+        store.add_candidates("one", [candidate(4), candidate(8)], since=0),
+        return_exceptions=True,
+    )
+    errors = {place: type(one) for place, one in enumerate(outcomes) if isinstance(one, BaseException)}
+    assert errors == {1: SessionFullError, 3: SessionMissingError, 4: StorageError}
+    session, kept = await store.read_session("one")
+    assert [one.step for one in kept] == [1, 4, 5, 8]
+    assert [one.index for one in kept] == [0, 1, 2, 3]
+    assert (session.candidates, session.revision) == (4, 4)
+    assert (await store.read_session("two"))[0].candidates == 40
+
+
+async def test_two_stores_that_add_to_the_same_sessions_at_once_lose_nothing(
+    store: SessionStore, database: Database, clock: Clock
+) -> None:
+    await store.create_session(replace(SESSION, id="two"))
+    other_replica = SessionStore(database, most_sessions=3, most_candidates=100, clock=clock)
+    await asyncio.gather(
+        *(
+            one.add_candidates(name, [candidate(seed)])
+            for seed in range(10)
+            for one, names in ((store, ("one", "two")), (other_replica, ("two", "one")))
+            for name in names
+        )
+    )
+    for name in ("one", "two"):
+        session, kept = await store.read_session(name)
+        assert (session.candidates, session.revision) == (20, 21)
+        assert [one.index for one in kept] == list(range(20))
 
 
 async def test_an_order_comes_back_and_goes(store: SessionStore) -> None:

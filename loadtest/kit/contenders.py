@@ -86,8 +86,19 @@ class Server:
 
     def processor_seconds(self) -> float:
         """Time on the processors that the server's first process has had."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return _processor_seconds(_fields(Path(f"/proc/{self.process.pid}/stat")))
+
+    def group_seconds(self) -> float:
+        """Time on the processors of all the server's processes: of those that have ended, as their parents know it."""
+        seconds = 0.0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = _fields(stat)
+            except (FileNotFoundError, ProcessLookupError):  # it has ended
+                continue
+            if int(fields[2]) == self.process.pid:  # the group, which is named for its first process
+                seconds += _processor_seconds(fields, ended_children=True)
+        return seconds
 
     def _signal(self, number: int) -> None:
         try:
@@ -113,6 +124,15 @@ def plain(device: str = "cpu") -> Server:
 
 def litserve(device: str = "cpu") -> Server:
     return Server("LitServe", ["loadtest.kit.lit", "{port}", device], ready="/health")
+
+
+def _fields(stat: Path) -> list[str]:
+    """The fields of a process's `/proc/PID/stat` that follow its name."""
+    return stat.read_text().rpartition(")")[2].split()
+
+
+def _processor_seconds(fields: list[str], *, ended_children: bool = False) -> float:
+    return sum(map(int, fields[11 : 15 if ended_children else 13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _free_port() -> int:

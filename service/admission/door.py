@@ -66,7 +66,6 @@ class Door:
         self._throughput = throughput
         self._telemetry = telemetry
         self._inside: set[Ticket] = set()
-        self._scoring = 0  # of these, requests with images
         self._images = 0  # of all admitted requests
         self._cost = 0.0  # of all these
         self._overtaking = 0.0  # the part of it that came in by its turns alone
@@ -106,7 +105,7 @@ class Door:
         if self._has_no_room_for_body(ticket, body_bytes):
             self._refuse("bytes_full", FULL_OF_BYTES)
         self._inside.add(ticket)
-        self._scoring += scores
+        self._throughput.requests += scores
         if scores:
             self._book(ticket, images, cost)
             self._arriving[ticket] = asyncio.get_running_loop().time()
@@ -114,7 +113,7 @@ class Door:
             yield ticket
         finally:
             self._inside.remove(ticket)
-            self._scoring -= scores
+            self._throughput.requests -= scores
             self._arriving.pop(ticket, None)
             self._book(ticket, 0, 0.0)
             self._body_bytes -= ticket.received_bytes
@@ -188,7 +187,7 @@ class Door:
 
         With `timely` the latter is taken as given.
         """
-        if self._scoring <= (ticket in self._inside):
+        if self._throughput.requests <= (ticket in self._inside):
             return  # alone
         share = BULK_SHARE if ticket.place.bulk else 1.0
         if self._images - ticket.images + images > self._max_images * share:

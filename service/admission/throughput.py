@@ -33,6 +33,7 @@ class Throughput:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds_per_unit = 0.0  # 0 until it is seeded or the first image is through
         self.in_work = 0  # images
+        self.requests = 0  # that are admitted and score images: the door counts them
         self._clock = clock
         self._since = 0.0  # when the last image came through, or a pause ended
         self._known = 0.0  # cost that has come through
@@ -42,6 +43,14 @@ class Throughput:
         if not self._known:
             self.seconds_per_unit = seconds_per_unit
             self._known = SEED_COST
+
+    def others(self, images: int) -> bool:
+        """Whether others are about to be embedded beside so many images: in work, or in a request that has come.
+
+        The images of a request that sends one at a time are seldom in work together with others, and its body and its
+        answer want the cores meanwhile.
+        """
+        return self.in_work > images or self.requests > 1
 
     @contextmanager
     def image(self) -> Iterator[InWork]:

@@ -7,7 +7,7 @@ tells whether the session is still there, how many candidates count, and what a 
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +28,7 @@ MOST_WEIGHTS: Final = 3  # by which a session's candidates are weighed: its prof
 class _Held:
     session: Session  # as it was last seen
     candidates: list[SessionCandidate] = field(default_factory=list)  # by index, from 0 on
+    mask: bytes | None = None  # its file, once it has been read
     weighed: OrderedDict[str, NDArray[np.float64]] = field(default_factory=OrderedDict)  # (≤ n, families) by weights
     nbytes: int = OVERHEAD_BYTES
 
@@ -86,15 +87,11 @@ class HeldSessions:
     ) -> tuple[Session, Sequence[SessionCandidate]]:
         """Add candidates, as `SessionStore.add_candidates` has it: the session, and all of its candidates by index."""
         try:
-            now = await self._store.add_candidates(name, added, since)
+            now, placed = await self._store.add_candidates(name, added, since)
         except SessionMissingError:
             self.forget(name)
             raise
-        if since is not None:
-            return await self.read(name)  # some may have come before, and others since
-        start = now.candidates - len(added)
-        placed = [replace(one, index=index) for index, one in enumerate(added, start)]
-        return now, await self._extended(now, start, placed)
+        return now, await self._extended(now, now.candidates - len(placed), placed)
 
     async def image_of(self, session: Session, index: int) -> str | None:
         """The sha256 of a candidate of a session that is there, if it has it."""
@@ -104,6 +101,20 @@ class HeldSessions:
         if held is not None and index < len(held.candidates):
             return held.candidates[index].image
         return await self._store.image_of(session.id, index)
+
+    async def mask_of(self, session: Session) -> bytes:
+        """The file of a session's mask, which never changes. Raises `SessionMissingError` where there is none."""
+        held = self._held.get(session.id)
+        if held is not None and held.mask is not None:
+            return held.mask
+        mask = await self._store.mask_of(session.id)
+        held = self._held.get(session.id)
+        if held is not None and held.mask is None:
+            held.mask = mask
+            held.nbytes += len(mask)
+            self.nbytes += len(mask)
+            self._make_room()
+        return mask
 
     def weighed(self, name: str, weights: str) -> NDArray[np.float64] | None:
         """What families add to the distances of a session's first candidates, by the weights of a fingerprint."""

@@ -36,6 +36,7 @@ from clpips.service.wire.session_schemas import SessionState
 ID_BYTES: Final = 16
 TOKEN_BYTES: Final = 32
 HOUSEKEEPING_SECONDS: Final = 15.0
+FEW: Final = 64  # candidates whose state holds the event loop up for 0.2 ms: a thread would cost more to ask
 TOKEN_SCOPES: Final = frozenset({"score", "teach"})  # that a token may have of its maker's
 
 log = structlog.get_logger()
@@ -206,7 +207,7 @@ class Sessions:
         """The mask within which a session's candidates are compared, as it was sent; None where all counts."""
         if session.mask is None:
             return None
-        return Slot("/mask", SentImage(await self._store.mask_of(session.id), session.mask))
+        return Slot("/mask", SentImage(await self._held.mask_of(session), session.mask))
 
     async def thumbnail(self, session: Session, which: str) -> bytes:
         """The WebP file of the target, or of a candidate by its index. Raises `ThumbnailGone`."""
@@ -237,7 +238,7 @@ class Sessions:
             parts = weighed(candidates, profile, before)  # (n, families)
             return parts, state_of(now, candidates, profile, parts, pictured)
 
-        parts, state = await asyncio.to_thread(made)
+        parts, state = made() if len(candidates) <= FEW else await asyncio.to_thread(made)
         self._held.keep_weighed(now.id, profile.info.fingerprint, parts)
         return state
 

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
@@ -22,6 +23,7 @@ from clpips.service.storage import sqlite, sqlite_driver
 from clpips.service.storage.breaker import Breaker
 from clpips.service.storage.errors import DatabaseAwayError, StorageError
 from clpips.service.storage.sqlite import LOCK_SECONDS
+from clpips.service.storage.tables import to_json
 from clpips.service.storage.urls import file_of, parse_url, require_file
 
 SQLITE_SECONDS: Final = LOCK_SECONDS + 2.0  # of one operation: its own error about a lock says more
@@ -38,6 +40,8 @@ with contextlib.suppress(ModuleNotFoundError):
 
     DRIVERS_OWN = (PostgresError, InterfaceError, InternalClientError)
 UNAVAILABLE: tuple[type[Exception], ...] = (DBAPIError, PoolTimeoutError, OSError, TimeoutError, EOFError, *DRIVERS_OWN)
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -101,6 +105,31 @@ class Database:
             async with sessions() as session, session.begin():
                 yield session
             await self._require_same_file()  # what went into a file that is gone has not been kept
+
+    async def write_at_once(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, whose statements are a transaction as `write` has it. Raises `StorageError`.
+
+        It is an ordinary function, for what is written often. On SQLite it runs in the connection's thread from its
+        first statement to the commit, where else each statement, and each answer, is handed over on its own.
+        """
+        async with _translated():
+            if not self.is_sqlite:
+                async with self._engines[1].begin() as connection:
+                    return await connection.run_sync(work)
+            async with self._engines[1].connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert isinstance(driver, sqlite_driver.Connection)  # noqa: S101 - it is what makes them
+                return await driver.at_once(partial(self._work_on_same_file, work, self._watch))
+
+    @staticmethod
+    def _work_on_same_file(work: Callable[[Connection], T], watch: sqlite.FileWatch | None, engine: Engine) -> T:
+        if watch is not None:
+            watch.require_same()
+        with engine.begin() as connection:
+            result = work(connection)
+        if watch is not None:
+            watch.require_same()
+        return result
 
     async def prepare(self) -> None:
         """Make an SQLite database ready; see that a PostgreSQL database is. Raises `StorageError`."""
@@ -208,7 +237,7 @@ async def _close(pool: Pool) -> None:
 
 def _engine_options(is_sqlite: bool, *, size: int, overflow: int) -> dict[str, Any]:
     options = {
-        "json_serializer": _to_json,
+        "json_serializer": to_json,
         "json_deserializer": msgspec.json.decode,
         "pool_size": size,
         "max_overflow": overflow,
@@ -221,10 +250,6 @@ def _engine_options(is_sqlite: bool, *, size: int, overflow: int) -> dict[str, A
         "pool_pre_ping": True,
         "connect_args": {"timeout": LOCK_SECONDS, "command_timeout": LOCK_SECONDS},
     }
-
-
-def _to_json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()  # where a number is NaN, which JSON has no word for, this writes null
 
 
 def _make_folder(database: Path) -> None:

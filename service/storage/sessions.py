@@ -5,34 +5,39 @@ that the answer about it comes as fast as that about a session that never was.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from functools import partial
+from typing import Final
 
-from sqlalchemy import Row, Table, and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 
 from clpips.service.storage.breaker import Breaker, operation
 from clpips.service.storage.database import Database
-from clpips.service.storage.errors import QuotaReachedError, SessionFullError, SessionMissingError
+from clpips.service.storage.errors import QuotaReachedError, SessionMissingError
+from clpips.service.storage.group_commit import GroupCommit
 from clpips.service.storage.profiles import lock_tenant
 from clpips.service.storage.records import Change, Revision, Session, SessionCandidate, SessionOrder
+from clpips.service.storage.session_additions import (
+    CANDIDATES,
+    SESSIONS,
+    Added,
+    Addition,
+    add_together,
+    session_of,
+)
 from clpips.service.storage.tables import (
     ProfileRow,
     SessionCandidateRow,
     SessionMaskRow,
     SessionRow,
-    pack_channel_distances,
     unpack_channel_distances,
     utc_now,
 )
 
 ID: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
-# Columns, not mapped rows: a session is read and written once a candidate, and the unit of work costs as much again.
-_SESSIONS: Final = cast("Table", SessionRow.__table__)
-_CANDIDATES: Final = cast("Table", SessionCandidateRow.__table__)
 
 
 class SessionStore:
@@ -45,6 +50,7 @@ class SessionStore:
         self._most_sessions = most_sessions
         self._database = database
         self._clock = clock
+        self._additions = GroupCommit(self._add_together)
 
     @property
     def breaker(self) -> Breaker:
@@ -112,10 +118,10 @@ class SessionStore:
         Raises `SessionMissingError`.
         """
         async with self._database.read() as session:
-            row = (await session.execute(select(_SESSIONS).where(_SESSIONS.c.id == name, self._is_alive()))).first()
+            row = (await session.execute(select(SESSIONS).where(SESSIONS.c.id == name, self._is_alive()))).first()
             if row is None:
                 raise SessionMissingError(name)
-            now = _session_of(row)
+            now = session_of(row)
             return now, await _candidates(session, name, held, now.candidates) if held < now.candidates else []
 
     @operation
@@ -144,53 +150,18 @@ class SessionStore:
         return content
 
     @operation
-    async def add_candidates(self, name: str, added: Sequence[SessionCandidate], since: int | None = None) -> Session:
+    async def add_candidates(self, name: str, added: Sequence[SessionCandidate], since: int | None = None) -> Added:
         """Add candidates, whose indices are given out here: those that they bring say their order alone.
 
         With `since`, an index, images that have come at it or later are not added again, each as often as it has come:
         a request whose answer was lost may then be sent again. Raises `SessionMissingError`, or `SessionFullError`,
-        and then none is kept.
+        and then none is kept. Additions that wait at the same time share a transaction.
         """
-        if since is not None:
-            return await self._add_once(name, added, since)
-        async with self._database.write() as session:
-            return await self._insert(session, name, added)
+        return await self._additions.add(Addition(name, added, since))
 
-    async def _add_once(self, name: str, added: Sequence[SessionCandidate], since: int) -> Session:
-        async with self._database.write() as session:
-            row = await self._locked(session, name)  # before it is looked: whoever else adds waits
-            later = (SessionCandidateRow.session_id == name, SessionCandidateRow.index >= since)
-            arrived = Counter((await session.scalars(select(SessionCandidateRow.image).where(*later))).all())
-            missing = []
-            for one in added:
-                if arrived[one.image] > 0:
-                    arrived[one.image] -= 1
-                else:
-                    missing.append(one)
-            return await self._insert(session, name, missing) if missing else row.record()
-
-    async def _insert(self, session: AsyncSession, name: str, added: Sequence[SessionCandidate]) -> Session:
-        count = _SESSIONS.c.candidates + len(added)
-        room = update(_SESSIONS).where(_SESSIONS.c.id == name, self._is_alive(), count <= self.most_candidates)
-        room = room.values(candidates=count, revision=_SESSIONS.c.revision + 1, change="candidates")
-        row = (await session.execute(room.returning(_SESSIONS))).first()
-        if row is None:
-            kept = (await self._locked(session, name)).candidates
-            raise SessionFullError(kept, self.most_candidates)
-        now = _session_of(row)
-        new = [
-            {
-                "session_id": name,
-                "place": index,
-                "image": one.image,
-                "prompt": one.prompt,
-                "step": one.step,
-                "channel_distances": pack_channel_distances(one.channel_distances),
-            }
-            for index, one in enumerate(added, start=now.candidates - len(added))
-        ]
-        await session.execute(insert(_CANDIDATES), new)
-        return now
+    async def _add_together(self, additions: Sequence[Addition]) -> Sequence[Added | Exception]:
+        add = partial(add_together, additions=additions, now=self._clock(), most=self.most_candidates)
+        return await self._database.write_at_once(add)
 
     @operation
     async def keep_order(self, name: str, order: SessionOrder | None) -> Session:
@@ -252,7 +223,7 @@ class SessionStore:
             return await session.scalar(select(func.count()).select_from(SessionRow)) or 0
 
     def _is_alive(self) -> ColumnElement[bool]:
-        return _SESSIONS.c.expires_at > self._clock()
+        return SESSIONS.c.expires_at > self._clock()
 
     async def _locked(self, session: AsyncSession, name: str) -> SessionRow:
         """The session's row, locked. Raises `SessionMissingError`."""
@@ -263,16 +234,8 @@ class SessionStore:
         return row
 
 
-def _session_of(row: Row[Any]) -> Session:
-    """The record of a row of all columns."""
-    columns = dict(row._mapping)
-    said = columns.pop("said")
-    columns["scopes"] = frozenset(columns["scopes"])
-    return Session(**columns, order=None if said is None else SessionOrder.from_column(said))
-
-
 async def _candidates(session: AsyncSession, name: str, start: int, end: int) -> list[SessionCandidate]:
-    own = _CANDIDATES.c
+    own = CANDIDATES.c
     columns = (own.place, own.image, own.prompt, own.step, own.channel_distances)
     chosen = select(*columns).where(own.session_id == name, own.place >= start, own.place < end).order_by(own.place)
     return [

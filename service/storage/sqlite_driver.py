@@ -3,10 +3,19 @@
 import asyncio
 import sqlite3
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import aiosqlite
+import msgspec
 from aiosqlite import core
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from clpips.service.storage.sqlite import begin
+from clpips.service.storage.tables import to_json
+
+T = TypeVar("T")
 
 
 class Connection(aiosqlite.Connection):
@@ -27,7 +36,22 @@ class Connection(aiosqlite.Connection):
             return opened[-1]
 
         super().__init__(connect, iter_chunk_size=64)
+        self._engine: Engine | None = None
         self._thread = threading.Thread(target=_answer, args=(self._tx, opened), daemon=True)
+
+    async def at_once(self, work: Callable[[Engine], T]) -> T:
+        """What `work` returns, in this connection's thread, of an engine whose only connection this is.
+
+        It writes: its transactions hold the database's write lock from their beginning.
+        """
+
+        def run() -> T:
+            if self._engine is None:
+                self._engine = _engine_of(self._conn)
+            return work(self._engine)
+
+        result: T = await self._execute(run)  # type: ignore[no-untyped-call]
+        return result
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Tell the thread to stop: what to wait for, None where it has been told before."""
@@ -37,6 +61,19 @@ class Connection(aiosqlite.Connection):
 def connect(database: str, **options: Any) -> Connection:
     """A connection to be awaited, as `aiosqlite.connect` makes them; its thread does not keep the process alive."""
     return Connection(database, **options)
+
+
+def _engine_of(connection: sqlite3.Connection) -> Engine:
+    """An ordinary engine on a connection that is set up, for the thread that it belongs to."""
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        json_serializer=to_json,
+        json_deserializer=msgspec.json.decode,
+    ).execution_options(clpips_write=True)
+    event.listen(engine, "begin", begin)
+    return engine
 
 
 def _answer(asked: Any, opened: list[sqlite3.Connection]) -> None:

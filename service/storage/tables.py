@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
@@ -259,3 +260,8 @@ def pack_channel_distances(channel_distances: NDArray[np.float16]) -> bytes:
 def unpack_channel_distances(content: bytes, candidates: int) -> NDArray[np.float16]:
     """The packed channel distances of a column, `(n, known)`, of so many candidates."""
     return np.frombuffer(content, "<f2").reshape(candidates, -1)
+
+
+def to_json(value: Any) -> str:
+    """JSON as a column keeps it; null where a number is NaN, which JSON has no word for."""
+    return msgspec.json.encode(value).decode()

@@ -225,7 +225,7 @@ class Lane:
             yield
 
     def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
-        return self.engine.embed(images, more=self._throughput.in_work > len(images), network=network)
+        return self.engine.embed(images, more=self._throughput.others(len(images)), network=network)
 
     def _judge_batch(
         self, network: str, _: Sequence[Image], errors: Sequence[BaseException], some_worked: bool
