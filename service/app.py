@@ -29,6 +29,7 @@ from clpips.service.batching.running import Running
 from clpips.service.openapi.page import openapi_config
 from clpips.service.ops.http_metrics import http_config
 from clpips.service.ops.logs import RequestLog
+from clpips.service.ops.memory import release_freed
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import Traced, TracingError, open_tracer, past_span
 from clpips.service.pages.files import Pages
@@ -52,7 +53,7 @@ from clpips.service.scoring.comparer import Comparer
 from clpips.service.scoring.heatmaps import Heatmaps
 from clpips.service.scoring.lanes.engine_health import HealthOfAll
 from clpips.service.scoring.matrices import Matrices
-from clpips.service.scoring.opening import open_decoder, open_engines, open_threads
+from clpips.service.scoring.opening import open_decoder, open_engines, open_headroom, open_threads
 from clpips.service.scoring.pipeline import Pipeline
 from clpips.service.scoring.readiness import Readiness
 from clpips.service.scoring.scorer import Scorer, describe_engine
@@ -127,7 +128,8 @@ def create_app(
     telemetry.describe(described.name, described.device, described.convolution, described.backbone)
     throughput = Throughput()
     door = Door(settings.max_queue, throughput, telemetry, settings.inflight_body_bytes)
-    decoder = open_decoder(settings)
+    headroom = open_headroom(settings)
+    decoder = open_decoder(settings, headroom)
     running = Running()
     devices = open_threads(settings, engines, jpegs, telemetry, running)
     health = HealthOfAll([one.health for one in devices])
@@ -144,6 +146,7 @@ def create_app(
         max_pixels=settings.max_pixels,
         cache_bytes=settings.feature_cache_bytes,
         networks=networks,
+        headroom=headroom,
     )
     room = Room(Need(settings.inflight_pixel_bytes, 0), telemetry)
     comparer = Comparer(pipeline, access, door, room, telemetry, settings.max_pixels, settings.max_scored_pixels)
@@ -161,7 +164,7 @@ def create_app(
     # Replicas share PostgreSQL alone.
     shared = None if database.is_sqlite else ComparisonStore(database, settings.comparison_ttl)
     comparisons = RecentComparisons(settings.comparison_ttl, settings.comparison_bytes, shared)
-    fit_workers = FitWorkers(FIT_WORKERS, settings.database_url, fit_niceness)
+    fit_workers = FitWorkers(FIT_WORKERS, settings.database_url, fit_niceness, headroom=headroom)
     learner = Learner(store, registry, fit_workers, telemetry)
     scorer = Scorer(comparer, registry, comparisons, described, expect_ranking=fit_workers.expect)
     heatmaps = Heatmaps(comparer, registry)
@@ -199,6 +202,7 @@ def create_app(
                 asyncio.create_task(follow_keys(settings, access)),
                 asyncio.create_task(learner.keep_up(engine.fingerprint)),
                 asyncio.create_task(sessions.keep_house()),
+                asyncio.create_task(headroom.watch(pipeline.forget, release_freed)),
             ]
             if access.is_open:
                 log.warning("open: there are no API keys, whoever reaches this service may do everything")
@@ -253,7 +257,7 @@ def create_app(
         | {
             name: Provide(_constant(part), sync_to_thread=False)
             for name, part in {
-                "reception": Reception(door, limits, settings.request_seconds, telemetry),
+                "reception": Reception(door, limits, settings.request_seconds, telemetry, headroom),
                 "scorer": scorer,
                 "heatmaps": heatmaps,
                 "matrices": Matrices(comparer, registry, described),

@@ -113,6 +113,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "engine) is nvJPEG on a GPU, whose pixels differ."
         ),
     ] = "host"
+    memory_bytes: Annotated[
+        Annotated[int, Meta(ge=2**29)] | None,
+        Meta(
+            description="Memory that the service and its processes may take together, in bytes: what needs much of it "
+            "at once (a large image, a large body, a fit) waits until there is room. Unset, the container's limit; "
+            "without one nothing waits."
+        ),
+    ] = None
     max_body_bytes: Annotated[Count, Meta(description="Largest request body, in bytes (413 above it).")] = 128 * 2**20
     max_images: Annotated[
         int, Meta(ge=2, description="Most images in a request, each counted where it stands (422 above it).")

@@ -21,7 +21,7 @@ from clpips.service.storage.errors import StorageError
 from clpips.service.storage.profiles import ProfileStore
 from clpips.service.storage.records import NewRanking, NewVersion, Profile, TenantQuota
 from clpips.service.teaching import scheduling
-from clpips.service.teaching.fit_messages import Task, framed
+from clpips.service.teaching.fit_messages import MOST_BYTES, Task, framed
 from clpips.service.teaching.fit_processes import (
     RECYCLE_BYTES,
     FitPostponedError,
@@ -29,7 +29,7 @@ from clpips.service.teaching.fit_processes import (
     FitWorkers,
     memory_of,
 )
-from clpips.service.teaching.fit_worker import MOST_BYTES, read, work
+from clpips.service.teaching.fit_worker import read, work
 from clpips.service.teaching.scheduling import NICENESS
 from tests.support.databases import BACKBONE
 from tests.support.fit_jobs import job

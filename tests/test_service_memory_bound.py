@@ -1,12 +1,15 @@
-"""A service in 2 GiB, and its process gets no more from the kernel: requests of all sizes at once do not end it."""
+"""A service in 2 GiB: requests of all sizes at once neither end its process nor take more in all of its processes."""
 
 import asyncio
+import base64
+import io
 import json
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +17,16 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from clpips.models.engines.contract import Images
 from clpips.models.metric.families import ALEXNET
 from clpips.service.server import serve
 from clpips.service.settings import Settings
+from loadtest.hostile.making import many_restarts
 from tests.support.pictures import npy, picture
 from tests.support.processes import environment
-from tests.support.services import FakeEngine, rank_body
+from tests.support.services import FakeEngine, distance_body, rank_body
 
 LIMIT = 2 * 2**30
 FEATURE_BYTES = 42  # for each pixel, as of the default engine; as many again while an image is embedded
@@ -121,6 +126,114 @@ async def test_sizes_of_all_kinds_at_once_stay_within_the_memory_of_a_small_pod(
             writer.close()
         assert service.process.poll() is None
         assert service.peak_bytes() < LIMIT * 0.85  # its decoders and fits have a part of the pod too
+
+
+class Sum(threading.Thread):
+    """Looks at what all processes of a tree hold together, each shared page counted once, and keeps the most."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self.most = 0
+        self._process = process
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.05):
+            self.most = max(self.most, sum(map(_proportional_bytes, _tree(self._process))))
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def _tree(process: int) -> list[int]:
+    found, tree = [process], []
+    while found:
+        tree.append(found.pop())
+        for children in Path(f"/proc/{tree[-1]}/task").glob("*/children"):
+            with suppress(OSError):  # it has ended
+                found += map(int, children.read_text().split())
+    return tree
+
+
+def _proportional_bytes(process: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _blocks(side: int, name: str, **options: Any) -> bytes:
+    """A picture of so many pixels a side, in blocks of a colour, as a file."""
+    colours = np.random.default_rng(side).integers(0, 255, (side // 32 + 1, side // 32 + 1, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(colours.repeat(32, 0).repeat(32, 1)[:side, :side]).save(file, name, **options)
+    return file.getvalue()
+
+
+def _padded_pair(one: bytes, other: bytes) -> tuple[bytes, str]:
+    """A body of 61 MiB in JSON: a picture with 45 MB behind it, and another."""
+    images = [base64.b64encode(image).decode() for image in (one + bytes(45_000_000), other)]
+    pair = {"target": images[0], "candidate": images[1]}
+    return json.dumps({"pairs": [pair]}).encode(), "application/json"
+
+
+@contextmanager
+def as_in_a_pod(folder: Path) -> Iterator[Service]:
+    """The service as it is deployed, told that it has so much memory."""
+    settings = {"MEMORY_BYTES": str(LIMIT), "REQUEST_SECONDS": "300", "STALL_SECONDS": "300", "LOG_FORMAT": "json"}
+    settings["DATABASE_URL"] = f"sqlite:///{folder}/clpips.db"
+    told = environment() | {f"CLPIPS_{name}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "clpips.service.cli", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            url = next(json.loads(line)["url"] for line in process.stderr if '"listening"' in line)
+            reading = threading.Thread(target=process.stderr.read, daemon=True)  # a full pipe would stop it
+            reading.start()
+            yield Service(process, url)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what processes hold is told by Linux: run this on Linux")
+async def test_the_most_of_everything_at_once_stays_within_a_small_pod(tmp_path: Path) -> None:
+    usual = [_blocks(256 + number, "JPEG") for number in range(100)]
+    largest = _blocks(4096, "JPEG")
+    hungry = [_blocks(5760, "JPEG", progressive=True, subsampling=0) + bytes([n]) for n in range(2)]
+    hungry += [_blocks(5760, "WEBP", method=0), many_restarts(12)]
+    with as_in_a_pod(tmp_path) as service:
+        watch = Sum(service.process.pid)
+        async with httpx.AsyncClient(base_url=service.url, timeout=400) as http:
+
+            async def post(path: str, body: tuple[bytes, str]) -> httpx.Response:
+                return await http.post(path, content=body[0], headers={"content-type": body[1]})
+
+            assert (await http.post("/profiles", json={"name": "ada"})).status_code == 201
+            for start in (0, 50):  # until the cache is full
+                body = rank_body("msgpack", usual[start], usual[start + 1 : start + 50], resolution=384)
+                assert (await post("/rank", body)).status_code == 200
+            ranked = await post("/rank", rank_body("msgpack", usual[0], usual[1:41], profile="ada"))
+            taught = {"comparison": ranked.json()["comparison"], "order": list(range(40))}
+            watch.start()
+            work = [post("/distance", distance_body("msgpack", [(largest, largest)], resolution=None))]
+            work += [post("/distance", distance_body("msgpack", [(one, usual[0])])) for one in hungry]
+            work += [post("/distance", _padded_pair(*usual[start : start + 2])) for start in (60, 70)]
+            work += [post("/rank", rank_body("msgpack", usual[80], usual[81:89], resolution=1024))]
+            work += [http.post("/profiles/ada/rankings", json=taught) for _ in range(2)]
+            large = [asyncio.create_task(one) for one in work]
+            while not all(one.done() for one in large):
+                small = await post("/distance", distance_body("msgpack", [(usual[3], usual[4])]))
+                assert small.status_code == 200
+                await asyncio.sleep(0.2)
+            answers = [await one for one in large]
+            watch.stop()
+            assert {answer.status_code for answer in answers} <= {200, 201, 503}
+            assert [answer.status_code for answer in answers[: 1 + len(hungry)]] == [200] * (1 + len(hungry))
+            assert (await http.get("/readyz")).status_code == 200
+        assert watch.most < LIMIT
 
 
 async def _post(http: httpx.AsyncClient, service: Service, body: tuple[bytes, str]) -> httpx.Response:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from clpips.service.ops.memory import Memory, MemoryCollector, read_memory
+from clpips.service.ops.memory import (
+    Held,
+    Memory,
+    MemoryCollector,
+    container_memory,
+    held_by_container,
+    held_by_processes,
+    read_memory,
+)
 
 
 @pytest.fixture
@@ -49,6 +57,27 @@ def test_a_file_that_makes_no_sense_is_passed_over(cgroup: Path, proc: Path) -> 
 
 def test_a_system_that_does_not_tell_is_none(tmp_path: Path) -> None:
     assert read_memory(tmp_path / "none", tmp_path / "neither") is None
+
+
+def test_what_others_hold_in_a_container_is_what_this_process_does_not(cgroup: Path, proc: Path) -> None:
+    (proc / "self" / "statm").write_text("900 100 30 1 0 50 0\n")
+    own = 100 * os.sysconf("SC_PAGE_SIZE")
+    assert held_by_container(cgroup, proc) == Held(own, 750_000 - own)
+
+
+def test_without_a_limit_there_is_no_container(cgroup: Path, tmp_path: Path) -> None:
+    (cgroup / "memory.max").write_text("max\n")
+    assert container_memory(cgroup) is None
+    assert container_memory(tmp_path / "none") is None
+
+
+def test_processes_are_counted_with_their_children_and_what_is_shared_once(tmp_path: Path) -> None:
+    for process, children, statm in (("self", "7", "900 100 30"), ("7", "8 9", "900 60 50"), ("8", "", "900 40 5")):
+        (tmp_path / process / "task" / "1").mkdir(parents=True)
+        (tmp_path / process / "task" / "1" / "children").write_text(children)
+        (tmp_path / process / "statm").write_text(f"{statm} 1 0 50 0\n")
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert held_by_processes(tmp_path) == Held(100 * page, (10 + 35) * page)  # the process 9 has ended
 
 
 def test_this_process_is_seen_as_it_is() -> None:

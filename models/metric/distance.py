@@ -25,6 +25,7 @@ from clpips.models.metric.families import (
 
 CANCELLED: Final = 0.01  # of a mean square: a variance below it has lost digits to the subtraction it comes from
 BLOCK_ELEMENTS: Final = 128 * 1024  # of a block of candidates' maps: with the differences it fills 1 MB of cache
+LARGE_ELEMENTS: Final = 16 * 2**20  # of a tap whose differences are formed a part of its channels at a time: 64 MiB
 POSITIONS_A_SUM: Final = 4096  # are summed in float32, by BLAS on this one thread, and their sums in float64
 
 
@@ -79,8 +80,11 @@ def aligned_distances(
     net = layout_of_maps(map(len, target)).net
     z = np.empty(net.total_channels, np.float32)  # (c,)
     for channels, layer, a, b in zip(net.channels, net.layers, target, candidate, strict=True):  # a, b: (c, h, w)
-        difference = (a - b).reshape(channels, -1)  # (c, h*w)
-        z[layer] = sum_products(difference, difference) / difference.shape[1]  # (c,), means of squares
+        size = max(1, LARGE_ELEMENTS // a[0].size)  # channels at a time: all, but of large images
+        for start in range(0, channels, size):
+            difference = (a[start : start + size] - b[start : start + size]).reshape(-1, a[0].size)  # (≤ size, h*w)
+            sums = sum_products(difference, difference)  # (≤ size,)
+            z[layer.start + start : layer.start + start + len(sums)] = sums / difference.shape[1]  # means of squares
     return z
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from litestar import Request, Response
 
@@ -17,6 +17,7 @@ from clpips.service.admission.deadlines import (
     work_until,
 )
 from clpips.service.admission.door import Door, Ticket
+from clpips.service.admission.headroom import Headroom
 from clpips.service.batching.turns import Place
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import span
@@ -24,6 +25,9 @@ from clpips.service.wire.bodies import announced_bytes, read_bytes
 from clpips.service.wire.body_memory import Body, BodyMemory
 from clpips.service.wire.replies import reply
 from clpips.service.wire.schemas import Limits
+
+LARGE_BYTES: Final = 8 * 2**20  # of a body that waits for memory to be parsed
+PARSED_SHARE: Final = 2  # bytes beside each of a body while it is parsed: of base64 a copy, and the images
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
@@ -36,6 +40,7 @@ class Reception(NamedTuple):
     limits: Limits
     longest_seconds: float  # from a request's head to its answer
     telemetry: Telemetry
+    headroom: Headroom
 
     async def answer(
         self,
@@ -66,7 +71,11 @@ class Reception(NamedTuple):
                 del memory
             async with work_until(deadline, request, self.telemetry):
                 content_type = request.headers.get("content-type", "")
-                asked = await asyncio.to_thread(parse, content_type, body, self.limits)
+                if len(body) < LARGE_BYTES:
+                    asked = await asyncio.to_thread(parse, content_type, body, self.limits)
+                else:  # its images lie beside it until it is parsed
+                    async with self.headroom.of(PARSED_SHARE * len(body), least=len(body)):
+                        asked = await asyncio.to_thread(parse, content_type, body, self.limits)
                 del body  # the parsed request holds its images
                 answer = respond(request, await score(asked, ticket))
         if self.door.closed:

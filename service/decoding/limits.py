@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SHARED_BYTES: Final = 2**27  # an image of 4 megapixels takes less in every format
+SHARED_BYTES: Final = 80 * 2**20  # an image of 4 megapixels takes less in every format
+PIXEL_BYTES: Final = 18  # that decoding takes for each pixel, at most: WebP and progressive CMYK take 17
+FURTHER_BYTES: Final = 16 * 2**20
 _PR_SET_PDEATHSIG: Final = 1  # the number of prctl's option
 
 
@@ -25,6 +27,10 @@ class DecoderLimits:
     def shared_nbytes(self) -> int:
         """Bytes of memory for an image that is not decoded alone: several of them may take so much at a time."""
         return min(self.nbytes, SHARED_BYTES)
+
+    def needs(self, pixels: int, file_nbytes: int) -> int:
+        """Bytes of memory that a sound file of so many pixels and bytes takes at most, and no more than it may have."""
+        return min(self.nbytes, PIXEL_BYTES * pixels + file_nbytes + FURTHER_BYTES)
 
 
 class MemoryLimit:

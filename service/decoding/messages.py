@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from clpips.models.images import errors
 from clpips.models.images.errors import ImageError
 
-_JOB: Final = struct.Struct("<BQIQI")
-_REPLY: Final = struct.Struct("<BBIIIIIIH")
+_JOB: Final = struct.Struct("<BQIQIQ")
+_REPLY: Final = struct.Struct("<BBQIIIIIIH")
 LONGEST_MESSAGE: Final = 2**16 - 1  # bytes of an error's text
 ERRORS: Final[tuple[type[ImageError], ...]] = (
     ImageError,
@@ -34,6 +34,7 @@ class Outcome(IntEnum):
     REFUSED = 1  # with an error of `ERRORS`
     NO_MEMORY = 2
     FAILED = 3  # with an exception that is none of an image
+    WANTS_MORE = 4  # of memory than it was allowed; how much, `needs` says
 
 
 _OUTCOMES: Final = frozenset(map(int, Outcome))
@@ -56,6 +57,7 @@ class Job(NamedTuple):
     max_pixels: int
     task: Task = Task.PIXELS
     longest: int = 0  # side of a thumbnail that is to lie behind the pixels; 0 where there is to be none
+    allowed: int = 0  # bytes of memory that it may take; 0 for the share that everybody has
 
 
 class Reply(NamedTuple):
@@ -69,11 +71,12 @@ class Reply(NamedTuple):
     small: tuple[int, int] = (0, 0)  # of a thumbnail that lies behind the pixels, if there is one
     text: str = ""
     last: bool = False  # the process ends after this job
+    needs: int = 0  # bytes of memory, where they are more than it was allowed
 
 
 def send_job(connection: socket.socket, job: Job) -> None:
     """Raises `OSError` where the process has ended."""
-    connection.sendall(_JOB.pack(job.task, job.nbytes, job.resolution or 0, job.max_pixels, job.longest))
+    connection.sendall(_JOB.pack(job.task, job.nbytes, job.resolution or 0, job.max_pixels, job.longest, job.allowed))
 
 
 def receive_job(connection: socket.socket) -> Job | None:
@@ -81,8 +84,8 @@ def receive_job(connection: socket.socket) -> Job | None:
     head = receive(connection, _JOB.size)
     if head is None:
         return None
-    task, nbytes, resolution, max_pixels, longest = _JOB.unpack(head)
-    return Job(nbytes, resolution or None, max_pixels, Task(task), longest)
+    task, nbytes, resolution, max_pixels, longest, allowed = _JOB.unpack(head)
+    return Job(nbytes, resolution or None, max_pixels, Task(task), longest, allowed)
 
 
 def send_reply(connection: socket.socket, reply: Reply) -> None:
@@ -90,7 +93,7 @@ def send_reply(connection: socket.socket, reply: Reply) -> None:
     text = reply.text.encode("utf-8", "replace")[:LONGEST_MESSAGE]
     kind = ERRORS.index(reply.error) if reply.error in ERRORS else 0
     sides = (reply.height, reply.width, *reply.size, *reply.small)
-    head = _REPLY.pack(reply.outcome | reply.last << 7, kind, *sides, len(text))
+    head = _REPLY.pack(reply.outcome | reply.last << 7, kind, reply.needs, *sides, len(text))
     connection.sendall(head + text)
 
 
@@ -99,7 +102,7 @@ def receive_reply(connection: socket.socket) -> Reply | None:
     head = receive(connection, _REPLY.size)
     if head is None:
         return None
-    outcome, kind, height, width, *sizes, length = _REPLY.unpack(head)
+    outcome, kind, needs, height, width, *sizes, length = _REPLY.unpack(head)
     text = receive(connection, length)
     if text is None or kind >= len(ERRORS) or outcome & 0x7F not in _OUTCOMES:
         return None
@@ -112,6 +115,7 @@ def receive_reply(connection: socket.socket) -> Reply | None:
         (sizes[2], sizes[3]),
         text.decode("utf-8", "replace"),
         outcome > 0x7F,
+        needs,
     )
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from clpips.models.images.decoding import load_image
 from clpips.service.decoding.limits import DecoderLimits
-from clpips.service.decoding.shared import SharedMemory, anonymous_file
+from clpips.service.decoding.shared import SharedMemory
 from clpips.service.decoding.worker import run
 
 COMMAND: Final = struct.Struct("<cQ")  # what to do, and a capacity in bytes or the id of a process
@@ -41,11 +41,10 @@ def main(descriptor: int, nbytes: int, seconds: float) -> None:
     warnings.simplefilter("default")
     _load_decoders()
     limits = DecoderLimits(nbytes, seconds)
-    lock = anonymous_file()
     with socket.socket(fileno=descriptor) as commands:
         children: set[int] = set()
         try:
-            _serve(commands, children, lock, limits)
+            _serve(commands, children, limits)
         except ConnectionError:  # the service has gone without hearing the last answer
             pass
         finally:
@@ -53,7 +52,7 @@ def main(descriptor: int, nbytes: int, seconds: float) -> None:
                 _end(process)
 
 
-def _serve(commands: socket.socket, children: set[int], lock: int, limits: DecoderLimits) -> None:
+def _serve(commands: socket.socket, children: set[int], limits: DecoderLimits) -> None:
     """Serve commands until the socket is closed; `children` are the processes that live. Raises `ConnectionError`."""
     commands.sendall(ANSWER.pack(0))
     while True:
@@ -62,7 +61,7 @@ def _serve(commands: socket.socket, children: set[int], lock: int, limits: Decod
             return
         command, number = COMMAND.unpack(message)
         if command == FORK:
-            process = _fork(commands, descriptors, number, lock, limits)
+            process = _fork(commands, descriptors, number, limits)
             children.add(process)
             commands.sendall(ANSWER.pack(process))
         else:
@@ -70,7 +69,7 @@ def _serve(commands: socket.socket, children: set[int], lock: int, limits: Decod
             children.discard(number)
 
 
-def _fork(commands: socket.socket, descriptors: list[int], capacity: int, lock: int, limits: DecoderLimits) -> int:
+def _fork(commands: socket.socket, descriptors: list[int], capacity: int, limits: DecoderLimits) -> int:
     process = os.fork()
     if process:
         for descriptor in descriptors:
@@ -80,7 +79,7 @@ def _fork(commands: socket.socket, descriptors: list[int], capacity: int, lock: 
         _die_with_parent()
         commands.close()
         connection = socket.socket(fileno=descriptors[0])
-        run(connection, SharedMemory(descriptors[1], capacity), lock, limits)
+        run(connection, SharedMemory(descriptors[1], capacity), limits)
     finally:
         os._exit(1)
 

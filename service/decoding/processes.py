@@ -2,6 +2,8 @@
 
 A thread that decodes cannot be stopped, and shares its memory and its crashes with everybody. These processes have
 bounds on memory and on processor time. An image that goes beyond them, or that a decoder does not survive, is refused.
+
+Each image may have a share of memory. Of those that need more one is decoded at a time, when there is room for it.
 """
 
 import contextlib
@@ -9,7 +11,8 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 import numpy as np
@@ -25,6 +28,8 @@ from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_
 LOOK_SECONDS: Final = 0.2  # between two looks at whether somebody still waits
 ANSWER_SECONDS: Final = 10.0  # for the rest of a reply that has begun
 PATIENT_SECONDS: Final = 1.0  # after which an image gives way to others
+LARGE_BYTES: Final = 2**24  # of a file that gets no share of memory: already its bytes take much of one
+HEAD_BYTES: Final = 32 * 2**20  # that reading a file's head takes beside the file
 NICENESS: Final = 15  # of a process that decodes such an image
 ENDED_BY_OTHERS: Final = 9  # SIGKILL: as the kernel ends processes for want of memory, and people do
 
@@ -39,14 +44,38 @@ class NoDecoderError(RuntimeError):
     """No process can be started to decode the image: the machine has no room for one, or the service is stopping."""
 
 
-class DecoderProcesses:
-    """Up to `count` processes, which `decode` uses from as many threads as call it."""
+class WantsMoreError(Exception):
+    """The image needs more memory than its share: so many bytes."""
 
-    def __init__(self, count: int, limits: DecoderLimits, capacity: int) -> None:
+    def __init__(self, nbytes: int) -> None:
+        super().__init__(f"the image needs {nbytes:,} bytes of memory")
+        self.nbytes = nbytes
+
+
+# Waits until so many bytes of memory may be taken, as long as somebody wants them, and gives how many, 0 for none.
+Taking = Callable[[int, Callable[[], bool], int], AbstractContextManager[int]]
+
+
+class DecoderProcesses:
+    """Up to `count` processes, which `decode` uses from as many threads as call it.
+
+    An image that needs more memory than its share waits for its turn and for room in the thread that brings it. With
+    `share_only` it does not, and `WantsMoreError` is raised; `needs` is what that said.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        limits: DecoderLimits,
+        capacity: int,
+        taking: Taking = lambda nbytes, _, __: nullcontext(nbytes),
+    ) -> None:
         """`capacity` bounds the bytes of a file, and of its pixels, that a process shares with the service."""
         self.count = count
         self._limits = limits
         self._capacity = capacity
+        self._taking = taking
+        self._alone = threading.Lock()  # held while an image has more than its share
         self._lock = threading.Lock()
         self._nursery: Nursery | None = None
         self._idle: list[Worker] = []
@@ -71,14 +100,21 @@ class DecoderProcesses:
         max_pixels: int,
         wanted: Callable[[], bool] = lambda: True,
         longest: int | None = None,
+        *,
+        share_only: bool = False,
+        needs: int = 0,
     ) -> DecodedImage:
         """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
 
         With `longest` a thumbnail comes with them, as `thumbnail` makes it, where there is room for both. Raises
-        `ImageError`, `AbandonedError`, `NoDecoderError`, or `RuntimeError` where a decoder fails by itself.
+        `ImageError`, `AbandonedError`, `WantsMoreError`, `NoDecoderError`, `MemoryError` where there is too little for
+        it now, or `RuntimeError` where a decoder fails by itself.
         """
         job = Job(len(content), resolution, max_pixels, longest=longest or 0)
-        worker, reply = self._run(job, content, wanted)
+        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+            return self._decoded(worker, reply, len(content), longest)
+
+    def _decoded(self, worker: Worker, reply: Reply, content_nbytes: int, longest: int | None) -> DecodedImage:
         nbytes = 3 * reply.height * reply.width
         small = None
         try:
@@ -86,36 +122,60 @@ class DecoderProcesses:
             if longest and min(reply.small) > 0 and max(reply.small) <= longest:
                 small = worker.memory.read_array(*reply.small, 3, behind=nbytes)
         finally:
-            self._give_back(worker, reply, max(len(content), nbytes + 3 * reply.small[0] * reply.small[1]))
+            self._give_back(worker, reply, max(content_nbytes, nbytes + 3 * reply.small[0] * reply.small[1]))
         return DecodedImage(pixels, reply.size, small)
 
-    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> NDArray[np.uint8]:
+    def mask(
+        self,
+        content: bytes,
+        max_pixels: int,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        share_only: bool = False,
+        needs: int = 0,
+    ) -> NDArray[np.uint8]:
         """The values of a mask that is an image, uint8 `(h, w)`, as `decode_mask` has them. Raises as `decode` does."""
-        worker, reply = self._run(Job(len(content), None, max_pixels, Task.MASK), content, wanted)
-        try:
-            values = worker.memory.read_array(reply.height, reply.width)
-        finally:
-            self._give_back(worker, reply, max(len(content), reply.height * reply.width))
-        return values
+        job = Job(len(content), None, max_pixels, Task.MASK)
+        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+            try:
+                return worker.memory.read_array(reply.height, reply.width)
+            finally:
+                self._give_back(worker, reply, max(len(content), reply.height * reply.width))
 
     def thumbnail(
-        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool] = lambda: True
+        self,
+        content: bytes,
+        longest: int,
+        max_pixels: int,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        share_only: bool = False,
+        needs: int = 0,
     ) -> Pixels:
         """The pixels of an image, no side longer than `longest`, as `EncodedImage.thumbnail` gives them.
 
         Raises what `decode` raises.
         """
-        worker, reply = self._run(Job(len(content), longest, max_pixels, Task.THUMBNAIL), content, wanted)
-        try:
-            pixels = worker.memory.read_array(reply.height, reply.width, 3)
-        finally:
-            self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
-        return pixels
+        job = Job(len(content), longest, max_pixels, Task.THUMBNAIL)
+        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+            try:
+                return worker.memory.read_array(reply.height, reply.width, 3)
+            finally:
+                self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
 
-    def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool] = lambda: True) -> tuple[int, int]:
+    def size(
+        self,
+        content: bytes,
+        max_pixels: int,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        share_only: bool = False,
+        needs: int = 0,
+    ) -> tuple[int, int]:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
-        worker, reply = self._run(Job(len(content), None, max_pixels, Task.SIZE), content, wanted)
-        self._give_back(worker, reply, len(content))
+        job = Job(len(content), None, max_pixels, Task.SIZE)
+        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+            self._give_back(worker, reply, len(content))
         return reply.width, reply.height
 
     def close(self) -> None:
@@ -128,6 +188,62 @@ class DecoderProcesses:
             worker.close()
         if nursery is not None:
             nursery.close()
+
+    @contextmanager
+    def _done(
+        self, job: Job, content: bytes, wanted: Callable[[], bool], *, share_only: bool, needs: int
+    ) -> Iterator[tuple[Worker, Reply]]:
+        """The worker that did the job, which the context gives back, and its reply. Raises what `decode` raises."""
+        if not needs and len(content) > LARGE_BYTES:
+            needs = min(len(content) + HEAD_BYTES, self._limits.nbytes)
+            if share_only:
+                raise WantsMoreError(needs)
+        elif not needs:
+            try:
+                done = self._run(job, content, wanted)
+            except WantsMoreError as more:
+                if share_only:
+                    raise
+                needs = more.nbytes
+            else:
+                yield done
+                return
+        with self._one_at_a_time(wanted):
+            if len(content) > LARGE_BYTES and job.task != Task.SIZE:
+                with self._room(needs, wanted) as granted:
+                    looking = job._replace(task=Task.SIZE, allowed=granted)
+                    worker, reply = self._run(looking, content, wanted)
+                    self._give_back(worker, reply, len(content))
+                needs = self._limits.needs(reply.width * reply.height, len(content))
+            for _ in range(2):
+                with self._room(needs, wanted) as granted:
+                    try:
+                        done = self._run(job._replace(allowed=granted), content, wanted)
+                    except WantsMoreError as more:  # it is no file like others
+                        if granted < needs:
+                            raise MemoryError("there is no memory for the image now") from more
+                        needs = more.nbytes
+                    else:
+                        yield done
+                        return
+        raise DecoderError(needs_too_much_memory(self._limits))
+
+    @contextmanager
+    def _one_at_a_time(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        while not self._alone.acquire(timeout=LOOK_SECONDS):
+            if not wanted():
+                raise AbandonedError("nobody waits for the image any more")
+        try:
+            yield
+        finally:
+            self._alone.release()
+
+    @contextmanager
+    def _room(self, needs: int, wanted: Callable[[], bool]) -> Iterator[int]:
+        with self._taking(needs, lambda: not self._closed and wanted(), self._limits.shared_nbytes) as granted:
+            if not granted:
+                raise AbandonedError("nobody waits for the image any more")
+            yield granted
 
     def _run(self, job: Job, content: bytes, wanted: Callable[[], bool]) -> tuple[Worker, Reply]:
         """The worker that did the job, to be given back, and its reply. Raises what `decode` raises."""
@@ -143,6 +259,8 @@ class DecoderProcesses:
         self._give_back(worker, reply, job.nbytes)
         if reply.outcome == Outcome.REFUSED:
             raise reply.error(reply.text)
+        if reply.outcome == Outcome.WANTS_MORE:
+            raise WantsMoreError(min(max(reply.needs, 1), self._limits.nbytes))
         if reply.outcome == Outcome.NO_MEMORY:
             raise DecoderError(needs_too_much_memory(self._limits))
         raise RuntimeError(f"the decoder failed: {reply.text}")

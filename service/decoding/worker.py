@@ -1,10 +1,7 @@
 """Decoder process: decodes one image after the other, until its connection ends or one of its limits ends it."""
 
-import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from clpips.models.images.decoding import EncodedImage, decode_mask
@@ -13,19 +10,17 @@ from clpips.service.decoding.limits import DecoderLimits, MemoryLimit, allow_sec
 from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_job, send_reply
 from clpips.service.decoding.shared import SharedMemory
 
-# Of images of more pixels or bytes one is decoded at a time, in whatever process, which leaves with its memory.
-LARGE_PIXELS: Final = 2**22
-LARGE_BYTES: Final = 2**24
+LARGE_PIXELS: Final = 2**22  # of an image that has a share of memory; what is larger says what it needs
 
 
-def run(connection: socket.socket, memory: SharedMemory, lock: int, limits: DecoderLimits) -> NoReturn:
-    """Work until there is no more to do. `lock` is a file that all decoder processes share."""
+def run(connection: socket.socket, memory: SharedMemory, limits: DecoderLimits) -> NoReturn:
+    """Work until there is no more to do."""
     die_with_parent()
     own = MemoryLimit()
     try:
         while (job := receive_job(connection)) is not None:
             allow_seconds(limits.seconds)
-            reply = _decode(job, memory, lock, limits, own)
+            reply = _decode(job, memory, limits, own)
             send_reply(connection, reply)
             if reply.last:
                 break
@@ -33,43 +28,42 @@ def run(connection: socket.socket, memory: SharedMemory, lock: int, limits: Deco
         os._exit(0)  # nothing of the process that this one is a copy of is to be tidied up here
 
 
-def _decode(job: Job, memory: SharedMemory, lock: int, limits: DecoderLimits, own: MemoryLimit) -> Reply:
-    """Do a job in a share of the memory; where that is too little, alone and in all that an image may have.
+def _decode(job: Job, memory: SharedMemory, limits: DecoderLimits, own: MemoryLimit) -> Reply:
+    """Do a job in the memory that it is allowed. What needs more says so, and is sent again when it may have that.
 
-    However small files are, all processes together take little more than what one image may have.
+    A process that has had more than its share, or has run out of it, ends with the job, and its memory with it.
     """
-    if job.nbytes <= LARGE_BYTES:
-        own.allow(limits.shared_nbytes)
-        reply = _try(job, memory, limits.shared_nbytes, LARGE_PIXELS)
-        if reply.outcome != Outcome.NO_MEMORY:
-            return reply
-    with _alone(lock):
-        own.allow(limits.nbytes)
-        return _try(job, memory, limits.nbytes)._replace(last=True)
+    allowed = job.allowed or limits.shared_nbytes
+    own.allow(allowed)
+    reply = _try(job, memory, allowed, limits)
+    if reply.outcome == Outcome.NO_MEMORY and allowed < limits.nbytes:
+        reply = Reply(Outcome.WANTS_MORE, needs=limits.nbytes, last=True)
+    return reply._replace(last=reply.last or allowed > limits.shared_nbytes)
 
 
-def _try(job: Job, memory: SharedMemory, allowed: int, most_pixels: int | None = None) -> Reply:
-    """Do a job in `allowed` bytes of memory, which are taken to be too few for an image of more than `most_pixels`."""
+def _try(job: Job, memory: SharedMemory, allowed: int, limits: DecoderLimits) -> Reply:
+    """Do a job in `allowed` bytes of memory, unless the file's head says that they are too few."""
     try:
         content = memory.read(job.nbytes)
         image = EncodedImage(content, job.max_pixels)
         if job.task == Task.SIZE:
             return Reply(Outcome.DONE, height=image.height, width=image.width, size=image.size)
-        if most_pixels is not None and image.width * image.height > most_pixels:
-            return Reply(Outcome.NO_MEMORY)
+        pixels = image.width * image.height
+        if not job.allowed and pixels > LARGE_PIXELS and (needs := limits.needs(pixels, job.nbytes)) > allowed:
+            return Reply(Outcome.WANTS_MORE, needs=needs)
         small = None
         if job.task == Task.MASK:
-            pixels = decode_mask(content, job.max_pixels)
+            found = decode_mask(content, job.max_pixels)
         elif job.task == Task.THUMBNAIL:
-            pixels = image.thumbnail(job.resolution or 1)
+            found = image.thumbnail(job.resolution or 1)
         else:
-            pixels, _, small = image.load_with_thumbnail(job.resolution, job.longest or None)
-        memory.write_array(pixels)
-        if small is not None and pixels.nbytes + small.nbytes <= memory.capacity:
-            memory.write_array(small, behind=pixels.nbytes)
+            found, _, small = image.load_with_thumbnail(job.resolution, job.longest or None)
+        memory.write_array(found)
+        if small is not None and found.nbytes + small.nbytes <= memory.capacity:
+            memory.write_array(small, behind=found.nbytes)
         else:
             small = None
-        height, width = pixels.shape[:2]
+        height, width = found.shape[:2]
         sides = (0, 0) if small is None else (small.shape[0], small.shape[1])
         return Reply(Outcome.DONE, height=height, width=width, size=image.size, small=sides)
     except ImageError as error:
@@ -80,12 +74,3 @@ def _try(job: Job, memory: SharedMemory, allowed: int, most_pixels: int | None =
         return Reply(Outcome.NO_MEMORY)
     except Exception as error:  # noqa: BLE001  the service decides what it means
         return Reply(Outcome.FAILED, text=f"{type(error).__name__}: {error}", last=True)
-
-
-@contextmanager
-def _alone(lock: int) -> Iterator[None]:
-    fcntl.lockf(lock, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.lockf(lock, fcntl.LOCK_UN)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ CGROUP: Final = Path("/sys/fs/cgroup")  # version 2; a container sees its own at
 PROC: Final = Path("/proc")
 M_ARENA_MAX: Final = -8  # the parameter's number in glibc's mallopt
 ARENAS: Final = 2
+PAGE_BYTES: Final = mmap.PAGESIZE
 
 
 class Memory(NamedTuple):
@@ -22,6 +24,13 @@ class Memory(NamedTuple):
 
     used: int
     limit: int
+
+
+class Held(NamedTuple):
+    """Bytes that this process holds, and those that others hold beside it, which share its limit."""
+
+    own: int
+    apart: int
 
 
 def share_arenas() -> None:
@@ -46,20 +55,63 @@ def release_freed() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def read_memory(cgroup: Path = CGROUP, proc: Path = PROC) -> Memory | None:
-    """The memory of this container; outside of one that is limited, this process's share of the machine's.
+def container_memory(cgroup: Path = CGROUP) -> Memory | None:
+    """The memory of this container; None where it has no limit, or the system does not tell.
 
     What the kernel can drop at will (files that were read once) does not count, as it does not for Kubernetes either.
-    None where the system does not tell.
     """
     try:
         limit = (cgroup / "memory.max").read_text().strip()
-        if limit != "max":
-            used = int((cgroup / "memory.current").read_text())
-            droppable = _field(cgroup / "memory.stat", "inactive_file")
-            return Memory(max(used - droppable, 0), int(limit))
+        if limit == "max":
+            return None
+        used = int((cgroup / "memory.current").read_text())
+        return Memory(max(used - _field(cgroup / "memory.stat", "inactive_file"), 0), int(limit))
     except (OSError, LookupError, ValueError):
-        pass  # no cgroup of version 2: the machine is the limit
+        return None
+
+
+def held_by_container(cgroup: Path = CGROUP, proc: Path = PROC) -> Held:
+    """What this process holds, and all else in its container; nothing where the system does not tell."""
+    memory, own = container_memory(cgroup), _pages(proc / "self")[0]
+    return Held(own, 0 if memory is None else max(memory.used - own, 0))
+
+
+def held_by_processes(proc: Path = PROC) -> Held:
+    """What this process holds, and what its children and theirs hold alone; nothing where the system does not tell."""
+    apart, found = 0, _children(proc / "self")
+    while found:
+        process = proc / found.pop()
+        resident, shared = _pages(process)
+        apart += resident - shared
+        found += _children(process)
+    return Held(_pages(proc / "self")[0], apart)
+
+
+def _pages(process: Path) -> tuple[int, int]:
+    """Bytes that are resident of a process, and those of them that are files' or shared; 0 where it has ended."""
+    try:
+        _, resident, shared, *_ = map(int, (process / "statm").read_text().split())
+    except (OSError, ValueError):
+        return 0, 0
+    return resident * PAGE_BYTES, shared * PAGE_BYTES
+
+
+def _children(process: Path) -> list[str]:
+    found: list[str] = []
+    with contextlib.suppress(OSError):  # it has ended
+        for task in (process / "task").iterdir():
+            with contextlib.suppress(OSError):
+                found += (task / "children").read_text().split()
+    return found
+
+
+def read_memory(cgroup: Path = CGROUP, proc: Path = PROC) -> Memory | None:
+    """The memory of this container; outside of one that is limited, this process's share of the machine's.
+
+    None where the system does not tell.
+    """
+    if (container := container_memory(cgroup)) is not None:
+        return container
     try:
         resident = _field(proc / "self" / "status", "VmRSS:")
         return Memory(resident * 1024, _field(proc / "meminfo", "MemTotal:") * 1024)

@@ -1,12 +1,15 @@
 """Decoders: threads for light files, and processes for all others.
 
 A light file is one whose cost at worst follows from its head, and is little. Any other is decoded in a process that can
-be ended. The threads of `apart` do nothing but wait for theirs.
+be ended. The threads of `apart` do nothing but wait for theirs. One thread waits for files that need more memory than
+their share, so that they hold up nobody else.
 """
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,9 @@ from clpips.models.images.decoding import EncodedImage, begins_light, decode_mas
 from clpips.models.images.formats import NPY
 from clpips.models.images.masks import require_mask_file
 from clpips.models.images.pixels import DecodedImage, Pixels
-from clpips.service.decoding.processes import DecoderProcesses
+from clpips.service.decoding.processes import DecoderProcesses, WantsMoreError
+
+T = TypeVar("T")
 
 SPARE_PROCESSES: Final = 2  # more than cores, so that two images that take long do not hold up the others
 
@@ -30,6 +35,7 @@ class Decoder:
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self.waiters = processes.count if processes is not None else threads
         self.apart = ThreadPoolExecutor(self.waiters, thread_name_prefix="decode-apart") if processes else self.pool
+        self.large = ThreadPoolExecutor(1, thread_name_prefix="decode-large")
 
     def start(self) -> None:
         """Start the processes. Raises what `DecoderProcesses.start` raises."""
@@ -58,43 +64,59 @@ class Decoder:
         max_pixels: int,
         wanted: Callable[[], bool],
         longest: int | None = None,
+        *,
+        share_only: bool = False,
+        needs: int = 0,
     ) -> DecodedImage:
         """The pixels as `load_image` gives them; decoding ends when nobody wants them any more.
 
-        With `longest` a thumbnail comes with them, where there is room for it. Raises `ImageError`, or what
-        `DecoderProcesses.decode` raises.
+        With `longest` a thumbnail comes with them, where there is room for it. `share_only` and `needs` are for
+        `DecoderProcesses`, here and in the other methods: the one in threads of `apart`, the other in that of `large`.
+        Raises `ImageError`, or what `DecoderProcesses.decode` raises.
         """
         if self.processes is None:
             return EncodedImage(content, max_pixels).load_with_thumbnail(resolution, longest)
-        return self.processes.decode(content, resolution, max_pixels, wanted, longest)
+        return self.processes.decode(
+            content, resolution, max_pixels, wanted, longest, share_only=share_only, needs=needs
+        )
 
-    def thumbnail(self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool]) -> Pixels:
-        """The pixels upright, no side longer than `longest`. For threads of `apart`. Raises what `load` raises."""
+    async def apart_or_alone(self, call: Callable[..., T]) -> T:
+        """What `call(share_only=True)` gives in a thread of `apart`, else `call(needs=…)` in that of `large`."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.apart, partial(call, share_only=True))
+        except WantsMoreError as more:
+            return await loop.run_in_executor(self.large, partial(call, needs=more.nbytes))
+
+    def thumbnail(
+        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool], **memory: Any
+    ) -> Pixels:
+        """The pixels upright, no side longer than `longest`. Raises what `load` raises."""
         image = EncodedImage(content, max_pixels) if self.may_be_light(content) else None
         if image is not None and (image.light or self.processes is None):
             return image.thumbnail(longest)
         assert self.processes is not None  # noqa: S101 - without processes everything may be light
-        return self.processes.thumbnail(content, longest, max_pixels, wanted)
+        return self.processes.thumbnail(content, longest, max_pixels, wanted, **memory)
 
-    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> NDArray[np.uint8]:
+    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], **memory: Any) -> NDArray[np.uint8]:
         """The values of a mask, uint8 `(h, w)`, as `decode_mask` has them. Raises what `load` raises."""
         if self.processes is None or content.startswith(NPY) or not content:
             return decode_mask(content, max_pixels)  # an array costs nothing to read
-        return self.processes.mask(content, max_pixels, wanted)
+        return self.processes.mask(content, max_pixels, wanted, **memory)
 
-    def mask_pixels(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> int:
+    def mask_pixels(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], **memory: Any) -> int:
         """How many pixels a mask has, from its head alone. Raises what `load` raises."""
         require_mask_file(content)
         if self.processes is None or content.startswith(NPY):
             return mask_pixels(content, max_pixels)
-        width, height = self.size(content, max_pixels, wanted)
+        width, height = self.size(content, max_pixels, wanted, **memory)
         return width * height
 
-    def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool]) -> tuple[int, int]:
+    def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], **memory: Any) -> tuple[int, int]:
         """Width and height as `image_size` gives them, read where `load` would decode. Raises what `load` raises."""
         if self.processes is None or begins_light(content):
             return image_size(content, max_pixels)
-        return self.processes.size(content, max_pixels, wanted)
+        return self.processes.size(content, max_pixels, wanted, **memory)
 
     def close(self) -> None:
         """Let the threads' work finish, and end the processes with what they decode; what waits is dropped."""
@@ -102,3 +124,4 @@ class Decoder:
             self.processes.close()
         self.pool.shutdown(cancel_futures=True)
         self.apart.shutdown(cancel_futures=True)
+        self.large.shutdown(cancel_futures=True)

@@ -1,6 +1,7 @@
 """Decoding, with a queue before it: the bytes of an image, or of a mask, become pixels.
 
-Light files are decoded in threads, all others in processes, which have a line of their own. Where the engines' devices
+Light files are decoded in threads, all others in processes, which have a line of their own, and those of them that need
+more memory than their share another. Where the engines' devices
 decode JPEGs, a thread of each hands them to it; those that it refuses go to the processes.
 """
 
@@ -20,7 +21,7 @@ from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.feature_cache import Flight
 from clpips.service.batching.running import Running
-from clpips.service.decoding.processes import AbandonedError
+from clpips.service.decoding.processes import AbandonedError, WantsMoreError
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import past_span, span
 from clpips.service.scoring.decoder import Decoder
@@ -36,6 +37,13 @@ class _UndecodedMask(NamedTuple):
     resolution: int | None
     max_pixels: int
     wanted: Callable[[], bool]
+
+
+class _Large(NamedTuple):
+    """A file that needs more memory than its share."""
+
+    file: Undecoded | _UndecodedMask
+    needs: int  # bytes
 
 
 class Decoding:
@@ -71,10 +79,7 @@ class Decoding:
         )
         # Not watched: what hangs there is ended by itself.
         self._apart: Batcher[Undecoded | _UndecodedMask, Decoded | ScoredMask] = Batcher(
-            lambda files: [
-                _scored_mask(decoder, one, net) if isinstance(one, _UndecodedMask) else _pictured(decoder.load(*one))
-                for one in files
-            ],
+            lambda files: [_decoded_apart(decoder, one, net, share_only=True) for one in files],
             decoder.apart,
             max_batch=1,
             max_queue=max_queue,
@@ -83,7 +88,20 @@ class Decoding:
             place=place,
             waited=partial(past_span, "queue"),
         )
-        queues: dict[str, Batcher[Any, Any]] = {"decode": self._light, "decode_apart": self._apart}
+        self._large: Batcher[_Large, Decoded | ScoredMask] = Batcher(
+            lambda files: [_decoded_apart(decoder, one.file, net, needs=one.needs) for one in files],
+            decoder.large,
+            max_batch=1,
+            max_queue=max_queue,
+            observe=lambda report: _count_decoded(report, telemetry),
+            place=place,
+            waited=partial(past_span, "queue"),
+        )
+        queues: dict[str, Batcher[Any, Any]] = {
+            "decode": self._light,
+            "decode_apart": self._apart,
+            "decode_large": self._large,
+        }
         for stage, queue in queues.items():
             telemetry.queue_items.labels(stage).set_function(queue.__len__)
             telemetry.batch_running_seconds.labels(stage).set_function(partial(running.oldest, stage))
@@ -124,26 +142,22 @@ class Decoding:
         if decoded is None and self._decoder.may_be_light(image.content):
             decoded = await in_time(self._light, undecoded, flight)
         if decoded is None:
-            decoded = await in_time(self._apart, undecoded, flight)
+            decoded = await self._apart_or_alone(undecoded, flight)
         assert decoded is not None  # noqa: S101 - the last line decodes, or raises
         return decoded
 
     async def size(self, image: SentImage, max_pixels: int, ticket: Ticket) -> tuple[int, int]:
         """Width and height of an image, from its head alone. Raises `ImageError`, or what `Decoder.size` raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._decoder.apart, self._decoder.size, image.content, max_pixels, lambda: loop.time() < ticket.deadline
+        return await self._decoder.apart_or_alone(
+            partial(self._decoder.size, image.content, max_pixels, lambda: loop.time() < ticket.deadline)
         )
 
     async def mask_pixels(self, mask: SentImage, ticket: Ticket) -> int:
         """How many pixels a mask has, by its head alone. Raises `ImageError`, or what `Decoder.mask_pixels` raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._decoder.apart,
-            self._decoder.mask_pixels,
-            mask.content,
-            self._max_pixels,
-            lambda: loop.time() < ticket.deadline,
+        return await self._decoder.apart_or_alone(
+            partial(self._decoder.mask_pixels, mask.content, self._max_pixels, lambda: loop.time() < ticket.deadline)
         )
 
     async def mask(self, mask: SentImage, resolution: int | None, ticket: Ticket) -> ScoredMask:
@@ -153,19 +167,26 @@ class Decoding:
         """
         with span("decode"), own_flight(ticket) as flight:
             undecoded = _UndecodedMask(mask.content, resolution, self._max_pixels, lambda: flight.waiting > 0)
-            found = await in_time(self._apart, undecoded, flight)
+            found = await self._apart_or_alone(undecoded, flight)
         assert isinstance(found, ScoredMask)  # noqa: S101 - what came of a mask is one
         return found
+
+    async def _apart_or_alone(self, file: Undecoded | _UndecodedMask, flight: Flight[Any]) -> Any:
+        try:
+            return await in_time(self._apart, file, flight)
+        except WantsMoreError as more:
+            return await in_time(self._large, _Large(file, more.nbytes), flight)
 
     async def close(self) -> None:
         """Let what runs end; fail what waits."""
         await self._light.close()
         await self._apart.close()
+        await self._large.close()
 
 
 def _count_decoded(report: BatchReport, telemetry: Telemetry) -> None:
     telemetry.decoded(report)
-    errors = [error for error in report.errors if not isinstance(error, AbandonedError)]
+    errors = [error for error in report.errors if not isinstance(error, AbandonedError | WantsMoreError)]
     inputs = sum(isinstance(error, ImageError | MaskError) for error in errors)
     telemetry.failed("decode", inputs=inputs, service=len(errors) - inputs)
 
@@ -179,5 +200,10 @@ def _pictured(image: DecodedImage) -> Decoded:
     return Decoded(image.pixels, image.size, thumbnail=thumbnail)
 
 
-def _scored_mask(decoder: Decoder, mask: _UndecodedMask, net: Net) -> ScoredMask:
-    return scored_mask(decoder.mask(mask.content, mask.max_pixels, mask.wanted), mask.resolution, net)
+def _decoded_apart(
+    decoder: Decoder, file: Undecoded | _UndecodedMask, net: Net, *, share_only: bool = False, needs: int = 0
+) -> Decoded | ScoredMask:
+    if isinstance(file, Undecoded):
+        return _pictured(decoder.load(*file, share_only=share_only, needs=needs))
+    values = decoder.mask(file.content, file.max_pixels, file.wanted, share_only=share_only, needs=needs)
+    return scored_mask(values, file.resolution, net)

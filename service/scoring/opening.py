@@ -10,9 +10,11 @@ from clpips.models.engines.cores import core_count
 from clpips.models.engines.devices import devices_of, open_all
 from clpips.models.engines.opening import open_engine, open_jpeg_decoder
 from clpips.models.metric.backbone_file import require_content
+from clpips.service.admission.headroom import Headroom
 from clpips.service.batching.running import Running
 from clpips.service.decoding.limits import DecoderLimits
 from clpips.service.decoding.processes import DecoderProcesses
+from clpips.service.ops.memory import container_memory, held_by_container, held_by_processes
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.scoring.decoder import SPARE_PROCESSES, Decoder
 from clpips.service.scoring.lanes.engine_threads import EngineThreads
@@ -74,12 +76,20 @@ def open_threads(
     return devices
 
 
-def open_decoder(settings: Settings) -> Decoder:
-    """The decoder of the host."""
-    return Decoder(settings.decode_threads or core_count(), _open_processes(settings))
+def open_headroom(settings: Settings) -> Headroom:
+    """What is left of the memory that the settings name, or the container has."""
+    if settings.memory_bytes is not None:
+        return Headroom(settings.memory_bytes, held_by_processes)
+    container = container_memory()
+    return Headroom() if container is None else Headroom(container.limit, held_by_container)
 
 
-def _open_processes(settings: Settings) -> DecoderProcesses | None:
+def open_decoder(settings: Settings, headroom: Headroom) -> Decoder:
+    """The decoder of the host; what needs much memory waits for `headroom`."""
+    return Decoder(settings.decode_threads or core_count(), _open_processes(settings, headroom))
+
+
+def _open_processes(settings: Settings, headroom: Headroom) -> DecoderProcesses | None:
     """The processes that the settings ask for; None where there are to be none, or the system cannot fork."""
     count = core_count() + SPARE_PROCESSES if settings.decode_processes is None else settings.decode_processes
     if count and not hasattr(os, "fork"):
@@ -87,7 +97,7 @@ def _open_processes(settings: Settings) -> DecoderProcesses | None:
         return None
     limits = DecoderLimits(settings.decode_bytes, settings.decode_seconds)
     capacity = max(settings.max_body_bytes, 3 * settings.max_pixels, 3 * settings.max_resolution**2)
-    return DecoderProcesses(count, limits, capacity) if count else None
+    return DecoderProcesses(count, limits, capacity, headroom.taking) if count else None
 
 
 def _open_jpegs(settings: Settings, engine: Engine, jpegs: JpegDecoder | None) -> JpegDecoder | None:

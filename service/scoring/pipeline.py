@@ -20,6 +20,7 @@ import structlog
 from clpips.models.images.pixels import Pixels
 from clpips.models.metric.families import ALEXNET, NETWORKS, Networks
 from clpips.service.admission.door import Ticket
+from clpips.service.admission.headroom import Headroom
 from clpips.service.admission.throughput import Throughput, cost_of
 from clpips.service.batching.feature_cache import FeatureCache, Flight
 from clpips.service.ops.telemetry import Telemetry
@@ -67,6 +68,7 @@ class Pipeline:
         networks: Networks,
         yield_seconds: float = YIELD_SECONDS,
         quarantine: Quarantine | None = None,
+        headroom: Headroom | None = None,
     ) -> None:
         """`networks` are those that may be asked for; `engines` are of one kind, one for each device."""
         self._networks = networks
@@ -92,6 +94,7 @@ class Pipeline:
                 max_queue=max_queue,
                 networks=networks,
                 yield_seconds=yield_seconds,
+                headroom=headroom,
             )
             for engine, memory in zip(engines, memories, strict=True)
         ]
@@ -128,6 +131,13 @@ class Pipeline:
     async def load(self, networks: Networks) -> None:
         """Load these networks now, which else are loaded when they are first used."""
         await self.lanes.load(networks)
+
+    def forget(self, nbytes: int) -> int:
+        """Forget so many bytes of features that are kept in main memory, or all; how many have been."""
+        shelf = self._cache.shelf(None)
+        before = shelf.nbytes
+        shelf.shrink(before - nbytes)
+        return before - shelf.nbytes
 
     def _forget_half(self, lane: Lane) -> None:
         lane.shelf.shrink(lane.shelf.nbytes // 2)

@@ -5,6 +5,8 @@ Most are made as the images are decoded to be scored (`pipeline.py`); these are 
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -34,22 +36,24 @@ class ThumbnailMaker:
         loop = asyncio.get_running_loop()
         wanted = True
 
-        def made(image: SentImage) -> bytes | None:
+        def made(image: SentImage, **memory: Any) -> bytes | None:
             def is_wanted() -> bool:
                 return wanted and loop.time() < ticket.deadline
 
             if not is_wanted():
                 return None
             try:
-                return webp(self._decoder.thumbnail(image.content, THUMBNAIL_SIDE, self._max_pixels, is_wanted))
+                return webp(
+                    self._decoder.thumbnail(image.content, THUMBNAIL_SIDE, self._max_pixels, is_wanted, **memory)
+                )
             except (ImageError, AbandonedError):
                 return None
-            except RuntimeError as error:  # of a decoder: the picture alone is lost
+            except (RuntimeError, MemoryError) as error:  # of a decoder: the picture alone is lost
                 log.warning("thumbnail not made", reason=str(error))
                 return None
 
         try:
-            files = await asyncio.gather(*(loop.run_in_executor(self._decoder.apart, made, one) for one in images))
+            files = await asyncio.gather(*(self._decoder.apart_or_alone(partial(made, one)) for one in images))
         finally:
             wanted = False
         return {image.sha256: file for image, file in zip(images, files, strict=True) if file is not None}

@@ -14,6 +14,7 @@ from clpips.service.storage.errors import StorageError
 from clpips.service.storage.records import Profile
 
 LENGTH_BYTES: Final = 8
+MOST_BYTES: Final = 768 * 2**20  # of data that a process may have
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Task:
     base_version: int  # that the fit starts from
     last_ranking: int
     networks: Networks  # that may count
+    most_bytes: int = MOST_BYTES  # of data, for the process that fits
 
     @classmethod
     def of(cls, seen: Profile, networks: Networks) -> Self:
@@ -36,6 +38,7 @@ class Failure:
     """A fit raised an error."""
 
     traceback: str
+    wanted_memory: bool = False  # more than the process may have
 
 
 Answer = FitResult | StorageError | Failure | None  # None: the profile has been deleted

@@ -11,14 +11,16 @@ import pickle
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from clpips.models.fitting.job import FitResult
+from clpips.service.admission.headroom import Headroom
 from clpips.service.storage.errors import StorageError
-from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.fit_messages import LENGTH_BYTES, MOST_BYTES, Answer, Failure, Task, framed
 from clpips.service.teaching.scheduling import NICENESS
 
 # With -m its classes would be those of `__main__`, not ours. Run with -P, so that nothing is imported from the folder
@@ -26,6 +28,7 @@ from clpips.service.teaching.scheduling import NICENESS
 START: Final = "from clpips.service.teaching.fit_worker import main; main({niceness})"
 
 PAGE_BYTES: Final = mmap.PAGESIZE
+USUAL_BYTES: Final = 320 * 2**20  # of data, that most fits do with
 RECYCLE_BYTES: Final = 256 * 2**20  # a worker that has fitted small profiles alone holds some 150 MiB
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
 
@@ -57,8 +60,10 @@ class FitWorkers:
         niceness: int = NICENESS,
         spawn: Spawn = asyncio.create_subprocess_exec,
         recycle_bytes: int = RECYCLE_BYTES,
+        headroom: Headroom | None = None,
     ) -> None:
         self._spawn = spawn
+        self._headroom = headroom or Headroom()
         self._recycle_bytes = recycle_bytes
         self._database_url = database_url
         self._start_code = START.format(niceness=niceness)
@@ -77,34 +82,51 @@ class FitWorkers:
         Raises `StorageError` where the rankings cannot be read, `FitWorkerError`, or `FitPostponedError`.
         """
         async with self._free:
-            try:
-                process = self._waiting() or await self._start()
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise FitPostponedError(f"no process could be started to fit weights ({reason})") from error
-            try:
-                async with asyncio.timeout(MAX_SECONDS):
-                    answer = await _ask(process, task)
-            except (
-                OSError,
-                EOFError,
-                RuntimeError,
-                asyncio.IncompleteReadError,
-            ) as error:  # RuntimeError: uvloop's pipes
-                raise FitWorkerError("the process that fits weights ended in the middle of it") from error
-            except TimeoutError as error:
-                raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
-            else:
-                if memory_of(process.pid) <= self._recycle_bytes:
-                    self._idle.append(process)
-            finally:
-                if process not in self._idle:
-                    await _end(process)
+            answer = await self._answered_within(task, USUAL_BYTES if self._headroom.limits else MOST_BYTES)
+            if _wanted_memory(answer) and self._headroom.limits:  # its rankings are many
+                answer = await self._answered_within(task, MOST_BYTES)
         if isinstance(answer, StorageError):
             raise answer
         if isinstance(answer, Failure):
             log.error("fit failed in its worker", traceback=answer.traceback)
             raise FitWorkerError("the fit raised an error, which the service's log has")
+        return answer
+
+    async def _answered_within(self, task: Task, nbytes: int) -> Answer:
+        """What a process answers that may take so many bytes, once there is room for them.
+
+        What is too much for it fails with `Failure.wanted_memory`, or where there was less, with `FitPostponedError`.
+        """
+        async with self._headroom.of(nbytes, USUAL_BYTES, apart=True) as granted:
+            answer = await self._answered(replace(task, most_bytes=granted))
+        if granted < nbytes and _wanted_memory(answer):
+            raise FitPostponedError("there is too little memory to fit weights now")
+        return answer
+
+    async def _answered(self, task: Task) -> Answer:
+        try:
+            process = self._waiting() or await self._start()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise FitPostponedError(f"no process could be started to fit weights ({reason})") from error
+        try:
+            async with asyncio.timeout(MAX_SECONDS):
+                answer = await _ask(process, task)
+        except (
+            OSError,
+            EOFError,
+            RuntimeError,
+            asyncio.IncompleteReadError,
+        ) as error:  # RuntimeError: uvloop's pipes
+            raise FitWorkerError("the process that fits weights ended in the middle of it") from error
+        except TimeoutError as error:
+            raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
+        else:
+            if memory_of(process.pid) <= self._recycle_bytes:
+                self._idle.append(process)
+        finally:
+            if process not in self._idle:
+                await _end(process)
         return answer
 
     def _waiting(self) -> asyncio.subprocess.Process | None:
@@ -145,6 +167,10 @@ class FitWorkers:
             await self._warming
         while self._idle:
             await _end(self._idle.pop())
+
+
+def _wanted_memory(answer: Answer) -> bool:
+    return isinstance(answer, Failure) and answer.wanted_memory
 
 
 def memory_of(pid: int) -> int:

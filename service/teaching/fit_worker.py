@@ -27,14 +27,13 @@ from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
 from clpips.service.storage.records import KeptRanking
-from clpips.service.teaching.fit_messages import LENGTH_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.fit_messages import LENGTH_BYTES, MOST_BYTES, Answer, Failure, Task, framed
 from clpips.service.teaching.memory import keep_freed
 from clpips.service.teaching.scheduling import give_way, pausing
 
 # A fit takes some 150 KB for each candidate and 0.5 KB for each ordered pair of them, beside 150 MiB for the process.
 MOST_ROWS: Final = 2_500  # candidates: 250 rankings of ten
 MOST_PAIRS: Final = 100_000  # three rankings of 255
-MOST_BYTES: Final = 768 * 2**20
 PAGE: Final = 50  # rankings read at once
 
 
@@ -60,6 +59,7 @@ def _next(messages: BinaryIO) -> Any:
 
 async def _answer(reader: ProfileReader, task: Task) -> Answer:
     try:
+        _bound_memory(task.most_bytes)
         job = await read(reader, task)
         with pausing():
             return fit(job)
@@ -67,8 +67,10 @@ async def _answer(reader: ProfileReader, task: Task) -> Answer:
         return None
     except StorageError as error:
         return error
-    except Exception:  # noqa: BLE001 - the parent decides what it means
-        return Failure(traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - the parent decides what it means
+        return Failure(traceback.format_exc(), isinstance(error, MemoryError))
+    finally:
+        _bound_memory(MOST_BYTES)
 
 
 async def read(reader: ProfileReader, task: Task) -> FitJob:
@@ -112,17 +114,17 @@ def _most_pairs(ranking: KeptRanking) -> int:
     return len(ranking.ranks) * (len(ranking.ranks) - 1) // 2
 
 
-def _bound_memory() -> None:
-    """Have the kernel refuse this process more than `MOST_BYTES`: its fit then fails, and nothing else does."""
+def _bound_memory(nbytes: int) -> None:
+    """Have the kernel refuse this process more than so many bytes: its fit then fails, and nothing else does."""
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+        resource.setrlimit(resource.RLIMIT_DATA, (nbytes, MOST_BYTES))
 
 
 def main(niceness: int) -> None:
     """Work on the pipes that the parent process made."""
-    _bound_memory()
+    _bound_memory(MOST_BYTES)
     keep_freed()
     give_way(niceness)
     if hasattr(os, "setpgid"):

@@ -20,6 +20,7 @@ from clpips.models.engines.contract import Image
 from clpips.models.metric.distance import weigh
 from clpips.models.metric.families import FAMILIES_OF, NETWORKS, Families, Networks, networks_of
 from clpips.models.metric.masks import Region
+from clpips.service.admission.headroom import Headroom
 from clpips.service.admission.throughput import HEAVY_COST, Throughput
 from clpips.service.batching.batch import Judge
 from clpips.service.batching.batcher import Batcher
@@ -39,6 +40,7 @@ COMPARE_BATCH: Final = 64  # pairs of the usual size; each costs the engine a sm
 LARGE_COST: Final = 12.0  # of an image, in units, whose features find no hole that small ones leave
 RELEASED_BYTES: Final = 32 * 2**20  # that are forgotten before it is worth to give them back to the system
 LAYERS_SHARE: Final = 1.3  # bytes of layers for each byte of features, while AlexNet embeds an image
+HEAVY_LAYERS_SHARE: Final = 0.5  # of a heavy one, whose layers go as soon as they are not needed any more
 
 
 class Placed(NamedTuple):
@@ -102,6 +104,7 @@ class Lane:
         max_queue: int,
         networks: Networks,
         yield_seconds: float,
+        headroom: Headroom | None = None,
     ) -> None:
         """`memory` is where the engine's features lie, and `shelf` what is kept there."""
         self.engine = engine
@@ -110,6 +113,7 @@ class Lane:
         self.cost = 0.0  # of the images in work here, in units
         self.seconds_per_unit = 0.0  # as the warm-up measured it
         self._throughput = throughput
+        self._headroom = headroom or Headroom()
         self._released_nbytes = 0  # of what the shelf has forgotten: they are the system's again
         self._embedding: dict[str, Batcher[Image, Any]] = {
             network: Batcher(
@@ -208,21 +212,31 @@ class Lane:
         Raises `EngineRefusedImage`, another error of the engine, or a `BatcherError`.
         """
         height, width, _ = pixels.shape
-        async with self._memory_for(int(nbytes * (1 + LAYERS_SHARE)), cost):
+        layers = HEAVY_LAYERS_SHARE if cost >= HEAVY_COST else LAYERS_SHARE
+        async with self._memory_for(int(nbytes), int(nbytes * layers), cost):
             with span("embed", network=network):
                 return Placed(await in_time(self._embedding[network], pixels, flight, (height, width), cost), self)
 
     @asynccontextmanager
-    async def _memory_for(self, nbytes: int, cost: float) -> AsyncIterator[None]:
-        """So many bytes to embed an image: what is held makes room for a large one beforehand."""
+    async def _memory_for(self, features: int, layers: int, cost: float) -> AsyncIterator[None]:
+        """So many bytes to embed an image: what is held makes room for a large one beforehand, which waits for it.
+
+        A small one waits for a moment where there is too little for anything.
+        """
         if cost < LARGE_COST:
+            if self.memory is None:
+                await self._headroom.pause()
             yield
             return
-        with self.shelf.displaced(nbytes):
+        with self.shelf.displaced(features + layers):
             if self.shelf.forgotten_nbytes - self._released_nbytes >= RELEASED_BYTES:
                 self._released_nbytes = self.shelf.forgotten_nbytes
                 await asyncio.to_thread(release_freed)
-            yield
+            if self.memory is not None:
+                yield
+                return
+            async with self._headroom.of(features + layers, least=features):
+                yield
 
     def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
         return self.engine.embed(images, more=self._throughput.others(len(images)), network=network)
