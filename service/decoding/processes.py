@@ -16,14 +16,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from clpips.models.images.errors import DecoderError
 from clpips.models.images.pixels import DecodedImage, Pixels
-from clpips.service.decoding.forking import Nursery, NurseryError, Worker
+from clpips.service.decoding.forking import Worker
 from clpips.service.decoding.limits import DecoderLimits, needs_too_much_memory, why_it_ended
 from clpips.service.decoding.messages import Job, Outcome, Reply, Task, receive_reply, send_job
+from clpips.service.decoding.pool import ENDED_BY_OTHERS, WorkerPool
 
 LOOK_SECONDS: Final = 0.2  # between two looks at whether somebody still waits
 ANSWER_SECONDS: Final = 10.0  # for the rest of a reply that has begun
@@ -31,17 +31,10 @@ PATIENT_SECONDS: Final = 1.0  # after which an image gives way to others
 LARGE_BYTES: Final = 2**24  # of a file that gets no share of memory: already its bytes take much of one
 HEAD_BYTES: Final = 32 * 2**20  # that reading a file's head takes beside the file
 NICENESS: Final = 15  # of a process that decodes such an image
-ENDED_BY_OTHERS: Final = 9  # SIGKILL: as the kernel ends processes for want of memory, and people do
-
-log = structlog.get_logger()
 
 
 class AbandonedError(Exception):
     """Nobody waits for the image any more: its process has been ended."""
-
-
-class NoDecoderError(RuntimeError):
-    """No process can be started to decode the image: the machine has no room for one, or the service is stopping."""
 
 
 class WantsMoreError(Exception):
@@ -73,25 +66,18 @@ class DecoderProcesses:
         """`capacity` bounds the bytes of a file, and of its pixels, that a process shares with the service."""
         self.count = count
         self._limits = limits
-        self._capacity = capacity
+        self._pool = WorkerPool(limits, capacity)
         self._taking = taking
         self._alone = threading.Lock()  # held while an image has more than its share
-        self._lock = threading.Lock()
-        self._nursery: Nursery | None = None
-        self._idle: list[Worker] = []
-        self._closed = False
 
     def start(self) -> None:
         """Start all processes. Raises `NurseryError` or `OSError`."""
-        started = [self._fork() for _ in range(self.count)]
-        with self._lock:
-            self._idle += started
+        self._pool.start(self.count)
 
     @property
     def idle(self) -> list[int]:
         """The ids of the processes that wait for an image."""
-        with self._lock:
-            return [worker.process for worker in self._idle]
+        return self._pool.idle
 
     def decode(
         self,
@@ -122,7 +108,9 @@ class DecoderProcesses:
             if longest and min(reply.small) > 0 and max(reply.small) <= longest:
                 small = worker.memory.read_array(*reply.small, 3, behind=nbytes)
         finally:
-            self._give_back(worker, reply, max(content_nbytes, nbytes + 3 * reply.small[0] * reply.small[1]))
+            self._pool.give_back(
+                worker, max(content_nbytes, nbytes + 3 * reply.small[0] * reply.small[1]), last=reply.last
+            )
         return DecodedImage(pixels, reply.size, small)
 
     def mask(
@@ -140,7 +128,7 @@ class DecoderProcesses:
             try:
                 return worker.memory.read_array(reply.height, reply.width)
             finally:
-                self._give_back(worker, reply, max(len(content), reply.height * reply.width))
+                self._pool.give_back(worker, max(len(content), reply.height * reply.width), last=reply.last)
 
     def thumbnail(
         self,
@@ -161,7 +149,7 @@ class DecoderProcesses:
             try:
                 return worker.memory.read_array(reply.height, reply.width, 3)
             finally:
-                self._give_back(worker, reply, max(len(content), 3 * reply.height * reply.width))
+                self._pool.give_back(worker, max(len(content), 3 * reply.height * reply.width), last=reply.last)
 
     def size(
         self,
@@ -175,19 +163,12 @@ class DecoderProcesses:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
         job = Job(len(content), None, max_pixels, Task.SIZE)
         with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
-            self._give_back(worker, reply, len(content))
+            self._pool.give_back(worker, len(content), last=reply.last)
         return reply.width, reply.height
 
     def close(self) -> None:
         """End all processes. Those that decode are ended too."""
-        with self._lock:
-            self._closed = True
-            nursery, self._nursery = self._nursery, None
-            idle, self._idle = self._idle, []
-        for worker in idle:
-            worker.close()
-        if nursery is not None:
-            nursery.close()
+        self._pool.close()
 
     @contextmanager
     def _done(
@@ -213,7 +194,7 @@ class DecoderProcesses:
                 with self._room(needs, wanted) as granted:
                     looking = job._replace(task=Task.SIZE, allowed=granted)
                     worker, reply = self._run(looking, content, wanted)
-                    self._give_back(worker, reply, len(content))
+                    self._pool.give_back(worker, len(content), last=reply.last)
                 needs = self._limits.needs(reply.width * reply.height, len(content))
             for _ in range(2):
                 with self._room(needs, wanted) as granted:
@@ -240,23 +221,23 @@ class DecoderProcesses:
 
     @contextmanager
     def _room(self, needs: int, wanted: Callable[[], bool]) -> Iterator[int]:
-        with self._taking(needs, lambda: not self._closed and wanted(), self._limits.shared_nbytes) as granted:
+        with self._taking(needs, lambda: not self._pool.closed and wanted(), self._limits.shared_nbytes) as granted:
             if not granted:
                 raise AbandonedError("nobody waits for the image any more")
             yield granted
 
     def _run(self, job: Job, content: bytes, wanted: Callable[[], bool]) -> tuple[Worker, Reply]:
         """The worker that did the job, to be given back, and its reply. Raises what `decode` raises."""
-        worker = self._take()
+        worker = self._pool.take()
         reply = self._ask(worker, job, content, wanted)
         if reply == ENDED_BY_OTHERS:  # the image may have no part in it: once more, by a process that is surely there
-            worker = self._start_one()
+            worker = self._pool.start_one()
             reply = self._ask(worker, job, content, wanted)
         if not isinstance(reply, Reply):
             raise DecoderError(why_it_ended(reply, self._limits))
         if reply.outcome == Outcome.DONE:
             return worker, reply
-        self._give_back(worker, reply, job.nbytes)
+        self._pool.give_back(worker, job.nbytes, last=reply.last)
         if reply.outcome == Outcome.REFUSED:
             raise reply.error(reply.text)
         if reply.outcome == Outcome.WANTS_MORE:
@@ -264,46 +245,6 @@ class DecoderProcesses:
         if reply.outcome == Outcome.NO_MEMORY:
             raise DecoderError(needs_too_much_memory(self._limits))
         raise RuntimeError(f"the decoder failed: {reply.text}")
-
-    def _take(self) -> Worker:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._start_one()
-
-    def _start_one(self) -> Worker:
-        try:
-            return self._fork()
-        except (NurseryError, OSError) as error:
-            raise NoDecoderError(f"no decoder process could be started: {error}") from error
-
-    def _fork(self) -> Worker:
-        """A new process, of a new fork server where the last one has ended."""
-        nursery = self._running()
-        try:
-            return nursery.fork(self._capacity)
-        except NurseryError as error:
-            log.warning("the server that forks decoders has ended; it is started again", reason=str(error))
-            self._forget(nursery)
-            return self._running().fork(self._capacity)
-
-    def _running(self) -> Nursery:
-        with self._lock:
-            if self._closed:
-                raise NurseryError("the service is stopping")
-            if self._nursery is None:
-                self._nursery = Nursery(self._limits)
-            return self._nursery
-
-    def _forget(self, nursery: Nursery) -> None:
-        with self._lock:
-            if self._nursery is not nursery:
-                return
-            self._nursery = None
-            stale, self._idle = self._idle, []
-        for worker in stale:
-            worker.close()
-        nursery.close()
 
     def _ask(self, worker: Worker, job: Job, content: bytes, wanted: Callable[[], bool]) -> Reply | int:
         """The worker's reply, or the wait status with which it ended. Raises `AbandonedError`."""
@@ -315,7 +256,7 @@ class DecoderProcesses:
             readable.register(worker.connection, select.POLLIN)
             while not readable.poll(LOOK_SECONDS * 1000):
                 if not wanted():
-                    self._end(worker)
+                    self._pool.end(worker)
                     raise AbandonedError("nobody waits for the image any more")
                 if not worker.nice and time.monotonic() - started > PATIENT_SECONDS:
                     worker.nice = True
@@ -325,25 +266,4 @@ class DecoderProcesses:
             reply = receive_reply(worker.connection)
         except (ConnectionError, TimeoutError):
             reply = None
-        return self._end(worker) if reply is None else reply
-
-    def _give_back(self, worker: Worker, reply: Reply, nbytes: int) -> None:
-        """Let the worker wait for its next image, where it is as good as new."""
-        if reply.last or worker.nice or self._closed:
-            self._end(worker)
-            return
-        worker.memory.release(nbytes)
-        with self._lock:
-            self._idle.append(worker)
-
-    def _end(self, worker: Worker) -> int:
-        """End a worker; its wait status, as that of one that others ended where it cannot be known.
-
-        A fork server that does not answer is left, with its processes: what stopped it may have stopped them.
-        """
-        try:
-            return worker.nursery.end(worker)
-        except NurseryError as error:
-            log.warning("the server that forks decoders is left, and started again", reason=str(error))
-            self._forget(worker.nursery)
-            return ENDED_BY_OTHERS
+        return self._pool.end(worker) if reply is None else reply

@@ -11,7 +11,7 @@ import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from clpips.service.decoding.processes import NoDecoderError
+from clpips.service.decoding.pool import NoDecoderError
 from clpips.service.problems import (
     MEDIA_TYPE,
     ClientGone,
