@@ -31,7 +31,8 @@ from clpips.service.ops.http_metrics import http_config
 from clpips.service.ops.logs import RequestLog
 from clpips.service.ops.memory import release_freed
 from clpips.service.ops.telemetry import Telemetry
-from clpips.service.ops.traces import Traced, TracingError, open_tracer, past_span
+from clpips.service.ops.tracer import open_tracer
+from clpips.service.ops.traces import Traced, past_span
 from clpips.service.pages.files import Pages
 from clpips.service.profiles.comparisons import RecentComparisons
 from clpips.service.profiles.named_weights import ShippedWeights
@@ -64,7 +65,7 @@ from clpips.service.sessions.operations import Sessions
 from clpips.service.sessions.orders import SessionOrders
 from clpips.service.sessions.streams import Streams
 from clpips.service.sessions.thumbnails import Thumbnails
-from clpips.service.settings import Settings, SettingsError
+from clpips.service.settings import Settings
 from clpips.service.storage.comparisons import ComparisonStore
 from clpips.service.storage.database import Database
 from clpips.service.storage.profiles import ProfileStore
@@ -282,20 +283,13 @@ def create_app(
         openapi_config=openapi_config(),
     )
     if tracer is None and settings.tracing:
-        tracer = _open_tracer()
+        tracer = open_tracer()
     shedder = Shedder(door, settings.request_seconds, telemetry, SCORING_PATHS)
     app.asgi_handler = Traced(RequestLog(Gate(app.asgi_handler, hosts, origins, telemetry, shedder)), tracer)
     # For the server: when to stop.
     app.state.together_pixels = comparer.together_pixels  # for a client in this process
     app.state.door, app.state.engine_health, app.state.running = door, health, running
     return app
-
-
-def _open_tracer() -> Any:
-    try:
-        return open_tracer()
-    except TracingError as error:
-        raise SettingsError(f"CLPIPS_TRACING: {error}") from error
 
 
 def _constant(part: T) -> Callable[[], T]:

@@ -365,7 +365,7 @@ def test_where_no_decoder_can_be_started_the_answer_is_503_and_says_so(monkeypat
 
     before = descendants()
     with serving(decode_processes=1) as service:
-        monkeypatch.setattr("clpips.service.decoding.processes.Nursery", full)
+        monkeypatch.setattr("clpips.service.decoding.pool.Nursery", full)
         for process in descendants() - before:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

@@ -72,7 +72,7 @@ async def comparer_with_room_for(images: int, engine: Engine, cached: int = 0) -
         networks=frozenset({ALEXNET}),
     )
     room.most = Need(10**9, math.ceil(await pipeline.warm_up(math.ceil(images * FEATURE_BYTES * 8 / 3))))
-    yield Comparer(pipeline, Access(()), door, room, Telemetry(), max_pixels=10**6, max_scored_pixels=10**8)
+    yield Comparer(pipeline, Access(()), door, room, telemetry, max_pixels=10**6, max_scored_pixels=10**8)
     await pipeline.close()
     decoder.close()
     threads.close()
@@ -113,6 +113,14 @@ async def test_a_window_gives_the_same_distances_with_less_memory(
         found = await compare(comparer, pairs, resolution)
     assert np.array_equal(found, expected)
     assert Heavy.most_alive <= 7  # five, and what is on its way between two stages
+
+
+async def test_an_image_of_many_pairs_is_asked_for_once() -> None:
+    async with comparer_with_room_for(5, HeavyEngine()) as comparer:
+        await compare(comparer, RANKING)
+        (images,) = comparer._pairs._telemetry.images.collect()
+    counted = {sample.labels["source"]: sample.value for sample in images.samples if sample.name.endswith("_total")}
+    assert counted == {"decoded": len(IMAGES), "cache": 0, "inflight": 0}
 
 
 async def test_all_images_that_are_faulty_are_named_though_only_some_are_there_at_a_time() -> None:

@@ -17,17 +17,11 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from clpips.models.installing import install_hint
-
 TRACEPARENT: Final = "traceparent"
 FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 NOTHING: Final[AbstractContextManager[Any]] = nullcontext()
 
 _tracer: ContextVar[Any] = ContextVar("clpips_tracer", default=None)  # of the request that is being answered
-
-
-class TracingError(RuntimeError):
-    """Requests cannot be traced here."""
 
 
 class Parent(NamedTuple):
@@ -100,23 +94,6 @@ def _joined_span(name: str, other: Any) -> Iterator[None]:
             own.add_link(other.get_span_context())
             other.add_link(own.get_span_context())
         yield
-
-
-def open_tracer() -> Any:
-    """OpenTelemetry's tracer, which exports as its own `OTEL_…` variables say.
-
-    Raises `TracingError` where it is not installed.
-    """
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ModuleNotFoundError as error:
-        raise TracingError(f"{error.name} is not installed: {install_hint('otel')}") from error
-    provider = TracerProvider(resource=Resource.create({"service.name": "clpips"}))  # OTEL_SERVICE_NAME wins
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return provider.get_tracer("clpips")
 
 
 class Traced:

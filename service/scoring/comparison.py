@@ -192,7 +192,8 @@ class Comparison:
         async def one(pair: SlotPair, mask: Slot | None) -> NDArray[np.float32] | None:
             names = [name for name in dict.fromkeys(names_of(pair)) if self._images.are_usable((name, name))]
             for name in names:
-                flights.setdefault(name, asyncio.create_task(self._embed(name)))
+                if name not in flights:
+                    flights[name] = asyncio.create_task(self._embed(name))
             outcomes = await asyncio.gather(*(flights[name] for name in names), return_exceptions=True)
             embedded: dict[str, Embedded] = {}
             for name, outcome in zip(names, outcomes, strict=True):

@@ -9,7 +9,7 @@ needs nobody to send it again, and gives the same numbers.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -232,10 +232,8 @@ class Lane:
             if self.shelf.forgotten_nbytes - self._released_nbytes >= RELEASED_BYTES:
                 self._released_nbytes = self.shelf.forgotten_nbytes
                 await asyncio.to_thread(release_freed)
-            if self.memory is not None:
-                yield
-                return
-            async with self._headroom.of(features + layers, least=features):
+            # Only what lies in main memory counts there.
+            async with nullcontext() if self.memory is not None else self._headroom.of(features + layers, features):
                 yield
 
     def _embed_batch(self, network: str, images: Sequence[Image]) -> Sequence[Any]:
