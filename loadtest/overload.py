@@ -22,7 +22,7 @@ import time
 import numpy as np
 import uvloop
 
-from loadtest.kit.client import Connection, Load, drive, rank_body
+from loadtest.kit.client import Body, Connection, Load, drive, rank_pieces
 from loadtest.kit.contenders import Server, clpips
 from loadtest.kit.pictures import Pictures
 
@@ -40,11 +40,16 @@ DEADLINE = f"X-Request-Timeout-Ms: {DEADLINE_SECONDS * 1000:.0f}\r\n"
 Processors = tuple[float, float]  # seconds, of this process and of the service
 
 
+def ranking(headers: str = "") -> Body:
+    """A ranking whose images nobody has sent before."""
+    return rank_pieces(pictures.pieces(), [pictures.pieces() for _ in range(CANDIDATES)], headers)
+
+
 async def peak(server: Server) -> tuple[Load, Processors]:
     """What eight clients get through that wait for their answers, and what it takes."""
     requests = 4
     while True:
-        clients = [[rank_body(next(pictures), pictures.take(CANDIDATES)) for _ in range(requests)] for _ in range(8)]
+        clients = [[ranking() for _ in range(requests)] for _ in range(8)]
         before = _processors(server)
         load = await drive(server.port, clients)
         if load.seconds >= PEAK_SECONDS or requests > 1000:
@@ -62,7 +67,7 @@ async def flood(server: Server, per_second: float, seconds: float) -> tuple[Load
 
     async def one() -> None:
         connection = idle.pop() if idle else Connection(server.port)
-        reply = await connection.send(rank_body(next(pictures), pictures.take(CANDIDATES), headers=DEADLINE))
+        reply = await connection.send(ranking(headers=DEADLINE))
         idle.append(connection)
         if reply.status == 200:
             latencies.append(reply.seconds)
