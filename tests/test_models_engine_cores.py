@@ -1,7 +1,9 @@
 """How a CPU engine's calls share its cores."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -29,6 +31,26 @@ def refuse(_: Sequence[int]) -> list[tuple[int, int]]:
 
 def test_a_lone_item_has_all_cores(cores: Cores) -> None:
     assert [item for item, _ in cores.map([7], refuse, threads)] == [7]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no threads to cores")
+def test_a_lone_item_s_thread_keeps_off_cores_that_have_threads_of_their_own() -> None:
+    usual = os.sched_getaffinity(0)
+
+    def seen(_: Sequence[int]) -> list[set[int]]:
+        return [os.sched_getaffinity(0)]
+
+    def fail(_: Sequence[int]) -> list[set[int]]:
+        raise RuntimeError
+
+    with closing(Cores(2, pinned=True)) as cores:
+        assert cores.map([7], fail, seen) == [{min(usual)}]
+        assert os.sched_getaffinity(0) == usual
+        with pytest.raises(RuntimeError):
+            cores.map([7], seen, fail)
+        assert os.sched_getaffinity(0) == usual
+    with closing(Cores(2)) as cores:
+        assert cores.map([7], fail, seen) == [usual]
 
 
 def test_the_items_of_a_lone_call_are_shared_out_and_come_back_in_order(cores: Cores) -> None:

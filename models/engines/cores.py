@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final, TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -25,8 +25,10 @@ def core_count() -> int:
 class Cores:
     """`count` cores, for calls from any number of threads."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, pinned: bool = False) -> None:
+        """`pinned` tells that `by_all` has threads of its own, each bound to a core, on all cores but the first."""
         self.count = count
+        self._pinned = pinned and hasattr(os, "sched_setaffinity")
         self._calls = 0
         self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="core")  # its threads start when they are needed
@@ -50,7 +52,8 @@ class Cores:
             if not alone or self.count == 1:
                 return by_one(items)
             if len(items) == 1:
-                return by_all(items)
+                with on_first_core() if self._pinned else nullcontext():
+                    return by_all(items)
             size = min(max(len(items) // (2 * self.count), 1), PART)
             parts = [items[start : start + size] for start in range(0, len(items), size)]
             return [result for results in self._pool.map(by_one, parts) for result in results]
@@ -70,3 +73,19 @@ class Cores:
         finally:
             with self._counting:
                 self._calls -= 1
+
+
+@contextmanager
+def on_first_core() -> Iterator[None]:
+    """Within it this thread runs on the first of its cores, and not beside a thread that is bound to another.
+
+    The system may wake it on a core whose own thread then waits for it, and finds out after milliseconds alone.
+    """
+    cores = os.sched_getaffinity(0)
+    with suppress(OSError):  # where a container forbids it, the system decides
+        os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setaffinity(0, cores)

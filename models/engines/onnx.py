@@ -94,7 +94,7 @@ class OnnxEngine:
         self.convolution: Convolution = "direct"
         graph = EMBED_GRAPHS[self.net.name]
         self._session = self._open(graph, backbone, threads or 0)  # of all cores
-        self._cores = Cores(threads or core_count()) if device == "cpu" else None
+        self._cores = Cores(threads or core_count(), pinned=threads is None) if device == "cpu" else None
         self.parallel = self._cores.count if self._cores else 1
         self.comparing = self.parallel  # in numpy, on the host
         self.batch = 1 if self._cores else GPU_BATCH
