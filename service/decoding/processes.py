@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,16 @@ class WantsMoreError(Exception):
         self.nbytes = nbytes
 
 
+class Memory(NamedTuple):
+    """What an image may have."""
+
+    share_only: bool = False  # and no more
+    needs: int = 0  # bytes, where they are known to be more than its share
+
+
+ALL: Final = Memory()
+SHARE: Final = Memory(share_only=True)
+
 # Waits until so many bytes of memory may be taken, as long as somebody wants them, and gives how many, 0 for none.
 Taking = Callable[[int, Callable[[], bool], int], AbstractContextManager[int]]
 
@@ -52,8 +62,8 @@ Taking = Callable[[int, Callable[[], bool], int], AbstractContextManager[int]]
 class DecoderProcesses:
     """Up to `count` processes, which `decode` uses from as many threads as call it.
 
-    An image that needs more memory than its share waits for its turn and for room in the thread that brings it. With
-    `share_only` it does not, and `WantsMoreError` is raised; `needs` is what that said.
+    An image that needs more memory than its share waits for its turn and for room in the thread that brings it, unless
+    its `memory` is the share alone: then `WantsMoreError` says what it needs.
     """
 
     def __init__(
@@ -86,9 +96,7 @@ class DecoderProcesses:
         max_pixels: int,
         wanted: Callable[[], bool] = lambda: True,
         longest: int | None = None,
-        *,
-        share_only: bool = False,
-        needs: int = 0,
+        memory: Memory = ALL,
     ) -> DecodedImage:
         """The pixels of an image, as `load_image` gives them. `wanted` tells whether somebody still waits for them.
 
@@ -97,7 +105,7 @@ class DecoderProcesses:
         it now, or `RuntimeError` where a decoder fails by itself.
         """
         job = Job(len(content), resolution, max_pixels, longest=longest or 0)
-        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+        with self._done(job, content, wanted, memory) as (worker, reply):
             return self._decoded(worker, reply, len(content), longest)
 
     def _decoded(self, worker: Worker, reply: Reply, content_nbytes: int, longest: int | None) -> DecodedImage:
@@ -118,13 +126,11 @@ class DecoderProcesses:
         content: bytes,
         max_pixels: int,
         wanted: Callable[[], bool] = lambda: True,
-        *,
-        share_only: bool = False,
-        needs: int = 0,
+        memory: Memory = ALL,
     ) -> NDArray[np.uint8]:
         """The values of a mask that is an image, uint8 `(h, w)`, as `decode_mask` has them. Raises as `decode` does."""
         job = Job(len(content), None, max_pixels, Task.MASK)
-        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+        with self._done(job, content, wanted, memory) as (worker, reply):
             try:
                 return worker.memory.read_array(reply.height, reply.width)
             finally:
@@ -136,16 +142,14 @@ class DecoderProcesses:
         longest: int,
         max_pixels: int,
         wanted: Callable[[], bool] = lambda: True,
-        *,
-        share_only: bool = False,
-        needs: int = 0,
+        memory: Memory = ALL,
     ) -> Pixels:
         """The pixels of an image, no side longer than `longest`, as `EncodedImage.thumbnail` gives them.
 
         Raises what `decode` raises.
         """
         job = Job(len(content), longest, max_pixels, Task.THUMBNAIL)
-        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+        with self._done(job, content, wanted, memory) as (worker, reply):
             try:
                 return worker.memory.read_array(reply.height, reply.width, 3)
             finally:
@@ -156,13 +160,11 @@ class DecoderProcesses:
         content: bytes,
         max_pixels: int,
         wanted: Callable[[], bool] = lambda: True,
-        *,
-        share_only: bool = False,
-        needs: int = 0,
+        memory: Memory = ALL,
     ) -> tuple[int, int]:
         """Width and height of an image, as `image_size` gives them. Raises what `decode` raises."""
         job = Job(len(content), None, max_pixels, Task.SIZE)
-        with self._done(job, content, wanted, share_only=share_only, needs=needs) as (worker, reply):
+        with self._done(job, content, wanted, memory) as (worker, reply):
             self._pool.give_back(worker, len(content), last=reply.last)
         return reply.width, reply.height
 
@@ -172,18 +174,19 @@ class DecoderProcesses:
 
     @contextmanager
     def _done(
-        self, job: Job, content: bytes, wanted: Callable[[], bool], *, share_only: bool, needs: int
+        self, job: Job, content: bytes, wanted: Callable[[], bool], memory: Memory
     ) -> Iterator[tuple[Worker, Reply]]:
         """The worker that did the job, which the context gives back, and its reply. Raises what `decode` raises."""
+        needs = memory.needs
         if not needs and len(content) > LARGE_BYTES:
             needs = min(len(content) + HEAD_BYTES, self._limits.nbytes)
-            if share_only:
+            if memory.share_only:
                 raise WantsMoreError(needs)
         elif not needs:
             try:
                 done = self._run(job, content, wanted)
             except WantsMoreError as more:
-                if share_only:
+                if memory.share_only:
                     raise
                 needs = more.nbytes
             else:

@@ -8,8 +8,7 @@ their share, so that they hold up nobody else.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from clpips.models.images.decoding import EncodedImage, begins_light, decode_mas
 from clpips.models.images.formats import NPY
 from clpips.models.images.masks import require_mask_file
 from clpips.models.images.pixels import DecodedImage, Pixels
-from clpips.service.decoding.processes import DecoderProcesses, WantsMoreError
+from clpips.service.decoding.processes import ALL, SHARE, DecoderProcesses, Memory, WantsMoreError
 
 T = TypeVar("T")
 
@@ -64,59 +63,59 @@ class Decoder:
         max_pixels: int,
         wanted: Callable[[], bool],
         longest: int | None = None,
-        *,
-        share_only: bool = False,
-        needs: int = 0,
+        memory: Memory = ALL,
     ) -> DecodedImage:
         """The pixels as `load_image` gives them; decoding ends when nobody wants them any more.
 
-        With `longest` a thumbnail comes with them, where there is room for it. `share_only` and `needs` are for
-        `DecoderProcesses`, here and in the other methods: the one in threads of `apart`, the other in that of `large`.
+        With `longest` a thumbnail comes with them, where there is room for it. `memory` is what a process may take,
+        here and in the other methods: the share alone in threads of `apart`, what is needed in that of `large`.
         Raises `ImageError`, or what `DecoderProcesses.decode` raises.
         """
         if self.processes is None:
             return EncodedImage(content, max_pixels).load_with_thumbnail(resolution, longest)
-        return self.processes.decode(
-            content, resolution, max_pixels, wanted, longest, share_only=share_only, needs=needs
-        )
+        return self.processes.decode(content, resolution, max_pixels, wanted, longest, memory)
 
-    async def apart_or_alone(self, call: Callable[..., T]) -> T:
-        """What `call(share_only=True)` gives in a thread of `apart`, else `call(needs=…)` in that of `large`."""
+    async def apart_or_alone(self, call: Callable[[Memory], T]) -> T:
+        """What `call` gives with the share of memory in a thread of `apart`, else with what is needed in `large`."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self.apart, partial(call, share_only=True))
+            return await loop.run_in_executor(self.apart, call, SHARE)
         except WantsMoreError as more:
-            return await loop.run_in_executor(self.large, partial(call, needs=more.nbytes))
+            return await loop.run_in_executor(self.large, call, Memory(needs=more.nbytes))
 
     def thumbnail(
-        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool], **memory: Any
+        self, content: bytes, longest: int, max_pixels: int, wanted: Callable[[], bool], memory: Memory = ALL
     ) -> Pixels:
         """The pixels upright, no side longer than `longest`. Raises what `load` raises."""
         image = EncodedImage(content, max_pixels) if self.may_be_light(content) else None
         if image is not None and (image.light or self.processes is None):
             return image.thumbnail(longest)
         assert self.processes is not None  # noqa: S101 - without processes everything may be light
-        return self.processes.thumbnail(content, longest, max_pixels, wanted, **memory)
+        return self.processes.thumbnail(content, longest, max_pixels, wanted, memory)
 
-    def mask(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], **memory: Any) -> NDArray[np.uint8]:
+    def mask(
+        self, content: bytes, max_pixels: int, wanted: Callable[[], bool], memory: Memory = ALL
+    ) -> NDArray[np.uint8]:
         """The values of a mask, uint8 `(h, w)`, as `decode_mask` has them. Raises what `load` raises."""
         if self.processes is None or content.startswith(NPY) or not content:
             return decode_mask(content, max_pixels)  # an array costs nothing to read
-        return self.processes.mask(content, max_pixels, wanted, **memory)
+        return self.processes.mask(content, max_pixels, wanted, memory)
 
-    def mask_pixels(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], **memory: Any) -> int:
+    def mask_pixels(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], memory: Memory = ALL) -> int:
         """How many pixels a mask has, from its head alone. Raises what `load` raises."""
         require_mask_file(content)
         if self.processes is None or content.startswith(NPY):
             return mask_pixels(content, max_pixels)
-        width, height = self.size(content, max_pixels, wanted, **memory)
+        width, height = self.size(content, max_pixels, wanted, memory)
         return width * height
 
-    def size(self, content: bytes, max_pixels: int, wanted: Callable[[], bool], **memory: Any) -> tuple[int, int]:
+    def size(
+        self, content: bytes, max_pixels: int, wanted: Callable[[], bool], memory: Memory = ALL
+    ) -> tuple[int, int]:
         """Width and height as `image_size` gives them, read where `load` would decode. Raises what `load` raises."""
         if self.processes is None or begins_light(content):
             return image_size(content, max_pixels)
-        return self.processes.size(content, max_pixels, wanted, **memory)
+        return self.processes.size(content, max_pixels, wanted, memory)
 
     def close(self) -> None:
         """Let the threads' work finish, and end the processes with what they decode; what waits is dropped."""

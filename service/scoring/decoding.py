@@ -21,7 +21,7 @@ from clpips.service.batching.batch import BatchReport
 from clpips.service.batching.batcher import Batcher
 from clpips.service.batching.feature_cache import Flight
 from clpips.service.batching.running import Running
-from clpips.service.decoding.processes import AbandonedError, WantsMoreError
+from clpips.service.decoding.processes import SHARE, AbandonedError, Memory, WantsMoreError
 from clpips.service.ops.telemetry import Telemetry
 from clpips.service.ops.traces import past_span, span
 from clpips.service.scoring.decoder import Decoder
@@ -79,7 +79,7 @@ class Decoding:
         )
         # Not watched: what hangs there is ended by itself.
         self._apart: Batcher[Undecoded | _UndecodedMask, Decoded | ScoredMask] = Batcher(
-            lambda files: [_decoded_apart(decoder, one, net, share_only=True) for one in files],
+            lambda files: [_decoded_apart(decoder, one, net, SHARE) for one in files],
             decoder.apart,
             max_batch=1,
             max_queue=max_queue,
@@ -89,7 +89,7 @@ class Decoding:
             waited=partial(past_span, "queue"),
         )
         self._large: Batcher[_Large, Decoded | ScoredMask] = Batcher(
-            lambda files: [_decoded_apart(decoder, one.file, net, needs=one.needs) for one in files],
+            lambda files: [_decoded_apart(decoder, one.file, net, Memory(needs=one.needs)) for one in files],
             decoder.large,
             max_batch=1,
             max_queue=max_queue,
@@ -201,9 +201,9 @@ def _pictured(image: DecodedImage) -> Decoded:
 
 
 def _decoded_apart(
-    decoder: Decoder, file: Undecoded | _UndecodedMask, net: Net, *, share_only: bool = False, needs: int = 0
+    decoder: Decoder, file: Undecoded | _UndecodedMask, net: Net, memory: Memory
 ) -> Decoded | ScoredMask:
     if isinstance(file, Undecoded):
-        return _pictured(decoder.load(*file, share_only=share_only, needs=needs))
-    values = decoder.mask(file.content, file.max_pixels, file.wanted, share_only=share_only, needs=needs)
+        return _pictured(decoder.load(*file, memory=memory))
+    values = decoder.mask(file.content, file.max_pixels, file.wanted, memory=memory)
     return scored_mask(values, file.resolution, net)

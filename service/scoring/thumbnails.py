@@ -6,14 +6,13 @@ Most are made as the images are decoded to be scored (`pipeline.py`); these are 
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 
 from clpips.models.images.errors import ImageError
 from clpips.models.images.thumbnails import webp
 from clpips.service.admission.door import Ticket
-from clpips.service.decoding.processes import AbandonedError
+from clpips.service.decoding.processes import AbandonedError, Memory
 from clpips.service.scoring.decoder import Decoder
 from clpips.service.scoring.pipeline import THUMBNAIL_SIDE
 from clpips.service.wire.schemas import SentImage
@@ -36,16 +35,14 @@ class ThumbnailMaker:
         loop = asyncio.get_running_loop()
         wanted = True
 
-        def made(image: SentImage, **memory: Any) -> bytes | None:
+        def made(image: SentImage, memory: Memory) -> bytes | None:
             def is_wanted() -> bool:
                 return wanted and loop.time() < ticket.deadline
 
             if not is_wanted():
                 return None
             try:
-                return webp(
-                    self._decoder.thumbnail(image.content, THUMBNAIL_SIDE, self._max_pixels, is_wanted, **memory)
-                )
+                return webp(self._decoder.thumbnail(image.content, THUMBNAIL_SIDE, self._max_pixels, is_wanted, memory))
             except (ImageError, AbandonedError):
                 return None
             except (RuntimeError, MemoryError) as error:  # of a decoder: the picture alone is lost
