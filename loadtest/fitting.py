@@ -14,7 +14,8 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.fit import PERSONAL, VOTES, ConvexRecipe, fit_convex
+from clpips.models.fitting.convex.fit import fit_convex
+from clpips.models.fitting.convex.members import PERSONAL, VOTES, ConvexRecipe
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking

@@ -1,11 +1,14 @@
 """Simulated people who judge by how pictures look alone, or by what they are of alone: how soon is that learned?
 
-    python -m loadtest.minds DATA [--people 24] [--noise 0.05 0.3] [--rankings 1 3 10]
+    python -m loadtest.minds DATA [--people 24] [--noise 0.05 0.3] [--rankings 1 3 10] [--nothing]
 
 DATA is a folder of ranking files; only their pictures count. Each person weighs a tenth of the channels, drawn anew, of
 the families of one network, and ranks ten pictures at a time with Gumbel noise on the logarithm of the distance. A part
 of the images is kept apart, as in `loadtest.people`. Printed are shares of pairs ordered as the person would without
 noise: by LPIPS, by `balanced`, by a fit of all families, and by the same fit that was told which families count.
+
+With `--nothing` the people are those of whom there is nothing to learn: half rank at random, half judge as `balanced`
+does, with noise. Printed is how many of the fits to their rankings the guard takes, each of which is a mistake.
 """
 
 import argparse
@@ -16,7 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.fit import LOOKS, PERSONAL, WHAT, fit_convex
+from clpips.models.fitting.convex.fit import fit_convex
+from clpips.models.fitting.convex.members import LOOKS, PERSONAL, WHAT
 from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.metric.families import PLACES, Z_LENGTH, Families
 from clpips.models.metric.weights_files import load_weights
@@ -75,6 +79,28 @@ def try_mind(
     return [*marks, judge(exam, rows @ fit), judge(exam, only(rows, families) @ told), float(taken)]
 
 
+def try_nothing(
+    shown: Sequence[Opinion], rows: NDArray[np.float32], noise: float, rankings: int, number: int
+) -> tuple[bool, bool]:
+    """Whether the guard takes a fit to somebody who ranks at random, and to somebody who judges as `balanced` does."""
+    rng = np.random.default_rng(number)
+    balanced = load_weights("balanced").values
+    order = rng.permutation(np.unique([each.target for each in shown]))
+    learning = order[: round(LEARNED * len(order))]
+    nobody = [
+        Opinion(each.target, each.candidates, each.rows, 1 + rng.permutation(len(each.ranks)).astype(np.float64))
+        for each in shown
+    ]
+    content = says(shown, (rows @ balanced).astype(np.float64), noise, rng)
+    taken = []
+    for said in (nobody, content):
+        lesson = draw(said, learning, rankings, rng)
+        if lesson is None:
+            raise SystemExit(f"these pictures are too few for {rankings} rankings")
+        taken.append(_fit(lesson, rows, balanced)[1])
+    return taken[0], taken[1]
+
+
 def _fit(
     lesson: Sequence[Opinion], rows: NDArray[np.float32], parent: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], bool]:
@@ -93,15 +119,35 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=24)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.05, 0.3])
     parser.add_argument("--rankings", type=int, nargs="+", default=[1, 3, 10])
+    parser.add_argument("--nothing", action="store_true", help="people of whom there is nothing to learn")
     options = parser.parse_args()
     measured = read(options.data, list(PLACES))
     shown = next(iter(opinions_of(measured).values()))
+    if options.nothing:
+        report_nothing(shown, measured.rows, options)
+    else:
+        report_minds(shown, measured.rows, options)
+
+
+def report_nothing(shown: Sequence[Opinion], rows: NDArray[np.float32], options: argparse.Namespace) -> None:
+    """Print how many fits the guard takes of people of whom there is nothing to learn."""
+    print(f"{options.people} people each, {LEARNED:.0%} of the images to learn from; fits that the guard takes")
+    print("noise  rankings  of who ranks at random  of who judges as `balanced` does")
+    for noise in options.noise:
+        for rankings in options.rankings:
+            tried = [try_nothing(shown, rows, noise, rankings, number) for number in range(options.people)]
+            random, content = np.mean(tried, axis=0)
+            print(f"{noise:>5g}  {rankings:>8}  {random:>22.0%}  {content:>32.0%}", flush=True)
+
+
+def report_minds(shown: Sequence[Opinion], rows: NDArray[np.float32], options: argparse.Namespace) -> None:
+    """Print what is learned of people who judge by one network's families alone."""
     print(f"{options.people} people each, {LEARNED:.0%} of the images to learn from; pairs ordered as the person does")
     print("judges by  noise  rankings  LPIPS  balanced   fit  told   behind (± se)  of told  guard takes")
     for mind, families in MINDS.items():
         for noise in options.noise:
             for rankings in options.rankings:
-                tried = [try_mind(shown, measured.rows, families, noise, rankings, n) for n in range(options.people)]
+                tried = [try_mind(shown, rows, families, noise, rankings, n) for n in range(options.people)]
                 lpips, balanced, fit, told, taken = np.mean(tried, axis=0)
                 behind = np.array([100 * (trial[2] - trial[3]) for trial in tried])
                 error = behind.std(ddof=1) / np.sqrt(len(behind)) if len(behind) > 1 else float("nan")

@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.engines.opening import open_engine
-from clpips.models.fitting.convex.fit import PERSONAL, VOTES, fit_convex
-from clpips.models.fitting.convex.guard import Lead, Validation
+from clpips.models.fitting.convex.fit import fit_convex
+from clpips.models.fitting.convex.guard import Validation
+from clpips.models.fitting.convex.members import PERSONAL, VOTES
 from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION, SHIPPED_FINGERPRINT
 from clpips.models.metric.families import PLACES
@@ -79,13 +80,7 @@ class Trial:
 
     def taken(self, errors: float) -> bool:
         """Whether such a guard takes the fit."""
-        if self.validation is None:
-            return False
-        return all(_clear(lead, errors) for lead in (self.validation.lead, self.validation.lpips_lead))
-
-
-def _clear(lead: Lead, errors: float) -> bool:
-    return lead.value > 0 and lead.value > errors * lead.error
+        return self.validation is not None and self.validation.ahead(errors)
 
 
 def opinions_of(measured: MeasuredRankings) -> dict[str, list[Opinion]]:

@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import pytest
 
-from clpips.models.fitting.convex.guard import Lead, Validation
+from clpips.models.fitting.convex.guard import Lead, Rivalry, Validation
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.files import Ranking
 from clpips.models.rankings.measured import MeasuredRankings
@@ -41,9 +41,9 @@ def options(**changes: object) -> argparse.Namespace:
 
 
 def trial(lead: float, error: float, fit: float = 0.6, parent: float = 0.5, lpips: float = 0.55) -> Trial:
-    one = Lead(lead, error)
+    one = Rivalry(Lead(0.1, 0.05), Lead(lead, error))
     found = Validation(
-        agreement=0.6, parent_agreement=0.5, lpips_agreement=0.5, lead=one, lpips_lead=one, unit="images", targets=3
+        agreement=0.6, parent_agreement=0.5, lpips_agreement=0.5, parent=one, lpips=one, unit="images", targets=3
     )
     return Trial(fit, parent, lpips, found, 0.1)
 

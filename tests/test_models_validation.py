@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.averaging import SCALES, average_shares, that_count
-from clpips.models.fitting.convex.folds import CANDIDATE_FOLDS, split_folds
-from clpips.models.fitting.convex.guard import Lead, Validation
+from clpips.models.fitting.convex.folds import CANDIDATE_FOLDS, Unit, split_folds
+from clpips.models.fitting.convex.guard import Lead, Rivalry, Validation
 from clpips.models.fitting.convex.voted_pairs import VotedPairs, voted_pairs
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
@@ -107,32 +107,77 @@ def test_shares_that_hardly_count_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "error", "clear"),
+    ("value", "error", "exceeds"),
     [(0.03, 0.01, True), (0.01, 0.03, False), (0.0, 0.0, False), (0.02, float("nan"), False), (-0.1, 0.01, False)],
 )
-def test_a_lead_is_clear_where_it_is_more_than_noise_and_no_tie(value: float, error: float, clear: bool) -> None:
-    assert Lead(value, error).clear is clear
+def test_a_lead_counts_where_it_is_more_than_noise_and_no_tie(value: float, error: float, exceeds: bool) -> None:
+    assert Lead(value, error).exceeds(1) is exceeds
 
 
-def validation(lead: Lead, lpips: Lead) -> Validation:
+AHEAD, BEHIND = Lead(0.02, 0.05), Lead(-0.01, 0.05)
+SURE, UNSURE = Lead(0.03, 0.01), Lead(0.01, 0.05)
+NOBODY_KNOWS = Lead(0.03, float("nan"))
+
+
+def validation(parent: Rivalry, lpips: Rivalry, unit: Unit = "images") -> Validation:
     return Validation(
         agreement=0.65,
-        parent_agreement=0.65 - lead.value,
-        lpips_agreement=0.65 - lpips.value,
-        lead=lead,
-        lpips_lead=lpips,
-        unit="images",
+        parent_agreement=0.65 - parent.agreement.value,
+        lpips_agreement=0.65 - lpips.agreement.value,
+        parent=parent,
+        lpips=lpips,
+        unit=unit,
         targets=9,
     )
 
 
 def test_a_version_is_taken_only_where_it_leads_both_its_parent_and_lpips() -> None:
-    sure, unsure = Lead(0.03, 0.01), Lead(0.03, 0.05)
+    sure, unsure = Rivalry(AHEAD, SURE), Rivalry(AHEAD, UNSURE)
     assert validation(sure, sure).taken
     assert not validation(sure, unsure).taken
     assert not validation(unsure, sure).taken
 
 
+def test_a_version_that_agrees_no_more_often_is_not_taken_however_likely_it_finds_the_choices() -> None:
+    sure = Rivalry(AHEAD, SURE)
+    for tie in (Lead(0.0, 0.05), BEHIND):
+        assert not validation(sure, Rivalry(tie, SURE)).taken
+        assert not validation(Rivalry(tie, SURE), sure).taken
+
+
+def test_a_lead_whose_error_nobody_knows_is_none() -> None:
+    assert not validation(Rivalry(AHEAD, NOBODY_KNOWS), Rivalry(AHEAD, SURE)).taken
+
+
+def test_a_whole_error_is_asked_for_where_folds_learn_from_nearly_all() -> None:
+    some = Rivalry(AHEAD, Lead(0.7, 1.0))
+    assert validation(some, some).taken
+    assert not validation(some, some, unit="candidates").taken
+    assert not validation(some, some, unit="targets").taken
+
+
 @pytest.mark.parametrize(("lead", "supports"), [(0.1, True), (-0.05, True), (-0.15, False)])
 def test_a_fit_is_supported_unless_it_is_tellingly_worse_than_its_parent(lead: float, supports: bool) -> None:
-    assert validation(Lead(lead, 0.05), Lead(0.0, 0.05)).supports is supports
+    assert validation(Rivalry(Lead(lead, 0.05), SURE), Rivalry(AHEAD, SURE)).supports is supports
+
+
+def shared_few(images: int, rankings: int) -> VotedPairs:
+    return shared(images=images, rankings=rankings, candidates=6, seed=1)
+
+
+def test_few_targets_that_share_images_are_each_held_out_several_times() -> None:
+    compared = shared_few(images=14, rankings=3)
+    folds, unit = split_folds(compared, FOLDS)
+    assert unit == "images"
+    assert len(folds) > FOLDS
+    held_out = {tuple(np.unique(compared.targets[fold.asked])) for fold in folds}
+    assert held_out == {(target,) for target in np.unique(compared.targets)}
+    asked = np.sum([fold.asked for fold in folds], axis=0)
+    assert sum(fold.worth * fold.asked.sum() for fold in folds) == pytest.approx(np.count_nonzero(asked))
+
+
+def test_few_targets_leave_each_other_something_to_learn_from() -> None:
+    compared = shared_few(images=14, rankings=3)
+    for fold in split_folds(compared, FOLDS)[0]:
+        (target,) = np.unique(compared.targets[fold.asked])
+        assert set(compared.targets[fold.learned]) == {*compared.targets} - {target}

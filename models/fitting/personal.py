@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_value
 from clpips.models.agreement.icc import average_agreement
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex.fit import PERSONAL, fit_convex
-from clpips.models.fitting.convex.guard import Validation
+from clpips.models.fitting.convex.fit import fit_convex
+from clpips.models.fitting.convex.guard import Rivalry, Validation
+from clpips.models.fitting.convex.members import PERSONAL
 from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.metric.distance import weigh
@@ -86,16 +87,18 @@ def _reason(validation: Validation, rankings: int, seen: float) -> str:
     )
     if validation.taken:
         return found
-    leads = " and ".join(
-        f"{100 * lead.value:+.1f} ± {100 * lead.error:.1f}"
-        if np.isfinite(lead.error)
-        else f"{100 * lead.value:+.1f} ± ?"
-        for lead in (validation.lead, validation.lpips_lead)
-    )
     return (
         f"{found}; after {_count(rankings)} that is not more than noise would give, so the profile answers as before: "
-        f"it waits for rankings that make both leads larger than their errors ({leads} points)"
+        f"it waits for rankings by which new weights agree more often than both, and foresee choices better than both "
+        f"by more than {validation.least_errors:g} standard errors (now {_errors(validation.parent)} and "
+        f"{_errors(validation.lpips)})"
     )
+
+
+def _errors(rivalry: Rivalry) -> str:
+    """By how many standard errors the likelihood leads."""
+    errors = rivalry.likelihood.errors
+    return f"{errors:+.1f}" if np.isfinite(errors) else "unknown"
 
 
 def _count(rankings: int) -> str:

@@ -8,8 +8,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.fit import PERSONAL, ConvexRecipe, fit_convex
+from clpips.models.fitting.convex.fit import fit_convex
 from clpips.models.fitting.convex.guard import Validation
+from clpips.models.fitting.convex.members import PERSONAL, ConvexRecipe
 from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.metric.weights import LayerWeights
 from clpips.models.rankings.pairs import RankedPairs

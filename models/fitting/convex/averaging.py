@@ -82,12 +82,15 @@ class Averaging:
         gaps = distances[compared.high[fold.asked]] - distances[compared.low[fold.asked]]  # (asked, k)
         sizes = distances[seen].mean(axis=0)  # (k,)
         sizes = np.where(sizes > 0, sizes, 1)
-        return Asked(weights / sizes[:, np.newaxis], gaps / sizes, self._losses(gaps, fold.asked))
+        return Asked(weights / sizes[:, np.newaxis], gaps / sizes, self._losses(gaps, fold.asked, fold.worth))
 
-    def _losses(self, gaps: Vector, asked: Chosen) -> Vector:
-        """Logistic losses of gaps, `(asked, k)`, at each scale: `(k, scales)`, in independent answers."""
+    def _losses(self, gaps: Vector, asked: Chosen, each: float) -> Vector:
+        """Logistic losses of gaps, `(asked, k)`, at each scale: `(k, scales)`, in independent answers.
+
+        An answer counts `each`, in [0, 1].
+        """
         compared = self._compared
-        worth = (compared.evidence / compared.votes.mean())[asked]  # (asked,)
+        worth = each * (compared.evidence / compared.votes.mean())[asked]  # (asked,)
         worth = worth * min(1.0, len(compared.images(asked)) / compared.answers(asked))  # no more answers than images
         votes_for, votes_against = worth * compared.votes_for[asked], worth * compared.votes_against[asked]  # (asked,)
         against = votes_against @ gaps  # (k,)

@@ -2,16 +2,16 @@
 
 A squared hinge on the comparisons and a ridge towards a start, which lies between the parent and LPIPS: one convex
 problem for each strength of the ridge and each choice of families, averaged by what each says of images held out.
-Deterministic, no epochs. Where each step stands: `voted_pairs.py`, `space.py` (the prior), `solver.py`, `folds.py`,
-`averaging.py`, `guard.py`.
+Deterministic, no epochs. Where each step stands: `members.py` (what is averaged), `voted_pairs.py`, `space.py` (the
+prior), `solver.py`, `folds.py`, `averaging.py`, `guard.py`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,11 @@ from clpips.models.fitting.convex.averaging import Averaging, Branch, average_sh
 from clpips.models.fitting.convex.differences import differences_of
 from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
 from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
+from clpips.models.fitting.convex.members import RANKINGS, VOTES, ConvexRecipe, Start, usual_share
 from clpips.models.fitting.convex.solver import Vector
-from clpips.models.fitting.convex.space import CoarseStrengths, make_space, mixed_start
+from clpips.models.fitting.convex.space import make_space, mixed_start
 from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
-from clpips.models.metric.families import ALEXNET, ALL_FAMILIES, CONTENT, LAYOUTS, Families, families_of, layout_of_z
+from clpips.models.metric.families import LAYOUTS, layout_of_z
 from clpips.models.metric.loudness import natural_loudness
 from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
@@ -34,74 +35,6 @@ MOST: Final = 0.5  # of the shares: where so much is zero weights, there is no f
 # The number is the process's, not the thread's: hence one fit at a time.
 _ONE_AT_A_TIME: Final = Lock()
 _BLAS: Final = ThreadpoolController()
-
-
-class Member(NamedTuple):
-    """One fit of the average: the families that may count in it, and how far a channel may go from the start.
-
-    The strength is in scores of a typical comparison; `usual` is what the fit counts before anything has been held out;
-    `exponent` says how channels share (`space.py`).
-    """
-
-    families: Families
-    strength: float
-    usual: float
-    exponent: float = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvexRecipe:
-    """What is tried, and what counts before anything has been learned.
-
-    `members` are what is averaged, those of one space side by side, the strictest first. `lpips` is LPIPS's
-    share of the start, `temper` how much held-out losses count in the average, `folds` how many there are from so many
-    targets on. With `natural` the loudness of natural images stands beside that of the rows at hand; with `one_target`
-    rankings that share a target support a fit.
-    """
-
-    members: tuple[Member, ...]
-    lpips: float
-    coarse: CoarseStrengths
-    folds: tuple[tuple[int, int], ...]
-    natural: bool
-    one_target: bool
-    temper: float
-
-
-LOOKS: Final = families_of({ALEXNET})  # how a picture looks
-WHAT: Final = families_of({CONTENT})  # what it is of
-
-# At 20 rankings of ten a fit takes 0.15 s, which is what its folds are few for; later, steadier figures matter more.
-PERSONAL: Final = ConvexRecipe(
-    members=(
-        Member(ALL_FAMILIES, 0.4, 0.12),
-        Member(ALL_FAMILIES, 1.0, 0.16),
-        Member(ALL_FAMILIES, 2.5, 0.12),
-        Member(LOOKS, 1.0, 0.3),
-        Member(WHAT, 1.0, 0.3),
-    ),
-    lpips=0.4,
-    coarse=CoarseStrengths(start=0.3, family=2.0, layer=2.0),
-    folds=((0, 8), (15, 5), (25, 12)),
-    natural=True,
-    one_target=True,
-    temper=1.0,
-)
-RANKINGS: Final = replace(PERSONAL, one_target=False)
-VOTES: Final = ConvexRecipe(
-    members=(
-        Member(ALL_FAMILIES, 0.2, 0.1),
-        Member(ALL_FAMILIES, 0.4, 0.25),
-        Member(ALL_FAMILIES, 0.8, 0.15),
-        Member(ALL_FAMILIES, 0.4, 0.5, exponent=0.0),
-    ),
-    lpips=0.45,
-    coarse=CoarseStrengths(start=0.3, family=0.3, layer=0.3),
-    folds=((0, 4),),
-    natural=False,
-    one_target=False,
-    temper=0.5,
-)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -168,17 +101,21 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
         raise NoFitError(
             f"no {unit} can be held out: every ranking shows what the others show; rank other pictures, too"
         )
-    start = mixed_start(compared, parent, lpips, recipe.lpips)
+    starts: dict[Start, Vector] = {
+        "mixed": mixed_start(compared, parent, lpips, recipe.lpips),
+        "even": np.ones(len(parent)),
+    }
     known = natural_loudness(layout_of_z(len(parent))).astype(np.float64) if recipe.natural else None
     differences = differences_of(compared)
     branches: list[Branch] = []
     counted: list[float] = []
-    for (families, exponent), grouped in groupby(recipe.members, lambda member: (member.families, member.exponent)):
-        space = make_space(compared, differences, start, balanced, known, recipe.coarse, families, exponent)
+    counting = [member for member in recipe.members if usual_share(member, compared)]
+    for (families, exponent, which), grouped in groupby(counting, lambda one: (one.families, one.exponent, one.start)):
+        space = make_space(compared, differences, starts[which], balanced, known, recipe.coarse, families, exponent)
         if space is not None:
             members = list(grouped)
             branches.append((space, [member.strength for member in members]))
-            counted += [member.usual for member in members]
+            counted += [usual_share(member, compared) for member in members]
     averaging = Averaging(compared, differences, branches)
     usual = np.array(counted) / sum(counted)  # (k,)
 

@@ -10,7 +10,7 @@ images at random, where everything is compared with everything. With one target 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -23,6 +23,9 @@ SHARE: Final = 0.4  # of the images that a random fold holds out
 CANDIDATE_SHARE: Final = 0.3  # of the candidates, where there is one target
 CANDIDATE_FOLDS: Final = 24  # where there is one target: each asks about few comparisons, and takes little time
 FEWEST: Final = 2  # images that a random fold holds out
+FEW_TARGETS: Final = 4  # that are held out several times each, where they share images
+FEW_TARGETS_FOLDS: Final = 24
+KEPT_SHARE: Final = 0.6  # of the recurring candidates, that such a fold does not hold out
 SEED: Final = 0
 
 Unit = Literal["images", "targets", "candidates"]  # what was not seen in learning
@@ -30,10 +33,14 @@ Unit = Literal["images", "targets", "candidates"]  # what was not seen in learni
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Which of m comparisons are learned from, and which are asked about: bool `(m,)` each, never both."""
+    """Which of m comparisons are learned from, and which are asked about: bool `(m,)` each, never both.
+
+    An answer counts as `worth`, in [0, 1]: less where the same comparison is asked about in many folds.
+    """
 
     learned: Chosen
     asked: Chosen
+    worth: float = 1.0
 
 
 def split_folds(compared: VotedPairs, folds: int) -> tuple[list[Fold], Unit]:
@@ -44,16 +51,40 @@ def split_folds(compared: VotedPairs, folds: int) -> tuple[list[Fold], Unit]:
         candidates = np.unique(np.concatenate([compared.low_images, compared.high_images]))
         shares = _random_shares(rng, candidates, CANDIDATE_SHARE, CANDIDATE_FOLDS)
         return _sound([_hold_out(compared, share, with_target=False) for share in shares]), "candidates"
-    members = [compared.images(compared.targets == target) for target in rng.permutation(targets)]
+    targets = rng.permutation(targets)
+    members = [compared.images(compared.targets == target) for target in targets]
     everything = compared.images(np.ones(len(compared), bool))
+    recur = sum(len(images) for images in members) > len(everything)
+    if recur and len(members) <= FEW_TARGETS and (repeated := _repeated(rng, compared, targets, members)):
+        return repeated, "images"
     options = [
         [np.concatenate(members[one::folds]) for one in range(min(folds, len(members)))],
         members[:folds],
         _random_shares(rng, everything, SHARE, folds),
     ]
     made = [_sound([_hold_out(compared, images, with_target=True) for images in option]) for option in options]
-    recur = sum(len(images) for images in members) > len(everything)
     return max(made, key=_worth), "images" if recur else "targets"
+
+
+def _repeated(
+    rng: np.random.Generator, compared: VotedPairs, targets: Indices, members: Sequence[Indices]
+) -> list[Fold]:
+    """Folds that each hold out one target with its own candidates, and a part of those that are others' too.
+
+    `members` are the images of each target. Other targets stay, since without them nothing is learned from theirs.
+    """
+    choices: dict[bytes, Indices] = {}  # of images to hold out, each once
+    for number in range(FEW_TARGETS_FOLDS):
+        target, own = targets[number % len(targets)], members[number % len(targets)]
+        others = np.concatenate([images for images in members if images is not own])
+        recurring = np.setdiff1d(own[np.isin(own, others)], targets)
+        kept = rng.permutation(recurring)[: round(KEPT_SHARE * len(recurring))]
+        images = np.setdiff1d(own, [*kept, *targets[targets != target]])
+        choices[images.tobytes()] = images
+    folds = _sound([_hold_out(compared, images, with_target=True) for images in choices.values()])
+    times = np.sum([fold.asked for fold in folds], axis=0)  # (m,)
+    worth = float(np.count_nonzero(times) / np.sum(times)) if folds else 0.0
+    return [replace(fold, worth=worth) for fold in folds]
 
 
 def _random_shares(rng: np.random.Generator, images: Indices, share: float, folds: int) -> list[Indices]:

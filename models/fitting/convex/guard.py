@@ -1,8 +1,13 @@
 """Guard: a fit beside its parent and LPIPS on what was held out, and whether its lead is more than noise would give.
 
-The standard error of the lead is cluster-robust: answers about one target hang together, and with one target answers
-about one candidate. (Of targets: the ratio estimator of survey sampling, Cochran, "Sampling Techniques", 1977. Of
-candidates: the dyadic-robust error of Aronow, Samii and Assenova, Political Analysis 23, 2015.)
+Two leads over each are looked at. The share of votes that it agrees with is what people understand, and it must be
+larger. The log-likelihood of a vote, with the logistic function of the gap as its probability, also counts by how much
+a metric is right or wrong, and tells good fits from lucky ones with about half as many rankings: its lead must be more
+than noise would give.
+
+Standard errors are cluster-robust: answers about one target hang together, and with one target answers about one
+candidate. (Of targets: the ratio estimator of survey sampling, Cochran, "Sampling Techniques", 1977. Of candidates: the
+dyadic-robust error of Aronow, Samii and Assenova, Political Analysis 23, 2015.)
 """
 
 from collections.abc import Sequence
@@ -16,21 +21,42 @@ from clpips.models.fitting.convex.folds import Fold, Unit
 from clpips.models.fitting.convex.solver import Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
-GUARD_ERRORS: Final = 1.0  # standard errors that a lead must be more than
+GUARD_ERRORS: Final = 1.0  # standard errors that a lead in log-likelihood must be more than
+GUARD_ERRORS_IMAGES: Final = 0.5  # where a fold learns from half of the comparisons, so that the lead comes out small
 TELLING: Final = 2.0  # standard errors behind the parent that are no chance
+SCALES: Final = np.geomspace(0.1, 40, 25)  # scores of a typical held-out gap at which likelihoods are tried
 
 
 @dataclass(frozen=True)
 class Lead:
-    """By how much larger a share of the held-out votes a fit agrees with than something else does."""
+    """By how much a fit is better than something else on the held-out votes: the mean of a vote.
+
+    In a share of votes, in [−1, 1], or in log-likelihood, in nats.
+    """
 
     value: float
     error: float  # standard error; NaN where it cannot be told
 
+    def exceeds(self, errors: float) -> bool:
+        """Whether it is more than so many standard errors. A tie is not, nor is a lead without an error."""
+        return self.value > 0 and self.value > errors * self.error
+
     @property
-    def clear(self) -> bool:
-        """Whether it is more than noise would give. A tie is not, nor is a lead without an error."""
-        return self.value > 0 and self.value > GUARD_ERRORS * self.error
+    def errors(self) -> float:
+        """How many standard errors it is; NaN where there is no error."""
+        return self.value / self.error if self.error > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class Rivalry:
+    """A fit beside one other metric: by how much it leads in agreement, and in log-likelihood."""
+
+    agreement: Lead
+    likelihood: Lead
+
+    def won(self, errors: float) -> bool:
+        """Whether the fit agrees more often, and its likelihood leads by more than so many standard errors."""
+        return self.agreement.value > 0 and self.likelihood.exceeds(errors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +69,36 @@ class Validation:
     agreement: float
     parent_agreement: float
     lpips_agreement: float
-    lead: Lead
-    lpips_lead: Lead
+    parent: Rivalry
+    lpips: Rivalry
     unit: Unit
     targets: int
+
+    @property
+    def least_errors(self) -> float:
+        """How many standard errors a lead in log-likelihood must be more than."""
+        return GUARD_ERRORS_IMAGES if self.unit == "images" else GUARD_ERRORS
 
     @property
     def taken(self) -> bool:
         """Whether the fit is better than its parent and than LPIPS, by more than noise would give.
 
-        >>> sure, unsure = Lead(0.03, 0.01), Lead(0.03, 0.04)
-        >>> found = {"agreement": 0.6, "parent_agreement": 0.6, "lpips_agreement": 0.6, "unit": "images", "targets": 4}
-        >>> [Validation(lead=sure, lpips_lead=other, **found).taken for other in (sure, unsure)]
+        >>> sure, unsure = (Rivalry(Lead(0.03, 0.02), Lead(0.01, error)) for error in (0.01, 0.04))
+        >>> found = {"agreement": 0.6, "parent_agreement": 0.5, "lpips_agreement": 0.5, "unit": "images", "targets": 3}
+        >>> [Validation(parent=sure, lpips=other, **found).taken for other in (sure, unsure)]
         [True, False]
         """
-        return self.lead.clear and self.lpips_lead.clear
+        return self.ahead(self.least_errors)
+
+    def ahead(self, errors: float) -> bool:
+        """The same by a guard of so many standard errors."""
+        return self.parent.won(errors) and self.lpips.won(errors)
 
     @property
     def supports(self) -> bool:
         """Whether the fit is not tellingly worse than its parent."""
-        behind = TELLING * self.lead.error if np.isfinite(self.lead.error) else 0.0
-        return self.lead.value >= -behind
+        lead = self.parent.agreement
+        return lead.value >= -(TELLING * lead.error if np.isfinite(lead.error) else 0.0)
 
     @property
     def words(self) -> str:
@@ -86,24 +121,25 @@ def validate(
     the fold either.
     """
     distances = (compared.rows @ rivals.T.astype(np.float32)).astype(np.float64)  # (r, 2)
-    agreeing = np.zeros((len(compared), 3))  # (m, 3): the fit's, the parent's, LPIPS's, over all folds
-    votes = np.zeros(len(compared))  # (m,)
-    for place, fold in enumerate(folds):
-        shares = blind_shares(answers, place, usual, temper)  # (k,)
-        theirs = distances[compared.high[fold.asked]] - distances[compared.low[fold.asked]]  # (asked, 2)
-        gaps = np.column_stack([answers[place].gaps @ shares, theirs])  # (asked, 3)
-        agreeing[fold.asked] += compared.agreeing(gaps, fold.asked)
-        votes[fold.asked] += compared.votes[fold.asked]
-    fit, parent, lpips = agreeing.sum(axis=0) / votes.sum()
-    leads = [_lead(compared, unit, agreeing[:, 0] - agreeing[:, rival], votes) for rival in (1, 2)]
+    asked = np.concatenate([np.flatnonzero(fold.asked) for fold in folds])  # (a,), a comparison once for each fold
+    said = [answers[place].gaps @ blind_shares(answers, place, usual, temper) for place in range(len(folds))]
+    theirs = distances[compared.high[asked]] - distances[compared.low[asked]]  # (a, 2)
+    gaps = np.column_stack([np.concatenate(said), theirs])  # (a, 3): the fit's, the parent's, LPIPS's
+    agreeing = compared.agreeing(gaps, asked)  # (a, 3)
+    likelihoods = _likelihoods(compared.votes_for[asked], compared.votes_against[asked], gaps)  # (a, 3)
+    fit, parent, lpips = agreeing.sum(axis=0) / compared.votes[asked].sum()
+    rivalries = [
+        Rivalry(*(_lead(compared, unit, asked, each[:, 0] - each[:, rival]) for each in (agreeing, likelihoods)))
+        for rival in (1, 2)
+    ]
     return Validation(
         agreement=float(fit),
         parent_agreement=float(parent),
         lpips_agreement=float(lpips),
-        lead=leads[0],
-        lpips_lead=leads[1],
+        parent=rivalries[0],
+        lpips=rivalries[1],
         unit=unit,
-        targets=len(np.unique(compared.targets[votes > 0])),
+        targets=len(np.unique(compared.targets[asked])),
     )
 
 
@@ -112,10 +148,22 @@ def blind_shares(answers: Sequence[Asked], fold: int, usual: Vector, temper: flo
     return average_shares(usual, [asked.losses for place, asked in enumerate(answers) if place != fold], temper)
 
 
-def _lead(compared: VotedPairs, unit: Unit, ahead: Vector, votes: Vector) -> Lead:
-    """Of votes `(m,)` that one agrees with and the other does not."""
+def _likelihoods(votes_for: Vector, votes_against: Vector, gaps: Vector) -> Vector:
+    """Log-likelihoods of votes, `(a,)`, by gaps, `(a, k)`, of k metrics, each at the one scale that suits it best."""
+    scores = gaps / (np.sqrt(np.mean(gaps**2, axis=0)) + np.finfo(float).tiny)  # (a, k)
+    # log(1 + exp(x)) is x more than log(1 + exp(−x))
+    against = votes_against @ scores  # (k,)
+    losses = [(votes_for + votes_against) @ np.logaddexp(0, -scale * scores) + scale * against for scale in SCALES]
+    scores *= SCALES[np.argmin(losses, axis=0)]
+    surprise = (votes_for + votes_against)[:, np.newaxis] * np.logaddexp(0, -scores)  # (a, k)
+    return np.asarray(-surprise - votes_against[:, np.newaxis] * scores)
+
+
+def _lead(compared: VotedPairs, unit: Unit, asked: Indices, ahead: Vector) -> Lead:
+    """The mean of a vote, of what one metric is ahead of another in the comparisons that were asked about, `(a,)`."""
+    votes = np.bincount(asked, compared.votes[asked], len(compared))  # (m,), over all folds
     lead = float(ahead.sum() / votes.sum())
-    off = ahead - lead * votes  # (m,)
+    off = np.bincount(asked, ahead, len(compared)) - lead * votes  # (m,)
     if unit == "candidates":
         low, high = compared.low_images, compared.high_images
         clusters = _sums(np.concatenate([low, high]), np.tile(off, 2))  # a comparison is in two

@@ -53,7 +53,7 @@ class VotedPairs:
         """Those that the chosen comparisons show, each once."""
         return np.unique(np.concatenate([self.targets[chosen], self.low_images[chosen], self.high_images[chosen]]))
 
-    def agreeing(self, gaps: Vector, chosen: NDArray[np.bool_]) -> Vector:
+    def agreeing(self, gaps: Vector, chosen: Indices) -> Vector:
         """Votes that agree with gaps, `(chosen, …)`: how much further the high row is; a gap of 0 has half of them."""
         shape = (-1,) + (1,) * (gaps.ndim - 1)
         sides, votes_for = np.sign(gaps), self.votes_for[chosen].reshape(shape)
