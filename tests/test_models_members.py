@@ -5,10 +5,19 @@ import pytest
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.fit import fit_convex
-from clpips.models.fitting.convex.members import VOTES, content_level, sameness, usual_share
+from clpips.models.fitting.convex.members import (
+    PERSONAL,
+    VOTES,
+    content_level,
+    counted,
+    families_in,
+    sameness,
+    usual_share,
+)
 from clpips.models.fitting.convex.voted_pairs import VotedPairs, voted_pairs
 from clpips.models.metric.families import PLACES, Z_LENGTH
 from clpips.models.metric.typical import typical_sum
+from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.pairs import RankedPairs
 
 CONTENT = ("content_mean", "content_std")
@@ -54,6 +63,23 @@ def test_it_counts_the_less_the_more_answers_there_are_and_the_others_do_not() -
     assert [usual_share(member, few) for member in VOTES.members[:-1]] == [
         usual_share(member, many) for member in VOTES.members[:-1]
     ]
+
+
+def families_counted(parent: str, pairs: VotedPairs) -> list[frozenset[str]]:
+    return [each.families for each in counted(PERSONAL, pairs, load_weights(parent).values.astype(np.float64))]
+
+
+def test_a_parent_of_some_families_has_a_fit_of_them_alone() -> None:
+    pairs = compared(20, 1.2)
+    assert families_counted("lpips", pairs)[-1] == {"aligned"}
+    assert families_counted("clpips-materials", pairs)[-1] == {"aligned", "mean", "std"}
+    assert len(families_counted("balanced", pairs)) == len(PERSONAL.members) - 1
+
+
+def test_a_parent_of_all_that_was_compared_has_none() -> None:
+    pairs = compared(20, 0)
+    assert families_in(pairs.rows) == {"aligned", "mean", "std"}
+    assert len(families_counted("clpips-materials", pairs)) == len(PERSONAL.members) - 1
 
 
 def parts(weights: NDArray[np.float32], rows: NDArray[np.float32]) -> dict[str, float]:

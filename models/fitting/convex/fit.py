@@ -21,7 +21,7 @@ from clpips.models.fitting.convex.averaging import Averaging, Branch, average_sh
 from clpips.models.fitting.convex.differences import differences_of
 from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
 from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
-from clpips.models.fitting.convex.members import RANKINGS, VOTES, ConvexRecipe, Start, usual_share
+from clpips.models.fitting.convex.members import RANKINGS, VOTES, ConvexRecipe, Start, counted
 from clpips.models.fitting.convex.solver import Vector
 from clpips.models.fitting.convex.space import make_space, mixed_start
 from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
@@ -108,16 +108,18 @@ def _fit(compared: VotedPairs, parent: Vector, balanced: Vector, lpips: Vector, 
     known = natural_loudness(layout_of_z(len(parent))).astype(np.float64) if recipe.natural else None
     differences = differences_of(compared)
     branches: list[Branch] = []
-    counted: list[float] = []
-    counting = [member for member in recipe.members if usual_share(member, compared)]
-    for (families, exponent, which), grouped in groupby(counting, lambda one: (one.families, one.exponent, one.start)):
+    shares_before: list[float] = []
+    members = counted(recipe, compared, parent)
+    for (families, exponent, which), grouped in groupby(
+        members, lambda each: (each.families, each.member.exponent, each.member.start)
+    ):
         space = make_space(compared, differences, starts[which], balanced, known, recipe.coarse, families, exponent)
         if space is not None:
-            members = list(grouped)
-            branches.append((space, [member.strength for member in members]))
-            counted += [usual_share(member, compared) for member in members]
+            own = list(grouped)
+            branches.append((space, [each.member.strength for each in own]))
+            shares_before += [each.share for each in own]
     averaging = Averaging(compared, differences, branches)
-    usual = np.array(counted) / sum(counted)  # (k,)
+    usual = np.array(shares_before) / sum(shares_before)  # (k,)
 
     fits = averaging.fits() if averaging.quick else None  # first: the folds' differ little from these
     answers = [averaging.ask(fold) for fold in folds]

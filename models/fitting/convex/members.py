@@ -1,14 +1,16 @@
 """What is averaged: fits of several families from several starts, and what each counts before anything is held out.
 
-A recipe is a table of members. Two things about the comparisons themselves say how much a member counts:
+A recipe is a table of members. What is known beforehand says how much a member counts:
 
+- **What somebody begins with.** Who names LPIPS as the parent says that its family is near to what they mean: a fit of
+  the parent's own families counts for most of the average, until rankings say otherwise.
 - **How many answers there are.** What is simple, fits of one family from even weights, does well with few of them, and
   is behind fits of everything where there are thousands.
 - **Whether the pictures show the same thing.** Where they hardly differ in content, what they are of tells nothing, and
   people judge by how they look; where they differ in it as natural pictures do, most people judge by that as well.
 
-Both were measured, on votes about materials (one object in one place) and on rankings of photographs of objects
-(`docs/learning.md`).
+All were measured, on votes about materials (one object in one place), rankings of photographs of objects, and simulated
+people (`docs/learning.md`, `docs/profiles.md`).
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from clpips.models.fitting.convex.solver import Floats, Vector
 from clpips.models.fitting.convex.space import CoarseStrengths
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 from clpips.models.metric.families import (
@@ -40,12 +43,14 @@ Start = Literal["mixed", "even"]  # the parent mixed with LPIPS, or all channels
 class Member(NamedTuple):
     """One fit of the average: the families that may count in it, and how far a channel may go from the start.
 
+    Without families it is of those that count in the parent, and is left out where these are all there are.
+
     The strength is in scores of a typical comparison; `usual` is what the fit counts before anything has been held out;
     `exponent` says how channels share (`space.py`). With as many answers as `few` it counts half of that; where it is
     for the `same_thing`, it counts less the more the pictures differ in content.
     """
 
-    families: Families
+    families: Families | None
     strength: float
     usual: float
     exponent: float = 0.5
@@ -85,6 +90,7 @@ PERSONAL: Final = ConvexRecipe(
         Member(ALL_FAMILIES, 2.5, 0.12),
         Member(LOOKS, 1.0, 0.3),
         Member(WHAT, 1.0, 0.3),
+        Member(None, 1.0, 2.0),
     ),
     lpips=0.4,
     coarse=CoarseStrengths(start=0.3, family=2.0, layer=2.0),
@@ -109,6 +115,31 @@ VOTES: Final = ConvexRecipe(
     one_target=False,
     temper=0.5,
 )
+
+
+class Counted(NamedTuple):
+    """A member that counts for some comparisons: of which families it is, and its share beside the others, above 0."""
+
+    member: Member
+    families: Families
+    share: float
+
+
+def counted(recipe: ConvexRecipe, compared: VotedPairs, parent: Vector) -> list[Counted]:
+    """The members that count for comparisons, and the families of a parent, `(c,)`, where they are for these."""
+    shown, own = families_in(compared.rows), families_in(parent[np.newaxis])
+    members = [
+        Counted(member, own if member.families is None else member.families, usual_share(member, compared))
+        for member in recipe.members
+        if member.families is not None or shown - own
+    ]
+    return [each for each in members if each.share > 0]
+
+
+def families_in(rows: Vector | Floats) -> Families:
+    """The families of which rows or weights, `(n, c)`, have anything."""
+    places = layout_of_z(rows.shape[1]).places
+    return frozenset(name for name, place in places.items() if rows[:, place].any())
 
 
 def usual_share(member: Member, compared: VotedPairs) -> float:
