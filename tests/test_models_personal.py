@@ -1,11 +1,14 @@
 """A personal fit: what it holds out, and when it is worth taking."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from clpips.models.fitting.personal import fit
+from clpips.models.fitting.job import FitJob
+from clpips.models.fitting.personal import Begun, Part, fit, part
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.metric.trained_on import TrainedOn
 from clpips.models.rankings.membership import hash_images
@@ -68,3 +71,32 @@ def test_pictures_that_recur_are_held_out_as_images() -> None:
     mine = job(rankings=8, candidates=5)
     names = [[f"target {(number + step) % 8}" for step in range(1, 6)] for number in range(8)]
     assert fit(replace(mine, candidates=names)).report["held_out"] == "images"
+
+
+@pytest.mark.parametrize(("rankings", "candidates"), [(1, 2), (1, 10), (3, 5), (16, 6)])
+def test_a_fit_with_a_part_done_elsewhere_is_the_same_fit(rankings: int, candidates: int) -> None:
+    mine, asked = job(rankings, candidates), list[FitJob]()
+
+    @contextmanager
+    def elsewhere(given: FitJob) -> Iterator[Begun]:
+        done = part(given)
+
+        def answer() -> Part | None:
+            asked.append(given)
+            return done
+
+        yield answer
+
+    alone, together = fit(mine), fit(mine, elsewhere)
+    assert len(asked) <= 1
+    assert (alone.taken, alone.reason, alone.report) == (together.taken, together.reason, together.report)
+    np.testing.assert_array_equal(alone.weights, together.weights)
+
+
+def test_no_part_of_a_fit_to_many_rankings_is_done_elsewhere() -> None:
+    def never(_: FitJob) -> AbstractContextManager[Begun]:
+        raise AssertionError
+
+    with pytest.raises(AssertionError):
+        fit(job(10, candidates=50), never)
+    fit(job(2, candidates=251), never)

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from clpips.models.fitting.convex.differences import differences_of
+from clpips.models.fitting.convex.graph import Graph
 from clpips.models.fitting.convex.newton_steps import MOST_KNOWN, Kernel, by_products, by_rows
 from clpips.models.fitting.convex.solver import BoundedRanking, Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
@@ -33,7 +34,7 @@ class Made:
         self.votes_for, self.votes_against = rng.integers(0, 4, (2, comparisons)).astype(np.float64)
         self.prior: Vector = rng.gamma(0.5, 0.1, coordinates)
         self.variance = np.where(np.arange(coordinates) < COARSE, 1, STRENGTH**2)
-        self.problem = BoundedRanking(self.rows, self.low, self.high, self.votes_for, self.votes_against)
+        self.problem = BoundedRanking(self.rows, Graph(rows, low, self.high), self.votes_for, self.votes_against)
 
     def solved(self, *, few_rows: bool, tolerance: float = 1e-9) -> Vector:
         kernel = Kernel.of(self.rows, COARSE)
@@ -112,6 +113,18 @@ def test_a_kernel_that_was_asked_before_says_the_same_as_a_new_one() -> None:
     )
 
 
+def test_kernels_that_begin_with_the_same_do_not_depend_on_each_other() -> None:
+    made, rng = Made(30, 60), np.random.default_rng(0)
+    whole = Kernel.of(made.rows, COARSE)
+    free = [rng.random(len(made.prior)) < 0.9 for _ in range(4)]
+    whole.over(free[0], STRENGTH)
+    for used in (np.arange(0, 30, 2), None):
+        rows = made.rows if used is None else made.rows[used]
+        first = [whole.at(used, rows).over(one, STRENGTH) for one in free]
+        again = [whole.at(used, rows).over(one, STRENGTH) for one in free[::-1]][::-1]
+        assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+
+
 def test_a_kernel_forgets_the_oldest_of_many_and_goes_on_saying_the_same() -> None:
     made, rng = Made(12, 30), np.random.default_rng(1)
     used = Kernel.of(made.rows, COARSE)
@@ -159,5 +172,5 @@ def test_a_row_that_is_zero_need_not_be_there(few_rows: bool) -> None:
     made.rows[-1] = 0
     whole = made.solved(few_rows=few_rows)
     made.rows = made.rows[:-1]
-    made.problem = BoundedRanking(made.rows, made.low, made.high, made.votes_for, made.votes_against)
+    made.problem = BoundedRanking(made.rows, Graph(19, made.low, made.high), made.votes_for, made.votes_against)
     assert np.abs(made.solved(few_rows=few_rows) - whole).max() < 1e-3 * whole.max()

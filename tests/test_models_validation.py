@@ -171,6 +171,7 @@ def test_few_targets_that_share_images_are_each_held_out_several_times() -> None
     assert unit == "images"
     assert len(folds) > FOLDS
     held_out = {tuple(np.unique(compared.targets[fold.asked])) for fold in folds}
+    assert min(max(fold.asked[compared.targets == target].sum() for fold in folds) for target in compared.targets) >= 6
     assert held_out == {(target,) for target in np.unique(compared.targets)}
     asked = np.sum([fold.asked for fold in folds], axis=0)
     assert sum(fold.worth * fold.asked.sum() for fold in folds) == pytest.approx(np.count_nonzero(asked))

@@ -4,8 +4,10 @@
 person on what they had not seen, and whether that is enough to take them into use.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 from clpips.models.agreement.correlation import mean_value
 from clpips.models.agreement.icc import average_agreement
 from clpips.models.agreement.pooling import pool_ranks
-from clpips.models.fitting.convex.fit import fit_convex
+from clpips.models.fitting.convex.averaging import InSpace
+from clpips.models.fitting.convex.fit import fit_convex, in_other_spaces
 from clpips.models.fitting.convex.guard import Rivalry, Validation
 from clpips.models.fitting.convex.members import PERSONAL
+from clpips.models.fitting.convex.space import MANY_ROWS
 from clpips.models.fitting.convex.voted_pairs import NoFitError
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.metric.distance import weigh
@@ -25,18 +29,43 @@ from clpips.models.metric.weights_files import load_weights
 from clpips.models.rankings.membership import HASHED, hash_images
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
 
+Orders = dict[str, Any]
 
-def fit(job: FitJob) -> FitResult:
-    """Fit weights to the rankings of a job."""
-    targets, pairs = _pairs(job)
-    try:
-        fitted = fit_convex(pairs, job.base, PERSONAL)
-    except NoFitError as error:
-        reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
-        return FitResult(None, job.resolution, taken=False, reason=reason, report={})
+
+class Part(NamedTuple):
+    """A part of a fit: what is found in all spaces but one, and how the parent and LPIPS order the candidates."""
+
+    spaces: Sequence[InSpace]
+    parent: Orders
+    lpips: Orders
+
+
+Begun = Callable[[], Part | None]  # waits for a part that is done elsewhere; None: it is not
+Beside = Callable[[FitJob], AbstractContextManager[Begun]]
+
+
+@contextmanager
+def nobody(_: FitJob) -> Iterator[Begun]:
+    """No other process does a part."""
+    yield lambda: None
+
+
+def fit(job: FitJob, beside: Beside = nobody) -> FitResult:
+    """Fit weights to the rankings of a job.
+
+    Another process may do `part` of the job meanwhile, which `beside` begins where rankings are few.
+    """
+    with (beside if _is_quick(job) else nobody)(job) as begun:
+        given = cache(begun)
+        targets, pairs = _pairs(job)
+        try:
+            fitted = fit_convex(pairs, job.base, PERSONAL, lambda: found.spaces if (found := given()) else None)
+        except NoFitError as error:
+            reason = f"{error}; after {_count(len(job.ranks))} the profile answers as before"
+            return FitResult(None, job.resolution, taken=False, reason=reason, report={})
+        parent, lpips = found[1:] if (found := given()) else _rivals(job, pairs.rows)
     validation = fitted.validation
     seen = _seen(job)
-    lpips = load_weights("lpips", layout_of_z(len(job.base)).net.name).values
     report = {
         "recipe": "personal",
         "rankings": len(job.ranks),
@@ -48,15 +77,33 @@ def fit(job: FitJob) -> FitResult:
             "pair_agreement": validation.agreement,
             **_orders(job, pairs.rows, [fitted.blind.get(target) for target in targets]),
         },
-        "parent": {
-            "pair_agreement": validation.parent_agreement,
-            **_orders(job, pairs.rows, [job.base] * len(targets)),
-        },
-        "lpips": {"pair_agreement": validation.lpips_agreement, **_orders(job, pairs.rows, [lpips] * len(targets))},
+        "parent": {"pair_agreement": validation.parent_agreement, **parent},
+        "lpips": {"pair_agreement": validation.lpips_agreement, **lpips},
     }
     return FitResult(
         fitted.weights, job.resolution, validation.taken, _reason(validation, len(job.ranks), seen), report
     )
+
+
+def part(job: FitJob) -> Part | None:
+    """A part of the work of `fit`, about half of it; None where the rankings support no fit."""
+    _, pairs = _pairs(job)
+    try:
+        return Part(in_other_spaces(pairs, job.base, PERSONAL), *_rivals(job, pairs.rows))
+    except NoFitError:
+        return None
+
+
+def _rivals(job: FitJob, rows: NDArray[np.float32]) -> tuple[Orders, Orders]:
+    """How the parent and LPIPS order the candidates of all rankings."""
+    lpips = load_weights("lpips", layout_of_z(len(job.base)).net.name).values
+    parent, lpips_orders = (_orders(job, rows, [weights] * len(job.ranks)) for weights in (job.base, lpips))
+    return parent, lpips_orders
+
+
+def _is_quick(job: FitJob) -> bool:
+    """Whether a fit takes little memory: so may a second process then."""
+    return sum(len(ranks) for ranks in job.ranks) <= MANY_ROWS
 
 
 def _pairs(job: FitJob) -> tuple[list[int], RankedPairs]:
@@ -105,7 +152,7 @@ def _count(rankings: int) -> str:
     return "one ranking" if rankings == 1 else f"{rankings} rankings"
 
 
-def _orders(job: FitJob, rows: NDArray[np.float32], weights: Sequence[NDArray[np.float32] | None]) -> dict[str, Any]:
+def _orders(job: FitJob, rows: NDArray[np.float32], weights: Sequence[NDArray[np.float32] | None]) -> Orders:
     """Mean ρ within the rankings and ICC(2,k) of all ranks, by the weights of each ranking; nothing without them.
 
     `rows` are the channel distances of all rankings, one after another.

@@ -26,6 +26,9 @@ from clpips.models.metric.families import (
 FloatT = TypeVar("FloatT", np.float16, np.float32)
 
 UNIT: Final = 2.0**-15
+NO_SIGN: Final = np.uint16(0x7FFF)
+MOVED: Final = 13  # bits: float32's fraction is so much longer than float16's
+TOO_SMALL: Final = 2.0**112  # 127 − 15, their exponents' biases
 _LARGEST: Final = float(np.finfo(np.float16).max)  # in units: a distance of almost 2
 
 
@@ -48,7 +51,12 @@ def unpack_z(packed: NDArray[np.float16]) -> NDArray[np.float32]:
     >>> unpack_z(pack_z(np.full((1, 6016), 0.25, np.float32)))[0, :2]
     array([0.25, 0.25], dtype=float32)
     """
-    return fill_z(packed.astype(np.float32) * np.float32(UNIT))
+    # NumPy converts float16 a number at a time. Its bits, moved to where float32 has them, are 2¹¹² times too small.
+    bits = (packed.view(np.uint16) & NO_SIGN).astype(np.uint32)  # distances are ≥ 0, but there is −0
+    bits <<= MOVED
+    z = bits.view(np.float32)
+    z *= np.float32(TOO_SMALL * UNIT)
+    return fill_z(z)
 
 
 def width_of(networks: Networks, layout: ZLayout = ALEX_LAYOUT) -> int:

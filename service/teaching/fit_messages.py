@@ -5,7 +5,7 @@ They load no solver: the service only sends tasks, and the worker alone computes
 
 import pickle
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, BinaryIO, Final, Self
 from uuid import UUID
 
 from clpips.models.fitting.job import FitResult
@@ -48,3 +48,12 @@ def framed(message: object) -> bytes:
     """A message as it goes through a pipe."""
     content = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return len(content).to_bytes(LENGTH_BYTES, "little") + content
+
+
+def next_message(messages: BinaryIO) -> Any:
+    """The next message from a pipe, None at its end."""
+    head = messages.read(LENGTH_BYTES)
+    if len(head) < LENGTH_BYTES:
+        return None
+    content = messages.read(length := int.from_bytes(head, "little"))
+    return pickle.loads(content) if len(content) == length else None  # noqa: S301 - from our own parent or child

@@ -7,6 +7,7 @@ module once more, and outlive a parent that is killed. These end when their inpu
 
 import asyncio
 import mmap
+import os
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ from clpips.service.teaching.scheduling import NICENESS
 # With -m its classes would be those of `__main__`, not ours. Run with -P, so that nothing is imported from the folder
 # that the service was started in.
 START: Final = "from clpips.service.teaching.fit_worker import main; main({niceness})"
+ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a process with one thread can be forked
 
 PAGE_BYTES: Final = mmap.PAGESIZE
 USUAL_BYTES: Final = 320 * 2**20  # of data, that most fits do with
@@ -155,7 +157,13 @@ class FitWorkers:
     async def _start(self) -> asyncio.subprocess.Process:
         # No session of its own: Linux shares the processor among sessions first, and niceness counts within one alone.
         process = await self._spawn(
-            sys.executable, "-P", "-c", self._start_code, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            "-P",
+            "-c",
+            self._start_code,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **ENVIRONMENT},
         )
         assert process.stdin is not None  # noqa: S101 - it is a pipe
         process.stdin.write(framed(self._database_url))  # here, because other users see a command line: passwords

@@ -6,19 +6,18 @@ in is the database's URL, every other a `Task`.
 
 import asyncio
 import os
-import pickle
 import sys
 import traceback
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clpips.models.fitting.job import FitJob
-from clpips.models.fitting.personal import fit
+from clpips.models.fitting.personal import fit, nobody
 from clpips.models.metric.families import ALL_NETWORKS, Networks
 from clpips.models.metric.packing import limit_packed
 from clpips.models.metric.trained_on import TrainedOn
@@ -27,9 +26,10 @@ from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
 from clpips.service.storage.records import KeptRanking
-from clpips.service.teaching.fit_messages import LENGTH_BYTES, MOST_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.fit_messages import MOST_BYTES, Answer, Failure, Task, framed, next_message
 from clpips.service.teaching.memory import keep_freed
 from clpips.service.teaching.scheduling import give_way, pausing
+from clpips.service.teaching.second_process import SecondProcess
 
 # A fit takes some 150 KB for each candidate and 0.5 KB for each ordered pair of them, beside 150 MiB for the process.
 MOST_ROWS: Final = 2_500  # candidates: 250 rankings of ten
@@ -37,32 +37,24 @@ MOST_PAIRS: Final = 100_000  # three rankings of 255
 PAGE: Final = 50  # rankings read at once
 
 
-async def work(tasks: BinaryIO, answers: BinaryIO) -> None:
-    """Answer each task, until there are no more."""
-    url: str | None = _next(tasks)
+async def work(tasks: BinaryIO, answers: BinaryIO, second: SecondProcess | None = None) -> None:
+    """Answer each task, until there are no more; a second process may do a part of each."""
+    url: str | None = next_message(tasks)
     if url is None:
         return
     database = Database(url)
-    while (task := _next(tasks)) is not None:
-        answers.write(framed(await _answer(ProfileReader(database), task)))
+    while (task := next_message(tasks)) is not None:
+        answers.write(framed(await _answer(ProfileReader(database), task, second)))
         answers.flush()
     await database.close()
 
 
-def _next(messages: BinaryIO) -> Any:
-    """The next message, None at the end."""
-    head = messages.read(LENGTH_BYTES)
-    if len(head) < LENGTH_BYTES:
-        return None
-    return pickle.loads(messages.read(int.from_bytes(head, "little")))  # noqa: S301 - from the parent process
-
-
-async def _answer(reader: ProfileReader, task: Task) -> Answer:
+async def _answer(reader: ProfileReader, task: Task, second: SecondProcess | None) -> Answer:
     try:
         _bound_memory(task.most_bytes)
         job = await read(reader, task)
         with pausing():
-            return fit(job)
+            return fit(job, second.beside if second is not None else nobody)
     except VersionMissingError:
         return None
     except StorageError as error:
@@ -129,6 +121,7 @@ def main(niceness: int) -> None:
     give_way(niceness)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C in a terminal is for the service, which ends the worker when it is done with it
+    second = SecondProcess.start()
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints must not end up among the answers
-        asyncio.run(work(sys.stdin.buffer, answers))
+        asyncio.run(work(sys.stdin.buffer, answers, second))

@@ -60,8 +60,10 @@ def pausing() -> Iterator[None]:
 
 
 @contextmanager
-def waiting() -> Iterator[Callable[[], bool]]:
+def waiting(besides: int = 0) -> Iterator[Callable[[], bool]]:
     """What tells whether more threads want a processor than this process has processors; where nobody knows, they do.
+
+    `besides` are so many more threads that would want one.
 
     Linux counts the threads of the whole machine, which is at least as many as want these processors.
     """
@@ -72,7 +74,7 @@ def waiting() -> Iterator[Callable[[], bool]]:
         return
     try:
         processors = len(os.sched_getaffinity(0))
-        yield lambda: not 0 < _runnable(file) <= processors
+        yield lambda: not 0 < _runnable(file) <= processors - besides
     finally:
         os.close(file)
 

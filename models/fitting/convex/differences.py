@@ -17,13 +17,15 @@ from clpips.models.fitting.convex.voted_pairs import VotedPairs
 class Differences:
     """n rows, float32 `(n, c)`, each less its ground; `low` and `high`, intp `(m,)`, name a comparison's two.
 
-    The index n stands for a ground, whose row would be zero. `squares`, float64 `(c,)`, is each channel's mean square
+    The index n stands for a ground, whose row would be zero. `groups`, intp `(n,)`, is the same number for the rows of
+    the same ground, and no comparison is of rows of two. `squares`, float64 `(c,)`, is each channel's mean square
     over the rows themselves.
     """
 
     rows: Floats
     low: Indices
     high: Indices
+    groups: Indices
     squares: Vector
 
 
@@ -38,7 +40,7 @@ def differences_of(compared: VotedPairs) -> Differences:
     for row, ground in zip(rows, grounds[others].tolist(), strict=True):
         row -= compared.rows[ground]
     squares = np.square(compared.rows).mean(axis=0, dtype=np.float64)  # (c,)
-    return Differences(rows, places[compared.low], places[compared.high], squares)
+    return Differences(rows, places[compared.low], places[compared.high], grounds[others], squares)
 
 
 def _grounds(count: int, low: Indices, high: Indices) -> Indices:

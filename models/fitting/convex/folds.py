@@ -7,6 +7,10 @@ held-out targets alone would leave the same pictures on both sides, as candidate
 Of three ways to choose a fold's images the one is taken that leaves the most to learn from and to ask about: the images
 of several whole targets, which loses nothing where targets share no image; those of one target a fold; a share of all
 images at random, where everything is compared with everything. With one target alone, candidates are held out.
+
+Up to four targets are few folds, and where they share images each leaves little to learn from. There each target is
+held out several times: with all of its candidates, and then with those that are its own and another part of those that
+recur; the rest of these are learned from.
 """
 
 from collections.abc import Sequence
@@ -71,14 +75,15 @@ def _repeated(
 ) -> list[Fold]:
     """Folds that each hold out one target with its own candidates, and a part of those that are others' too.
 
-    `members` are the images of each target. Other targets stay, since without them nothing is learned from theirs.
+    `members` are the images of each target. The first time a target is held out with all of its candidates. Other
+    targets stay, since without them nothing is learned from theirs.
     """
     choices: dict[bytes, Indices] = {}  # of images to hold out, each once
     for number in range(FEW_TARGETS_FOLDS):
         target, own = targets[number % len(targets)], members[number % len(targets)]
         others = np.concatenate([images for images in members if images is not own])
         recurring = np.setdiff1d(own[np.isin(own, others)], targets)
-        kept = rng.permutation(recurring)[: round(KEPT_SHARE * len(recurring))]
+        kept = rng.permutation(recurring)[: round(KEPT_SHARE * len(recurring))] if number >= len(targets) else []
         images = np.setdiff1d(own, [*kept, *targets[targets != target]])
         choices[images.tobytes()] = images
     folds = _sound([_hold_out(compared, images, with_target=True) for images in choices.values()])

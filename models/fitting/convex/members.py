@@ -82,7 +82,7 @@ LOOKS: Final = families_of({ALEXNET})  # how a picture looks
 WHAT: Final = families_of({CONTENT})  # what it is of
 PLACES_ALONE: Final[Families] = frozenset({"aligned"})  # how it looks, position by position
 
-# At 20 rankings of ten a fit takes 0.15 s, which is what its folds are few for; later, steadier figures matter more.
+# At 20 rankings of ten folds are few because somebody waits for the fit; later, steadier figures matter more.
 PERSONAL: Final = ConvexRecipe(
     members=(
         Member(ALL_FAMILIES, 0.4, 0.12),

@@ -29,13 +29,16 @@ class Kernel:
     what it was asked for before.
     """
 
-    def __init__(self, rows: Floats, coarse: int, known: "KnownKernels", used: Indices | None = None) -> None:
+    def __init__(
+        self, rows: Floats, coarse: int, known: "KnownKernels", used: Indices | None = None, *, own: bool = True
+    ) -> None:
         self._rows = rows  # (n, d)
         self._coarse = coarse
         self._coarse_rows = np.ascontiguousarray(rows[:, :coarse])  # (n, q)
         self._known = known  # of these rows; or of more, of which these are those that are `used`, (n,)
         self._used = used
-        self._last: tuple[Bits, Floats] | None = None  # the newest of these rows, where those known are of more
+        self._own = own  # whether what is known is this one's to add to
+        self._last: tuple[Bits, Floats] | None = None  # the newest, where it is not
 
     @classmethod
     def of(cls, rows: Floats, coarse: int, products: Floats | None = None) -> Self:
@@ -45,9 +48,12 @@ class Kernel:
             rows, coarse, KnownKernels(channels.shape[1], channels @ channels.T if products is None else products)
         )
 
-    def at(self, used: Indices, rows: Floats) -> Self:
-        """The same of the `used` rows alone, `(n, d)`, which begins with what is known of all."""
-        return type(self)(rows, self._coarse, self._known, used)
+    def at(self, used: Indices | None, rows: Floats) -> Self:
+        """The same of the `used` rows alone, `(n, d)`, None for all: it begins with what is known here.
+
+        It adds nothing to that, so of several none depends on what the others are asked for.
+        """
+        return type(self)(rows, self._coarse, self._known, used, own=False)
 
     def over(self, free: Chosen, strength: float) -> Floats:
         """A S Aᵀ, `(n, n)`, over the free coordinates."""
@@ -69,7 +75,7 @@ class Kernel:
         elif away:
             added, dropped = (np.unpackbits(one, count=len(free)).view(bool) for one in (bits & ~other, other & ~bits))
             products = products + self._products(added) - self._products(dropped)
-        if self._used is not None:
+        if not self._own:
             self._last = bits, products
         elif away:
             self._known.add(bits, products)
@@ -109,11 +115,11 @@ def by_rows(problem: BoundedRanking, kernel: Kernel, variance: Vector, strength:
     """Woodbury: (S⁻¹ + Aᵀ L A)⁻¹ g = S g − S Aᵀ (I + L K)⁻¹ L A S g, with K = A S Aᵀ over the free coordinates."""
 
     def step(gradient: Vector, free: Chosen, curvature: Vector) -> Vector:
-        laplacian = problem.laplacian(curvature)  # (n, n)
-        system = laplacian @ kernel.over(free, strength)  # (n, n)
+        laplacian = problem.graph.laplacian(curvature)
+        system = laplacian.times(kernel.over(free, strength))  # (n, n)
         system.reshape(-1)[:: len(system) + 1] += 1
         side = variance * gradient  # (d,), 0 where a coordinate is bound
-        pulled = laplacian @ problem.distances(side).astype(np.float32)  # (n,)
+        pulled = laplacian.times(problem.distances(side).astype(np.float32))  # (n,)
         solved = np.linalg.solve(system, pulled).astype(np.float64)  # (n,)
         return np.where(free, variance * problem.gathered(solved) - side, 0)
 
@@ -132,8 +138,8 @@ def by_products(problem: BoundedRanking, variance: Vector) -> Step:
         for _ in range(CG_ITERATIONS):
             if size <= enough:
                 break
-            gaps = problem.gaps(problem.distances(root * way))  # (m,)
-            curved = way + root * problem.gathered(problem.at_rows(curvature * gaps))  # (d,)
+            gaps = problem.graph.gaps(problem.distances(root * way))  # (m,)
+            curved = way + root * problem.gathered(problem.graph.at_rows(curvature * gaps))  # (d,)
             length = size / float(way @ curved)
             found += length * way
             residual -= length * curved

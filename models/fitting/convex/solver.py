@@ -16,6 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from clpips.models.fitting.convex.graph import Graph
+
 Vector = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -29,15 +31,14 @@ SHORTEST_STEP: Final = 1e-6
 class BoundedRanking:
     """m comparisons of n rows: row `low[p]` is nearer than row `high[p]`, or the contrary. Row n is zero (a *ground*).
 
-    The rows are float32 `(n, d)`; `votes_for` and `votes_against`, float64 `(m,)`, ≥ 0, say how many people hold the
-    one and the other.
+    The rows are float32 `(n, d)`, the comparisons the edges of a graph; `votes_for` and `votes_against`, float64
+    `(m,)`, ≥ 0, say how many people hold the one and the other.
     """
 
-    def __init__(self, rows: Floats, low: Indices, high: Indices, votes_for: Vector, votes_against: Vector) -> None:
+    def __init__(self, rows: Floats, graph: Graph, votes_for: Vector, votes_against: Vector) -> None:
         self._rows = rows
-        self._low, self._high = low, high
+        self.graph = graph
         self._for, self._against = votes_for, votes_against
-        self._edges: tuple[Indices, Indices, Indices] | None = None  # what `laplacian` has found out about them
 
     def solve(self, prior: Vector, variance: Vector, start: Vector, step: "Step", tolerance: float) -> Vector:
         """u, float64 `(d,)`, ≥ 0, where an iteration lowers the objective by no more than `tolerance` of itself."""
@@ -66,7 +67,7 @@ class BoundedRanking:
 
     def _at(self, prior: Vector, precision: Vector, u: Vector) -> tuple[float, Vector, Vector]:
         """The objective at u, `(d,)`, the scores there, `(m,)`, and how the ridge pulls, `(d,)`."""
-        scores = self.gaps(self.distances(u))  # (m,)
+        scores = self.graph.gaps(self.distances(u))  # (m,)
         misses, excesses = np.maximum(1 - scores, 0), np.maximum(1 + scores, 0)  # (m,)
         off = u - prior  # (d,)
         strain = off * precision  # (d,)
@@ -76,44 +77,15 @@ class BoundedRanking:
         """Gradient in u, `(d,)`, and each comparison's second derivative in its score, `(m,)`."""
         pull = self._against * np.maximum(1 + scores, 0) - self._for * np.maximum(1 - scores, 0)  # (m,)
         curvature = self._for * (scores < 1) + self._against * (scores > -1)  # (m,)
-        return self.gathered(self.at_rows(pull)) + strain, curvature
+        return self.gathered(self.graph.at_rows(pull)) + strain, curvature
 
     def distances(self, u: Vector) -> Vector:
         """Of each row, `(n,)`, by weights u, `(d,)`."""
         return np.asarray((self._rows @ u.astype(np.float32)).astype(np.float64))
 
-    def gaps(self, distances: Vector) -> Vector:
-        """Of each comparison, `(m,)`: by how much its second row is further than its first, of distances `(n,)`."""
-        grounded = np.append(distances, 0.0)  # (n + 1,)
-        return np.asarray(grounded[self._high] - grounded[self._low])
-
-    def at_rows(self, pull: Vector) -> Vector:
-        """The reverse: what pulls at comparisons, `(m,)`, as what pulls at rows, `(n,)`."""
-        n = len(self._rows)
-        return np.asarray(np.bincount(self._high, pull, n + 1) - np.bincount(self._low, pull, n + 1))[:n]
-
     def gathered(self, pull: Vector) -> Vector:
         """Rowsᵀ pull, `(n,)` -> `(d,)`."""
         return np.asarray((pull.astype(np.float32) @ self._rows).astype(np.float64))
-
-    def laplacian(self, curvature: Vector) -> Floats:
-        """L, float32 `(n, n)`: of the graph whose nodes are rows and whose edges are comparisons, weighted by `(m,)`.
-
-        A ground is a node without a row of its own.
-        """
-        n = len(self._rows)
-        if self._edges is None:
-            first, last = np.minimum(self._low, self._high), np.maximum(self._low, self._high)  # (m,)
-            inner = np.flatnonzero(last < n)
-            cells, which = np.unique(first[inner] * n + last[inner], return_inverse=True)
-            self._edges = inner, cells, which
-        inner, cells, which = self._edges
-        weights = np.bincount(which, curvature[inner], len(cells))  # (edges,)
-        laplacian = np.zeros((n, n), np.float32)
-        flat = laplacian.reshape(-1)
-        flat[cells] = flat[cells % n * n + cells // n] = -weights
-        flat[:: n + 1] = (np.bincount(self._low, curvature, n + 1) + np.bincount(self._high, curvature, n + 1))[:n]
-        return laplacian
 
 
 Step = Callable[[Vector, Chosen, Vector], Vector]  # gradient (d,), free coordinates (d,), curvature (m,) -> (d,)

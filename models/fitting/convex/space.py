@@ -90,18 +90,16 @@ def make_space(
     strengths: CoarseStrengths,
     families: Families = ALL_FAMILIES,
     exponent: float = 0.5,
-) -> Space | None:
-    """The space of some families, with some e, around a start, `(c,)`; None where the rows have nothing in any of them.
+) -> Space:
+    """The space of some families, with some e, around a start, `(c,)`; the rows must have something in one of them.
 
     `differences` are those of the rows of `compared`; `balanced` and `known`, the loudness of natural images, are
     `(c,)`, too.
     """
     layout = layout_of_z(len(start))
     groups = [group for group in layout.groups if group.family in families]
-    channels = np.concatenate([np.arange(group.place.start, group.place.stop) for group in groups])  # (k,)
+    channels = channels_of(families, len(start))  # (k,)
     squares = differences.squares[channels]  # (k,)
-    if not squares.any():
-        return None
     start, balanced = _within(start, channels), _within(balanced, channels)  # (c,) each
     start_part = start * strengths.start / _typical_score(compared, start)  # (c,)
     unit = balanced / _typical_score(compared, balanced)  # (c,)
@@ -131,6 +129,12 @@ def make_space(
     if products is not None:
         products /= np.float32(typical**2)
     return Space(rows, prior, parts, channels, scales, products)
+
+
+def channels_of(families: Families, length: int) -> Indices:
+    """The places in `z`, `(length,)`, of the channels of some families, intp `(k,)`, ascending."""
+    groups = [group for group in layout_of_z(length).groups if group.family in families]
+    return np.concatenate([np.arange(group.place.start, group.place.stop) for group in groups])
 
 
 def mixed_start(compared: VotedPairs, parent: Vector, lpips: Vector, share: float) -> Vector:
