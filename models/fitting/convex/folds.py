@@ -83,7 +83,8 @@ def _repeated(
         target, own = targets[number % len(targets)], members[number % len(targets)]
         others = np.concatenate([images for images in members if images is not own])
         recurring = np.setdiff1d(own[np.isin(own, others)], targets)
-        kept = rng.permutation(recurring)[: round(KEPT_SHARE * len(recurring))] if number >= len(targets) else []
+        share = KEPT_SHARE if number >= len(targets) else 0.0
+        kept = rng.permutation(recurring)[: round(share * len(recurring))]
         images = np.setdiff1d(own, [*kept, *targets[targets != target]])
         choices[images.tobytes()] = images
     folds = _sound([_hold_out(compared, images, with_target=True) for images in choices.values()])
