@@ -43,7 +43,14 @@ def options(**changes: object) -> argparse.Namespace:
 def trial(lead: float, error: float, fit: float = 0.6, parent: float = 0.5, lpips: float = 0.55) -> Trial:
     one = Rivalry(Lead(0.1, 0.05), Lead(lead, error))
     found = Validation(
-        agreement=0.6, parent_agreement=0.5, lpips_agreement=0.5, parent=one, lpips=one, unit="images", targets=3
+        agreement=0.6,
+        parent_agreement=0.5,
+        lpips_agreement=0.5,
+        parent=one,
+        lpips=one,
+        unit="images",
+        targets=3,
+        learned=0.5,
     )
     return Trial(fit, parent, lpips, found, 0.1)
 

@@ -1,5 +1,7 @@
 """Cross-validation: what folds hold out, what counts in an average, and what the guard lets through."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clpips.models.fitting.convex.averaging import SCALES, average_shares, that_count
+from clpips.models.fitting.convex.fit import fit_convex
 from clpips.models.fitting.convex.folds import CANDIDATE_FOLDS, Unit, split_folds
 from clpips.models.fitting.convex.guard import Lead, Rivalry, Validation
+from clpips.models.fitting.convex.members import PERSONAL
 from clpips.models.fitting.convex.voted_pairs import VotedPairs, voted_pairs
 from clpips.models.metric.families import Z_LENGTH
 from clpips.models.rankings.pairs import RankedPairs, join_pairs, pairs_of_ranking
@@ -119,7 +123,7 @@ SURE, UNSURE = Lead(0.03, 0.01), Lead(0.01, 0.05)
 NOBODY_KNOWS = Lead(0.03, float("nan"))
 
 
-def validation(parent: Rivalry, lpips: Rivalry, unit: Unit = "images") -> Validation:
+def validation(parent: Rivalry, lpips: Rivalry, unit: Unit = "images", learned: float = 0.5) -> Validation:
     return Validation(
         agreement=0.65,
         parent_agreement=0.65 - parent.agreement.value,
@@ -128,6 +132,7 @@ def validation(parent: Rivalry, lpips: Rivalry, unit: Unit = "images") -> Valida
         lpips=lpips,
         unit=unit,
         targets=9,
+        learned=learned,
     )
 
 
@@ -150,10 +155,26 @@ def test_a_lead_whose_error_nobody_knows_is_none() -> None:
 
 
 def test_a_whole_error_is_asked_for_where_folds_learn_from_nearly_all() -> None:
+    some, sure = Rivalry(AHEAD, Lead(0.7, 1.0)), Rivalry(AHEAD, SURE)
+    assert validation(some, sure).taken
+    assert not validation(some, sure, learned=0.8).taken
+    assert not validation(some, sure, unit="candidates").taken
+    assert not validation(some, sure, unit="targets").taken
+
+
+def test_a_whole_error_is_asked_for_where_the_parent_is_lpips() -> None:
     some = Rivalry(AHEAD, Lead(0.7, 1.0))
-    assert validation(some, some).taken
-    assert not validation(some, some, unit="candidates").taken
-    assert not validation(some, some, unit="targets").taken
+    assert validation(some, Rivalry(AHEAD, Lead(0.8, 1.0))).taken
+    assert not validation(some, some).taken
+
+
+def test_a_target_that_was_saved_twice_is_no_evidence_of_its_own() -> None:
+    (ranking,) = (rankings_of(person(1), targets=1, candidates=10, seed=1),)
+    again = replace(ranking, targets=ranking.targets + 1)
+    images = np.stack([ranking.better, ranking.worse], axis=1) + 10
+    twice = join_pairs([replace(ranking, images=images), replace(again, images=images)])
+    once, both = (fit_convex(pairs, None, PERSONAL).validation for pairs in (ranking, twice))
+    assert both.parent.likelihood.error > 0.3 * once.parent.likelihood.error
 
 
 @pytest.mark.parametrize(("lead", "supports"), [(0.1, True), (-0.05, True), (-0.15, False)])

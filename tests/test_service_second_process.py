@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from clpips.models.fitting.personal import fit, part
-from clpips.service.teaching import scheduling
+from clpips.service.teaching import scheduling, second_process
 from clpips.service.teaching.second_process import MOST_SHARED, SecondProcess
 from tests.support.fit_jobs import job
 
@@ -96,6 +97,39 @@ def test_a_fit_goes_on_without_a_process_that_has_died(second: SecondProcess) ->
     os.waitid(os.P_PID, second.pid, os.WEXITED | os.WNOWAIT)
     for _ in range(2):
         np.testing.assert_array_equal(fit(job(), second.beside).weights, fit(job()).weights)
+    assert second.lost
+    with pytest.raises(ChildProcessError):
+        os.waitpid(second.pid, 0)  # it has been waited for
+
+
+def test_a_process_that_hangs_is_ended_and_its_part_done_by_the_worker(
+    second: SecondProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_process, "MOST_SECONDS", 0.2)
+    os.kill(second.pid, signal.SIGSTOP)
+    np.testing.assert_array_equal(fit(job(), second.beside).weights, fit(job()).weights)
+    assert second.lost
+
+
+def test_what_fails_in_the_middle_of_an_answer_is_not_that_of_the_next_fit(
+    second: SecondProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(_: bytes) -> None:
+        raise MemoryError
+
+    with second.beside(job()) as begun, monkeypatch.context() as patched:
+        patched.setattr(pickle, "loads", without_memory)
+        assert begun() is None
+    assert second.lost
+    np.testing.assert_array_equal(fit(job(6), second.beside).weights, fit(job(6)).weights)
+
+
+def test_it_is_left_out_where_there_are_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "pipe", none_left)
+    assert SecondProcess.start() is None
 
 
 def test_it_ends_with_its_worker() -> None:

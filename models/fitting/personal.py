@@ -135,7 +135,7 @@ def _reason(validation: Validation, rankings: int, seen: float) -> str:
     if validation.taken:
         return found
     return (
-        f"{found}; after {_count(rankings)} that is not more than noise would give, so the profile answers as before: "
+        f"{found}; after {_count(rankings)} that may be noise, so the profile answers as before: "
         f"it waits for rankings by which new weights agree more often than both, and foresee choices better than both "
         f"by more than {validation.least_errors:g} standard errors (now {_errors(validation.parent)} and "
         f"{_errors(validation.lpips)})"

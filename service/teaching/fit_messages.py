@@ -5,7 +5,7 @@ They load no solver: the service only sends tasks, and the worker alone computes
 
 import pickle
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 from uuid import UUID
 
 from clpips.models.fitting.job import FitResult
@@ -42,6 +42,13 @@ class Failure:
 
 
 Answer = FitResult | StorageError | Failure | None  # None: the profile has been deleted
+
+
+class Reply(NamedTuple):
+    """What a worker answers, and whether it is as good as a new one for the next task."""
+
+    answer: Answer
+    sound: bool
 
 
 def framed(message: object) -> bytes:

@@ -9,6 +9,7 @@ import asyncio
 import mmap
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ import structlog
 from clpips.models.fitting.job import FitResult
 from clpips.service.admission.headroom import Headroom
 from clpips.service.storage.errors import StorageError
-from clpips.service.teaching.fit_messages import LENGTH_BYTES, MOST_BYTES, Answer, Failure, Task, framed
+from clpips.service.teaching.fit_messages import LENGTH_BYTES, MOST_BYTES, Answer, Failure, Reply, Task, framed
 from clpips.service.teaching.scheduling import NICENESS
 
 # With -m its classes would be those of `__main__`, not ours. Run with -P, so that nothing is imported from the folder
@@ -32,6 +33,8 @@ ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a 
 PAGE_BYTES: Final = mmap.PAGESIZE
 USUAL_BYTES: Final = 320 * 2**20  # of data, that most fits do with
 RECYCLE_BYTES: Final = 256 * 2**20  # a worker that has fitted small profiles alone holds some 150 MiB
+INHERITED_LOOKS: Final = 100  # for a second process that has been killed, and has not ended yet
+INHERITED_SECONDS: Final = 0.01
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
 
 log = structlog.get_logger()
@@ -113,7 +116,7 @@ class FitWorkers:
             raise FitPostponedError(f"no process could be started to fit weights ({reason})") from error
         try:
             async with asyncio.timeout(MAX_SECONDS):
-                answer = await _ask(process, task)
+                reply = await _ask(process, task)
         except (
             OSError,
             EOFError,
@@ -124,12 +127,12 @@ class FitWorkers:
         except TimeoutError as error:
             raise FitWorkerError(f"the fit took longer than {MAX_SECONDS} s") from error
         else:
-            if memory_of(process.pid) <= self._recycle_bytes:
+            if reply.sound and memory_of(process.pid) <= self._recycle_bytes:
                 self._idle.append(process)
         finally:
             if process not in self._idle:
                 await _end(process)
-        return answer
+        return reply.answer
 
     def _waiting(self) -> asyncio.subprocess.Process | None:
         """A process that waits for a task; those that have ended meanwhile, by whatever hand, are dropped."""
@@ -190,17 +193,28 @@ def memory_of(pid: int) -> int:
     return pages * PAGE_BYTES
 
 
-async def _ask(process: asyncio.subprocess.Process, task: Task) -> Answer:
+async def _ask(process: asyncio.subprocess.Process, task: Task) -> Reply:
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
     process.stdin.write(framed(task))
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "little")
-    answer: Answer = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
-    return answer
+    reply: Reply = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own child
+    return reply
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a worker and its second process, which are a process group: a fit is a calculation, nothing is lost but it.
+
+    Where the service is the first process of its container, it inherits the second one, and nobody else waits for that.
+    """
+    with suppress(ProcessLookupError, PermissionError, AttributeError):  # there is no such call on Windows
+        os.killpg(process.pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
-        process.kill()  # a fit is a calculation: nothing is lost but it
+        process.kill()  # it has been killed, or has no group of its own yet
     await process.wait()
+    if hasattr(os, "waitid"):
+        with suppress(ChildProcessError):  # none of them is ours
+            for _ in range(INHERITED_LOOKS):
+                if os.waitid(os.P_PGID, process.pid, os.WEXITED | os.WNOHANG) is None:  # noqa: ASYNC222 - no wait
+                    await asyncio.sleep(INHERITED_SECONDS)

@@ -26,7 +26,7 @@ from clpips.service.storage.database import Database
 from clpips.service.storage.errors import StorageError, VersionMissingError
 from clpips.service.storage.reading import ProfileReader
 from clpips.service.storage.records import KeptRanking
-from clpips.service.teaching.fit_messages import MOST_BYTES, Answer, Failure, Task, framed, next_message
+from clpips.service.teaching.fit_messages import MOST_BYTES, Answer, Failure, Reply, Task, framed, next_message
 from clpips.service.teaching.memory import keep_freed
 from clpips.service.teaching.scheduling import give_way, pausing
 from clpips.service.teaching.second_process import SecondProcess
@@ -44,7 +44,8 @@ async def work(tasks: BinaryIO, answers: BinaryIO, second: SecondProcess | None 
         return
     database = Database(url)
     while (task := next_message(tasks)) is not None:
-        answers.write(framed(await _answer(ProfileReader(database), task, second)))
+        answer = await _answer(ProfileReader(database), task, second)
+        answers.write(framed(Reply(answer, sound=second is None or not second.lost)))
         answers.flush()
     await database.close()
 
@@ -124,4 +125,8 @@ def main(niceness: int) -> None:
     second = SecondProcess.start()
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints must not end up among the answers
-        asyncio.run(work(sys.stdin.buffer, answers, second))
+        try:
+            asyncio.run(work(sys.stdin.buffer, answers, second))
+        finally:
+            if second is not None:
+                second.close()

@@ -11,21 +11,24 @@ import mmap
 import os
 import pickle
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import BinaryIO, Final, Never, Self
 
 from clpips.models.fitting.job import FitJob
 from clpips.models.fitting.personal import Begun, Part, part
-from clpips.service.teaching.fit_messages import framed, next_message
+from clpips.service.teaching.fit_messages import LENGTH_BYTES, framed, next_message
 from clpips.service.teaching.scheduling import pausing, waiting
 
 PIPE_BYTES: Final = 2**20  # what is found of twenty rankings is 0.6 MB
 MOST_SHARED: Final = 8 * 2**20  # of a job's arrays: 2.4 MB where there are twenty rankings of ten
 ALIGNED: Final = 64  # bytes
 KEPT_SECONDS: Final = 60.0  # that memory is kept for the next fit: pages that were given back cost 5 ms of one
+MOST_SECONDS: Final = 5.0  # that is waited for a part when all else is done: the worker does it in a quarter of that
 LOOKS: Final = 5  # for a processor, before a fit is done by one process
 LOOK_AGAIN_SECONDS: Final = 0.0002
 
@@ -33,13 +36,13 @@ LOOK_AGAIN_SECONDS: Final = 0.0002
 class SecondProcess:
     """The process, as its worker sees it. One fit at a time may use it."""
 
-    def __init__(self, pid: int, jobs: BinaryIO, parts: BinaryIO, shared: mmap.mmap) -> None:
+    def __init__(self, pid: int, jobs: BinaryIO, parts: FileIO, shared: mmap.mmap) -> None:
         self.pid = pid
         self._jobs = jobs
         self._parts = parts
         self._shared = shared  # a job's arrays: a pipe would take milliseconds for them
         self._due = False  # whether it was asked for a part that has not come
-        self._lost = False
+        self.lost = False  # it has died, or does not answer: it is not asked again
 
     @classmethod
     def start(cls) -> Self | None:
@@ -49,12 +52,14 @@ class SecondProcess:
         """
         if sys.platform != "linux":
             return None
-        shared = mmap.mmap(-1, MOST_SHARED)
-        jobs, parts = _pipe(), _pipe()  # of each the end to read from, and the one to write to
+        ends: list[int] = []
         try:
+            shared = mmap.mmap(-1, MOST_SHARED)
+            ends += (jobs := _pipe())  # the end to read from, and the one to write to
+            ends += (parts := _pipe())
             pid = os.fork()
         except OSError:
-            for end in (*jobs, *parts):
+            for end in ends:
                 os.close(end)
             return None
         if pid == 0:
@@ -63,19 +68,27 @@ class SecondProcess:
             _serve(os.fdopen(jobs[0], "rb"), os.fdopen(parts[1], "wb"), shared)
         os.close(jobs[0])
         os.close(parts[1])
-        return cls(pid, os.fdopen(jobs[1], "wb"), os.fdopen(parts[0], "rb"), shared)
+        return cls(pid, os.fdopen(jobs[1], "wb"), os.fdopen(parts[0], "rb", buffering=0), shared)
 
     def close(self) -> None:
-        """End it."""
+        """End it, whatever it does."""
+        self._lose()
         with suppress(OSError):
             self._jobs.close()
-        os.waitpid(self.pid, 0)
         self._parts.close()
+
+    def _lose(self) -> None:
+        if not self.lost:
+            self.lost = True
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
 
     @contextmanager
     def beside(self, job: FitJob) -> Iterator[Begun]:
         """Begin `part` of a job, as `fit` has it; where no processor is to spare now, there will be none."""
-        if not self._lost and _is_one_to_spare():
+        if not self.lost and _is_one_to_spare():
             self._ask(job)
         try:
             yield self._answer
@@ -98,14 +111,32 @@ class SecondProcess:
             self._jobs.flush()
             self._due = True
         except OSError:  # it has ended
-            self._lost = True
+            self._lose()
 
     def _answer(self) -> Part | None:
         if not self._due:
             return None
         self._due = False
-        found: Part | None = next_message(self._parts)
+        try:
+            until = time.monotonic() + MOST_SECONDS
+            length = int.from_bytes(self._read(LENGTH_BYTES, until), "little")
+            found: Part | None = pickle.loads(self._read(length, until))  # noqa: S301 - from our own child
+        except Exception:  # noqa: BLE001 - it has died or hangs, or there is no memory: what else it says is of no use
+            self._lose()
+            return None
         return found
+
+    def _read(self, nbytes: int, until: float) -> bytes:
+        """So many bytes of its answer. Raises `EOFError` where there are no more, and `TimeoutError`."""
+        content = bytearray()
+        while len(content) < nbytes:
+            ready, _, _ = select.select([self._parts], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            if not (more := os.read(self._parts.fileno(), nbytes - len(content))):
+                raise EOFError
+            content += more
+        return bytes(content)
 
 
 def _is_one_to_spare() -> bool:

@@ -6,8 +6,9 @@ a metric is right or wrong, and tells good fits from lucky ones with about half 
 than noise would give.
 
 Standard errors are cluster-robust: answers about one target hang together, and with one target answers about one
-candidate. (Of targets: the ratio estimator of survey sampling, Cochran, "Sampling Techniques", 1977. Of candidates: the
-dyadic-robust error of Aronow, Samii and Assenova, Political Analysis 23, 2015.)
+candidate; with two to four targets the larger error of the two counts. (Of targets: the ratio estimator of survey
+sampling, Cochran, "Sampling Techniques", 1977. Of candidates: the dyadic-robust error of Aronow, Samii and Assenova,
+Political Analysis 23, 2015.)
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from clpips.models.fitting.convex.solver import Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 GUARD_ERRORS: Final = 1.0  # standard errors that a lead in log-likelihood must be more than
-GUARD_ERRORS_IMAGES: Final = 0.5  # where a fold learns from half of the comparisons, so that the lead comes out small
+GUARD_ERRORS_HALF: Final = 0.5  # the same where folds learn from about half of it all: their lead comes out small
+HALF: Final = 0.6  # of the comparisons, up to which that is so
+FEW_CLUSTERS: Final = 5  # targets below which their spread alone tells little of the error
 TELLING: Final = 2.0  # standard errors behind the parent that are no chance
 SCALES: Final = np.geomspace(0.1, 40, 25)  # scores of a typical held-out gap at which likelihoods are tried
 
@@ -64,6 +67,7 @@ class Validation:
     """What cross-validation found of a fit, of its parent and of LPIPS.
 
     The agreements are shares of the held-out votes, in [0, 1]; `unit` says what was held out, of `targets` targets.
+    A fold learned from the share `learned` of the comparisons, on average.
     """
 
     agreement: float
@@ -73,18 +77,24 @@ class Validation:
     lpips: Rivalry
     unit: Unit
     targets: int
+    learned: float
 
     @property
     def least_errors(self) -> float:
-        """How many standard errors a lead in log-likelihood must be more than."""
-        return GUARD_ERRORS_IMAGES if self.unit == "images" else GUARD_ERRORS
+        """How many standard errors a lead in log-likelihood must be more than.
+
+        Where the parent is LPIPS there is one rival, and luck is enough once: nothing is taken off then.
+        """
+        lenient = self.unit == "images" and self.learned <= HALF and self.parent != self.lpips
+        return GUARD_ERRORS_HALF if lenient else GUARD_ERRORS
 
     @property
     def taken(self) -> bool:
         """Whether the fit is better than its parent and than LPIPS, by more than noise would give.
 
-        >>> sure, unsure = (Rivalry(Lead(0.03, 0.02), Lead(0.01, error)) for error in (0.01, 0.04))
-        >>> found = {"agreement": 0.6, "parent_agreement": 0.5, "lpips_agreement": 0.5, "unit": "images", "targets": 3}
+        >>> sure, unsure = (Rivalry(Lead(0.03, 0.02), Lead(0.01, error)) for error in (0.005, 0.04))
+        >>> found = {"agreement": 0.6, "parent_agreement": 0.5, "lpips_agreement": 0.5, "unit": "images"}
+        >>> found |= {"targets": 3, "learned": 0.5}
         >>> [Validation(parent=sure, lpips=other, **found).taken for other in (sure, unsure)]
         [True, False]
         """
@@ -140,6 +150,7 @@ def validate(
         lpips=rivalries[1],
         unit=unit,
         targets=len(np.unique(compared.targets[asked])),
+        learned=float(np.mean([fold.learned.mean() for fold in folds])),
     )
 
 
@@ -164,16 +175,21 @@ def _lead(compared: VotedPairs, unit: Unit, asked: Indices, ahead: Vector) -> Le
     votes = np.bincount(asked, compared.votes[asked], len(compared))  # (m,), over all folds
     lead = float(ahead.sum() / votes.sum())
     off = np.bincount(asked, ahead, len(compared)) - lead * votes  # (m,)
-    if unit == "candidates":
-        low, high = compared.low_images, compared.high_images
-        clusters = _sums(np.concatenate([low, high]), np.tile(off, 2))  # a comparison is in two
-        variance = max(clusters @ clusters - off @ off, off @ off)
-    else:
-        clusters = _sums(compared.targets[votes > 0], off[votes > 0])
-        variance = clusters @ clusters
-    if len(clusters) < 2:
-        return Lead(lead, float("nan"))
-    return Lead(lead, float(np.sqrt(variance * len(clusters) / (len(clusters) - 1)) / votes.sum()))
+    by_target = _sums(compared.targets[votes > 0], off[votes > 0])
+    low, high = compared.low_images, compared.high_images
+    by_candidate = _sums(np.concatenate([low, high]), np.tile(off, 2))  # a comparison is in two
+    variances = []
+    if unit != "candidates":
+        variances.append(_corrected(float(by_target @ by_target), len(by_target)))
+    if unit == "candidates" or len(by_target) < FEW_CLUSTERS:
+        among = float(by_candidate @ by_candidate - off @ off)
+        variances.append(_corrected(max(among, float(off @ off)), len(by_candidate)))
+    return Lead(lead, float(np.sqrt(np.max(variances)) / votes.sum()))
+
+
+def _corrected(variance: float, clusters: int) -> float:
+    """A sum over few clusters, as large as that over many would be; NaN for a single one."""
+    return variance * clusters / (clusters - 1) if clusters > 1 else float("nan")
 
 
 def _sums(keys: Indices, values: Vector) -> Vector:
