@@ -1,14 +1,16 @@
 """Simulated people who judge by how pictures look alone, or by what they are of alone: how soon is that learned?
 
     python -m loadtest.minds DATA [--people 24] [--noise 0.05 0.3] [--rankings 1 3 10] [--nothing]
+        [--parent balanced]
 
 DATA is a folder of ranking files; only their pictures count. Each person weighs a tenth of the channels, drawn anew, of
 the families of one network, and ranks ten pictures at a time with Gumbel noise on the logarithm of the distance. A part
 of the images is kept apart, as in `loadtest.people`. Printed are shares of pairs ordered as the person would without
 noise: by LPIPS, by `balanced`, by a fit of all families, and by the same fit that was told which families count.
 
-With `--nothing` the people are those of whom there is nothing to learn: half rank at random, half judge as `balanced`
-does, with noise. Printed is how many of the fits to their rankings the guard takes, each of which is a mistake.
+With `--nothing` the people are those of whom there is nothing to learn: half rank at random, half judge as their
+profile's parent does, with noise. Printed is how many of the fits to their rankings the guard takes, each of which is a
+mistake.
 """
 
 import argparse
@@ -80,24 +82,28 @@ def try_mind(
 
 
 def try_nothing(
-    shown: Sequence[Opinion], rows: NDArray[np.float32], noise: float, rankings: int, number: int
+    shown: Sequence[Opinion],
+    rows: NDArray[np.float32],
+    parent: NDArray[np.float32],
+    noise: float,
+    rankings: int,
+    number: int,
 ) -> tuple[bool, bool]:
-    """Whether the guard takes a fit to somebody who ranks at random, and to somebody who judges as `balanced` does."""
+    """Whether the guard takes a fit to somebody who ranks at random, and to somebody who judges as the parent does."""
     rng = np.random.default_rng(number)
-    balanced = load_weights("balanced").values
     order = rng.permutation(np.unique([each.target for each in shown]))
     learning = order[: round(LEARNED * len(order))]
     nobody = [
         Opinion(each.target, each.candidates, each.rows, 1 + rng.permutation(len(each.ranks)).astype(np.float64))
         for each in shown
     ]
-    content = says(shown, (rows @ balanced).astype(np.float64), noise, rng)
+    content = says(shown, (rows @ parent).astype(np.float64), noise, rng)
     taken = []
     for said in (nobody, content):
         lesson = draw(said, learning, rankings, rng)
         if lesson is None:
             raise SystemExit(f"these pictures are too few for {rankings} rankings")
-        taken.append(_fit(lesson, rows, balanced)[1])
+        taken.append(_fit(lesson, rows, parent)[1])
     return taken[0], taken[1]
 
 
@@ -120,6 +126,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, nargs="+", default=[0.05, 0.3])
     parser.add_argument("--rankings", type=int, nargs="+", default=[1, 3, 10])
     parser.add_argument("--nothing", action="store_true", help="people of whom there is nothing to learn")
+    parser.add_argument("--parent", default="balanced", help="what the profiles of these begin with")
     options = parser.parse_args()
     measured = read(options.data, list(PLACES))
     shown = next(iter(opinions_of(measured).values()))
@@ -132,10 +139,11 @@ def main() -> None:
 def report_nothing(shown: Sequence[Opinion], rows: NDArray[np.float32], options: argparse.Namespace) -> None:
     """Print how many fits the guard takes of people of whom there is nothing to learn."""
     print(f"{options.people} people each, {LEARNED:.0%} of the images to learn from; fits that the guard takes")
-    print("noise  rankings  of who ranks at random  of who judges as `balanced` does")
+    parent = load_weights(options.parent).values
+    print("noise  rankings  of who ranks at random  of who judges as the parent does")
     for noise in options.noise:
         for rankings in options.rankings:
-            tried = [try_nothing(shown, rows, noise, rankings, number) for number in range(options.people)]
+            tried = [try_nothing(shown, rows, parent, noise, rankings, number) for number in range(options.people)]
             random, content = np.mean(tried, axis=0)
             print(f"{noise:>5g}  {rankings:>8}  {random:>22.0%}  {content:>32.0%}", flush=True)
 

@@ -7,6 +7,7 @@ import pytest
 
 from clpips.models.fitting.convex.members import LOOKS, WHAT
 from clpips.models.metric.families import PLACES, Families
+from clpips.models.metric.weights_files import load_weights
 from loadtest.minds import only, report_nothing, says, try_mind, try_nothing, weights_of
 from loadtest.people import opinions_of
 from tests.test_loadtest_people import simulated
@@ -39,14 +40,17 @@ def test_who_is_told_the_families_is_judged_by_them_alone() -> None:
 
 def test_of_people_without_an_order_few_fits_are_taken() -> None:
     measured = simulated(1)
-    taken = [try_nothing(opinions_of(measured)["p0"], measured.rows, 0.3, 3, number) for number in range(6)]
+    parent = load_weights("balanced").values
+    taken = [try_nothing(opinions_of(measured)["p0"], measured.rows, parent, 0.3, 3, number) for number in range(6)]
     assert np.mean(taken, axis=0).max() <= 0.5
 
 
 def test_what_the_guard_mistakes_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     measured = simulated(1)
     report_nothing(
-        opinions_of(measured)["p0"], measured.rows, argparse.Namespace(people=2, noise=[0.3], rankings=[1, 3])
+        opinions_of(measured)["p0"],
+        measured.rows,
+        argparse.Namespace(people=2, noise=[0.3], rankings=[1, 3], parent="lpips"),
     )
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[:2] for row in rows] == [["0.3", "1"], ["0.3", "3"]]
