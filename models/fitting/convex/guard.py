@@ -2,8 +2,8 @@
 
 Two leads over each are looked at. The share of votes that it agrees with is what people understand, and it must be
 larger. The log-likelihood of a vote, with the logistic function of the gap as its probability, also counts by how much
-a metric is right or wrong, and tells good fits from lucky ones with about half as many rankings: its lead must be more
-than noise would give.
+a metric is right or wrong, and tells good fits from lucky ones with fewer rankings: its lead must be more than noise
+would give.
 
 Standard errors are cluster-robust: answers about one target hang together, and with one target answers about one
 candidate; with two to four targets the larger error of the two counts. (Of targets: the ratio estimator of survey
