@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import errno
+import gc
 import io
 import os
 import resource
@@ -12,9 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.fitting.personal import fit
@@ -244,6 +247,34 @@ async def test_a_worker_that_ends_leaves_no_process_behind_where_nobody_else_wai
         assert children() <= before
     finally:
         inherit(36, 0, 0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no second process")
+@pytest.mark.parametrize("seconds", [0.3, 0.5, 0.7, 0.9])
+def test_a_worker_that_is_ended_while_its_second_process_begins_leaves_no_pipe_open(
+    tmp_path: Path, seconds: float
+) -> None:
+    """Until it has begun, the second process has the worker's pipes, too: no event loop may close before they do."""
+    slowly = (
+        "import time, clpips.service.teaching.second_process as second\n"
+        "serve = second._serve\n"
+        "second._serve = lambda *given: (time.sleep(1), serve(*given))\n"
+        "from clpips.service.teaching.fit_worker import main\n"
+        "main(0)"
+    )
+
+    async def spawn(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(*command[:-1], slowly, **options)
+
+    async def begin_and_end() -> None:
+        own = FitWorkers(1, f"sqlite:///{tmp_path}/clpips.db", niceness=0, spawn=spawn)
+        own.expect()
+        await asyncio.sleep(seconds)
+        await own.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(begin_and_end())
+    gc.collect()  # what is not closed warns, and warnings are errors
 
 
 def children() -> set[int]:

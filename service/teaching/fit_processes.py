@@ -35,6 +35,7 @@ USUAL_BYTES: Final = 320 * 2**20  # of data, that most fits do with
 RECYCLE_BYTES: Final = 256 * 2**20  # a worker that has fitted small profiles alone holds some 150 MiB
 INHERITED_LOOKS: Final = 100  # for a second process that has been killed, and has not ended yet
 INHERITED_SECONDS: Final = 0.01
+PIPES_SECONDS: Final = 5.0  # until the pipes of ended processes are closed: milliseconds
 MAX_SECONDS: Final = 300  # of one fit: some ten times what 20,000 pairs take
 
 log = structlog.get_logger()
@@ -203,6 +204,17 @@ async def _ask(process: asyncio.subprocess.Process, task: Task) -> Reply:
     return reply
 
 
+async def _close_pipes(process: asyncio.subprocess.Process) -> None:
+    """Wait until both are closed: a second process that had just begun has them too, and no loop may end before."""
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101
+    process.stdin.close()
+    with suppress(OSError, RuntimeError, TimeoutError):  # RuntimeError: uvloop's pipes
+        async with asyncio.timeout(PIPES_SECONDS):
+            await process.stdout.read()
+            await process.stdin.wait_closed()
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     """End a worker and its second process, which are a process group: a fit is a calculation, nothing is lost but it.
 
@@ -213,6 +225,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()  # it has been killed, or has no group of its own yet
     await process.wait()
+    await _close_pipes(process)
     if hasattr(os, "waitid"):
         with suppress(ChildProcessError):  # none of them is ours
             for _ in range(INHERITED_LOOKS):
