@@ -22,6 +22,7 @@ from clpips.service.decoding.processes import (
 )
 from loadtest.hostile.making import slow, tiff
 from tests.support.pictures import Pixels, encode, npy, picture
+from tests.support.processes import children
 from tests.support.services import distance_body, serving
 
 MAX_PIXELS = 2**23
@@ -35,17 +36,6 @@ def processes() -> Iterator[DecoderProcesses]:
     processes.start()
     yield processes
     processes.close()
-
-
-def children(process: int) -> list[int]:
-    """The processes that a process has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == process and fields[0] != "Z":
-                found.append(int(stat.parent.name))
-    return found
 
 
 def descendants() -> set[int]:

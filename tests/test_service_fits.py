@@ -1,23 +1,17 @@
 """The worker processes: what they are asked, what they survive, and what they leave behind."""
 
 import asyncio
-import ctypes
 import errno
-import gc
 import io
 import os
 import resource
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import uvloop
 
 from clpips.models.fitting.job import FitJob, FitResult
 from clpips.models.fitting.personal import fit
@@ -229,62 +223,6 @@ async def test_a_process_that_holds_much_after_a_fit_is_ended(database_url: str,
     assert isinstance(await own.fit(task_of(await keep(job()))), FitResult)
     assert own.idle == []
     await own.close()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no second process")
-async def test_a_worker_that_ends_leaves_no_process_behind_where_nobody_else_waits_for_it(
-    database_url: str, keep: Keep
-) -> None:
-    """As in a container whose first process the service is: it inherits the processes of its children."""
-    inherit = ctypes.CDLL(None).prctl
-    inherit(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    try:
-        before = children()
-        own = FitWorkers(1, database_url, niceness=0, recycle_bytes=2**20)
-        for seed in range(3):
-            await own.fit(task_of(await keep(job(seed=seed))))
-        await own.close()
-        assert children() <= before
-    finally:
-        inherit(36, 0, 0, 0, 0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no second process")
-@pytest.mark.parametrize("seconds", [0.3, 0.5, 0.7, 0.9])
-def test_a_worker_that_is_ended_while_its_second_process_begins_leaves_no_pipe_open(
-    tmp_path: Path, seconds: float
-) -> None:
-    """Until it has begun, the second process has the worker's pipes, too: no event loop may close before they do."""
-    slowly = (
-        "import time, clpips.service.teaching.second_process as second\n"
-        "serve = second._serve\n"
-        "second._serve = lambda *given: (time.sleep(1), serve(*given))\n"
-        "from clpips.service.teaching.fit_worker import main\n"
-        "main(0)"
-    )
-
-    async def spawn(*command: str, **options: Any) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(*command[:-1], slowly, **options)
-
-    async def begin_and_end() -> None:
-        own = FitWorkers(1, f"sqlite:///{tmp_path}/clpips.db", niceness=0, spawn=spawn)
-        own.expect()
-        await asyncio.sleep(seconds)
-        await own.close()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(begin_and_end())
-    gc.collect()  # what is not closed warns, and warnings are errors
-
-
-def children() -> set[int]:
-    """Of this process, those that have ended and nobody has waited for among them."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended meanwhile
-            if int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                found.add(int(path.parent.name))
-    return found
 
 
 async def test_a_process_may_hold_so_much_and_no_more(workers: Callable[..., FitWorkers], keep: Keep) -> None:

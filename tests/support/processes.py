@@ -1,8 +1,9 @@
-"""Services in processes of their own: what they inherit, and when they listen."""
+"""Processes of their own: what services inherit, when they listen, and which processes a process has started."""
 
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -26,3 +27,14 @@ def wait_for_url(process: Popen[Any], log: Path) -> str:
                 return url
         time.sleep(0.02)  # another process is what is waited for
     raise AssertionError(f"the service stopped with {process.returncode}: {log.read_text()}")
+
+
+def children(process: int, *, ended: bool = False) -> set[int]:
+    """The processes that a process has started; also those that have ended and that nobody has waited for, if asked."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == process and (ended or fields[0] != "Z"):
+                found.add(int(stat.parent.name))
+    return found
