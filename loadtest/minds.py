@@ -97,9 +97,9 @@ def try_nothing(
         Opinion(each.target, each.candidates, each.rows, 1 + rng.permutation(len(each.ranks)).astype(np.float64))
         for each in shown
     ]
-    content = says(shown, (rows @ parent).astype(np.float64), noise, rng)
+    alike = says(shown, (rows @ parent).astype(np.float64), noise, rng)
     taken = []
-    for said in (nobody, content):
+    for said in (nobody, alike):
         lesson = draw(said, learning, rankings, rng)
         if lesson is None:
             raise SystemExit(f"these pictures are too few for {rankings} rankings")
@@ -144,8 +144,8 @@ def report_nothing(shown: Sequence[Opinion], rows: NDArray[np.float32], options:
     for noise in options.noise:
         for rankings in options.rankings:
             tried = [try_nothing(shown, rows, parent, noise, rankings, number) for number in range(options.people)]
-            random, content = np.mean(tried, axis=0)
-            print(f"{noise:>5g}  {rankings:>8}  {random:>22.0%}  {content:>32.0%}", flush=True)
+            random, alike = np.mean(tried, axis=0)
+            print(f"{noise:>5g}  {rankings:>8}  {random:>22.0%}  {alike:>32.0%}", flush=True)
 
 
 def report_minds(shown: Sequence[Opinion], rows: NDArray[np.float32], options: argparse.Namespace) -> None:

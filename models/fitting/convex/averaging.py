@@ -152,10 +152,7 @@ class Averaging:
         worth = each * (compared.evidence / compared.votes.mean())[asked]  # (asked,)
         worth = worth * min(1.0, len(compared.images(asked)) / compared.answers(asked))  # no more answers than images
         votes_for, votes_against = worth * compared.votes_for[asked], worth * compared.votes_against[asked]  # (asked,)
-        against = votes_against @ gaps  # (k,)
-        # log(1 + exp(x)) is x more than log(1 + exp(−x))
-        losses = [(votes_for + votes_against) @ np.logaddexp(0, -scale * gaps) + scale * against for scale in SCALES]
-        return np.stack(losses, axis=1)
+        return logistic_losses(votes_for, votes_against, gaps, SCALES)
 
     def _whole(self, place: int, kernel: Kernel | None, wanted: Chosen | None = None) -> Vector:
         """Fits to all comparisons in a space, `(strengths, c)`, or only those that are wanted, `(strengths,)`."""
@@ -224,6 +221,13 @@ def _joined(parts: Sequence[Asked]) -> Asked:
         np.concatenate([part.gaps for part in parts], axis=1),
         np.concatenate([part.losses for part in parts]),
     )
+
+
+def logistic_losses(votes_for: Vector, votes_against: Vector, gaps: Vector, scales: Vector) -> Vector:
+    """What votes, `(a,)`, cost by gaps, `(a, k)`, each times a scale: minus their log-likelihood, `(k, scales)`."""
+    votes, against = votes_for + votes_against, votes_against @ gaps  # (a,), (k,)
+    # log(1 + exp(x)) is x more than log(1 + exp(−x))
+    return np.stack([votes @ np.logaddexp(0, -scale * gaps) + scale * against for scale in scales], axis=1)
 
 
 def vote_worth(compared: VotedPairs) -> float:

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from clpips.models.fitting.convex.averaging import Asked, average_shares
+from clpips.models.fitting.convex.averaging import Asked, average_shares, logistic_losses
 from clpips.models.fitting.convex.folds import Fold, Unit
 from clpips.models.fitting.convex.solver import Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
@@ -162,10 +162,7 @@ def blind_shares(answers: Sequence[Asked], fold: int, usual: Vector, temper: flo
 def _likelihoods(votes_for: Vector, votes_against: Vector, gaps: Vector) -> Vector:
     """Log-likelihoods of votes, `(a,)`, by gaps, `(a, k)`, of k metrics, each at the one scale that suits it best."""
     scores = gaps / (np.sqrt(np.mean(gaps**2, axis=0)) + np.finfo(float).tiny)  # (a, k)
-    # log(1 + exp(x)) is x more than log(1 + exp(−x))
-    against = votes_against @ scores  # (k,)
-    losses = [(votes_for + votes_against) @ np.logaddexp(0, -scale * scores) + scale * against for scale in SCALES]
-    scores *= SCALES[np.argmin(losses, axis=0)]
+    scores *= SCALES[logistic_losses(votes_for, votes_against, scores, SCALES).argmin(axis=1)]
     surprise = (votes_for + votes_against)[:, np.newaxis] * np.logaddexp(0, -scores)  # (a, k)
     return np.asarray(-surprise - votes_against[:, np.newaxis] * scores)
 
