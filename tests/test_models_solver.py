@@ -11,10 +11,11 @@ from scipy.optimize import minimize
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from clpips.models.fitting.convex.arrays import Indices, Vector
 from clpips.models.fitting.convex.differences import differences_of
 from clpips.models.fitting.convex.graph import Graph
 from clpips.models.fitting.convex.newton_steps import MOST_KNOWN, Kernel, by_products, by_rows
-from clpips.models.fitting.convex.solver import BoundedRanking, Indices, Vector
+from clpips.models.fitting.convex.solver import BoundedRanking
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 COARSE = 4

@@ -20,11 +20,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from clpips.models.fitting.convex.arrays import Chosen, Floats, Indices, Vector
 from clpips.models.fitting.convex.differences import Differences
 from clpips.models.fitting.convex.folds import Fold
 from clpips.models.fitting.convex.graph import Graph
 from clpips.models.fitting.convex.newton_steps import Kernel, by_products, by_rows
-from clpips.models.fitting.convex.solver import BoundedRanking, Chosen, Floats, Indices, Vector
+from clpips.models.fitting.convex.solver import BoundedRanking
 from clpips.models.fitting.convex.space import MANY_ROWS, Space
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clpips.models.fitting.convex.solver import Floats, Indices, Vector
+from clpips.models.fitting.convex.arrays import Floats, Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 

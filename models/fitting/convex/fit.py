@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from clpips.models.fitting.convex.arrays import Vector
 from clpips.models.fitting.convex.averaging import Averaging, Branch, InSpace, average_shares, that_count
 from clpips.models.fitting.convex.differences import differences_of
 from clpips.models.fitting.convex.folds import Fold, Unit, split_folds
 from clpips.models.fitting.convex.guard import Validation, blind_shares, validate
 from clpips.models.fitting.convex.members import RANKINGS, VOTES, ConvexRecipe, Start, counted
-from clpips.models.fitting.convex.solver import Vector
 from clpips.models.fitting.convex.space import channels_of, make_space, mixed_start
 from clpips.models.fitting.convex.voted_pairs import NoFitError, VotedPairs, voted_pairs
 from clpips.models.metric.families import LAYOUTS, layout_of_z

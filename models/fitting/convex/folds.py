@@ -20,7 +20,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.solver import Chosen, Indices
+from clpips.models.fitting.convex.arrays import Chosen, Indices
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 SHARE: Final = 0.4  # of the images that a random fold holds out

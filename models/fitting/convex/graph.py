@@ -10,11 +10,8 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Indices = NDArray[np.intp]
+from clpips.models.fitting.convex.arrays import Floats, Indices, Vector
 
 WORTH: Final = 0.5  # of a whole Laplacian: blocks that are filled up to more than it are not
 

@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 
+from clpips.models.fitting.convex.arrays import Indices, Vector
 from clpips.models.fitting.convex.averaging import Asked, average_shares, logistic_losses
 from clpips.models.fitting.convex.folds import Fold, Unit
-from clpips.models.fitting.convex.solver import Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 
 GUARD_ERRORS: Final = 1.0  # standard errors that a lead in log-likelihood must be more than

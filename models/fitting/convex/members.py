@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from clpips.models.fitting.convex.solver import Floats, Vector
+from clpips.models.fitting.convex.arrays import Floats, Vector
 from clpips.models.fitting.convex.space import CoarseStrengths
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 from clpips.models.metric.families import (

@@ -12,7 +12,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.solver import BoundedRanking, Chosen, Floats, Indices, Step, Vector
+from clpips.models.fitting.convex.arrays import Chosen, Floats, Indices, Vector
+from clpips.models.fitting.convex.solver import BoundedRanking, Step
 
 MOST_KNOWN: Final = 16  # kernels that are kept: the steps of one space's fits
 CG_ITERATIONS: Final = 60

@@ -14,14 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from clpips.models.fitting.convex.arrays import Chosen, Floats, Vector
 from clpips.models.fitting.convex.graph import Graph
-
-Vector = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Indices = NDArray[np.intp]
-Chosen = NDArray[np.bool_]
 
 MAX_ITERATIONS: Final = 100
 SUFFICIENT: Final = 1e-4  # of the decrease that the gradient promises (Armijo's rule)

@@ -26,8 +26,8 @@ from typing import Final
 
 import numpy as np
 
+from clpips.models.fitting.convex.arrays import Floats, Indices, Vector
 from clpips.models.fitting.convex.differences import Differences
-from clpips.models.fitting.convex.solver import Floats, Indices, Vector
 from clpips.models.fitting.convex.voted_pairs import VotedPairs
 from clpips.models.metric.families import ALL_FAMILIES, Families, layout_of_z
 

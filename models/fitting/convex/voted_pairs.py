@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clpips.models.fitting.convex.solver import Floats, Indices, Vector
+from clpips.models.fitting.convex.arrays import Floats, Indices, Vector
 from clpips.models.rankings.pairs import RankedPairs
 
 CHUNK: Final = 1000  # comparisons whose rows are looked at together
