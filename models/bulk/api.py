@@ -26,7 +26,9 @@ from clpips.models.engines.contract import Engine
 from clpips.models.metric.backbone import DEFAULT_RESOLUTION
 from clpips.models.metric.weights import LayerWeights
 
-UNFIT: Final = (pa.ArrowInvalid, pa.ArrowNotImplementedError)  # the second is Arrow's for a type that Parquet lacks
+# What Arrow raises for a table that it cannot write: the second is its name for a type that Parquet lacks, and says
+# nothing of this project, in which there is nothing unfinished here.
+UNFIT: Final = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
 GROUP_ROWS: Final = 4096  # of a table in memory that is written down
 
 
